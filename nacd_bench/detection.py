@@ -1,0 +1,65 @@
+"""What a detector returns: boxes, confidences, image scores and the heat map behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+REGION = 300
+"""Side in pixels of a reported region (the released code's and the paper's crops)."""
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Evidence per window position; larger means the neural result is worse.
+
+    Args:
+        values: ``(B, h, w)`` float.
+        rows: ``(h,)`` first image row of each window (negative where a window hangs over).
+        columns: ``(w,)`` first image column of each window.
+        window: height and width of a window in pixels.
+    """
+
+    values: Tensor
+    rows: Tensor
+    columns: Tensor
+    window: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class DetectionBatch:
+    """The findings of one detector in a batch.
+
+    Args:
+        scores: ``(B,)`` float, the image's score: its largest confidence, or a lower fallback.
+        boxes: per image ``(n, 4)`` int64, ``[x0, y0, x1, y1]`` half-open, in pixels.
+        confidences: per image ``(n,)`` float, falling.
+        heat_map: the evidence, or None where a detector has none.
+    """
+
+    scores: Tensor
+    boxes: Sequence[Tensor]
+    confidences: Sequence[Tensor]
+    heat_map: HeatMap | None = None
+
+    def __len__(self) -> int:
+        return self.scores.shape[0]
+
+
+def centered_boxes(
+    center_x: Tensor, center_y: Tensor, width: int, height: int, region: int = REGION
+) -> Tensor:
+    """Regions of ``region`` pixels around centres ``(n,)``, shifted inside the image: ``(n, 4)``.
+
+    Where the image is smaller than the region, the box is cut to the image.
+
+    >>> centered_boxes(torch.tensor([10, 700]), torch.tensor([200, 200]), 768, 400).tolist()
+    [[0, 50, 300, 350], [468, 50, 768, 350]]
+    """
+    w, h = min(region, width), min(region, height)
+    x0 = (center_x - region // 2).clamp(0, width - w)
+    y0 = (center_y - region // 2).clamp(0, height - h)
+    return torch.stack([x0, y0, x0 + w, y0 + h], dim=-1).long()

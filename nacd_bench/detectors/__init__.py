@@ -1,0 +1,15 @@
+"""The detectors: one file per method, each reads like its section of arXiv 2411.06810.
+
+>>> from nacd_bench.detectors import Texture
+>>> Texture().paper_section
+'3.1'
+"""
+
+from nacd_bench.detectors.base import Detector
+from nacd_bench.detectors.boundary import Boundary
+from nacd_bench.detectors.large_color import LargeColor
+from nacd_bench.detectors.small_color import SmallColor
+from nacd_bench.detectors.text import Text
+from nacd_bench.detectors.texture import Texture
+
+__all__ = ["Boundary", "Detector", "LargeColor", "SmallColor", "Text", "Texture"]

@@ -1,0 +1,157 @@
+"""Named, lazily loaded plug-ins: detectors, baselines, codecs and text finders.
+
+One :class:`Registry` per kind. A name comes from a decorator, from a lazy ``"module:object"``
+target, or from an entry point of any installed package, so that a third-party package needs no
+change here::
+
+    [project.entry-points."nacd_bench.detectors"]
+    ringing = "my_package.ringing:Ringing"
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from nacd_bench.errors import PluginError
+
+BUILT_IN = "nacd-bench"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered name: its target (an object, or ``"module:object"``) and the package it is from."""
+
+    name: str
+    target: Any
+    origin: str
+
+    def load(self) -> Any:
+        """The registered object; :class:`PluginError` when its import fails."""
+        if not isinstance(self.target, str):
+            return self.target
+        module, _, attribute = self.target.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except Exception as error:  # a plug-in may raise anything on import
+            raise PluginError(
+                f"'{self.name}' of package {self.origin} ({self.target}) does not load: "
+                f"{type(error).__name__}: {error}. Repair or uninstall {self.origin}."
+            ) from error
+
+
+class Registry:
+    """Names to objects of one kind.
+
+    Args:
+        kind: what the objects are, for messages (``"detector"``).
+        group: entry-point group in which other packages register theirs.
+        targets: the built-in names and their lazy ``"module:object"`` targets.
+    """
+
+    def __init__(self, kind: str, group: str, targets: Mapping[str, str] | None = None) -> None:
+        self.kind = kind
+        self.group = group
+        self._own = {
+            name: Entry(name, target, BUILT_IN) for name, target in (targets or {}).items()
+        }
+
+    def register(self, name: str, origin: str = "this process") -> Callable[[Any], Any]:
+        """A decorator that registers its object under ``name``; a taken name is refused."""
+
+        def decorate(target: Any) -> Any:
+            if name in self.entries and self.entries[name].target is not target:
+                raise PluginError(
+                    f"{self.kind} '{name}' is already registered by {self.entries[name].origin}. "
+                    "Choose another name."
+                )
+            self._own[name] = Entry(name, target, origin)
+            self.__dict__.pop("entries", None)
+            return target
+
+        return decorate
+
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """All names in order: built in first, then those of other packages by name."""
+        found = dict(self._own)
+        for name, entry in sorted(self._installed):
+            found.setdefault(name, entry)
+        return found
+
+    @cached_property
+    def clashes(self) -> list[str]:
+        """One line per installed name that is not used because it was already taken."""
+        return [
+            f"{self.kind} '{name}' of package {entry.origin} is ignored: the name belongs to "
+            f"{self.entries[name].origin}"
+            for name, entry in self._installed
+            if self.entries[name] != entry
+        ]
+
+    @cached_property
+    def _installed(self) -> list[tuple[str, Entry]]:
+        return [
+            (point.name, Entry(point.name, point.value, _origin(point)))
+            for point in entry_points(group=self.group)
+        ]
+
+    def get(self, name: str) -> Any:
+        """The object registered under ``name``.
+
+        Raises:
+            PluginError: the name is unknown (near misses named) or its import fails.
+        """
+        if name not in self.entries:
+            raise PluginError(unknown(self.kind, name, list(self.entries)))
+        return self.entries[name].load()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+
+def unknown(kind: str, name: str, known: list[str]) -> str:
+    """The message for a ``name`` that is not one of ``known``, with the near misses.
+
+    >>> unknown("detector", "textrue", ["texture", "text", "boundary"])
+    "unknown detector 'textrue'; did you mean 'texture' or 'text'? Known: texture, text, boundary"
+    """
+    near = " or ".join(f"'{match}'" for match in get_close_matches(name, known, cutoff=0.5))
+    hint = f"; did you mean {near}?" if near else "."
+    return f"unknown {kind} '{name}'{hint} Known: {', '.join(known) or 'none'}"
+
+
+def _origin(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else "an unnamed package"
+
+
+DETECTORS = Registry(
+    "detector",
+    "nacd_bench.detectors",
+    {
+        "texture": "nacd_bench.detectors.texture:Texture",
+        "boundary": "nacd_bench.detectors.boundary:Boundary",
+        "large_color": "nacd_bench.detectors.large_color:LargeColor",
+        "small_color": "nacd_bench.detectors.small_color:SmallColor",
+        "text": "nacd_bench.detectors.text:Text",
+    },
+)
+TEXT_FINDERS = Registry(
+    "text finder",
+    "nacd_bench.text_finders",
+    {
+        "rapidocr": "nacd_bench.text.rapidocr:RapidOCR",
+        "mmocr": "nacd_bench.text.mmocr:MMOCR",
+        "file": "nacd_bench.text.file:PolygonFile",
+    },
+)
+BASELINES = Registry("baseline", "nacd_bench.baselines")
+CODECS = Registry("codec", "nacd_bench.codecs")

@@ -1,0 +1,128 @@
+"""A batch of triplets and the planes that every detector shares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from nacd_bench.errors import ImageError
+from nacd_bench.ops import color
+
+ROLES = ("original", "neural", "traditional")
+
+
+class Planes(NamedTuple):
+    """One kind of plane for the three images of a batch, each ``(B, C, H, W)``."""
+
+    original: Tensor
+    neural: Tensor
+    traditional: Tensor
+
+
+@dataclass(frozen=True)
+class TripletBatch:
+    """Originals, neural results and traditional results of one size.
+
+    Args:
+        original, neural, traditional: ``(B, 3, H, W)`` sRGB, ``uint8`` or float in [0, 1].
+        ids: one name per triplet, for messages and rows; ``"0", "1", ...`` by default.
+
+    Raises:
+        ImageError: wrong shape or dtype, sizes that differ, NaN or values outside [0, 1].
+
+    >>> gray = torch.full((1, 3, 4, 4), 128, dtype=torch.uint8)
+    >>> round(TripletBatch(gray, gray, gray).y.original[0, 0, 0, 0].item(), 4)
+    0.502
+    """
+
+    original: Tensor
+    neural: Tensor
+    traditional: Tensor
+    ids: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        for role in ROLES:
+            _check(role, getattr(self, role))
+        sizes = {role: tuple(getattr(self, role).shape) for role in ROLES}
+        if len(set(sizes.values())) > 1:
+            raise ImageError(
+                "expected the three images of a triplet to have one size, got "
+                + ", ".join(f"{role} {_size(shape)}" for role, shape in sizes.items())
+                + ". Crop or pad them alike before."
+            )
+        if not self.ids:
+            object.__setattr__(self, "ids", tuple(str(i) for i in range(len(self))))
+        if len(self.ids) != len(self):
+            raise ImageError(f"expected {len(self)} ids, one per triplet, got {len(self.ids)}.")
+
+    def __len__(self) -> int:
+        return self.original.shape[0]
+
+    @property
+    def height(self) -> int:
+        return self.original.shape[2]
+
+    @property
+    def width(self) -> int:
+        return self.original.shape[3]
+
+    @property
+    def device(self) -> torch.device:
+        return self.original.device
+
+    def to(self, device: torch.device | str) -> TripletBatch:
+        """The same batch on another device."""
+        return TripletBatch(*(getattr(self, role).to(device) for role in ROLES), ids=self.ids)
+
+    def __getitem__(self, index: int) -> TripletBatch:
+        """One triplet as a batch of one."""
+        one = slice(index, index + 1)
+        images = (getattr(self, role)[one] for role in ROLES)
+        return TripletBatch(*images, ids=tuple(self.ids[one]))
+
+    @cached_property
+    def y(self) -> Planes:
+        """Luma on [0, 1], each ``(B, 1, H, W)`` float32."""
+        return Planes(*(color.luma(getattr(self, role)) for role in ROLES))
+
+    @cached_property
+    def uv(self) -> Planes:
+        """BT.601 chroma centred on 0, each ``(B, 2, H, W)`` float32."""
+        return Planes(*(color.chroma(getattr(self, role)) for role in ROLES))
+
+    @cached_property
+    def lab(self) -> Planes:
+        """CIE Lab (D65), L in [0, 100], each ``(B, 3, H, W)`` float32."""
+        return Planes(*(color.lab(getattr(self, role)) for role in ROLES))
+
+
+def _check(role: str, image: Tensor) -> None:
+    if image.ndim != 4 or image.shape[1] != 3:
+        raise ImageError(
+            f"expected {role} of shape (B, 3, H, W), got {tuple(image.shape)}. "
+            "Drop an alpha channel and repeat a gray channel three times."
+        )
+    if image.shape[0] == 0 or image.shape[2] == 0 or image.shape[3] == 0:
+        raise ImageError(f"expected {role} to hold at least one pixel, got {tuple(image.shape)}.")
+    if image.dtype == torch.uint8:
+        return
+    if not image.is_floating_point():
+        raise ImageError(
+            f"expected {role} as uint8 or as float in [0, 1], got {image.dtype}. "
+            "Divide integers of more than 8 bits by their largest value."
+        )
+    low, high = image.aminmax()
+    if not (low >= 0 and high <= 1):  # false for NaN too
+        raise ImageError(
+            f"expected {role} with values in [0, 1], got {low.item():.4g} to {high.item():.4g}. "
+            "Scale and clip the image."
+        )
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[3]} x {shape[2]} (batch of {shape[0]})"
