@@ -1,0 +1,1 @@
+"""Images, triplets and the tables that list them."""

@@ -1,0 +1,77 @@
+"""A triplet's files to the batch that detectors take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from nacd_bench.data.images import Image, read_image
+from nacd_bench.data.record import TripletRecord
+from nacd_bench.errors import ImageError
+from nacd_bench.triplet import ROLES, TripletBatch
+
+
+@dataclass(frozen=True)
+class LoadedTriplet:
+    """A record with its pixels.
+
+    Args:
+        record: what the manifest says.
+        batch: a batch of one, its id that of the record.
+        sha256: of each file's bytes, by role.
+        bit_depths: bits per sample of each file, by role.
+    """
+
+    record: TripletRecord
+    batch: TripletBatch
+    sha256: Mapping[str, str]
+    bit_depths: Mapping[str, int]
+
+
+def load_triplet(record: TripletRecord) -> LoadedTriplet:
+    """Decode the three images of a triplet.
+
+    Three images of 8 bits stay ``uint8``. As soon as one has more, all three become float32 in
+    [0, 1], so that 8-bit 255 and 10-bit 1023 are the same white.
+
+    Raises:
+        ImageError: one of the files cannot be used, or their sizes differ.
+    """
+    images = {role: read_image(getattr(record, role)) for role in ROLES}
+    fault = size_fault(record, images)
+    if fault:
+        raise ImageError(fault)
+    is_deep = any(image.bit_depth > 8 for image in images.values())
+    pixels = {role: _pixels(image, is_deep)[None] for role, image in images.items()}
+    return LoadedTriplet(
+        record,
+        TripletBatch(**pixels, ids=(record.id,)),
+        {role: image.sha256 for role, image in images.items()},
+        {role: image.bit_depth for role, image in images.items()},
+    )
+
+
+def size_fault(record: TripletRecord, images: Mapping[str, Image]) -> str | None:
+    """The line that says how sizes differ inside a triplet, or None."""
+    sizes = {role: (image.width, image.height) for role, image in images.items()}
+    if len(set(sizes.values())) <= 1:
+        return None
+    remedy = "Crop or pad them alike before."
+    if len({frozenset(size) for size in sizes.values()}) == 1 and any(
+        image.orientation > 4 for image in images.values()
+    ):
+        remedy = (
+            "One has an EXIF orientation that turns it, and pixels are taken as stored: save it "
+            "upright (magick in.jpg -auto-orient out.png) and code that."
+        )
+    shown = ", ".join(
+        f"{role} {width} x {height} ({getattr(record, role)})"
+        for role, (width, height) in sizes.items()
+    )
+    return f"{record.place}: expected three images of one size, got {shown}. {remedy}"
+
+
+def _pixels(image: Image, is_deep: bool) -> Tensor:
+    return image.pixels.float() / 255 if is_deep and image.bit_depth == 8 else image.pixels

@@ -1,0 +1,147 @@
+"""What is known about one triplet, before any image is opened."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nacd_bench.registry import unknown
+
+ARTIFACT_TYPES = ("texture", "color", "text")
+Box = tuple[int, int, int, int]
+"""``(x0, y0, x1, y1)`` in pixels of the original, half-open."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that keeps a file or triplet from being used; ``str()`` is one clear line.
+
+    Args:
+        subject: id of the triplet, or the name of a file that belongs to none.
+        message: file, expectation, what came, remedy.
+        row: the row of the manifest, from 1, where it concerns one.
+    """
+
+    subject: str
+    message: str
+    row: int | None = None
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass(frozen=True)
+class Label:
+    """An artifact that somebody or something says is there.
+
+    Args:
+        artifact_type: one of :data:`ARTIFACT_TYPES`.
+        box: where, or None for somewhere in the image.
+        votes_for, votes_against: of the people asked, None where nobody was.
+        confirmed: True, False (looked at and refused), or None (not decided).
+    """
+
+    artifact_type: str
+    box: Box | None = None
+    votes_for: int | None = None
+    votes_against: int | None = None
+    confirmed: bool | None = None
+
+
+@dataclass(frozen=True)
+class TripletRecord:
+    """One row of a manifest.
+
+    Args:
+        id: unique in its manifest.
+        original, neural, traditional: path of a file (absolute or from the working directory), or
+            an URL for fsspec.
+        source: id of the image that the original was made from; crops and other rates share it.
+        neural_codec, neural_version, neural_point, neural_bpp: how the neural result was made;
+            the point as text (``"37"``), bpp in bits per pixel; None where unknown, never NaN.
+        traditional_codec, traditional_version, traditional_point, traditional_bpp: likewise.
+        artifact_free: True when known to have no artifact, else None.
+        labels: artifacts; empty when there are none or nothing is known.
+        extra: every other column, by name; empty cells are left out.
+        row: its place in the manifest, from 1; not part of the content.
+    """
+
+    id: str
+    original: str
+    neural: str
+    traditional: str
+    source: str | None = None
+    neural_codec: str | None = None
+    neural_version: str | None = None
+    neural_point: str | None = None
+    neural_bpp: float | None = None
+    traditional_codec: str | None = None
+    traditional_version: str | None = None
+    traditional_point: str | None = None
+    traditional_bpp: float | None = None
+    artifact_free: bool | None = None
+    labels: tuple[Label, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    row: int | None = field(default=None, compare=False)
+
+    @property
+    def place(self) -> str:
+        """How messages name it: ``"row 734 (id 'a')"``, or ``"triplet 'a'"``."""
+        return f"row {self.row} (id '{self.id}')" if self.row else f"triplet '{self.id}'"
+
+
+def contradictions(record: TripletRecord) -> Iterator[str]:
+    """What is wrong with the values of a record, one phrase each (expected, got, remedy)."""
+    if not record.id:
+        yield "expected an id, got an empty one. Give it a name of its own."
+    for name in ("neural_bpp", "traditional_bpp"):
+        rate = getattr(record, name)
+        if rate is not None and not (math.isfinite(rate) and rate > 0):
+            yield (
+                f"expected {name} to be a positive number of bits per pixel, got {rate}. "
+                "Correct it or leave it empty."
+            )
+    for number, label in enumerate(record.labels, 1):
+        for phrase in _label_contradictions(label):
+            yield f"label {number}: {phrase}"
+    if record.artifact_free and any(label.confirmed for label in record.labels):
+        yield (
+            "expected artifact_free or confirmed artifacts, got both. "
+            "Clear artifact_free or the labels' confirmed."
+        )
+    yield from _decided_both_ways(record.labels)
+
+
+def _label_contradictions(label: Label) -> Iterator[str]:
+    if label.artifact_type not in ARTIFACT_TYPES:
+        yield unknown("artifact type", label.artifact_type, list(ARTIFACT_TYPES))
+    for name in ("votes_for", "votes_against"):
+        votes = getattr(label, name)
+        if votes is not None and votes < 0:
+            yield f"expected {name} to be 0 or more, got {votes}. Correct it or leave it out."
+    if label.box is not None:
+        x0, y0, x1, y1 = label.box
+        if x1 <= x0 or y1 <= y0:
+            yield (
+                "expected a box [x0, y0, x1, y1] with x0 < x1 and y0 < y1, got "
+                f"{list(label.box)} of no area. Correct it; x1 and y1 are no width and height."
+            )
+        if x0 < 0 or y0 < 0:
+            yield f"expected a box inside the image, got {list(label.box)}. Cut it at 0."
+
+
+def _decided_both_ways(labels: Sequence[Label]) -> Iterator[str]:
+    decided: dict[tuple[str, Box | None], tuple[int, bool]] = {}
+    for number, label in enumerate(labels, 1):
+        if label.confirmed is None:
+            continue
+        first, confirmed = decided.setdefault(
+            (label.artifact_type, label.box), (number, label.confirmed)
+        )
+        if confirmed != label.confirmed:
+            yield (
+                f"expected one decision about an artifact, got labels {first} and {number} of the "
+                "same type and box, one confirmed and one refused. Keep one of them."
+            )
