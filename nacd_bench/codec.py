@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from nacd_bench.errors import CodecError, ImageError
+
 Image = NDArray[np.uint8]
 """``(H, W, 3)`` sRGB."""
 
@@ -26,11 +28,33 @@ class OperatingPoints:
         name: what a point is called (``"qp"``, ``"quality"``, ``"target_bpp"``).
         values: the points in order of **rising rate** (so QPs fall).
         slope: change of log2(bpp) per step along ``values``, a first guess for the rate search.
+        ripple: scatter of log2(size) around a smooth curve times the square root of the size in
+            bytes: how far the rate search looks around. 1 fits HEVC and AV1 (24 Kodak images).
     """
 
     name: str
     values: Sequence[float]
     slope: float = 0.1
+    ripple: float = 1.0
+
+
+@dataclass(frozen=True)
+class FineControl:
+    """A second setting that moves the rate a little at a fixed operating point (HM's ``-LMI``).
+
+    Args:
+        name: what the setting is called (``"lmi"``).
+        low, high: smallest and largest useful value, both positive.
+        neutral: the value at which it changes nothing.
+        slope: change of log2(bpp) when the value doubles, a first guess; negative where a larger
+            value means fewer bits.
+    """
+
+    name: str
+    low: float
+    high: float
+    neutral: float = 1.0
+    slope: float = -0.3
 
 
 class Codec(ABC):
@@ -42,8 +66,14 @@ class Codec(ABC):
 
     name: ClassVar[str]
     points: OperatingPoints
-    rate_is_estimated: ClassVar[bool] = False
+    fine: FineControl | None = None
+    """The setting for rates between two operating points, where the codec has one."""
+    rate_is_estimated: bool = False
     """True where the rate comes from an entropy model and not from bytes."""
+    in_main_process: bool = False
+    """True: never sent to a pool of processes (GPU, big models, state)."""
+    batch_size: int = 1
+    """Images of one size that :meth:`encode_batch` takes at a time."""
     min_size: tuple[int, int] = (1, 1)
     """Smallest height and width."""
 
@@ -60,6 +90,18 @@ class Codec(ABC):
     def encode(self, image: Image, point: float) -> bytes:
         """The bitstream of an image ``(H, W, 3)``; :class:`nacd_bench.errors.CodecError`."""
 
+    def encode_fine(self, image: Image, point: float, value: float) -> bytes:
+        """:meth:`encode` with :attr:`fine` set to ``value``; for codecs that have it."""
+        raise CodecError(f"{self.name} has no setting between two operating points.")
+
+    def encode_batch(self, images: Sequence[Image], point: float) -> list[bytes]:
+        """The bitstreams of images of one size, in their order."""
+        return [self.encode(image, point) for image in images]
+
+    def decode_batch(self, bitstreams: Sequence[bytes]) -> list[Image]:
+        """The images of what :meth:`encode_batch` returned, in its order."""
+        return [self.decode(data) for data in bitstreams]
+
     @abstractmethod
     def decode(self, data: bytes) -> Image:
         """The image of a bitstream, in the size that was given to :meth:`encode`."""
@@ -67,6 +109,36 @@ class Codec(ABC):
     def rate_bytes(self, data: bytes) -> float:
         """The bytes that count as rate, ``len(data)`` unless the adapter says otherwise."""
         return len(data)
+
+    def command_line(self, point: float, fine: float | None = None) -> str:
+        """What was run at an operating point, for the manifest; external programs' arguments."""
+        settings = {**self.parameters, self.points.name: f"{point:g}"}
+        if fine is not None and self.fine is not None:
+            settings[self.fine.name] = f"{fine:g}"
+        return " ".join([self.name, *(f"{key}={value}" for key, value in settings.items())])
+
+    def require(self, image: Image, point: float) -> None:
+        """What :meth:`encode` expects of its arguments; adapters call it first.
+
+        Raises:
+            ImageError: not ``(H, W, 3)`` of ``uint8``, or smaller than :attr:`min_size`.
+            CodecError: ``point`` is not one of the operating points.
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ImageError(
+                f"{self.name} expects an image (height, width, 3) of uint8, got {image.shape} of "
+                f"{image.dtype}. Drop an alpha channel and scale deeper images to 8 bits."
+            )
+        height, width = self.min_size
+        if image.shape[0] < height or image.shape[1] < width:
+            raise ImageError(
+                f"{self.name} expects images of at least {width} x {height} pixels, got "
+                f"{image.shape[1]} x {image.shape[0]}. Leave the image out or use another codec."
+            )
+        if point not in self.points.values:
+            raise CodecError(
+                f"{self.name} has no {self.points.name} {point:g}. Known: {_listed(self.points)}."
+            )
 
 
 def bits_per_pixel(size: float, width: int, height: int) -> float:
@@ -76,3 +148,10 @@ def bits_per_pixel(size: float, width: int, height: int) -> float:
     0.125
     """
     return 8 * size / (width * height)
+
+
+def _listed(points: OperatingPoints) -> str:
+    values = [f"{value:g}" for value in points.values]
+    if len(values) > 12:
+        return f"{', '.join(values[:3])}, ..., {', '.join(values[-3:])} ({len(values)} points)"
+    return ", ".join(values) or "none"

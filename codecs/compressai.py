@@ -1,0 +1,119 @@
+"""CompressAI's image models (the extra ``compressai``), with real bitstreams.
+
+The model zoo's weights are downloaded once by PyTorch's own cache; without a network, give a
+checkpoint. CompressAI's metadata asks for numpy below 2, so that installing the extra takes numpy
+back to 1.26; everything here works with that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from nacd_bench.errors import CodecError
+from nacd_bench.registry import unknown
+from nacd_codecs.torch_module import TorchModule, load_weights
+
+
+class CompressAI(TorchModule):
+    """A model of CompressAI.
+
+    Args:
+        architecture: name in CompressAI's zoo (``bmshj2018-hyperprior``, ``cheng2020-attn``, ...).
+        qualities: the operating points, CompressAI's quality levels; all levels by default.
+        metric: what the zoo's weights were trained for, ``mse`` or ``ms-ssim``.
+        checkpoint: local file of weights in place of the zoo's; ``{point}`` in it stands for the
+            quality. Its numbers of channels are read off the weights.
+        device: where the model runs.
+        batch_size: images of one size in one call.
+    """
+
+    name = "compressai"
+
+    def __init__(
+        self,
+        architecture: str = "bmshj2018-hyperprior",
+        qualities: Sequence[int] | None = None,
+        metric: str = "mse",
+        checkpoint: str | Path | None = None,
+        device: str = "cpu",
+        batch_size: int = 1,
+    ) -> None:
+        zoo = _zoo()
+        if architecture not in zoo.model_architectures:
+            names = sorted(zoo.model_architectures)
+            raise CodecError(unknown("CompressAI architecture", architecture, names))
+        self.architecture = architecture
+        self.metric = metric
+        levels = tuple(qualities or zoo.cfgs[architecture])
+        if checkpoint is not None and qualities is None and "{point}" not in str(checkpoint):
+            levels = levels[:1]
+        super().__init__(
+            module=f"compressai.zoo.image:{architecture}",
+            points=levels,
+            point_name="quality",
+            point_to="factory",
+            checkpoint=checkpoint,
+            multiple=64,
+            device=device,
+            batch_size=batch_size,
+        )
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        return {**super().parameters, "architecture": self.architecture, "metric": self.metric}
+
+    def version(self) -> str:
+        return f"compressai {version('compressai')}, {super().version()}"
+
+    def build(self, point: float) -> Any:
+        from compressai.zoo.pretrained import load_pretrained
+
+        if self.checkpoint is not None:
+            weights = load_weights(self.checkpoint.replace("{point}", f"{point:g}"))
+        else:
+            weights = self._downloaded(int(point))
+        try:
+            model = _zoo().model_architectures[self.architecture]
+            return model.from_state_dict(load_pretrained(weights))
+        except (KeyError, RuntimeError) as error:
+            raise CodecError(
+                f"the weights for quality {point:g} do not fit {self.architecture}: {error}. Give "
+                "a checkpoint of this architecture."
+            ) from error
+
+    def _downloaded(self, quality: int) -> dict[str, Any]:
+        from torch.hub import load_state_dict_from_url
+
+        urls = _zoo().model_urls.get(self.architecture, {}).get(self.metric, {})
+        if quality not in urls:
+            raise CodecError(
+                f"CompressAI's zoo has no weights of {self.architecture} for {self.metric} at "
+                f"quality {quality}. Known qualities: {', '.join(map(str, urls)) or 'none'}. "
+                "Give a checkpoint."
+            )
+        try:
+            return dict(
+                load_state_dict_from_url(
+                    urls[quality], map_location="cpu", progress=False, weights_only=True
+                )
+            )
+        except OSError as error:
+            raise CodecError(
+                f"the weights of {self.architecture} at quality {quality} cannot be downloaded "
+                f"from {urls[quality]}: {error}. Download them elsewhere and give the file as "
+                "checkpoint."
+            ) from error
+
+
+def _zoo() -> Any:
+    try:
+        import compressai.zoo.image as zoo
+    except ImportError as error:
+        raise CodecError(
+            f"compressai needs the package compressai, which does not load: {error}. "
+            "Install it with: pip install 'nacd-bench[compressai]'"
+        ) from error
+    return zoo

@@ -1,0 +1,287 @@
+"""Running an external encoder or decoder, none of which is trusted to behave.
+
+No shell is ever involved: a command is a list of arguments, so that no character of a file name
+means anything. A program may hang, leave children behind, print gigabytes, or exit 0 having
+written nothing; callers judge it by its files (:func:`require_file`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from nacd_bench.errors import CodecError
+
+KEPT_START, KEPT_END = 4096, 65536
+"""Bytes of a program's output that are kept, from its start (the banner) and its end."""
+SHOWN_OUTPUT = 1500
+"""Characters of it that an error message shows."""
+FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A program that ended by itself.
+
+    Args:
+        arguments: the command line.
+        code: exit status; negative is the signal that ended it.
+        output: its standard output and error, in one, cut in the middle where very long.
+        seconds: wall-clock time.
+    """
+
+    arguments: tuple[str, ...]
+    code: int
+    output: str
+    seconds: float
+
+    def failure(self, what: str) -> CodecError:
+        """An error that says ``what`` went wrong, with exit status, command line and output."""
+        return CodecError(
+            f"{Path(self.arguments[0]).name} {what} (exit status {_status(self.code)})."
+            f"{_told(self.arguments, self.output)}"
+        )
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What an encoder left behind.
+
+    Args:
+        stream: the bitstream.
+        finished: the program, with its report.
+        reconstruction: the planes as the encoder reconstructed them, where it writes them.
+    """
+
+    stream: bytes
+    finished: Finished
+    reconstruction: bytes = b""
+
+
+def run(
+    arguments: Sequence[object],
+    time_limit: float,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Finished:
+    """Run a program to its end, or stop it with all its children.
+
+    The program gets a session of its own, and whatever is left of that session when this function
+    returns or raises is killed. (A child that opens another session escapes; no codec does.)
+
+    Args:
+        arguments: program and arguments.
+        time_limit: seconds.
+        folder: working directory.
+        environment: variables added to this process's.
+
+    Raises:
+        CodecError: the program cannot be started, or did not end in time.
+    """
+    words = tuple(str(word) for word in arguments)
+    started = time.monotonic()
+    try:
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        raise CodecError(
+            f"{words[0]} does not start: {error}. It must be an executable file for this machine "
+            f"(working directory {folder or Path.cwd()})."
+        ) from error
+    assert process.stdout is not None
+    output = _Output(process.stdout)
+    try:
+        in_time = _ended(process, output, started + time_limit)
+    finally:
+        _kill(process)
+        output.close()
+    if not in_time:
+        raise CodecError(
+            f"{Path(words[0]).name} was stopped, with its children, after its time limit of "
+            f"{time_limit:g} s. Raise time_limit if the image is large."
+            f"{_told(words, output.text())}"
+        )
+    return Finished(words, process.returncode, output.text(), time.monotonic() - started)
+
+
+def require_file(
+    finished: Finished, path: Path, size: int | None = None, accepted: Sequence[int] = (0,)
+) -> bytes:
+    """The content of a file that a program should have written.
+
+    Args:
+        finished: the program.
+        path: the file.
+        size: its length in bytes where that is known.
+        accepted: exit statuses of success.
+
+    Raises:
+        CodecError: the file is missing, empty or of another size, or the exit status is not
+            an accepted one.
+    """
+    data = path.read_bytes() if path.is_file() else None
+    if data is None:
+        raise finished.failure(f"wrote no file {path.name}{_room(path)}")
+    if not data:
+        raise finished.failure(f"wrote an empty file {path.name}{_room(path)}")
+    if size is not None and len(data) != size:
+        raise finished.failure(
+            f"wrote {len(data)} bytes to {path.name} where {size} were expected{_room(path)}"
+        )
+    if finished.code not in accepted:
+        raise finished.failure(f"failed, though it wrote {path.name}")
+    return data
+
+
+@contextmanager
+def work_folder() -> Iterator[Path]:
+    """A temporary folder that is gone afterwards, also when its user fails or is interrupted.
+
+    It lies in the system's folder for temporary files (``TMPDIR``). A full disk inside the block
+    becomes a :class:`CodecError`.
+    """
+    where = tempfile.gettempdir()
+    try:
+        with tempfile.TemporaryDirectory(prefix="nacd-", ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
+    except OSError as error:
+        if error.errno not in FULL_DISK:
+            raise
+        raise CodecError(
+            f"no room for a codec's temporary files in {where}: {error}. Free some space or set "
+            "TMPDIR to a folder on a larger disk."
+        ) from error
+
+
+def find_program(
+    what: str, option: str, given: str | Path | None, variable: str, names: Sequence[str], get: str
+) -> Path:
+    """An executable, from an option, else an environment variable, else ``PATH``.
+
+    Args:
+        what: the program for a person (``"the HM encoder"``).
+        option: name of the option that points at it.
+        given: value of that option; a name is looked up on ``PATH``.
+        variable: name of the environment variable that points at it.
+        names: file names to look for on ``PATH``.
+        get: a sentence on how to get it.
+
+    Raises:
+        CodecError: nothing was found, with all three places named.
+    """
+    pointed = given or os.environ.get(variable)
+    for name in [str(pointed)] if pointed else names:
+        found = shutil.which(str(Path(name).expanduser()))
+        if found:
+            return Path(found).absolute()
+    source = f"{option}={given}" if given else f"{variable}={os.environ.get(variable)}"
+    tried = (
+        f"{source} is not an executable file"
+        if pointed
+        else f"none of {', '.join(names)} is on PATH, {variable} and {option} are not set"
+    )
+    raise CodecError(
+        f"{what} is not found: {tried}. {get} Then point at it by the option {option} or the "
+        f"environment variable {variable}, or put it on PATH."
+    )
+
+
+class _Output:
+    """Reads a pipe to its end in a thread and keeps its start and its end."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self.pipe = pipe
+        self.start = b""
+        self.end = b""
+        self.left_out = 0
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self) -> None:
+        with suppress(OSError, ValueError):
+            while block := os.read(self.pipe.fileno(), KEPT_END):
+                room = KEPT_START - len(self.start)
+                self.start += block[:room]
+                end = self.end + block[room:]
+                self.left_out += max(len(end) - KEPT_END, 0)
+                self.end = end[-KEPT_END:]
+
+    def text(self) -> str:
+        cut = f"\n[{self.left_out} bytes left out]\n".encode() if self.left_out else b""
+        return (self.start + cut + self.end).decode("utf-8", "backslashreplace")
+
+    def close(self) -> None:
+        self.thread.join(1)
+        if not self.thread.is_alive():
+            self.pipe.close()
+
+
+def _ended(process: subprocess.Popen[bytes], output: _Output, deadline: float) -> bool:
+    # The end of its output is the end of a program, noticed at once; ``wait`` with a limit polls.
+    # The slices are for programs whose children keep the pipe open.
+    while output.thread.is_alive() and process.poll() is None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
+        output.thread.join(min(left, 0.2))
+    try:
+        process.wait(max(deadline - time.monotonic(), 0.01))
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)  # a session's leader is its group's, too
+        else:
+            process.kill()
+    process.wait()
+
+
+def _status(code: int) -> str:
+    """An exit status in words.
+
+    >>> _status(-6), _status(134), _status(1)
+    ('-6, SIGABRT', '134, perhaps SIGABRT', '1')
+    """
+    number = -code if code < 0 else code - 128
+    try:
+        name = signal.Signals(number).name if number > 0 else ""
+    except ValueError:
+        name = ""
+    return f"{code}, {'' if code < 0 else 'perhaps '}{name}" if name else str(code)
+
+
+def _told(arguments: Sequence[str], output: str) -> str:
+    shown = output.strip()[-SHOWN_OUTPUT:].strip()
+    said = f"Its last words:\n{shown}" if shown else "It printed nothing."
+    return f"\nCommand: {shlex.join(arguments)}\n{said}"
+
+
+def _room(path: Path) -> str:
+    with suppress(OSError):
+        free = shutil.disk_usage(path.parent).free
+        if free < 1 << 20:
+            return f"; the disk of {path.parent} is full ({free} bytes free)"
+    return ""

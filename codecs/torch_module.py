@@ -1,0 +1,358 @@
+"""Any PyTorch module as a codec: an object, or ``module:object`` that makes one.
+
+Three forms of module are understood, tried in this order; ``x`` is ``(B, 3, H, W)`` RGB in [0, 1]
+with sides that are multiples of ``multiple``:
+
+1. ``compress(x)`` gives ``{"strings": [[bytes per image], ...], "shape": ...}`` and
+   ``decompress(strings, shape)`` gives the image or ``{"x_hat": image}`` (CompressAI's form).
+2. ``compress(x)`` gives ``[bytes per image]`` and ``decompress(strings)`` the image.
+3. ``forward(x)`` gives ``{"x_hat": image, "likelihoods": {name: tensor}}``: there is no bitstream,
+   the rate is **estimated** as the sum of -log2 of the likelihoods, and the codec says so
+   (:attr:`rate_is_estimated`, the manifest, every table and figure).
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import importlib
+import io
+import struct
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nacd_bench.codec import Codec, Image, OperatingPoints
+from nacd_bench.errors import CodecError
+from nacd_codecs.packing import Packed, pack, unpack
+
+ESTIMATED = b"nacd-estimated-1"
+"""Start of what stands for a bitstream where the rate is estimated: bits, then a PNG."""
+
+
+class TorchModule(Codec):
+    """A learned codec in PyTorch.
+
+    Args:
+        module: an ``nn.Module``, a function or class that makes one, or the name of either as
+            ``"package.module:object"``.
+        points: the operating points in order of rising rate.
+        point_name: what they are called.
+        point_to: who gets the point: ``"factory"`` (as the keyword ``point_name``; one module per
+            point), ``"call"`` (second argument of ``compress`` or ``forward``), or ``None``.
+        slope: change of log2(bpp) from one point to the next, a first guess.
+        arguments: more keywords for the factory.
+        checkpoint: file of weights (a state dict, alone or under ``state_dict``), read with
+            ``weights_only``; ``{point}`` in it stands for the operating point.
+        multiple: sides are padded to a multiple of this by repeating the border.
+        device: where the module runs.
+        batch_size: images of one size in one call.
+    """
+
+    name = "torch"
+    in_main_process = True
+
+    def __init__(
+        self,
+        module: Any,
+        points: Sequence[float] = (1,),
+        point_name: str = "quality",
+        point_to: str | None = None,
+        slope: float = 0.5,
+        arguments: Mapping[str, Any] | None = None,
+        checkpoint: str | Path | None = None,
+        multiple: int = 64,
+        device: str = "cpu",
+        batch_size: int = 1,
+    ) -> None:
+        if point_to not in (None, "factory", "call"):
+            raise CodecError(f"expected point_to factory, call or None, got {point_to!r}.")
+        self.points = OperatingPoints(point_name, tuple(points), slope)
+        self.target = module
+        self.point_to = point_to
+        self.arguments = dict(arguments or {})
+        self.checkpoint = str(checkpoint) if checkpoint is not None else None
+        self.multiple = multiple
+        self.device = device
+        self.batch_size = batch_size
+        self._modules: dict[float, Any] = {}
+        if len(points) > 1 and point_to is None and "{point}" not in (self.checkpoint or ""):
+            raise CodecError(
+                f"{self.name} got {len(points)} operating points and nothing that depends on them. "
+                "Set point_to to factory or call, or put {point} into the checkpoint's name."
+            )
+        self._require_device()
+        first = self.module(self.points.values[0])
+        self.rate_is_estimated = not (hasattr(first, "compress") and hasattr(first, "decompress"))
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        return {
+            "module": self.target if isinstance(self.target, str) else _name_of(self.target),
+            "arguments": self.arguments,
+            "point_to": self.point_to,
+            "weights_sha256": self.fingerprint,
+            "multiple": self.multiple,
+            "device": self.device,
+            "batch_size": self.batch_size,
+        }
+
+    def version(self) -> str:
+        import torch
+
+        return f"weights {self.fingerprint}, torch {torch.__version__}"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the weights at all operating points, 16 hexadecimal digits."""
+        digest = hashlib.sha256()
+        for point in self.points.values:
+            for key, value in sorted(self.module(point).state_dict().items()):
+                digest.update(key.encode())
+                if hasattr(value, "cpu"):
+                    digest.update(np.ascontiguousarray(value.cpu().float().numpy()).tobytes())
+        return digest.hexdigest()[:16]
+
+    def module(self, point: float) -> Any:
+        """The module of an operating point, with its weights, on its device."""
+        key = point if self.point_to == "factory" or "{point}" in (self.checkpoint or "") else 0.0
+        if key not in self._modules:
+            module = self.build(point).to(self.device).eval()
+            if hasattr(module, "update") and hasattr(module, "compress"):
+                module.update()  # the entropy coder's tables, in CompressAI's models
+            self._modules[key] = module
+        return self._modules[key]
+
+    def build(self, point: float) -> Any:
+        """A new module for an operating point, on the CPU."""
+        target = load(self.target) if isinstance(self.target, str) else self.target
+        if not hasattr(target, "state_dict") or isinstance(target, type):
+            keywords = dict(self.arguments)
+            if self.point_to == "factory":
+                keywords[self.points.name] = point
+            target = target(**keywords)
+        elif "{point}" in (self.checkpoint or ""):
+            target = copy.deepcopy(target)
+        if self.checkpoint is not None:
+            path = self.checkpoint.replace("{point}", f"{point:g}")
+            try:
+                target.load_state_dict(load_weights(path))
+            except RuntimeError as error:
+                raise CodecError(
+                    f"the weights in {path} do not fit the module: {error}. "
+                    "Give the checkpoint of this architecture and operating point."
+                ) from error
+        return target
+
+    def encode(self, image: Image, point: float) -> bytes:
+        return self.encode_batch([image], point)[0]
+
+    def decode(self, data: bytes) -> Image:
+        return self.decode_batch([data])[0]
+
+    def encode_batch(self, images: Sequence[Image], point: float) -> list[bytes]:
+        for image in images:
+            self.require(image, point)
+        module = self.module(point)
+        extra = (point,) if self.point_to == "call" else ()
+        with _reproducible():
+            x = self._padded(images)
+            if self.rate_is_estimated:
+                return self._estimated(module(x, *extra), images)
+            out = module.compress(x, *extra)
+        strings, shape = _strings(out, len(images))
+        height, width = images[0].shape[:2]
+        # The point goes first: a decoder has to know which module to take.
+        index = self.points.values.index(point)
+        return [
+            pack(Packed(height, width, (index, *shape), tuple(string[i] for string in strings)))
+            for i in range(len(images))
+        ]
+
+    def decode_batch(self, bitstreams: Sequence[bytes]) -> list[Image]:
+        if self.rate_is_estimated:
+            return [_decode_estimated(data) for data in bitstreams]
+        packed = [unpack(data) for data in bitstreams]
+        first = packed[0]
+        if any(
+            (p.shape, p.height, p.width) != (first.shape, first.height, first.width) for p in packed
+        ):
+            return [image for data in bitstreams for image in self.decode_batch([data])]
+        if not first.shape or first.shape[0] >= len(self.points.values):
+            raise CodecError(
+                f"expected a bitstream of {self.name}, got one without a known operating point. "
+                "Decode with the codec and parameters that encoded it."
+            )
+        module = self.module(self.points.values[first.shape[0]])
+        shape = first.shape[1:]
+        strings: list[Any] = [
+            list(group) for group in zip(*(p.strings for p in packed), strict=True)
+        ]
+        with _reproducible():
+            out = module.decompress(strings, shape) if shape else module.decompress(strings[0])
+        return _images(out["x_hat"] if isinstance(out, Mapping) else out, first.height, first.width)
+
+    def rate_bytes(self, data: bytes) -> float:
+        if not self.rate_is_estimated:
+            return len(data)
+        return _estimated_bits(data) / 8
+
+    def _require_device(self) -> None:
+        import torch
+
+        if self.device.startswith("cuda") and not torch.cuda.is_available():
+            raise CodecError(
+                f"{self.name} is to run on {self.device}, but PyTorch sees no CUDA device. "
+                "Use device: cpu, or install a PyTorch with CUDA and a driver."
+            )
+
+    def _padded(self, images: Sequence[Image]) -> Any:
+        import torch
+
+        x = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().div(255)
+        height, width = x.shape[2:]
+        padding = (0, -width % self.multiple, 0, -height % self.multiple)
+        return torch.nn.functional.pad(x, padding, mode="replicate").to(self.device)
+
+    def _estimated(self, out: Any, images: Sequence[Image]) -> list[bytes]:
+        import torch
+
+        if not isinstance(out, Mapping) or not {"x_hat", "likelihoods"} <= out.keys():
+            raise CodecError(
+                f"expected {self.parameters['module']} to have compress and decompress, or a "
+                "forward that gives a dictionary with x_hat and likelihoods. Wrap it in a module "
+                "that does."
+            )
+        bits = torch.zeros(len(images), dtype=torch.float64, device=self.device)
+        for likelihood in out["likelihoods"].values():
+            bits -= torch.log2(likelihood.double()).flatten(1).sum(1)
+        if not torch.isfinite(bits).all():
+            raise CodecError(
+                f"{self.name} gives likelihoods that are 0 or not numbers, so that no rate follows "
+                "from them. Bound them from below (CompressAI uses 1e-9)."
+            )
+        decoded = _images(out["x_hat"], *images[0].shape[:2])
+        return [
+            ESTIMATED + struct.pack("<d", float(count)) + _png(image)
+            for count, image in zip(bits, decoded, strict=True)
+        ]
+
+
+def load(name: str) -> Any:
+    """The object called ``package.module:object``; :class:`CodecError` when there is none."""
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise CodecError(
+            f"expected 'package.module:object' that can be imported, got '{name}': {error}. "
+            "Install the package or put its folder on PYTHONPATH."
+        ) from error
+
+
+def load_weights(path: str | Path) -> dict[str, Any]:
+    """A state dict from a file, read without running code in it (``weights_only``).
+
+    Raises:
+        CodecError: no such file, or one that holds more than weights.
+    """
+    import pickle
+
+    import torch
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise CodecError(
+            f"expected weights in {path}, got {type(error).__name__}: {str(error)[:300]}. Give a "
+            "file that torch.save wrote from a state dict; whole pickled models are not read."
+        ) from error
+    for key in ("state_dict", "model_state_dict"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping):
+        raise CodecError(f"expected a state dict in {path}, got {type(content).__name__}.")
+    return {key.removeprefix("module."): value for key, value in content.items()}
+
+
+def _strings(out: Any, count: int) -> tuple[list[list[bytes]], tuple[int, ...]]:
+    """The strings ``[kind][image]`` and the latent's shape of what ``compress`` gave."""
+    if isinstance(out, Mapping) and {"strings", "shape"} <= out.keys():
+        strings, shape = [list(group) for group in out["strings"]], tuple(out["shape"])
+    elif isinstance(out, Sequence) and len(out) == count:
+        strings, shape = [list(out)], ()
+    else:
+        strings, shape = [], ()
+    right = all(
+        len(group) == count and all(isinstance(string, bytes) for string in group)
+        for group in strings
+    )
+    if not strings or not right or not all(isinstance(size, int) for size in shape):
+        raise CodecError(
+            f"expected compress to give {{'strings': [[bytes for each of {count} images], ...], "
+            f"'shape': [...]}} or [bytes for each image], got {_shown(out)}. Wrap the module in "
+            "one that does."
+        )
+    return strings, shape
+
+
+def _images(x: Any, height: int, width: int) -> list[Image]:
+    """``(B, 3, H', W')`` in [0, 1] to images of the size before padding, rounded."""
+    pixels = x[:, :, :height, :width].float().clamp(0, 1).mul(255).round().byte()
+    return list(pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy())
+
+
+def _png(image: Image) -> bytes:
+    from PIL import Image as Pillow
+
+    file = io.BytesIO()
+    Pillow.fromarray(image).save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def _estimated_bits(data: bytes) -> float:
+    start = len(ESTIMATED)
+    if data[:start] != ESTIMATED or len(data) < start + 8:
+        raise CodecError(
+            f"expected an image with an estimated rate, got {len(data)} other bytes. "
+            "Decode with the codec that encoded them."
+        )
+    return float(struct.unpack("<d", data[start : start + 8])[0])
+
+
+def _decode_estimated(data: bytes) -> Image:
+    from PIL import Image as Pillow
+
+    _estimated_bits(data)
+    with Pillow.open(io.BytesIO(data[len(ESTIMATED) + 8 :]), formats=["PNG"]) as image:
+        return np.asarray(image)
+
+
+def _reproducible() -> Any:
+    """No gradients, and kernels on a GPU that give the same result each time."""
+    from contextlib import ExitStack
+
+    import torch
+
+    stack = ExitStack()
+    stack.enter_context(torch.inference_mode())
+    stack.enter_context(
+        torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        )
+    )
+    return stack
+
+
+def _name_of(target: Any) -> str:
+    kind = target if hasattr(target, "__qualname__") else type(target)
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def _shown(out: Any) -> str:
+    if isinstance(out, Mapping):
+        return f"a dictionary with {', '.join(map(str, out))}"
+    return f"{type(out).__name__}"

@@ -1,0 +1,592 @@
+"""HM, VTM, ffmpeg and the JPEG AI software: the real ones where found, and a fake that misbehaves.
+
+Real programs are found like in use: ``NACD_HM_ENCODER``, ``NACD_VTM_ENCODER`` (and ``_DECODER``,
+``_CONFIG``), ``NACD_FFMPEG``, or ``PATH``. Which ran is in the tests' names.
+"""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+
+from nacd_bench.codec import Image
+from nacd_bench.errors import CodecError, ImageError
+from nacd_bench.rate import Encodings, luma_psnr, match_rates
+from nacd_bench.registry import CODECS
+from nacd_codecs.ffmpeg import ENCODERS, FFmpeg
+from nacd_codecs.hm import HM
+from nacd_codecs.jpeg_ai import JPEGAI
+from nacd_codecs.process import work_folder
+from nacd_codecs.reference import ReferenceSoftware
+from nacd_codecs.stream_size import CodedPicture, coded_picture, mark_padding, split_padding
+from nacd_codecs.vtm import VTM
+from nacd_codecs.yuv import planes_from_bytes, to_image, to_planes
+
+FAKES = Path(__file__).parent / "fakes"
+SOFTWARE = {"hm": HM, "vtm": VTM}
+SIZES = [(1, 1), (2, 3), (9, 5), (33, 47)]
+
+
+def photograph(height: int, width: int) -> Image:
+    return skimage.data.astronaut()[20 : 20 + height, 180 : 180 + width].copy()
+
+
+def variables(codec: type[ReferenceSoftware]) -> str:
+    return ", ".join(f"NACD_{codec.label}_{role}" for role in ("ENCODER", "DECODER", "CONFIG"))
+
+
+def installed(codec: type[ReferenceSoftware], folder: Path) -> dict[str, Path]:
+    """The fake under the names of the real programs, laid out like their checkout."""
+    script = (FAKES / "reference_software.py").read_text()
+    (folder / "bin").mkdir(parents=True)
+    (folder / "cfg").mkdir()
+    found = {}
+    for role, names in (("ENCODER", codec.encoder_names), ("DECODER", codec.decoder_names)):
+        program = folder / "bin" / names[0]
+        program.write_text(f"#!{sys.executable} -S\n{script}")
+        program.chmod(0o755)
+        found[f"NACD_{codec.label}_{role}"] = program
+    depths = {"main.cfg": 8, "main10.cfg": 10, "main_rext.cfg": 10, "vtm.cfg": 10}
+    for name, depth in depths.items():
+        (folder / "cfg" / f"encoder_intra_{name}").write_text(f"InternalBitDepth : {depth}")
+    return found
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where codecs put their temporary files; empty again after every test."""
+    folder = tmp_path / "temporary files; 'quoted'"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield folder
+    assert list(folder.iterdir()) == []
+
+
+@pytest.fixture(params=["fake-hm", "fake-vtm", "real-hm", "real-vtm"])
+def software(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> type[ReferenceSoftware]:
+    """HM and VTM, as a fake and for real; the class finds the programs by the environment."""
+    return provided(request.param, tmp_path, monkeypatch)
+
+
+def provided(
+    which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> type[ReferenceSoftware]:
+    kind, name = which.split("-")
+    codec = SOFTWARE[name]
+    if kind == "fake":
+        for variable, program in installed(codec, tmp_path / "it's a; folder").items():
+            monkeypatch.setenv(variable, str(program))
+        monkeypatch.delenv(f"NACD_{codec.label}_CONFIG", raising=False)
+        return codec
+    try:
+        codec()
+    except CodecError as error:
+        pytest.skip(f"no real {codec.label}: {str(error).partition(':')[0]}, {variables(codec)}")
+    return codec
+
+
+@pytest.fixture(params=["hm", "vtm"])
+def fake(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> ReferenceSoftware:
+    codec = SOFTWARE[request.param]
+    for variable, program in installed(codec, tmp_path / "fake").items():
+        monkeypatch.setenv(variable, str(program))
+    monkeypatch.delenv(f"NACD_{codec.label}_CONFIG", raising=False)
+    return codec(time_limit=20)
+
+
+class TestReferenceSoftware:
+    """What holds for the fake and for the real software."""
+
+    @pytest.mark.parametrize("chroma", [420, 444])
+    @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[1]}x{size[0]}")
+    def test_decode_gives_the_encoders_reconstruction(
+        self, software: type[ReferenceSoftware], size: tuple[int, int], chroma: int
+    ) -> None:
+        codec = software(chroma=chroma)
+        image = photograph(*size)
+        height, width = size
+        with work_folder() as folder:
+            encoding = codec.encode_in(folder, image, 27)
+            stream = split_padding(encoding.stream, codec.standard)[0]
+            assert stream == (folder / "out.bin").read_bytes()
+            words = [codec.decoder, "-b", folder / "out.bin", "-o", folder / "dec.yuv", "-d", "0"]
+            subprocess.run(words, check=True, capture_output=True)
+            assert (folder / "dec.yuv").read_bytes() == encoding.reconstruction
+        depth = coded_picture(stream, codec.standard).depth
+        planes = planes_from_bytes(encoding.reconstruction, codec.format, width, height, depth)
+        decoded = codec.decode(encoding.stream)
+        assert (decoded == to_image(planes, codec.format, width, height)).all()
+        assert decoded.shape == image.shape
+        assert luma_psnr(image, decoded) > 26
+        report = re.search(r"\[Y ([\d.]+) dB", encoding.finished.output)
+        if report and float(report[1]) < 900:
+            error = np.mean((to_planes(image, codec.format)[0] - planes[0].astype(float)) ** 2)
+            assert 10 * np.log10(255**2 / error) == pytest.approx(float(report[1]), abs=0.02)
+
+    def test_padding_costs_six_bytes_and_even_sizes_nothing(
+        self, software: type[ReferenceSoftware]
+    ) -> None:
+        codec = software()
+        for size, extra in (((16, 18), 0), ((15, 18), 6), ((15, 17), 6)):
+            with work_folder() as folder:
+                stream = codec.encode_in(folder, photograph(*size), 30).stream
+                assert len(stream) - (folder / "out.bin").stat().st_size == extra
+            assert codec.rate_bytes(stream) == len(stream)
+
+    def test_decoders_skip_the_padding_unit(self, software: type[ReferenceSoftware]) -> None:
+        codec = software()
+        with work_folder() as folder:
+            encoding = codec.encode_in(folder, photograph(15, 17), 30)
+            (folder / "x.bin").write_bytes(encoding.stream)
+            words = [codec.decoder, "-b", folder / "x.bin", "-o", folder / "x.yuv", "-d", "0"]
+            subprocess.run(words, check=True, capture_output=True)
+            assert (folder / "x.yuv").read_bytes() == encoding.reconstruction
+
+    @pytest.mark.parametrize("colour", [(255, 255, 255), (0, 0, 0), (200, 30, 90)])
+    @pytest.mark.parametrize("range", ["full", "limited"])
+    def test_flat_colours_come_back(
+        self, software: type[ReferenceSoftware], colour: tuple[int, int, int], range: str
+    ) -> None:
+        image = np.full((16, 16, 3), colour, np.uint8)
+        codec = software(range=range)
+        decoded = codec.decode(codec.encode(image, 10))
+        assert np.abs(decoded.astype(int) - image).max() <= 4
+
+    def test_rate_falls_with_qp_and_with_lambda(self, software: type[ReferenceSoftware]) -> None:
+        codec, image = software(), photograph(48, 48)
+        sizes = [len(codec.encode(image, qp)) for qp in (20, 26, 32, 38)]
+        assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 4
+        fine = [len(codec.encode_fine(image, 26, value)) for value in (0.7, 1.0, 1.4)]
+        assert fine[0] > fine[1] == sizes[1] > fine[2]
+        assert len(software(lambda_modifier=0.7).encode(image, 26)) == fine[0]
+
+    def test_bytes_repeat(self, software: type[ReferenceSoftware]) -> None:
+        codec, image = software(), photograph(24, 24)
+        assert codec.encode(image, 30) == codec.encode(image, 30)
+
+    def test_command_line_is_the_one_that_ran(self, software: type[ReferenceSoftware]) -> None:
+        codec = software(extra=["--SEIDecodedPictureHash=1"])
+        with work_folder() as folder:
+            ran = codec.encode_in(folder, photograph(16, 18), 30, 1.2).finished.arguments
+        told = codec.command_line(30, 1.2).replace(" W ", " 18 ").replace(" H ", " 16 ").split()
+        assert [Path(word).name for word in ran] == told
+        assert "-q 30 --InputBitDepth=8 --InputChromaFormat=420" in " ".join(told)
+        assert "-LMI 1.2" in " ".join(told) and "LMI" not in codec.command_line(30)
+
+    def test_version(self, software: type[ReferenceSoftware]) -> None:
+        assert re.fullmatch(rf"{software.label} \d+\.\d+\S*", software().version())
+
+    def test_a_stream_cut_off_is_an_error(self, software: type[ReferenceSoftware]) -> None:
+        codec = software()
+        data = codec.encode(photograph(32, 32), 24)
+        with pytest.raises(CodecError):
+            codec.decode(data[: len(data) // 2])
+
+    def test_fine_rate_matching(self, software: type[ReferenceSoftware]) -> None:
+        codec, image = software(), photograph(80, 80)
+        encodings = Encodings(codec, image)
+        target = 0.5 * (encodings.bpp(29) + encodings.bpp(30))  # between two QPs
+        match = match_rates(encodings, [target], tolerance=0.01)[0]
+        assert match.fine is not None
+        assert abs(match.miss) < 0.015
+
+
+class TestHM:
+    @pytest.fixture(autouse=True, params=["fake-hm", "real-hm"])
+    def programs(
+        self, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        provided(request.param, tmp_path, monkeypatch)
+
+    @pytest.mark.parametrize(
+        ("options", "depth", "psnr"),
+        [
+            ({}, 8, 44),
+            ({"depth": 10}, 10, 44),
+            ({"depth": 10, "input_depth": 10}, 10, 46),
+            ({"chroma": 444}, 8, 48),
+            ({"chroma": 444, "depth": 10, "input_depth": 10}, 10, 50),
+        ],
+    )
+    def test_depths(self, options: dict[str, int], depth: int, psnr: float) -> None:
+        codec, image = HM(**options), photograph(32, 40)
+        data = codec.encode(image, 4)
+        assert coded_picture(data, "hevc").depth == depth
+        assert luma_psnr(image, codec.decode(data)) > psnr
+
+    def test_depths_that_do_not_exist(self) -> None:
+        with pytest.raises(CodecError, match=r"HM expects chroma 420 or 444 and depth 8 or 10"):
+            HM(depth=12)
+        with pytest.raises(CodecError, match=r"input_depth of at most its depth of 8, got 10"):
+            HM(input_depth=10)
+
+
+class TestMisbehaviour:
+    """What the fake does wrong, the way the real software does."""
+
+    @pytest.mark.parametrize(
+        ("mode", "message"),
+        [
+            ("empty", r"wrote an empty file out\.bin \(exit status 0\)"),
+            ("missing", r"wrote no file out\.bin \(exit status 0\)"),
+            ("half", r"wrote \d+ bytes to rec\.yuv where \d+ were expected|damaged"),
+            ("wrong_size", r"wrote a picture of 26 x 24 in 420 where 24 x 24"),
+            (
+                "abort",
+                r"wrote no file out\.bin \(exit status -6, SIGABRT\)[\s\S]*Assertion `m_fifo",
+            ),
+            ("status", r"exit status 134, perhaps SIGABRT"),
+            ("late", r"failed, though it wrote out\.bin \(exit status 1\)"),
+        ],
+    )
+    def test_encoder(
+        self, fake: ReferenceSoftware, monkeypatch: pytest.MonkeyPatch, mode: str, message: str
+    ) -> None:
+        monkeypatch.setenv("FAKE_CODEC", mode)
+        with pytest.raises(CodecError, match=message) as error:
+            fake.encode(photograph(24, 24), 30)
+        assert "Command: " in str(error.value) and "-q 30" in str(error.value)
+
+    @pytest.mark.parametrize(
+        ("mode", "message"),
+        [
+            ("empty", r"wrote an empty file out\.yuv"),
+            ("missing", r"wrote no file out\.yuv"),
+            ("half", r"wrote \d+ bytes to out\.yuv where \d+ were expected"),
+            ("abort", r"exit status -6, SIGABRT"),
+        ],
+    )
+    def test_decoder(
+        self, fake: ReferenceSoftware, monkeypatch: pytest.MonkeyPatch, mode: str, message: str
+    ) -> None:
+        data = fake.encode(photograph(24, 24), 30)
+        monkeypatch.setenv("FAKE_CODEC", mode)
+        with pytest.raises(CodecError, match=message):
+            fake.decode(data)
+
+    @pytest.mark.parametrize("mode", ["garbage", "shout", "leave"])
+    def test_noise_does_not_matter(
+        self, fake: ReferenceSoftware, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: str
+    ) -> None:
+        quiet = fake.encode(photograph(24, 24), 30)
+        monkeypatch.setenv("FAKE_CODEC", mode)
+        monkeypatch.setenv("FAKE_CODEC_PID", str(tmp_path / "pid"))
+        assert fake.encode(photograph(24, 24), 30) == quiet
+        assert fake.decode(quiet).shape == (24, 24, 3)
+
+    def test_hanging(
+        self, fake: ReferenceSoftware, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("FAKE_CODEC", "hang")
+        monkeypatch.setenv("FAKE_CODEC_PID", str(tmp_path / "pid"))
+        fake.time_limit = 1.0
+        start = time.monotonic()
+        with pytest.raises(CodecError, match=r"time limit of 1 s[\s\S]*working on it"):
+            fake.encode(photograph(24, 24), 30)
+        assert time.monotonic() - start < 10
+        while _is_alive(int((tmp_path / "pid").read_text())):
+            assert time.monotonic() - start < 10
+
+    def test_other_software(self, fake: ReferenceSoftware) -> None:
+        fake.encoder = Path(shutil.which("true") or "")
+        with pytest.raises(CodecError, match=rf"is not the {fake.label} encoder: no such banner"):
+            fake.version()
+
+    def test_two_versions(self, fake: ReferenceSoftware) -> None:
+        text = fake.decoder.read_text()
+        fake.decoder.write_text(text.replace("[18.0]", "[16.2]").replace("23.13", "12.0"))
+        with pytest.raises(CodecError, match=r"encoder and decoder of one version, got .*12|16\.2"):
+            fake.version()
+
+    def test_another_standards_stream(self, fake: ReferenceSoftware) -> None:
+        with pytest.raises(CodecError, match=r"expected a stream of (HEVC|VVC) with a sequence"):
+            fake.decode(b"\0\0\0\1\x09\x10 something else")
+        with pytest.raises(CodecError, match=r"got 0 bytes"):
+            fake.decode(b"")
+
+    def test_bad_input(self, fake: ReferenceSoftware) -> None:
+        with pytest.raises(CodecError, match=r"has no qp 99\. Known: (51|63), "):
+            fake.encode(photograph(8, 8), 99)
+        with pytest.raises(ImageError, match=r"expects an image \(height, width, 3\) of uint8"):
+            fake.encode(photograph(8, 8).astype(np.uint16), 30)
+        with pytest.raises(ImageError):
+            fake.encode(np.zeros((8, 8, 4), np.uint8), 30)
+        with pytest.raises(CodecError, match=r"lambda modifier from 0\.7 to 1\.4, got 3"):
+            fake.encode_fine(photograph(8, 8), 30, 3.0)
+
+    def test_a_full_disk(self, fake: ReferenceSoftware, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(path: Path, data: bytes) -> int:
+            raise OSError(28, "No space left on device", str(path))
+
+        monkeypatch.setattr(Path, "write_bytes", full)
+        with pytest.raises(CodecError, match=r"no room .* No space left on device.*TMPDIR"):
+            fake.encode(photograph(8, 8), 30)
+
+
+class TestFinding:
+    @pytest.fixture(autouse=True)
+    def nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        for variable in list(os.environ):
+            if variable.startswith("NACD_"):
+                monkeypatch.delenv(variable)
+
+    @pytest.mark.parametrize("name", ["hm", "vtm"])
+    def test_missing_says_what_to_do(self, name: str) -> None:
+        label = SOFTWARE[name].label
+        message = rf"the {label} encoder is not found.*https://vcgit.*NACD_{label}_ENCODER"
+        with pytest.raises(CodecError, match=message):
+            CODECS.get(name)()
+
+    def test_config(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        programs = list(installed(HM, tmp_path / "checkout").values())
+        found = tmp_path / "checkout" / "cfg" / "encoder_intra_main.cfg"
+        assert HM(*[8, *programs][:1], encoder=programs[0], decoder=programs[1]).config == found
+        linked = tmp_path / "TAppEncoderStatic"
+        linked.symlink_to(programs[0])
+        assert HM(encoder=linked, decoder=programs[1]).config == found  # beside what it links to
+        other = tmp_path / "other.cfg"
+        other.write_text("InternalBitDepth : 8 # another")
+        by_option = HM(encoder=programs[0], decoder=programs[1], config=other)
+        assert by_option.config == other
+        monkeypatch.setenv("NACD_HM_CONFIG", str(found.parent))
+        by_variable = HM(encoder=programs[0], decoder=programs[1])
+        assert by_variable.config == found
+        assert by_option.parameters != by_variable.parameters
+        found.unlink()
+        with pytest.raises(CodecError, match=r"encoder_intra_main\.cfg is not found.*NACD_HM_CONF"):
+            HM(encoder=programs[0], decoder=programs[1])
+        monkeypatch.delenv("NACD_HM_CONFIG")
+        with pytest.raises(CodecError, match=r"no folder above .* has cfg/encoder_intra_main\.cfg"):
+            HM(encoder=programs[0], decoder=programs[1])
+
+    def test_ffmpeg_and_jpeg_ai(self, tmp_path: Path) -> None:
+        with pytest.raises(CodecError, match=r"ffmpeg is not found.*imageio-ffmpeg.*NACD_FFMPEG"):
+            FFmpeg()
+        with pytest.raises(CodecError, match=r"not found.*NACD_JPEG_AI_ROOT.*Clone https://gitlab"):
+            JPEGAI()
+        with pytest.raises(CodecError, match=r"got .*, which has no folder src"):
+            JPEGAI(root=tmp_path)
+        (tmp_path / "src").mkdir()
+        with pytest.raises(CodecError, match=r"interpreter of the JPEG AI software is not found"):
+            JPEGAI(root=tmp_path)
+
+
+class TestStreamSize:
+    def test_damaged_parameter_sets(self) -> None:
+        for standard, header in (("hevc", b"\0\0\1\x42\1"), ("vvc", b"\0\0\1\0\x79")):
+            for length in range(1, 24):
+                with pytest.raises(CodecError):
+                    coded_picture(header + bytes(length), standard)
+
+    def test_sub_layers_and_constraints(self) -> None:
+        """Parameter sets that the reference encoders do not write for one picture, bit by bit."""
+        size = ue(64) + ue(48) + "0"
+        hevc = u(0, 4) + u(2, 3) + "1" + u(7, 96) + "1101" + u(0, 12) + u(5, 96) + u(6, 8)
+        hevc += ue(0) + ue(1) + size + ue(2)
+        assert coded_picture(unit(b"\x42\1", hevc), "hevc") == CodedPicture(64, 48, 420, 10)
+        vvc = u(0, 8) + u(1, 3) + u(3, 2) + u(0, 2) + "1" + u(0, 18) + "1" + u(1, 71) + u(3, 8)
+        vvc += "101"
+        vvc += "0" * (-len(vvc) % 8)
+        vvc += "1" + "0" * 7 + u(9, 8) + u(1, 8) + u(77, 32) + "0" + "11" + size + "0" + ue(0)
+        assert coded_picture(unit(b"\0\x79", vvc), "vvc") == CodedPicture(64, 48, 444, 8)
+        with pytest.raises(CodecError, match="damaged"):
+            coded_picture(unit(b"\0\x79", vvc[: vvc.rindex(size)] + size + "1" + ue(0)), "vvc")
+
+    @pytest.mark.parametrize("standard", ["hevc", "vvc", "av1"])
+    def test_padding_survives(self, standard: str) -> None:
+        for columns in range(8):
+            for rows in range(8):
+                marked = mark_padding(b"stream", standard, columns, rows)
+                assert split_padding(marked, standard) == (b"stream", columns, rows)
+
+
+class TestFFmpeg:
+    @pytest.fixture(params=ENCODERS)
+    def codec(self, request: pytest.FixtureRequest) -> FFmpeg:
+        fast = {"libx265": "medium", "libvvenc": "faster", "libkvazaar": "veryfast"}
+        try:
+            codec = FFmpeg(request.param, preset=fast.get(request.param, "8"))
+            codec.version()
+        except CodecError as error:
+            pytest.skip(f"no real {request.param}: {str(error).partition(';')[0]}, NACD_FFMPEG")
+        return codec
+
+    @pytest.mark.parametrize("size", [(64, 64), (65, 71)])
+    def test_round_trip(self, codec: FFmpeg, size: tuple[int, int]) -> None:
+        image = photograph(*size)
+        qp = codec.points.values[len(codec.points.values) // 2]
+        data = codec.encode(image, qp)
+        decoded = codec.decode(data)
+        assert decoded.shape == image.shape
+        assert luma_psnr(image, decoded) > 30
+        assert codec.encode(image, qp) == data
+        assert len(codec.encode(image, codec.points.values[-10])) > len(data)
+
+    def test_no_text_in_the_stream(self, codec: FFmpeg) -> None:
+        data = codec.encode(photograph(64, 64), codec.points.values[5])
+        assert not re.search(rb"x265|kvazaar|vvenc|SVT", data, re.IGNORECASE)
+
+    def test_too_small(self, codec: FFmpeg) -> None:
+        tiny = photograph(3, 5)
+        if codec.min_size == (1, 1):  # Kvazaar: padded to 8 x 8
+            assert codec.decode(codec.encode(tiny, 20)).shape == tiny.shape
+            return
+        with pytest.raises(ImageError, match=r"images of at least"):
+            codec.encode(tiny, codec.points.values[5])
+
+    def test_flat_white(self, codec: FFmpeg) -> None:
+        white = np.full((64, 64, 3), 255, np.uint8)
+        assert codec.decode(codec.encode(white, codec.points.values[-20])).min() >= 252
+
+    @pytest.mark.parametrize("options", [{"chroma": 444}, {"depth": 10}])
+    def test_x265_formats(self, options: dict[str, int]) -> None:
+        try:
+            codec = FFmpeg("libx265", preset="fast", **options)
+        except CodecError as error:
+            pytest.skip(f"no real ffmpeg: {str(error).partition(':')[0]}, NACD_FFMPEG")
+        image = photograph(35, 37)
+        assert luma_psnr(image, codec.decode(codec.encode(image, 8))) > 44
+
+    def test_a_decoder_given_something_else(self, codec: FFmpeg) -> None:
+        with pytest.raises(CodecError, match=r"wrote (no|an empty) file out\.y4m"):
+            codec.decode(b"\0\0\1 nothing of the kind")
+
+    def test_command_line(self, codec: FFmpeg) -> None:
+        told = codec.command_line(codec.points.values[3])
+        assert f"-c:v {codec.encoder} " in told and "-i file:in.yuv" in told
+        assert "{" not in told
+
+    def test_options(self) -> None:
+        with pytest.raises(CodecError, match=r"encoder of ffmpeg 'x265'; did you mean 'libx265'"):
+            FFmpeg("x265")
+        with pytest.raises(CodecError, match=r"libkvazaar takes chroma 420 and depth 8, got 444"):
+            FFmpeg("libkvazaar", chroma=444)
+
+    def test_programs_that_are_not_it(self, tmp_path: Path) -> None:
+        program = tmp_path / "ffmpeg"
+        program.write_text(f"#!{sys.executable}\nprint('ffmpeg version 7.1 Copyright')")
+        program.chmod(0o755)
+        with pytest.raises(CodecError, match=r"has no libvvenc; .* it has none"):
+            FFmpeg("libvvenc", program=program).version()
+        program.write_text(f"#!{sys.executable}\nprint('something else')")
+        with pytest.raises(CodecError, match=r"is not ffmpeg"):
+            FFmpeg(program=program).version()
+
+
+class TestJPEGAI:
+    """A fake checkout with the real command line, files and exit statuses."""
+
+    @pytest.fixture()
+    def root(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        root = tmp_path / "jpeg ai; {checkout}"
+        coders = root / "src" / "reco" / "coders"
+        coders.mkdir(parents=True)
+        for role in ("encoder", "decoder"):
+            shutil.copy(FAKES / "jpeg_ai.py", coders / f"{role}.py")
+        (root / "cfg" / "profiles").mkdir(parents=True)
+        (root / "cfg" / "tools_off.json").write_text("{}")
+        (root / "cfg" / "profiles" / "high.json").write_text("{}")
+        (root / "cfg" / "info.json").write_text('{"version": "IS", "codec_name": "JAI"}')
+        return root
+
+    def test_round_trip(self, root: Path) -> None:
+        codec = JPEGAI(root=root, python=sys.executable)
+        image = photograph(161, 183)
+        sizes = []
+        for target in codec.points.values:
+            data = codec.encode(image, target)
+            sizes.append(codec.rate_bytes(data))
+            assert data[4:8] == b"jP  "  # the file itself, nothing added
+        assert sizes == sorted(sizes) and len(set(sizes)) == 5
+        assert codec.decode(data).shape == image.shape
+        assert codec.version() == "JPEG AI reference software JAI IS"
+
+    @pytest.mark.parametrize(
+        ("failure", "message"),
+        [
+            ("file", r"a file of a model is missing.*exit status 56[\s\S]*decoder_Y_0\.002\.pth"),
+            ("checkpoints", r"no list of checkpoints.*exit status 136"),
+            ("model", r"a model is not in the folder models.*exit status 156"),
+        ],
+    )
+    def test_exit_statuses(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch, failure: str, message: str
+    ) -> None:
+        monkeypatch.setenv("FAKE_JPEG_AI", failure)
+        codec = JPEGAI(root=root, python=sys.executable)
+        with pytest.raises(CodecError, match=message):
+            codec.encode(photograph(16, 16), 0.25)
+
+    def test_gpu(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert not JPEGAI(root=root, python=sys.executable).in_main_process
+        codec = JPEGAI(root=root, python=sys.executable, gpu=1)
+        assert codec.in_main_process
+        assert codec.commands.environment == {"CUDA_VISIBLE_DEVICES": "1"}
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+        assert JPEGAI(root=root, python=sys.executable).in_main_process
+
+    def test_other_command_lines(self, root: Path) -> None:
+        (root / "cfg" / "tools_on.json").write_text("{}")
+        encode = ["-m", "src.reco.coders.encoder", "{input}", "{bitstream}"]
+        encode += ["--set_target_bpp", "{point}", "--cfg", "cfg/tools_on.json"]
+        codec = JPEGAI(root=root, python=sys.executable, encode=encode, targets=[0.3, 0.11])
+        assert codec.points.values == (0.11, 0.3)
+        assert 8 * len(codec.encode(photograph(200, 200), 0.11)) < 0.2 * 200 * 200
+        with pytest.raises(CodecError, match=r"placeholder in encode '\{imput\}'; did you mean"):
+            JPEGAI(root=root, python=sys.executable, encode=["{imput}", "{bitstream}", "{point}"])
+
+    @pytest.mark.parametrize("target", [0, -1, 0.125, 99])
+    def test_targets(self, root: Path, target: float) -> None:
+        with pytest.raises(CodecError, match=r"whole hundredths of a bpp"):
+            JPEGAI(root=root, python=sys.executable, targets=[target])
+
+    def test_a_checkout_without_version(self, root: Path) -> None:
+        (root / "cfg" / "info.json").unlink()
+        with pytest.raises(CodecError, match=r"expected name and version .*cfg/info\.json"):
+            JPEGAI(root=root, python=sys.executable).version()
+
+
+@pytest.mark.parametrize("name", ["image_files", "process", "stream_size", "templates", "yuv"])
+def test_doctests(name: str) -> None:
+    result = doctest.testmod(importlib.import_module(f"nacd_codecs.{name}"))
+    assert result.failed == 0
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def u(value: int, count: int) -> str:
+    return f"{value:0{count}b}"
+
+
+def ue(value: int) -> str:
+    code = f"{value + 1:b}"
+    return "0" * (len(code) - 1) + code
+
+
+def unit(header: bytes, bits: str) -> bytes:
+    bits += "1" + "0" * (-(len(bits) + 1) % 8)
+    data = bytes(int(bits[i : i + 8], 2) for i in range(0, len(bits), 8))
+    return b"\0\0\1" + header + re.sub(rb"\0\0(?=[\0-\3])", b"\0\0\3", data)

@@ -1,0 +1,244 @@
+"""Rate matching against full ladders: the nearest operating point, in few encodes."""
+
+import math
+
+import numpy as np
+import pytest
+from skimage import data
+
+from nacd_bench.codec import Codec, FineControl, OperatingPoints
+from nacd_bench.errors import CodecError
+from nacd_bench.rate import (
+    Encodings,
+    Estimate,
+    luma_psnr,
+    match_psnr,
+    match_rate,
+    match_rates,
+)
+from nacd_bench.registry import CODECS
+
+TARGETS = [0.06, 0.12, 0.25, 0.5, 0.75]
+FACE = np.ascontiguousarray(data.astronaut()[40:168, 160:320])
+CAT = np.ascontiguousarray(data.chelsea()[90:174, 120:248])
+BLANK = np.zeros((512, 768, 3), np.uint8)
+
+
+class Ladder(Codec):
+    """A codec that is its table of sizes; it counts how often it is asked."""
+
+    name = "ladder"
+
+    def __init__(self, sizes, slope=0.15, ripple=1.0) -> None:
+        self.sizes = [max(1, round(size)) for size in sizes]
+        self.points = OperatingPoints("step", tuple(range(len(self.sizes))), slope, ripple)
+        self.asked = []
+
+    def version(self):
+        return "1"
+
+    def encode(self, image, point):
+        self.require(image, point)
+        self.asked.append(int(point))
+        return bytes(self.sizes[int(point)])
+
+    def decode(self, data):
+        return BLANK
+
+    def bpp(self, image):
+        return np.array(self.sizes) * 8 / (image.shape[0] * image.shape[1])
+
+
+def smooth_sizes(seed, points=52, pixels=512 * 768):
+    """An image of an imagined HEVC: offset, tilt and bend of its own, and a little ripple."""
+    draw = np.random.default_rng(seed)
+    x = np.linspace(-1, 1, points)
+    log2_bpp = -1.5 + draw.normal(0, 0.8) + 4.2 * x * (1 + draw.normal(0, 0.1))
+    log2_bpp += draw.normal(0.3, 0.15) * np.cos(2 * x) + 0.1 * np.sin(3 * x + draw.uniform(0, 6))
+    sizes = 2**log2_bpp * pixels / 8
+    return sizes * 2 ** (draw.normal(0, 0.8, points) / np.sqrt(sizes))
+
+
+def assert_nearest(match, rates):
+    misses = np.abs(np.asarray(rates) / match.target - 1)
+    assert abs(match.miss) == pytest.approx(misses.min(), abs=1e-9)
+
+
+@pytest.mark.parametrize("image", [FACE, CAT], ids=["face", "cat"])
+@pytest.mark.parametrize("name", ["x265", "avif", "jpeg", "webp", "jpeg2000"])
+def test_the_nearest_point_of_the_whole_ladder_of_a_real_codec(name, image):
+    codec = CODECS.get(name)()
+    full = Encodings(codec, image)
+    rates = [full.bpp(index) for index in range(len(codec.points.values))]
+    # small images: sizes rise and fall by single bytes and stand still
+    targets = [0.06, 0.15, 0.3, 0.6, 1.2, 3.0]
+    encodings = Encodings(codec, image)
+    for match in match_rates(encodings, targets):
+        assert_nearest(match, rates)
+        assert match.out_of_range == (not min(rates) <= match.target <= max(rates))
+        assert codec.rate_bytes(match.data) * 8 / image[..., 0].size == match.bpp == match.got
+    for target in targets[1::2]:
+        assert_nearest(match_rate(codec, image, target), rates)
+
+
+def test_the_nearest_point_of_ladders_that_are_not_monotone():
+    wrong = tried = 0
+    for seed in range(40):
+        draw = np.random.default_rng(seed)
+        sizes = 20 * 2 ** np.linspace(0, 8 - draw.random(), 52)
+        codec = Ladder(sizes * 2 ** (draw.normal(0, 1, 52) / np.sqrt(sizes)))
+        image = np.zeros((64, 64, 3), np.uint8)
+        assert (np.diff(codec.sizes) < 0).any()
+        for match in match_rates(Encodings(codec, image), [0.3, 1.0, 3.0]):
+            tried += 1
+            wrong += abs(match.miss) > np.abs(codec.bpp(image) / match.target - 1).min() + 1e-9
+    assert tried == 120
+    assert wrong <= 2  # certainty is three standard deviations, not a proof
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [5000],
+        [5000, 5000, 5000, 5000],
+        [100, 9000],
+        [1000, 1000, 4000, 4000, 4000, 9000],
+        [1500, 3000, 6000, 12000, 48000],
+        [300 * 1.02**k for k in range(200)],
+        [300 * 2**k for k in range(9)],
+        [1000, 1050, 1100, 40000, 41000, 42000],
+    ],
+    ids=["one", "flat", "two", "plateaus", "coarse", "fine", "octaves", "cliff"],
+)
+@pytest.mark.parametrize("slope", [0.02, 0.15, 2.0], ids=["low", "usual", "high"])
+def test_odd_ladders_and_wrong_first_guesses(sizes, slope):
+    codec = Ladder(sizes, slope)
+    targets = [0.001, 0.02, 0.06, 0.12, 0.25, 0.75, 5.0]
+    for match in match_rates(Encodings(codec, BLANK), targets):
+        assert_nearest(match, codec.bpp(BLANK))
+    for target in targets:
+        assert_nearest(match_rate(codec, BLANK, target), codec.bpp(BLANK))
+
+
+def test_encodes_per_target_on_smooth_curves():
+    """24 imagined images at five targets: the numbers that real ones have to reach."""
+    single = one_go = 0
+    for together in (False, True):
+        estimate = Estimate.of(Ladder(smooth_sizes(0)))
+        for seed in range(24):
+            codec = Ladder(smooth_sizes(seed))
+            if together:
+                matches = match_rates(Encodings(codec, BLANK), TARGETS, estimate=estimate)
+                one_go += sum(match.encodes for match in matches)
+            else:
+                matches = [match_rate(codec, BLANK, t, estimate=estimate) for t in TARGETS]
+                single += sum(match.encodes for match in matches)
+            for match in matches:
+                assert_nearest(match, codec.bpp(BLANK))
+    assert single / 120 <= 3.0
+    assert one_go / 120 <= 1.6
+
+
+def test_no_point_is_encoded_twice_and_every_encode_is_counted():
+    codec = Ladder(smooth_sizes(3))
+    encodings = Encodings(codec, BLANK)
+    matches = match_rates(encodings, TARGETS)
+    assert len(codec.asked) == len(set(codec.asked)) == sum(match.encodes for match in matches)
+    again = match_rates(encodings, TARGETS)
+    assert [match.point for match in again] == [match.point for match in matches]
+    assert sum(match.encodes for match in again) == 0
+
+
+def test_the_answer_does_not_depend_on_what_was_learned_before():
+    taught = Estimate.of(Ladder(smooth_sizes(0)))
+    for seed in range(6):
+        match_rates(Encodings(Ladder(smooth_sizes(seed)), BLANK), TARGETS, estimate=taught)
+    for seed in (7, 8):
+        fresh = match_rates(Encodings(Ladder(smooth_sizes(seed)), BLANK), TARGETS)
+        known = match_rates(Encodings(Ladder(smooth_sizes(seed)), BLANK), TARGETS, estimate=taught)
+        assert [match.point for match in fresh] == [match.point for match in known]
+
+
+def test_targets_out_of_range_are_misses_with_their_size_and_not_errors():
+    codec = Ladder([6144, 12288, 24576])  # 0.125, 0.25, 0.5 bpp
+    low, high, within = match_rates(Encodings(codec, BLANK), [0.05, 2.0, 0.25])
+    assert (low.point, low.out_of_range, low.miss) == (0, True, pytest.approx(1.5))
+    assert (high.point, high.out_of_range, high.miss) == (2, True, pytest.approx(-0.75))
+    assert (within.point, within.out_of_range, within.miss) == (1, False, 0)
+
+
+@pytest.mark.parametrize("target", [0, -0.5, math.nan, math.inf])
+def test_impossible_targets_are_refused(target):
+    with pytest.raises(CodecError, match=rf"a target above 0 bpp, got {target}"):
+        match_rate(Ladder([100, 200]), BLANK, target)
+
+
+def test_an_encoder_that_fails_is_an_error_with_its_message():
+    class Broken(Ladder):
+        def encode(self, image, point):
+            raise CodecError("the encoder is on fire. Call somebody.")
+
+    with pytest.raises(CodecError, match="on fire"):
+        match_rate(Broken([100, 200]), BLANK, 0.1)
+
+
+class TestFineControl:
+    class Lambda(Ladder):
+        """Rate falls by 0.35 octaves when the factor doubles, and a bit more above 1."""
+
+        fine = FineControl("lmi", 0.7, 1.4)
+
+        def __init__(self, *arguments, strength=0.35) -> None:
+            super().__init__(*arguments)
+            self.strength = strength
+            self.values = []
+
+        def encode_fine(self, image, point, value):
+            self.values.append(value)
+            octaves = math.log2(value)
+            scale = 2 ** (-self.strength * octaves - 0.05 * octaves**2)
+            return bytes(round(self.sizes[int(point)] * scale))
+
+    def test_it_closes_the_gap_between_two_points(self):
+        codec = self.Lambda(smooth_sizes(5))
+        plain = match_rates(Encodings(codec, BLANK), TARGETS)
+        fine = match_rates(Encodings(codec, BLANK), TARGETS, tolerance=0.01)
+        assert max(abs(match.miss) for match in plain) > 0.02
+        for before, after in zip(plain, fine, strict=True):
+            assert abs(after.miss) <= 0.01
+            assert after.point == before.point
+            assert (after.fine is None) == (abs(before.miss) <= 0.01)
+            assert after.encodes <= before.encodes + 4
+        assert all(0.7 <= value <= 1.4 for value in codec.values)
+
+    def test_its_range_ends_the_search(self):
+        codec = self.Lambda([6144], 0.15, strength=0.1)
+        match = match_rate(codec, BLANK, 0.2, tolerance=0.01)
+        assert match.fine == pytest.approx(0.7)
+        assert match.got > 0.125
+        assert len(codec.values) <= 2
+
+    def test_without_it_a_tolerance_changes_nothing(self):
+        codec = Ladder(smooth_sizes(5))
+        assert match_rate(codec, BLANK, 0.25, tolerance=0.0001).fine is None
+        with pytest.raises(CodecError, match="no setting between two operating points"):
+            codec.encode_fine(BLANK, 0, 1.1)
+
+
+class TestQuality:
+    @pytest.mark.parametrize("name", ["x265", "jpeg"])
+    def test_the_nearest_psnr_of_the_whole_ladder(self, name):
+        codec = CODECS.get(name)()
+        full = Encodings(codec, CAT)
+        psnr = np.array([full.psnr(index) for index in range(len(codec.points.values))])
+        encodings = Encodings(codec, CAT)
+        for match in match_psnr(encodings, [28.0, 33.3, 38.0, 70.0]):
+            assert abs(match.got - match.target) == pytest.approx(np.abs(psnr - match.target).min())
+            assert match.out_of_range == (match.target > psnr.max())
+        assert len(encodings.data) < (20 if name == "x265" else 40)
+
+    def test_psnr_is_of_luma(self):
+        gray = np.full((4, 4, 3), 100, np.uint8)
+        assert luma_psnr(gray, gray) == 100
+        green = gray + np.array([0, 10, 0], np.uint8)
+        assert luma_psnr(gray, green) == pytest.approx(20 * math.log10(255 / 5.87))
