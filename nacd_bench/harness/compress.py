@@ -1,0 +1,498 @@
+"""``nacd-bench compress``: from images to triplets at a comparable rate.
+
+*Plan* what is wanted, *run* what is not there yet, *aggregate* into a manifest. A run folder holds
+a journal with one record per finished piece of work, so that a run that was killed, at whatever
+moment, goes on where it was::
+
+    compressed = compress("photos/", neural="compressai", traditional="x265", folder="run")
+
+The run's folder::
+
+    run.json            what was run: codecs, versions, parameters, scheme
+    triplets.parquet    the manifest, one row per triplet; triplets.csv is the same
+    failures.csv        what failed, with its message
+    rate_distortion.*   table, figure and BD-rates
+    bitstreams/         neural/quality-3/kodim01.bin, x265/quality-3/kodim01.bin, ...
+    decoded/            the same as PNG
+    journal.jsonl       what is done
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nacd_bench import __version__
+from nacd_bench.data.files import write_whole
+from nacd_bench.errors import CodecError, UserError
+from nacd_bench.harness.coding import Ask, Done, Job, Photo, describe, run_batch
+from nacd_bench.harness.compress_plan import (
+    NEURAL,
+    TARGETS,
+    AnyCodec,
+    Follower,
+    Plan,
+    Side,
+    codec_from_config,
+    make_plan,
+)
+from nacd_bench.harness.journal import Journal, clear_parts, new_run_id, run_lock
+from nacd_bench.harness.photos import read_8_bit
+from nacd_bench.harness.triplets import triplet_rows, write_results
+from nacd_bench.harness.workers import Workers
+from nacd_bench.rate import Estimate
+
+PILOTS = 8
+"""Images that teach the rate search; later ones use what these taught, whichever is done first."""
+SCHEMA = "nacd-bench compress 1"
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """What a run left in its folder.
+
+    Args:
+        folder: the run's folder.
+        manifest: the table of triplets.
+        rows: one dictionary per triplet, as in the manifest.
+        failures: image, side, preset and message of what failed.
+        duplicates: images left out because another file has the same bytes, and that one.
+        encodes: encodes that this run made; 0 when everything was there.
+    """
+
+    folder: Path
+    manifest: Path
+    rows: list[dict[str, Any]]
+    failures: list[dict[str, str]]
+    duplicates: dict[str, str]
+    encodes: int
+
+
+def compress(
+    images: str | Path | Iterable[str | Path],
+    neural: AnyCodec,
+    traditional: AnyCodec | Follower | Sequence[AnyCodec | Follower],
+    folder: str | Path,
+    *,
+    scheme: str = "neural",
+    points: Sequence[float] | None = None,
+    targets: Sequence[float] = TARGETS,
+    tolerance: float | None = None,
+    workers: int | None = None,
+    failure_limit: float = 0.2,
+    show_progress: bool = True,
+) -> Compressed:
+    """Code images with a neural codec and traditional ones at a comparable rate.
+
+    Args:
+        images: a folder, a file, a text file of paths, a pattern, or a list of these.
+        neural: the codec under test: a registered name, a :class:`CodecSpec` or a codec object.
+        traditional: the codec to compare with, or several with what each of them follows.
+        folder: where results go; one that holds an unfinished run is continued.
+        scheme: ``"neural"``, ``"target"`` or ``"psnr"``, see above.
+        points: operating points of the neural codec; all of them by default, and at most eight,
+            evenly spread, of a codec with more.
+        targets: bits per pixel for the scheme ``target``.
+        tolerance: miss of the rate beyond which a codec's fine control is used.
+        workers: processes; the number of cores by default, 0 for none but this one.
+        failure_limit: share of images that may fail before the run stops.
+        show_progress: a progress bar with the time left.
+
+    Raises:
+        CodecError: too many images fail, or a codec cannot be used at all.
+        DataError: no images, a folder in use, a full disk.
+    """
+    folder = Path(folder)
+    plan = make_plan(images, neural, traditional, scheme, points, targets, tolerance)
+    run_id = new_run_id()
+    with run_lock(folder, run_id):
+        clear_parts(folder)
+        run = _Run(plan, folder, failure_limit)
+        _describe(plan, run, run_id)
+        count = _cores() if workers is None else workers
+        try:
+            with Workers(count) as pool, _progress(len(plan.paths), show_progress) as tick:
+                run.execute(pool, tick)
+        finally:
+            rows = triplet_rows(plan, run.results())
+            manifest = write_results(folder, rows, run.failures)
+            _describe(plan, run, run_id)
+    return Compressed(folder, manifest, rows, run.failures, run.duplicates, run.encodes)
+
+
+def compress_from_config(config: Mapping[str, Any]) -> Compressed:
+    """:func:`compress` with the settings of ``conf/compress.yaml``, as plain dictionaries.
+
+    A codec is a dictionary with its ``name``; ``rate_factor`` in it is the one it has as a
+    traditional codec, the other entries are its parameters.
+    """
+    settings = dict(config)
+    neural, _ = codec_from_config(settings.pop("neural"))
+    traditional, own_factor = codec_from_config(settings.pop("traditional"))
+    factor = settings.pop("rate_factor", None)
+    followers = [Follower(traditional, own_factor if factor is None else factor)]
+    for entry in settings.pop("then", None) or ():
+        codec, own_factor = codec_from_config(entry["codec"])
+        options = {key: entry[key] for key in ("follows", "label") if key in entry}
+        followers.append(Follower(codec, entry.get("rate_factor", own_factor), **options))
+    return compress(neural=neural, traditional=followers, **settings)
+
+
+@dataclass
+class _Image:
+    """Where an image is on its way: per side, what is there and how much is still out."""
+
+    index: int
+    photo: Photo
+    rows: dict[str, dict[str, dict[str, Any]]] = field(default_factory=lambda: defaultdict(dict))
+    out: dict[str, int] = field(default_factory=dict)
+    sides_done: int = 0
+
+
+class _Run:
+    """A plan on its way through the workers."""
+
+    def __init__(self, plan: Plan, folder: Path, failure_limit: float) -> None:
+        self.plan = plan
+        self.sides = {side.label: side for side in plan.sides}
+        self.folder = folder
+        self.failure_limit = failure_limit
+        self.failures: list[dict[str, str]] = []
+        self.encodes = 0
+        self.images: dict[str, _Image] = {}
+        self.by_content: dict[str, str] = {}
+        self.duplicates: dict[str, str] = {}
+        self.to_pool: deque[Job] = deque()
+        self.here: deque[list[Job]] = deque()
+        self.held: dict[str, list[_Image]] = {side.label: [] for side in plan.sides}
+        self.pilots_out = {side.label: min(PILOTS, len(plan.paths)) for side in plan.sides}
+        self.taught: dict[str, dict[int, dict[int, float]]] = defaultdict(dict)
+        self.journal = Journal(folder / "journal.jsonl", SCHEMA)
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.seen: dict[str, dict[str, float]] = defaultdict(dict)
+        self.files: dict[str, dict[str, Any]] = {}
+        self._tick: Callable[[], None] = lambda: None
+        for record in self.journal:
+            self._remember(record)
+
+    # --- what the journal knows
+
+    def _remember(self, record: Mapping[str, Any]) -> None:
+        for row in record.get("rows", ()):
+            self.rows[row["key"]] = row
+        if record.get("seen"):
+            self.seen[record["teaches"]].update(record["seen"])
+        if "file" in record:
+            self.files[record["file"]["path"]] = record["file"]
+
+    def _finished(self, ask: Ask, photo: Photo) -> dict[str, Any] | None:
+        """The row of a result that is there, files included."""
+        row = self.rows.get(ask.key)
+        if row is None or row["image"] != photo.id or row["preset"] != ask.preset:
+            return None
+        stream = self.folder / row["bitstream"]
+        if not (self.folder / row["decoded"]).is_file() or not stream.is_file():
+            return None
+        return row if stream.stat().st_size == row["file_bytes"] else None
+
+    def _lesson(self, side: Side, photo: Photo) -> str:
+        """Name of what a pilot image teaches about a side's rate."""
+        text = json.dumps([photo.sha256, side.identity, self.plan.kind], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+    # --- the loop
+
+    def execute(self, pool: Workers, tick: Callable[[int], None]) -> None:
+        """Do everything that is not there yet; ``tick`` counts images and hears of failures."""
+        self._tick = lambda: tick(len(self.failures))
+        blocks = self._blocks()
+        more = True
+        while True:
+            while more and len(self.to_pool) + len(self.here) < 2 * max(1, pool.count):
+                more = self._take_in(next(blocks, None))
+            while self.to_pool and pool.room:
+                pool.submit(self.to_pool.popleft())
+            if self.here:
+                batch = self.here.popleft()
+                for job, done in zip(batch, run_batch(batch), strict=True):
+                    self._handle(job, done)
+            for job, done in pool.finished(block=not self.here):
+                self._handle(job, done)
+            if not (more or self.here or self.to_pool or pool.busy):
+                break
+
+    def _blocks(self) -> Iterator[list[tuple[int, Path]]]:
+        """The images in fixed groups, so that batches do not depend on what is done already."""
+        size = max(8, 4 * self.plan.sides[0].codec.batch_size)
+        numbered = list(enumerate(self.plan.paths))
+        for start in range(0, len(numbered), size):
+            yield numbered[start : start + size]
+
+    def _take_in(self, block: list[tuple[int, Path]] | None) -> bool:
+        """Read the next images and queue what does not wait for anything."""
+        if block is None:
+            return False
+        images = []
+        for index, path in block:
+            image = self._entered(index, path)
+            if image is None:
+                self._pilots_go_on(index)
+                self._tick()
+            else:
+                images.append(image)
+        for side in self.plan.sides:
+            if side.follows is None:
+                self._start(side, images)
+        return True
+
+    def _entered(self, index: int, path: Path) -> _Image | None:
+        """An image with its hash and name; None for one that cannot be read or is there twice."""
+        try:
+            facts = self._facts(path)
+        except UserError as error:
+            self._fail(str(path), "image", "", describe(error))
+            return None
+        twin = self.by_content.setdefault(facts["sha256"], str(path))
+        if twin != str(path):
+            self.duplicates[str(path)] = twin
+            return None
+        name = path.stem if path.stem not in self.images else f"{path.stem}-{facts['sha256'][:8]}"
+        size = facts["width"], facts["height"]
+        self.images[name] = _Image(index, Photo(name, facts["path"], facts["sha256"], *size))
+        return self.images[name]
+
+    def _facts(self, path: Path) -> dict[str, Any]:
+        """Hash and size of an image, read only where the file is not the one on record."""
+        place = str(path.resolve())
+        stamp = [path.stat().st_size, path.stat().st_mtime_ns] if path.is_file() else []
+        known = self.files.get(place)
+        if known is None or known["stamp"] != stamp:
+            image, sha256 = read_8_bit(path)
+            height, width = image.shape[:2]
+            known = {"path": place, "stamp": stamp, "sha256": sha256}
+            known |= {"width": width, "height": height}
+            self.journal.append({"file": known})
+            self.files[place] = known
+        return known
+
+    # --- from images to jobs
+
+    def _start(self, side: Side, images: Sequence[_Image]) -> None:
+        """Queue a side's work on images for which it has all it needs."""
+        if side.label == NEURAL and self.plan.scheme != "target":
+            self._start_points(side, images)
+            return
+        for image in images:
+            ready = image.index < PILOTS or self.pilots_out[side.label] == 0
+            if ready:
+                self._start_matches(side, image)
+            else:
+                self.held[side.label].append(image)
+
+    def _start_points(self, side: Side, images: Sequence[_Image]) -> None:
+        """One job per image and operating point; together in batches where the codec takes them."""
+        sizes: dict[tuple[int, int], list[_Image]] = defaultdict(list)
+        for image in images:
+            sizes[image.photo.height, image.photo.width].append(image)
+            image.out[side.label] = len(self.plan.steps)
+        count = side.codec.batch_size
+        for same in sizes.values():
+            groups = [same[i : i + count] for i in range(0, len(same), count)]
+            for group in groups:
+                for preset, point in self.plan.steps:
+                    self._queue_batch(side, group, preset, point)
+        for image in images:
+            if not image.out[side.label]:
+                self._side_done(side, image)
+
+    def _queue_batch(self, side: Side, group: Sequence[_Image], preset: str, point: float) -> None:
+        jobs, missing = [], 0
+        for image in group:
+            ask = self.plan.ask(side, image.photo, preset, "point", point)
+            row = self._finished(ask, image.photo)
+            if row is not None:
+                image.rows[side.label][preset] = row
+                image.out[side.label] -= 1
+            missing += row is None
+            jobs.append(Job(image.photo, side.label, side.source, (ask,), self.folder))
+        if missing:
+            self._queue(side, jobs if side.codec.batch_size > 1 else jobs[:missing])
+
+    def _start_matches(self, side: Side, image: _Image) -> None:
+        """One job per image: all its targets in one go."""
+        asks = []
+        for preset, value in self.plan.steps:
+            if side.follows is None:
+                target = value
+            else:
+                leader = image.rows[side.follows].get(preset)
+                if leader is None:
+                    continue  # it failed, which is on record
+                target = leader["psnr"] if self.plan.kind == "psnr" else leader["bpp"]
+                target *= 1 if self.plan.kind == "psnr" else side.rate_factor
+            ask = self.plan.ask(side, image.photo, preset, self.plan.kind, target)
+            row = self._finished(ask, image.photo)
+            if row is None:
+                asks.append(ask)
+            else:
+                image.rows[side.label][preset] = row
+        image.out[side.label] = len(asks)
+        if not asks:
+            self._side_done(side, image)
+            return
+        job = Job(
+            image.photo,
+            side.label,
+            side.source,
+            tuple(asks),
+            self.folder,
+            self.plan.tolerance,
+            self._estimate(side, image),
+        )
+        self._queue(side, [job])
+
+    def _queue(self, side: Side, jobs: list[Job]) -> None:
+        if side.codec.in_main_process:
+            self.here.append(jobs)
+        else:
+            self.to_pool.extend(jobs)
+
+    def _estimate(self, side: Side, image: _Image) -> Estimate | None:
+        """What the pilot images taught; nothing for these themselves."""
+        if image.index < PILOTS:
+            return None
+        lessons = self.taught[side.label]
+        estimate = Estimate.of(side.codec)
+        for index in sorted(lessons):
+            estimate.add(lessons[index])
+        return estimate
+
+    # --- from jobs to results
+
+    def _handle(self, job: Job, done: Done) -> None:
+        image = self.images[job.photo.id]
+        side = self.sides[job.side]
+        there = image.rows[side.label]
+        fresh = [row for row in done.rows if row["preset"] not in there]
+        failed = {preset: text for preset, text in done.failures.items() if preset not in there}
+        if not (fresh or failed):
+            return
+        self.encodes += sum(row["encodes"] for row in fresh)
+        if fresh:
+            record = {"rows": fresh, "seen": done.seen, "teaches": self._lesson(side, image.photo)}
+            self.journal.append(record)
+            self._remember(record)
+        there.update({row["preset"]: row for row in fresh})
+        for preset, message in failed.items():
+            self._fail(image.photo.path, side.label, preset, message)
+        image.out[side.label] -= len(fresh) + len(failed)
+        if image.out[side.label] == 0:
+            self._side_done(side, image)
+
+    def _side_done(self, side: Side, image: _Image) -> None:
+        """All that was asked of a side for an image is there or failed: what waited goes on."""
+        lesson = self.seen.get(self._lesson(side, image.photo))
+        if image.index < PILOTS and lesson:
+            self.taught[side.label][image.index] = {int(i): v for i, v in lesson.items()}
+        image.sides_done += 1
+        if image.sides_done == len(self.plan.sides):
+            self._tick()
+        for follower in self.plan.sides:
+            if follower.follows == side.label:
+                self._start(follower, [image])
+        self._pilot_done(side, image.index)
+
+    def _pilot_done(self, side: Side, index: int) -> None:
+        if index >= PILOTS:
+            return
+        self.pilots_out[side.label] -= 1
+        if self.pilots_out[side.label] == 0:
+            held, self.held[side.label] = self.held[side.label], []
+            self._start(side, held)
+
+    def _pilots_go_on(self, index: int) -> None:
+        """An image that will not be coded keeps nobody waiting."""
+        for side in self.plan.sides:
+            self._pilot_done(side, index)
+
+    def _fail(self, path: str, side: str, preset: str, message: str) -> None:
+        failure = {"image": path, "side": side, "preset": preset, "error": message}
+        self.failures.append(failure)
+        self.journal.append({"failure": failure})
+        failed = len({failure["image"] for failure in self.failures})
+        if failed > self.failure_limit * len(self.plan.paths):
+            raise CodecError(
+                f"stopped: {failed} of {len(self.plan.paths)} images failed, more than the "
+                f"{self.failure_limit:.0%} that may. The last: {path}, {side} {preset}: {message} "
+                f"What is done is kept in {self.folder}: remove the cause and start again, or "
+                "raise failure_limit."
+            )
+
+    def results(self) -> list[tuple[Photo, Mapping[str, Mapping[str, Any]]]]:
+        """The images in order, each with its rows by side and preset."""
+        images = sorted(self.images.values(), key=lambda image: image.index)
+        return [(image.photo, image.rows) for image in images]
+
+
+def _describe(plan: Plan, run: _Run, run_id: str) -> None:
+    """The run in words, for people and for the report."""
+    description = {
+        "run": run_id,
+        "nacd_bench": __version__,
+        "scheme": plan.scheme,
+        "steps": dict(plan.steps),
+        "tolerance": plan.tolerance,
+        "images": len(plan.paths),
+        "duplicates": run.duplicates,
+        "failures": len(run.failures),
+        "codecs": {
+            side.label: {
+                **side.identity,
+                "follows": side.follows,
+                "rate_factor": side.rate_factor,
+                "rate_is_estimated": side.codec.rate_is_estimated,
+            }
+            for side in plan.sides
+        },
+    }
+    write_whole(run.folder / "run.json", json.dumps(description, indent=2).encode())
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def _progress(images: int, show: bool) -> Iterator[Callable[[int], None]]:
+    """A bar with the time left; what it yields counts one image and takes the failures so far."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("images"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("elapsed"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[failed]} failures"),
+    )
+    with Progress(*columns, disable=not show) as progress:
+        task = progress.add_task("images", total=images, failed=0)
+        yield lambda failed: progress.update(task, advance=1, failed=failed)

@@ -1,0 +1,195 @@
+"""What a run of ``nacd-bench compress`` is to do: images, codecs, rates.
+
+Three schemes say which rates the two sides get:
+
+``neural``
+    the neural codec runs at its operating points, the traditional one follows its rate times
+    ``rate_factor`` (1.2 for HM, 1.0 for VTM in section 4.1 of the paper);
+``target``
+    both are matched to the same bits per pixel;
+``psnr``
+    as ``neural``, but the traditional codec follows the luma PSNR.
+
+A traditional codec can follow another one in place of the neural codec: the paper's chain is VTM at
+the neural rate and HM at 1.2 times VTM's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nacd_bench.codec import Codec
+from nacd_bench.errors import CodecError, UserError
+from nacd_bench.harness.coding import Ask, CodecSpec, Photo, built
+from nacd_bench.harness.photos import image_paths
+
+NEURAL = "neural"
+SCHEMES = ("neural", "target", "psnr")
+TARGETS = (0.06, 0.12, 0.25, 0.5, 0.75)
+"""Bits per pixel of JPEG AI's common test conditions."""
+MOST_POINTS = 8
+"""Operating points that are taken of a neural codec with more of them, unless told otherwise."""
+
+AnyCodec = CodecSpec | Codec | str
+"""A registered name, a name with parameters, or a codec."""
+
+
+@dataclass(frozen=True)
+class Follower:
+    """A traditional codec and what it follows.
+
+    Args:
+        codec: the codec.
+        rate_factor: rate asked for, as a multiple of the rate that it follows.
+        follows: ``"neural"`` or the label of another traditional codec.
+        label: its name in the output; the codec's by default.
+    """
+
+    codec: AnyCodec
+    rate_factor: float = 1.0
+    follows: str = NEURAL
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class Side:
+    """One codec of a run.
+
+    Args:
+        label: ``"neural"`` or the name of a traditional codec.
+        source: what is sent to other processes.
+        codec: the codec itself.
+        identity: name, version, parameters.
+        follows: the side whose results set its targets; None for one that goes ahead.
+        rate_factor: see :class:`Follower`.
+    """
+
+    label: str
+    source: CodecSpec | Codec
+    codec: Codec
+    identity: Mapping[str, Any]
+    follows: str | None = None
+    rate_factor: float = 1.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that fixes the results of a run.
+
+    Args:
+        paths: the images.
+        sides: the neural codec, then the traditional ones, each after the one it follows.
+        scheme: ``"neural"``, ``"target"`` or ``"psnr"``.
+        steps: the rates: name and operating point or bits per pixel.
+        tolerance: for fine controls, see :func:`nacd_bench.rate.match_rate`.
+    """
+
+    paths: tuple[Path, ...]
+    sides: tuple[Side, ...]
+    scheme: str
+    steps: tuple[tuple[str, float], ...]
+    tolerance: float | None
+
+    @property
+    def kind(self) -> str:
+        """What followers are asked for."""
+        return "psnr" if self.scheme == "psnr" else "bpp"
+
+    def ask(self, side: Side, photo: Photo, preset: str, kind: str, value: float) -> Ask:
+        """What is asked of a side, with the hash of everything that fixes the result."""
+        fixed = [photo.sha256, side.identity, kind, value]
+        fixed += [self.tolerance] if kind == "bpp" else []
+        text = json.dumps(fixed, sort_keys=True, default=str)
+        return Ask(preset, kind, value, hashlib.sha256(text.encode()).hexdigest()[:24])
+
+
+def make_plan(
+    images: str | Path | Iterable[str | Path],
+    neural: AnyCodec,
+    traditional: AnyCodec | Follower | Sequence[AnyCodec | Follower],
+    scheme: str,
+    points: Sequence[float] | None,
+    targets: Sequence[float],
+    tolerance: float | None,
+) -> Plan:
+    """What a run is to do; every codec is built, so that a missing one is known now."""
+    if scheme not in SCHEMES:
+        raise UserError(f"expected the scheme to be one of {', '.join(SCHEMES)}, got '{scheme}'.")
+    first = _side(NEURAL, neural)
+    several = isinstance(traditional, Sequence) and not isinstance(traditional, str)
+    followers: list[Any] = list(traditional) if several else [traditional]  # type: ignore[arg-type]
+    sides = [first]
+    for item in followers:
+        follower = item if isinstance(item, Follower) else Follower(item)
+        codec = built(follower.codec)
+        label = follower.label or codec.name
+        known = [side.label for side in sides]
+        if label in known:
+            raise UserError(
+                f"two codecs of the run are called '{label}'. Give each traditional codec a label."
+            )
+        if follower.follows not in known:
+            raise UserError(
+                f"{label} follows '{follower.follows}', which is not a codec before it: "
+                f"{', '.join(known)}."
+            )
+        if not follower.rate_factor > 0:
+            raise UserError(f"expected a rate factor above 0, got {follower.rate_factor}.")
+        follows = None if scheme == "target" else follower.follows
+        sides.append(_side(label, follower.codec, follows, follower.rate_factor))
+    if scheme == "target":
+        steps = tuple((f"bpp-{value:g}", float(value)) for value in targets)
+    else:
+        chosen = points if points is not None else _spread(first.codec.points.values, MOST_POINTS)
+        unknown = [p for p in chosen if p not in first.codec.points.values]
+        if unknown:
+            raise CodecError(
+                f"{first.codec.name} has no {first.codec.points.name} {unknown[0]:g}. Known: "
+                f"{', '.join(f'{value:g}' for value in first.codec.points.values)}."
+            )
+        steps = tuple((f"{first.codec.points.name}-{value:g}", float(value)) for value in chosen)
+    if not steps:
+        raise UserError("expected at least one operating point or target rate, got none.")
+    return Plan(tuple(image_paths(images)), tuple(sides), scheme, steps, tolerance)
+
+
+def _side(
+    label: str,
+    given: AnyCodec,
+    follows: str | None = None,
+    rate_factor: float = 1.0,
+) -> Side:
+    source = CodecSpec(given) if isinstance(given, str) else given
+    codec = built(source)
+    identity = {
+        "name": codec.name,
+        "version": codec.version(),
+        "parameters": json.loads(json.dumps(dict(codec.parameters), default=str)),
+    }
+    return Side(label, source, codec, identity, follows, rate_factor)
+
+
+def _spread(values: Sequence[float], most: int) -> list[float]:
+    """At most ``most`` of the values, evenly spread, the ends included.
+
+    >>> _spread(range(101), 5)
+    [0, 25, 50, 75, 100]
+    """
+    if len(values) <= most:
+        return list(values)
+    return [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)]
+
+
+def codec_from_config(config: Mapping[str, Any]) -> tuple[CodecSpec, float]:
+    """A codec and its rate factor from a dictionary with its name and parameters."""
+    parameters = dict(config)
+    if "name" not in parameters:
+        raise UserError(f"expected a codec with a name, got the keys {', '.join(parameters)}.")
+    factor = parameters.pop("rate_factor", 1.0)
+    name = parameters.pop("name")
+    return CodecSpec(name, parameters), float(factor)

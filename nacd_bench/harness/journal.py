@@ -1,0 +1,104 @@
+"""What lets a long job be killed at any moment: a journal and a lock.
+
+A record is one line of JSON, written in one go and flushed to the disk after the files that it
+speaks of. A line that a kill cut short is dropped when the journal is read again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nacd_bench.errors import DataError
+
+
+class Journal:
+    """Records that are only ever added.
+
+    Args:
+        path: the file; its folder exists.
+        schema: name and version of the records; a file with another schema is refused.
+
+    Raises:
+        DataError: the file was written by another schema.
+    """
+
+    def __init__(self, path: Path, schema: str) -> None:
+        self.path = path
+        self.schema = schema
+        self._drop_torn_line()
+        if not path.exists() or path.stat().st_size == 0:
+            self.append({"schema": schema})
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Add a record; it is on the disk when this returns."""
+        line = json.dumps(record, sort_keys=True, allow_nan=False) + "\n"
+        with self.path.open("ab") as file:
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """The records in order of writing."""
+        with self.path.open("rb") as file:
+            lines = iter(file)
+            found = json.loads(next(lines))
+            if found != {"schema": self.schema}:
+                raise DataError(
+                    f"expected a journal of {self.schema} in {self.path}, got {found}. "
+                    "Another version wrote it: use that version, or a new folder."
+                )
+            for line in lines:
+                yield json.loads(line)
+
+    def _drop_torn_line(self) -> None:
+        if not self.path.exists():
+            return
+        with self.path.open("rb+") as file:
+            whole = file.read().rfind(b"\n") + 1
+            file.truncate(whole)
+
+
+def clear_parts(folder: Path) -> None:
+    """Remove what kills left half written, see :func:`nacd_bench.data.files.write_whole`."""
+    for part in folder.rglob("*.part"):
+        part.unlink(missing_ok=True)
+
+
+def new_run_id() -> str:
+    """A name for a run: when it started, and four letters against chance."""
+    return time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2)
+
+
+@contextmanager
+def run_lock(folder: Path, run_id: str) -> Iterator[None]:
+    """Hold a folder for one run; the lock goes with the process, whatever ends it.
+
+    Raises:
+        DataError: another run holds the folder; the message has its id.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "run.lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            raise DataError(
+                f"expected {folder} to be free, got one in use by run {file.read().strip()}. "
+                "Wait for that run, stop it, or choose another folder."
+            ) from error
+        file.seek(0)
+        file.truncate()
+        file.write(f"{run_id} (process {os.getpid()} on {socket.gethostname()})\n")
+        file.flush()
+        yield
+        file.seek(0)
+        file.truncate()

@@ -1,0 +1,67 @@
+"""Finding and reading the images that ``nacd-bench compress`` codes."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from nacd_bench.codec import Image
+from nacd_bench.data.formats import SUFFIXES, has_image_suffix
+from nacd_bench.data.images import read_image
+from nacd_bench.errors import DataError
+
+
+def image_paths(source: str | Path | Iterable[str | Path]) -> list[Path]:
+    """The images that a folder, a file, a text file of paths, a pattern or a list of these names.
+
+    A folder is searched with all its folders; a ``.txt`` file has one path per line, relative to
+    itself. The order is that of a list, otherwise by name; a path is named once.
+
+    Raises:
+        DataError: nothing there.
+    """
+    if isinstance(source, str | Path):
+        found = _paths(source)
+    else:
+        found = [path for item in source for path in _paths(item)]
+    paths = list(dict.fromkeys(found))
+    if not paths:
+        raise DataError(
+            f"expected images in {source}, got none. Known kinds: {', '.join(SUFFIXES)}."
+        )
+    return paths
+
+
+def _paths(source: str | Path) -> list[Path]:
+    path = Path(source)
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if has_image_suffix(p) and p.is_file())
+        return [p for p in files if not p.name.startswith(".")]
+    if path.suffix.lower() == ".txt" and path.is_file():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return [path.parent / line.strip() for line in lines if line.strip()]
+    if path.exists():
+        return [path]
+    pattern = sorted(glob.glob(str(source), recursive=True))  # noqa: PTH207 (absolute ones too)
+    found = [Path(name) for name in pattern]
+    if not found:
+        raise DataError(f"expected an image, a folder or a pattern, got {source}: nothing there.")
+    return [p for p in found if has_image_suffix(p)]
+
+
+def read_8_bit(path: str | Path) -> tuple[Image, str]:
+    """An image as a codec takes it, ``(H, W, 3)`` uint8, and the hash of its file.
+
+    Deeper images are rounded to 8 bits.
+
+    Raises:
+        ImageError: see :func:`nacd_bench.data.images.read_image`.
+    """
+    image = read_image(path)
+    pixels = image.pixels.permute(1, 2, 0).numpy()
+    if pixels.dtype != np.uint8:
+        pixels = np.rint(pixels * 255.0).astype(np.uint8)
+    return np.ascontiguousarray(pixels), image.sha256

@@ -1,0 +1,170 @@
+"""A pool of processes that survives the death of one of them and dies with its parent."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait as wait_for
+
+from nacd_bench.errors import CodecError
+from nacd_bench.harness.coding import Done, Job, run_job
+
+GRACE = 2.0
+"""Seconds that a worker has to end its children and itself."""
+
+
+class Workers:
+    """Runs jobs in other processes.
+
+    A codec that takes its process down breaks the whole pool. Every job that was on the way then
+    runs again alone, so that the guilty one is known and the others are not lost.
+
+    Args:
+        count: processes; 0 runs every job in this one.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._pool: ProcessPoolExecutor | None = None
+        self._running: dict[Future[Done], Job] = {}
+        self._suspects: deque[Job] = deque()
+        self._here: deque[Job] = deque()
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._running or self._suspects or self._here)
+
+    @property
+    def room(self) -> bool:
+        """Whether another job would find a process soon."""
+        if self.count == 0:
+            return not self._here
+        return not self._suspects and len(self._running) < 2 * self.count
+
+    def submit(self, job: Job) -> None:
+        if self.count == 0:
+            self._here.append(job)
+        else:
+            self._start(job)
+
+    def finished(self, block: bool) -> Iterator[tuple[Job, Done]]:
+        """The jobs that ended since the last call; with ``block``, at least one if any is on.
+
+        Raises:
+            DataError: a job found the disk full.
+        """
+        if self._here:
+            job = self._here.popleft()
+            yield job, run_job(job)
+            return
+        if not self._running and self._suspects:
+            self._start(self._suspects.popleft())
+        if not self._running:
+            return
+        alone = len(self._running) == 1
+        ended, _ = wait(self._running, None if block else 0, FIRST_COMPLETED)
+        broken: list[Job] = []
+        for future in ended:
+            job = self._running.pop(future)
+            try:
+                yield job, future.result()
+            except BrokenProcessPool:
+                broken.append(job)
+        if not broken:
+            return
+        broken += self._running.values()
+        self._running.clear()
+        self._close()
+        if alone:
+            yield broken[0], _died(broken[0])
+        else:
+            self._suspects.extend(broken)
+
+    def _start(self, job: Job) -> None:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                self.count, mp_context=_context(), initializer=_prepare_worker
+            )
+        try:
+            self._running[self._pool.submit(_work, job)] = job
+        except BrokenProcessPool:
+            self._suspects.append(job)
+            self._suspects.extend(self._running.values())
+            self._running.clear()
+            self._close()
+
+    def _close(self) -> None:
+        if self._pool is None:
+            return
+        processes = list((self._pool._processes or {}).values())
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool = None
+        for process in processes:
+            process.terminate()
+        deadline = time.monotonic() + GRACE
+        for process in processes:
+            process.join(max(0.0, deadline - time.monotonic()))
+            if process.is_alive():
+                process.kill()
+
+
+def _work(job: Job) -> Done:
+    """:func:`run_job` in a worker; when it is told to end, it ends its children and then itself."""
+    try:
+        return run_job(job)
+    except SystemExit:
+        os._exit(1)
+
+
+def _died(job: Job) -> Done:
+    error = CodecError(
+        f"the process that coded it died (crash or out of memory) in {job.side}. "
+        "Run the codec on this image alone to see why."
+    )
+    return Done(failures={ask.preset: str(error) for ask in job.asks})
+
+
+def _context() -> multiprocessing.context.BaseContext:
+    """Processes that do not inherit this one's threads; PyTorch is loaded once for all of them."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["nacd_bench.harness.coding", "piq"])
+    return context
+
+
+def _prepare_worker() -> None:
+    """One thread per process, no answer to Ctrl-C (the parent's task), no life after the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # see _work
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    import cv2
+    import torch
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for([parent.sentinel])
+        main = threading.main_thread().ident
+        if main is not None:  # this thread would not interrupt what that one waits for
+            signal.pthread_kill(main, signal.SIGTERM)
+        time.sleep(GRACE)
+        os._exit(1)

@@ -1,0 +1,613 @@
+"""``compress``: comparable rates, resuming after a kill, workers, failures, what is written."""
+
+import csv
+import json
+import math
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+from PIL import Image as Pillow
+from skimage import data
+
+import nacd_conf
+from nacd_bench.codec import Codec, OperatingPoints
+from nacd_bench.data.manifest import read_manifest
+from nacd_bench.errors import CodecError, DataError, ImageError, UserError
+from nacd_bench.harness import compress as compress_module
+from nacd_bench.harness.coding import CodecSpec
+from nacd_bench.harness.compress import compress, compress_from_config
+from nacd_bench.harness.compress_plan import Follower, codec_from_config
+from nacd_bench.harness.journal import Journal, run_lock
+from nacd_bench.harness.photos import image_paths, read_8_bit
+from nacd_bench.harness.rate_distortion import bd_rate
+from nacd_bench.registry import CODECS
+
+CODEC_FILES = Path(nacd_conf.__file__).parent / "codec"
+CODEC_NAMES = sorted(path.stem for path in CODEC_FILES.glob("*.yaml"))
+
+
+class Blocks(Codec):
+    """A toy neural codec: 8 x 8 block means. Images whose first pixel is red make it fail."""
+
+    name = "blocks"
+    points = OperatingPoints("step", (64, 16, 4), slope=0.5)
+    in_main_process = True
+
+    def __init__(self, batch_size=1, die=False) -> None:
+        self.batch_size = batch_size
+        self.die = die
+        self.in_main_process = not die
+        self.batches = []
+
+    @property
+    def parameters(self):
+        return {"batch_size": self.batch_size}
+
+    def version(self):
+        return "blocks 1"
+
+    def encode(self, image, point):
+        self.require(image, point)
+        if tuple(image[0, 0]) == (255, 0, 0):
+            if self.die:
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise RuntimeError("red pixel")
+        h, w = image.shape[0] // 8, image.shape[1] // 8
+        means = image[: h * 8, : w * 8].reshape(h, 8, w, 8, 3).mean(axis=(1, 3))
+        size = np.array([*image.shape[:2], point], np.uint16).tobytes()
+        return size + np.rint(means / point).astype(np.uint8).tobytes()
+
+    def encode_batch(self, images, point):
+        self.batches.append(len(images))
+        return super().encode_batch(images, point)
+
+    def decode(self, data):
+        height, width, step = np.frombuffer(data[:6], np.uint16)
+        means = np.frombuffer(data[6:], np.uint8).reshape(height // 8, width // 8, 3)
+        big = (means * float(step)).clip(0, 255).repeat(8, 0).repeat(8, 1).astype(np.uint8)
+        pad = ((0, height - big.shape[0]), (0, width - big.shape[1]), (0, 0))
+        return np.pad(big, pad, mode="edge")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Five crops of photographs, two sizes, one name that a shell would not survive."""
+    folder = tmp_path_factory.mktemp("photos")
+    names = ["face", "flag", "cat", "-x; $(rm) 'q'", "cup"]
+    astronaut, cat, coffee = data.astronaut(), data.chelsea(), data.coffee()
+    crops = [
+        astronaut[40:136, 160:288],
+        astronaut[100:196, 0:128],
+        cat[90:186, 120:248],
+        cat[10:106, 200:328],
+        coffee[100:172, 150:250],
+    ]
+    for name, crop in zip(names, crops, strict=True):
+        Pillow.fromarray(crop).save(folder / f"{name}.png")
+    return folder
+
+
+def run(images, folder, neural="avif", traditional="x265", **options):
+    options = {"points": [30, 60], "workers": 0, "show_progress": False, **options}
+    return compress(images, neural, traditional, folder, **options)
+
+
+def files_of(folder):
+    """Bitstreams, decoded images and manifest without times: what has to be reproducible."""
+    found = {
+        str(path.relative_to(folder)): path.read_bytes()
+        for kind in ("bitstreams", "decoded")
+        for path in (folder / kind).rglob("*")
+        if path.is_file()
+    }
+    with (folder / "triplets.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return found, [{k: v for k, v in row.items() if "seconds" not in k} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def reference(photos, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reference")
+    return run(photos, folder)
+
+
+class TestResults:
+    def test_the_rates_are_those_of_the_bytes_on_disk(self, reference):
+        x265 = CODECS.get("x265")()
+        assert len(reference.rows) == 10
+        for row in reference.rows:
+            pixels = row["width"] * row["height"]
+            stream = (reference.folder / row["traditional_bitstream"]).read_bytes()
+            assert row["traditional_file_bytes"] == len(stream)
+            assert row["traditional_bytes"] == x265.rate_bytes(stream)
+            assert row["traditional_bpp"] == 8 * x265.rate_bytes(stream) / pixels
+            assert row["traditional_asked"] == row["neural_bpp"]
+            # one QP is 10 to 20 % of the rate, more on images as small as these
+            assert abs(row["traditional_bpp"] / row["traditional_asked"] - 1) < 0.2
+
+    def test_the_decoded_images_are_those_of_the_bitstreams(self, reference, photos):
+        row = next(row for row in reference.rows if row["source"].startswith("-x"))
+        for role, codec in (("neural", "avif"), ("traditional", "x265")):
+            stream = (reference.folder / row[f"{role}_bitstream"]).read_bytes()
+            decoded = np.asarray(Pillow.open(reference.folder / row[role]))
+            assert np.array_equal(decoded, CODECS.get(codec)().decode(stream))
+        assert Path(row["original"]).samefile(photos / "-x; $(rm) 'q'.png")
+
+    def test_the_manifest_says_how_each_side_was_made(self, reference):
+        records = read_manifest(reference.manifest)
+        assert [record.id for record in records] == [row["id"] for row in reference.rows]
+        assert records[0].source == "-x; $(rm) 'q'"
+        assert records[0].neural_codec == "avif"
+        assert records[0].neural_point == "30"
+        for record in records:
+            for path in (record.original, record.neural, record.traditional):
+                assert read_8_bit(path)[0].shape[2] == 3
+        first = {**records[0].extra, "traditional_version": records[0].traditional_version}
+        assert first["traditional_point_name"] == "qp"
+        assert "x265" in first["traditional_version"]
+        assert json.loads(first["traditional_parameters"])["preset"] == "placebo"
+        assert "qp=" in first["traditional_command_line"]
+        assert first["traditional_encodes"] >= 1
+        assert first["traditional_encode_seconds"] > 0
+        assert len(first["image_sha256"]) == 64
+        description = json.loads((reference.folder / "run.json").read_text())
+        assert description["codecs"]["x265"]["follows"] == "neural"
+
+    def test_a_rate_distortion_table_and_figure_come_with_it(self, reference):
+        with (reference.folder / "rate_distortion.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert [(row["codec"], row["preset"], row["images"]) for row in rows] == [
+            ("avif", "quality-30", "5"),
+            ("avif", "quality-60", "5"),
+            ("x265", "quality-30", "5"),
+            ("x265", "quality-60", "5"),
+        ]
+        assert float(rows[1]["psnr"]) > float(rows[0]["psnr"]) + 3
+        assert (reference.folder / "rate_distortion.svg").read_bytes().startswith(b"<?xml")
+        with (reference.folder / "bd_rate.csv").open() as file:
+            psnr = next(csv.DictReader(file))
+        assert psnr["images"] == "5"
+        assert -50 < float(psnr["percent"]) < 50
+
+
+class TestReproducible:
+    @pytest.mark.parametrize("workers", [1, 4])
+    def test_the_same_files_whatever_the_workers(self, photos, reference, tmp_path, workers):
+        run(photos, tmp_path, workers=workers)
+        assert files_of(tmp_path) == files_of(reference.folder)
+
+    def test_a_second_run_has_nothing_to_do(self, photos, reference, tmp_path):
+        shutil.copytree(reference.folder, tmp_path, dirs_exist_ok=True)
+        assert run(photos, tmp_path).encodes == 0
+        assert files_of(tmp_path) == files_of(reference.folder)
+
+    def test_only_what_is_missing_or_changed_is_done_again(self, photos, reference, tmp_path):
+        shutil.copytree(reference.folder, tmp_path, dirs_exist_ok=True)
+        (tmp_path / "decoded/neural/quality-30/cat.png").unlink()
+        assert run(photos, tmp_path).encodes == 1
+        (tmp_path / "bitstreams/x265/quality-60/cup.bin").write_bytes(b"half")
+        again = run(photos, tmp_path)
+        assert 1 <= again.encodes <= 6
+        assert files_of(tmp_path) == files_of(reference.folder)
+        # another parameter is another result, and only for the side that has it
+        slower = run(photos, tmp_path, neural=CodecSpec("avif", {"speed": 8}))
+        neural = sum(row["neural_encodes"] for row in slower.rows)
+        assert slower.encodes >= neural == 10
+
+    def test_an_added_point_leaves_the_others_alone(self, photos, reference, tmp_path):
+        shutil.copytree(reference.folder, tmp_path, dirs_exist_ok=True)
+        more = run(photos, tmp_path, points=[30, 60, 45])
+        fresh = [row for row in more.rows if row["preset"] == "quality-45"]
+        assert more.encodes == sum(r["neural_encodes"] + r["traditional_encodes"] for r in fresh)
+
+    def test_killed_at_random_moments_it_ends_with_the_same_files(
+        self, photos, reference, tmp_path
+    ):
+        """A real process, SIGKILL, again and again; then nothing is lost, double or half."""
+        folder = tmp_path / "run"
+        script = tmp_path / "job.py"
+        script.write_text(
+            "from nacd_bench.harness.compress import compress\n"
+            "if __name__ == '__main__':\n"
+            f"    done = compress({str(photos)!r}, 'avif', 'x265', {str(folder)!r},\n"
+            "        points=[30, 60], workers=2, show_progress=False)\n"
+            "    print('encodes', done.encodes)\n"
+        )
+        draw = random.Random(int(time.time()))
+        lines_before = 0
+        for _ in range(4):
+            process = subprocess.Popen(
+                [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+            journal = folder / "journal.jsonl"
+            deadline = time.monotonic() + 60
+            while process.poll() is None and time.monotonic() < deadline:
+                lines = journal.read_bytes().count(b"\n") if journal.exists() else 0
+                if lines > lines_before + 1:  # something got done: kill a moment later
+                    break
+                time.sleep(0.005)
+            time.sleep(draw.uniform(0, 0.05))
+            process.kill()
+            process.communicate()
+            lines_before = journal.read_bytes().count(b"\n")
+            if process.returncode == 0:
+                break
+        last = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+        assert int(last.stdout.split()[-1]) < sum(
+            row["neural_encodes"] + row["traditional_encodes"] for row in reference.rows
+        )
+        assert files_of(folder) == files_of(reference.folder)
+        assert not list(folder.rglob("*.part"))
+        keys = [
+            row["key"]
+            for r in Journal(journal, compress_module.SCHEMA)
+            for row in r.get("rows", [])
+        ]
+        assert len(keys) == len(set(keys))
+
+    @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
+    def test_workers_and_encoders_end_with_the_run(self, photos, tmp_path, ending):
+        script = tmp_path / "job.py"
+        script.write_text(SLOW_JOB)
+        process = subprocess.Popen(
+            [sys.executable, script, photos, tmp_path],
+            stderr=subprocess.PIPE,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        pids = tmp_path / "pids"
+        wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 4, 60)
+        process.send_signal(ending)
+        process.communicate(timeout=20)
+        started = [int(pid) for pid in pids.read_text().split()]
+        wait_until(lambda: not any(is_alive(pid) for pid in started), 10)
+
+
+SLOW_JOB = """
+import os, sys
+from nacd_bench.codec import Codec, OperatingPoints
+from nacd_bench.harness.compress import compress
+from nacd_codecs.process import run
+
+class Slow(Codec):
+    name = "slow"
+    points = OperatingPoints("p", (1,))
+
+    def version(self):
+        return "1"
+
+    def encode(self, image, point):
+        with open(sys.argv[2] + "/pids", "a") as file:
+            file.write(f"{os.getpid()}\\n")
+        run(["sh", "-c", "echo $$ >> '" + sys.argv[2] + "/pids'; exec sleep 300"], 300)
+
+    def decode(self, data):
+        pass
+
+if __name__ == "__main__":
+    compress(sys.argv[1], Slow(), "jpeg", sys.argv[2] + "/run", workers=2, show_progress=False)
+"""
+
+
+def wait_until(condition, seconds):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+class TestSchemes:
+    def test_both_sides_meet_the_targets(self, photos, tmp_path):
+        done = run(photos / "cat.png", tmp_path, scheme="target", targets=[0.3, 0.9])
+        assert [row["preset"] for row in done.rows] == ["bpp-0.3", "bpp-0.9"]
+        for row, target in zip(done.rows, [0.3, 0.9], strict=True):
+            assert row["neural_asked"] == row["traditional_asked"] == target
+            assert row["neural_bpp"] == pytest.approx(target, rel=0.15)
+            assert row["traditional_bpp"] == pytest.approx(target, rel=0.15)
+
+    def test_the_traditional_codec_follows_the_quality(self, photos, tmp_path):
+        done = run(photos / "cat.png", tmp_path, scheme="psnr")
+        for row in done.rows:
+            assert row["traditional_asked"] == row["neural_psnr"]
+            assert row["traditional_psnr"] == pytest.approx(row["neural_psnr"], abs=0.6)
+
+    def test_a_chain_as_in_the_paper(self, photos, tmp_path):
+        """VTM follows the neural rate, HM 1.2 times VTM's; two x265 stand in for them."""
+        chain = [
+            Follower("x265", label="vtm"),
+            Follower(CodecSpec("x265", {"preset": "ultrafast"}), 1.2, "vtm", "hm"),
+        ]
+        done = run(photos / "cat.png", tmp_path, traditional=chain)
+        assert [row["traditional_label"] for row in done.rows] == ["vtm", "hm"] * 2
+        vtm, hm = done.rows[:2]
+        assert vtm["traditional_asked"] == vtm["neural_bpp"]
+        assert hm["traditional_asked"] == pytest.approx(1.2 * vtm["traditional_bpp"])
+
+    def test_a_rate_out_of_range_is_recorded_and_not_a_failure(self, photos, tmp_path):
+        done = run(photos / "cat.png", tmp_path, traditional=Follower("x265", 50.0), points=[90])
+        (row,) = done.rows
+        assert row["traditional_out_of_range"]
+        assert row["traditional_point"] <= 3
+        assert not done.failures
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"scheme": "equal"}, "one of neural, target, psnr, got 'equal'"),
+            ({"points": [33.3]}, "avif has no quality 33.3"),
+            ({"scheme": "target", "targets": []}, "at least one operating point or target rate"),
+            ({"scheme": "target", "targets": [0.0]}, "a target above 0 bpp, got 0.0"),
+            ({"traditional": Follower("x265", -1)}, "rate factor above 0, got -1"),
+            ({"traditional": Follower("x265", follows="vtm")}, "follows 'vtm', which is not"),
+            ({"traditional": [Follower("x265"), Follower("x265")]}, "are called 'x265'"),
+            ({"neural": "avfi"}, "did you mean 'avif'"),
+            ({"neural": CodecSpec("avif", {"sped": 3})}, "does not take these parameters: .*sped"),
+        ],
+    )
+    def test_what_makes_no_sense_is_refused(self, photos, tmp_path, options, message):
+        with pytest.raises(UserError, match=message):
+            run(photos / "cat.png", tmp_path, **options)
+
+
+class TestFailures:
+    @pytest.fixture
+    def with_red(self, photos, tmp_path):
+        folder = tmp_path / "photos"
+        shutil.copytree(photos, folder)
+        red = np.array(Pillow.open(folder / "cat.png"))
+        red[0, 0] = (255, 0, 0)
+        Pillow.fromarray(red).save(folder / "red.png")
+        return folder
+
+    def test_one_image_does_not_stop_the_rest(self, with_red, tmp_path):
+        done = run(with_red, tmp_path / "run", neural=Blocks(), points=[16, 4])
+        assert len(done.rows) == 10
+        assert {(Path(f["image"]).name, f["preset"]) for f in done.failures} == {
+            ("red.png", "step-16"),
+            ("red.png", "step-4"),
+        }
+        assert done.failures[0]["error"] == "RuntimeError: red pixel"
+        with (tmp_path / "run" / "failures.csv").open() as file:
+            assert len(list(csv.DictReader(file))) == 2
+
+    def test_too_many_stop_the_run_and_keep_what_is_done(self, with_red, tmp_path):
+        (with_red / "broken.png").write_bytes(b"no picture")
+        with pytest.raises(CodecError, match=r"stopped: 2 of 7 images failed, more than the 20%"):
+            run(with_red, tmp_path / "run", neural=Blocks(), points=[16, 4])
+        done = run(with_red, tmp_path / "run", neural=Blocks(), points=[16, 4], failure_limit=0.5)
+        assert len(done.rows) == 10
+        broken = next(f for f in done.failures if f["image"].endswith("broken.png"))
+        assert "expected an image, got text content" in broken["error"]
+
+    def test_a_failure_is_tried_again_by_the_next_run(self, with_red, tmp_path):
+        assert run(with_red, tmp_path / "run", neural=Blocks(), points=[4]).failures
+        shutil.copy(with_red / "cat.png", with_red / "red.png")
+        # the same bytes as cat.png: left out, and said
+        done = run(with_red, tmp_path / "run", neural=Blocks(), points=[4])
+        assert not done.failures
+        assert [Path(p).name for p in done.duplicates] == ["red.png"]
+        assert done.encodes == 0
+
+    def test_a_codec_that_takes_its_process_down_fails_on_that_image_only(self, with_red, tmp_path):
+        done = run(with_red, tmp_path / "run", neural=Blocks(die=True), points=[4], workers=2)
+        assert len(done.rows) == 5
+        (failure,) = done.failures
+        assert failure["image"].endswith("red.png")
+        assert "the process that coded it died" in failure["error"]
+
+    def test_a_full_disk_stops_the_run_and_says_so(self, photos, tmp_path, monkeypatch):
+        from nacd_bench.harness import coding
+
+        def full(path, data):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(coding, "write_whole", full)
+        with pytest.raises(DataError, match=r"a full disk: .*No space left.*Make room"):
+            run(photos, tmp_path)
+
+    def test_a_missing_codec_is_said_before_anything_runs(self, photos, tmp_path, monkeypatch):
+        monkeypatch.setenv("PATH", "")
+        monkeypatch.delenv("NACD_HM_ENCODER", raising=False)
+        with pytest.raises(CodecError, match="NACD_HM_ENCODER"):
+            run(photos, tmp_path, traditional="hm")
+        assert not (tmp_path / "journal.jsonl").exists()
+
+
+class TestBatches:
+    def test_images_of_one_size_go_together(self, photos, tmp_path):
+        codec = Blocks(batch_size=3)
+        done = run(photos, tmp_path / "a", neural=codec, points=[16, 4])
+        assert codec.batches == [3, 3]  # four images of one size, one of another, two points
+        single = run(photos, tmp_path / "b", neural=Blocks(), points=[16, 4])
+        assert [row["neural_bpp"] for row in done.rows] == [
+            row["neural_bpp"] for row in single.rows
+        ]
+
+    def test_a_bad_image_does_not_take_its_batch_along(self, photos, tmp_path):
+        folder = tmp_path / "photos"
+        shutil.copytree(photos, folder)
+        red = np.array(Pillow.open(folder / "cat.png"))
+        red[0, 0] = (255, 0, 0)
+        Pillow.fromarray(red).save(folder / "cat2.png")
+        done = run(folder, tmp_path / "run", neural=Blocks(batch_size=4), points=[4])
+        assert len(done.rows) == 5
+        assert len(done.failures) == 1
+
+
+class TestFolder:
+    def test_two_runs_in_one_folder_are_refused_with_the_other_id(self, photos, tmp_path):
+        with (
+            run_lock(tmp_path, "20250101-000000-abcd"),
+            pytest.raises(DataError, match=r"in use by run 20250101-000000-abcd \(process \d+"),
+        ):
+            run(photos, tmp_path)
+        run(photos / "cat.png", tmp_path, points=[60])
+
+    def test_a_lock_of_a_killed_process_is_free(self, tmp_path):
+        script = (
+            "import sys, time\n"
+            "from pathlib import Path\n"
+            "from nacd_bench.harness.journal import run_lock\n"
+            "with run_lock(Path(sys.argv[1]), 'dead'):\n"
+            "    print('held', flush=True)\n"
+            "    time.sleep(60)\n"
+        )
+        holder = subprocess.Popen([sys.executable, "-c", script, tmp_path], stdout=subprocess.PIPE)
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(DataError, match="run dead"), run_lock(tmp_path, "second"):
+            pass
+        holder.kill()
+        holder.communicate()
+        with run_lock(tmp_path, "third"):
+            assert "third" in (tmp_path / "run.lock").read_text()
+
+    def test_a_torn_line_is_dropped_and_another_schema_refused(self, tmp_path):
+        path = tmp_path / "journal.jsonl"
+        journal = Journal(path, "a 1")
+        journal.append({"n": 1})
+        with path.open("ab") as file:
+            file.write(b'{"n": 2, "half')
+        journal = Journal(path, "a 1")
+        journal.append({"n": 3})
+        assert [record["n"] for record in journal] == [1, 3]
+        with pytest.raises(DataError, match=r"a journal of a 2 .*got \{'schema': 'a 1'\}"):
+            list(Journal(path, "a 2"))
+
+
+class TestImages:
+    def test_folders_lists_patterns_and_text_files(self, photos, tmp_path):
+        assert len(image_paths(photos)) == 5
+        assert image_paths(str(photos / "c*.png")) == [photos / "cat.png", photos / "cup.png"]
+        assert image_paths([photos / "cup.png", photos / "cat.png"])[0].name == "cup.png"
+        listed = tmp_path / "list.txt"
+        listed.write_text(f"{photos / 'cup.png'}\n\nrelative.png\n")
+        assert image_paths(listed) == [photos / "cup.png", tmp_path / "relative.png"]
+        for nothing in (tmp_path / "no" / "where.png", str(tmp_path / "*.jpg")):
+            with pytest.raises(DataError, match="nothing there"):
+                image_paths(nothing)
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(DataError, match="expected images in"):
+            image_paths(tmp_path / "empty")
+
+    def test_gray_and_16_bit_images_become_8_bit_rgb(self, tmp_path):
+        import cv2
+
+        deep = np.random.default_rng(0).integers(0, 65536, (9, 7, 3), dtype=np.uint16)
+        cv2.imwrite(str(tmp_path / "deep.png"), deep)
+        expected = np.rint(deep[:, :, ::-1] / 257).astype(np.uint8)  # rounded, not cut
+        assert np.array_equal(read_8_bit(tmp_path / "deep.png")[0], expected)
+        cv2.imwrite(str(tmp_path / "gray.png"), deep[:, :, 0])
+        gray, _ = read_8_bit(tmp_path / "gray.png")
+        assert gray.shape == (9, 7, 3)
+        assert (gray[..., 0] == gray[..., 2]).all()
+
+    def test_alpha_is_refused(self, tmp_path):
+        Pillow.new("RGBA", (4, 4)).save(tmp_path / "a.png")
+        with pytest.raises(ImageError, match=r"a\.png: .* got an alpha channel"):
+            read_8_bit(tmp_path / "a.png")
+
+
+class TestBDRate:
+    def test_published_values(self):
+        """Rates and PSNR from the README of FAU-LMS/bjontegaard; PCHIP integrated by hand."""
+        anchor = [9487.76, 4593.60, 2486.44, 1358.24], [40.037, 38.615, 36.845, 34.851]
+        test = [9787.80, 4469.00, 2451.52, 1356.24], [40.121, 38.651, 36.970, 34.987]
+        assert bd_rate(*anchor, *test) == pytest.approx(by_hand(*anchor, *test), abs=1e-3)
+
+    def test_ten_percent_fewer_bits_are_minus_ten_percent(self):
+        bpp, psnr = [0.1, 0.25, 0.5, 1.0], [27.0, 30.0, 33.0, 36.5]
+        assert bd_rate(bpp, psnr, [0.9 * b for b in bpp], psnr) == pytest.approx(-10)
+        # the order of the points and a point that is not finite do not matter
+        assert bd_rate(bpp[::-1], psnr[::-1], [0.9 * b for b in bpp], psnr) == pytest.approx(-10)
+
+    def test_no_overlap_or_too_few_points_are_no_number(self):
+        assert math.isnan(bd_rate([1, 2], [30, 31], [1, 2], [40, 41]))
+        assert math.isnan(bd_rate([1], [30], [1, 2], [29, 31]))
+
+
+def by_hand(anchor_rate, anchor_psnr, test_rate, test_psnr):
+    """BD-rate from scipy's PCHIP by the trapezoidal rule."""
+    from scipy.interpolate import PchipInterpolator
+
+    low, high = max(min(anchor_psnr), min(test_psnr)), min(max(anchor_psnr), max(test_psnr))
+    grid = np.linspace(low, high, 20001)
+    curves = [
+        PchipInterpolator(psnr[::-1], np.log10(rate[::-1]))(grid)
+        for rate, psnr in ((anchor_rate, anchor_psnr), (test_rate, test_psnr))
+    ]
+    return 100 * (10 ** np.mean(curves[1] - curves[0]) - 1)
+
+
+class TestConfiguration:
+    def test_the_default_runs(self, photos, tmp_path):
+        with initialize_config_module("nacd_conf", version_base=None):
+            config = compose(
+                "compress",
+                [
+                    f"images={json.dumps(str(photos / 'cat.png'))}",
+                    f"folder={tmp_path}",
+                    "points=[60]",
+                    "workers=0",
+                    "show_progress=false",
+                    "codec@traditional=jpeg",
+                    "neural.speed=8",
+                    "rate_factor=1.2",
+                ],
+            )
+        done = compress_from_config(OmegaConf.to_container(config, resolve=True))
+        (row,) = done.rows
+        assert json.loads(row["neural_parameters"])["speed"] == 8
+        assert row["traditional_codec"] == "jpeg"
+        assert row["traditional_asked"] == pytest.approx(1.2 * row["neural_bpp"])
+
+    def test_a_chain_and_a_codec_with_a_factor_of_its_own(self, photos, tmp_path):
+        done = compress_from_config(
+            {
+                "images": str(photos / "cat.png"),
+                "folder": str(tmp_path),
+                "neural": {"name": "avif", "speed": 8},
+                "traditional": {"name": "webp", "rate_factor": 1.1},
+                "then": [{"codec": {"name": "jpeg", "rate_factor": 1.2}, "follows": "webp"}],
+                "points": [60],
+                "workers": 0,
+                "show_progress": False,
+            }
+        )
+        webp, jpeg = done.rows
+        assert webp["traditional_asked"] == pytest.approx(1.1 * webp["neural_bpp"])
+        assert jpeg["traditional_asked"] == pytest.approx(1.2 * webp["traditional_bpp"])
+        with pytest.raises(UserError, match="a codec with a name, got the keys speed"):
+            codec_from_config({"speed": 8})
+
+    @pytest.mark.parametrize("name", CODEC_NAMES)
+    def test_every_codec_file_names_a_codec_and_its_parameters(self, name):
+        import inspect
+
+        file = CODEC_FILES / f"{name}.yaml"
+        spec, factor = codec_from_config(OmegaConf.to_container(OmegaConf.load(file)))
+        assert spec.name == name
+        assert factor == (1.2 if name == "hm" else 1.0)
+        known = inspect.signature(CODECS.get(name)).parameters
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in known.values())
+        assert takes_any or set(spec.parameters) <= set(known)
+
+    def test_every_codec_has_a_file(self):
+        assert set(CODEC_NAMES) <= set(CODECS)
+        built_in = {name for name, entry in CODECS.entries.items() if entry.origin == "nacd-bench"}
+        assert built_in <= set(CODEC_NAMES)
