@@ -25,7 +25,7 @@ BUILT_IN = "nacd-bench"
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered name: its target (an object, or ``"module:object"``) and the package it is from."""
+    """A registered name, its target (an object or ``"module:object"``) and its package."""
 
     name: str
     target: Any

@@ -1,0 +1,104 @@
+"""Broken boundaries: edges of the original whose direction the neural codec changed.
+
+Paper section 3.2, eq. 7-12. On Canny edges of the original, the cosine between the Sobel gradients
+of original and decode says how well an edge kept its direction.
+
+Open in the paper and decided here: the thresholds of Canny (0.1 and 0.2 on kornia's scale; they
+are a real parameter), and the cosine is signed, so that an edge of inverted contrast counts as
+broken; it is 0 where either gradient vanishes.
+
+The preset ``released`` follows the authors' code: blurred gradients, absolute cosine, 128 x 128
+windows that hang over the border.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from nacd_bench.detection import REGION, DetectionBatch
+from nacd_bench.detectors.base import Detector
+from nacd_bench.detectors.windows import Padding, strongest_window, window_means
+from nacd_bench.ops.filters import gaussian_blur, sobel
+from nacd_bench.ops.gradients import Gradient, canny, cosine
+from nacd_bench.triplet import TripletBatch
+
+SOBEL_NORM = 8.0
+"""Sum of a Sobel kernel's absolute weights: with it the released code's gradients are means."""
+
+
+class Boundary(Detector):
+    """Edges that changed direction (3.2).
+
+    Args:
+        canny_low, canny_high: hysteresis thresholds on the Sobel magnitude (weights 1 2 1) of
+            luma in [0, 1], blurred 5 x 5 with sigma 1.
+        window: side in pixels of the averaging window (eq. 11).
+        stride: step in pixels between windows.
+        gradient_blur: standard deviation in pixels of a 3 x 3 blur of each gradient; 0 is none.
+        absolute: True takes the cosine's absolute value, so that inverted edges count as kept.
+        epsilon: added to the product of the gradients' lengths (on gradients divided by 8).
+        padding: ``valid`` keeps windows inside the image, ``same`` lets them hang over.
+        region: side in pixels of the reported box.
+    """
+
+    name = "boundary"
+    artifact_type = "texture"
+    paper_section = "3.2"
+    heat_map_range = (0.0, 0.1)
+    presets = {
+        "released": {
+            "window": 128,
+            "stride": 1,
+            "gradient_blur": 1.0,
+            "absolute": True,
+            "epsilon": 1e-7,
+            "padding": "same",
+        }
+    }
+
+    def __init__(
+        self,
+        canny_low: float = 0.1,
+        canny_high: float = 0.2,
+        window: int = 32,
+        stride: int = 16,
+        gradient_blur: float = 0.0,
+        absolute: bool = False,
+        epsilon: float = 0.0,
+        padding: Padding = "valid",
+        region: int = REGION,
+    ) -> None:
+        super().__init__()
+        self.canny_low = canny_low
+        self.canny_high = canny_high
+        self.window = window
+        self.stride = stride
+        self.gradient_blur = gradient_blur
+        self.absolute = absolute
+        self.epsilon = epsilon
+        self.padding: Padding = padding
+        self.region = region
+
+    @property
+    def min_size(self) -> tuple[int, int]:
+        return (3, 3)  # the 5 x 5 blur of Canny, reflected
+
+    def forward(self, batch: TripletBatch) -> DetectionBatch:
+        self.require_size(batch)
+        original, neural, traditional = (self._gradient(y) for y in batch.y)
+        edges = canny(batch.y.original, self.canny_low, self.canny_high)
+        agreement = self._cosine(original, traditional)
+        worse = agreement.sub_(self._cosine(original, neural)).mul_(edges)  # eq. 10
+        heat_map = window_means(worse, self.window, self.stride, self.padding)
+        return strongest_window(heat_map, batch.height, batch.width, self.region)
+
+    def _gradient(self, y: Tensor) -> Gradient:
+        gx, gy = sobel(y)
+        gx, gy = gx.div_(SOBEL_NORM), gy.div_(SOBEL_NORM)
+        if self.gradient_blur:
+            gx, gy = (gaussian_blur(g, 3, self.gradient_blur) for g in (gx, gy))
+        return gx, gy
+
+    def _cosine(self, a: Gradient, b: Gradient) -> Tensor:
+        value = cosine(a, b, self.epsilon)
+        return value.abs_() if self.absolute else value

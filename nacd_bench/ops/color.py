@@ -1,0 +1,113 @@
+"""From sRGB to the planes that detectors compare: luma, chroma and CIE Lab.
+
+Images are ``(B, 3, H, W)`` sRGB, ``uint8`` or float in [0, 1]; planes are float32, or float64 for
+a float64 image.
+"""
+
+from __future__ import annotations
+
+import cv2
+import torch
+from torch import Tensor
+
+from nacd_bench.ops.planes import on_cpu, per_plane
+
+LUMA = (0.299, 0.587, 0.114)
+"""Y of R, G, B (ITU-R BT.601)."""
+
+U_SCALE = 0.5 / (1 - 0.114)
+V_SCALE = 0.5 / (1 - 0.299)
+"""U = U_SCALE (B - Y) and V = V_SCALE (R - Y), both in [-0.5, 0.5] (BT.601, full range)."""
+
+SRGB_KNEE = 0.04045
+"""Where the transfer function of sRGB turns from a line to a power (IEC 61966-2-1)."""
+
+XYZ = (
+    (0.412453, 0.357580, 0.180423),
+    (0.212671, 0.715160, 0.072169),
+    (0.019334, 0.119193, 0.950227),
+)
+"""X, Y, Z of linear R, G, B (ITU-R BT.709 primaries, D65)."""
+
+WHITE = (0.95047, 1.0, 1.08883)
+"""X, Y, Z of the D65 white, 2 degree observer."""
+
+LAB_KNEE = (6 / 29) ** 3
+LAB_SLOPE = (29 / 6) ** 2 / 3
+"""Below ``LAB_KNEE`` the cube root of CIE Lab is continued by its tangent of this slope."""
+
+
+def luma(image: Tensor) -> Tensor:
+    """Y = 0.299 R + 0.587 G + 0.114 B on [0, 1]: ``(B, 3, H, W)`` to ``(B, 1, H, W)``.
+
+    >>> round(luma(torch.tensor([255, 0, 0], dtype=torch.uint8).view(1, 3, 1, 1)).item(), 3)
+    0.299
+    """
+    scale = _full_scale(image)
+    red, green, blue = (weight / scale for weight in LUMA)
+    y = image[:, 0:1] * red
+    return y.add_(image[:, 1:2], alpha=green).add_(image[:, 2:3], alpha=blue)
+
+
+def chroma(image: Tensor) -> Tensor:
+    """U and V (BT.601, full range) centred on 0: ``(B, 3, H, W)`` to ``(B, 2, H, W)``.
+
+    >>> chroma(torch.tensor([0, 0, 255], dtype=torch.uint8).view(1, 3, 1, 1)).flatten()[0].item()
+    0.5
+    """
+    scale = _full_scale(image)
+    y = luma(image)
+    u = (image[:, 2:3] / scale).sub_(y).mul_(U_SCALE)
+    v = (image[:, 0:1] / scale).sub_(y).mul_(V_SCALE)
+    return torch.cat([u, v], dim=1)
+
+
+def lab(image: Tensor, knee: float = SRGB_KNEE, dark_is_zero: bool = False) -> Tensor:
+    """CIE Lab under D65, L in [0, 100]: ``(B, 3, H, W)`` to ``(B, 3, H, W)``.
+
+    Args:
+        image: sRGB.
+        knee: of sRGB's transfer function.
+        dark_is_zero: the cube-root function is 0 at 0 and not 4/29, which the standard says; then
+            black has L = -16.
+
+    >>> white = torch.full((1, 3, 1, 1), 255, dtype=torch.uint8)
+    >>> [abs(round(v, 2)) for v in lab(white).flatten().tolist()]
+    [100.0, 0.0, 0.0]
+    """
+    light = linear(image, knee)
+    matrix = light.new_tensor(XYZ) / light.new_tensor(WHITE).view(3, 1)
+    xyz = torch.matmul(matrix, light.flatten(2)).view_as(light)
+    f = _cube_root(xyz.clamp(min=LAB_KNEE))
+    if dark_is_zero:
+        f.masked_fill_(xyz == 0, 0)
+        xyz.masked_fill_(xyz == 0, LAB_KNEE)
+    f.add_(xyz.clamp_(max=LAB_KNEE).sub_(LAB_KNEE), alpha=LAB_SLOPE)
+    fx, fy, fz = f.unbind(1)
+    return torch.stack([116 * fy - 16, (fx - fy).mul_(500), (fy - fz).mul_(200)], dim=1)
+
+
+def linear(image: Tensor, knee: float = SRGB_KNEE) -> Tensor:
+    """Linear light on [0, 1] of sRGB values, same shape."""
+    if image.dtype == torch.uint8:
+        levels = torch.arange(256, dtype=torch.float64) / 255
+        table = _linear(levels, knee).float()
+        if on_cpu(image):
+            levels_of = table.numpy()
+            return per_plane(image, lambda s, t: cv2.LUT(s, levels_of, dst=t), dtype=table.dtype)
+        return table.to(image.device)[image.long()]
+    return _linear(image, knee)
+
+
+def _linear(x: Tensor, knee: float) -> Tensor:
+    return torch.where(x > knee, ((x + 0.055) / 1.055).clamp_(min=0) ** 2.4, x / 12.92)
+
+
+def _cube_root(x: Tensor) -> Tensor:
+    if on_cpu(x):
+        return per_plane(x, lambda s, t: cv2.pow(s, 1 / 3, dst=t))
+    return x.pow(1 / 3)
+
+
+def _full_scale(image: Tensor) -> float:
+    return 255.0 if image.dtype == torch.uint8 else 1.0

@@ -1,0 +1,177 @@
+"""Gaussian and box filters, Sobel gradients and scaling by two."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nacd_bench.ops.planes import on_cpu, per_plane
+
+SMOOTH = (1.0, 2.0, 1.0)
+"""Smoothing across the derivative of a Sobel kernel."""
+
+
+def gaussian_kernel(size: int, sigma: float) -> Tensor:
+    """``size`` samples of a Gaussian of standard deviation ``sigma`` pixels, sum 1, float64."""
+    x = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
+    kernel = torch.exp(-(x**2) / (2 * sigma**2))
+    return kernel / kernel.sum()
+
+
+def gaussian_blur(x: Tensor, size: int, sigma: float) -> Tensor:
+    """Gaussian blur ``(B, C, H, W)``, borders reflected without repeating the edge pixel."""
+    kernel = gaussian_kernel(size, sigma)
+    if on_cpu(x):
+        taps, border = kernel.numpy().astype(_numpy(x)), cv2.BORDER_REFLECT_101
+        return per_plane(
+            x, lambda s, t: cv2.sepFilter2D(s, -1, taps, taps, dst=t, borderType=border)
+        )
+    return _separable(F.pad(x, (size // 2,) * 4, mode="reflect"), kernel, kernel)
+
+
+def sobel(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Horizontal and vertical Sobel gradients of ``(B, C, H, W)``, weights 1 2 1, not normalised.
+
+    Borders repeat the edge pixel. A ramp of 1 per pixel has the gradient 8.
+    """
+    if on_cpu(x):
+        border = cv2.BORDER_REPLICATE
+        return (
+            per_plane(x, lambda s, t: cv2.Sobel(s, -1, 1, 0, dst=t, borderType=border)),
+            per_plane(x, lambda s, t: cv2.Sobel(s, -1, 0, 1, dst=t, borderType=border)),
+        )
+    padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    smooth, slope = torch.tensor(SMOOTH), torch.tensor([-1.0, 0.0, 1.0])
+    return _separable(padded, smooth, slope), _separable(padded, slope, smooth)
+
+
+def halve(x: Tensor) -> Tensor:
+    """Mean of 2 x 2 pixels; the last row and column of an odd size average what they hold."""
+    height, width = x.shape[-2:]
+    half = ((height + 1) // 2, (width + 1) // 2)
+    if on_cpu(x):
+        return per_plane(x, lambda s, t: _halve(s, half, t), size=half)
+    return F.avg_pool2d(x, 2, ceil_mode=True)
+
+
+def enlarge(x: Tensor, height: int, width: int) -> Tensor:
+    """Bilinear interpolation of ``(B, C, h, w)`` to ``(B, C, height, width)``, pixel centres."""
+    if on_cpu(x):
+        return per_plane(x, lambda s, t: cv2.resize(s, (width, height), dst=t), (height, width))
+    return F.interpolate(x, size=(height, width), mode="bilinear", align_corners=False)
+
+
+def local_variance(x: Tensor, window: int) -> Tensor:
+    """Unbiased variance in ``window x window`` pixels around each pixel of ``(B, C, H, W)``.
+
+    Borders are reflected without repeating the edge pixel. Along a side shorter than the window
+    the window shrinks to the largest odd length that fits. Sums and result are float64.
+
+    >>> local_variance(torch.eye(3)[None, None], 3)[0, 0, 1, 1].item()
+    0.25
+    """
+    kh, kw = (_odd(min(window, side)) for side in x.shape[-2:])
+    count = kh * kw
+    if on_cpu(x):
+        total = per_plane(x, _box_sum(cv2.boxFilter, kh, kw), dtype=torch.float64)
+        squares = per_plane(x, _box_sum(cv2.sqrBoxFilter, kh, kw), dtype=torch.float64)
+    else:
+        padded = F.pad(x.double(), (kw // 2, kw // 2, kh // 2, kh // 2), mode="reflect")
+        total, squares = (_dense_box_sums(values, kh, kw) for values in (padded, padded**2))
+    return squares.sub_(total.square_().div_(count)).div_(count - 1).clamp_(min=0)
+
+
+def uniform_mean(x: Tensor, window: int) -> Tensor:
+    """Mean of ``window x window`` pixels (odd) around each, borders mirrored with the edge."""
+    half = window // 2
+    rows, columns = (_mirror(side, half, x.device) for side in x.shape[-2:])
+    padded = x.double()[..., rows, :][..., columns]
+    return _dense_box_sums(padded, window, window) / window**2
+
+
+def window_starts(length: int, window: int, stride: int) -> Tensor:
+    """First pixels of the windows that lie inside ``length``; the last is flush with the end.
+
+    >>> window_starts(100, 32, 16).tolist()
+    [0, 16, 32, 48, 64, 68]
+    """
+    last = length - window
+    starts = list(range(0, last + 1, stride))
+    return torch.tensor(starts if starts[-1] == last else [*starts, last])
+
+
+def box_mean(x: Tensor, window: tuple[int, int], rows: Tensor, columns: Tensor) -> Tensor:
+    """Mean over windows with the given first rows ``(h,)`` and columns ``(w,)``.
+
+    Args:
+        x: ``(B, C, H, W)``.
+        window: height and width; windows may hang over the border, where ``x`` counts as 0.
+
+    Returns:
+        ``(B, C, h, w)`` in the dtype of ``x``; the sums are float64.
+    """
+    sums = _integral(x)
+    height, width = x.shape[-2:]
+    top, bottom = (_within(rows + k, height, x.device) for k in (0, window[0]))
+    left, right = (_within(columns + k, width, x.device) for k in (0, window[1]))
+    below, above = sums.index_select(-2, bottom), sums.index_select(-2, top)
+    strips = below.sub_(above)
+    total = strips.index_select(-1, right).sub_(strips.index_select(-1, left))
+    return total.div_(window[0] * window[1]).to(x.dtype)
+
+
+def _integral(x: Tensor) -> Tensor:
+    """Sums over all pixels above and left: ``(B, C, H + 1, W + 1)`` float64."""
+    if on_cpu(x):
+        size = (x.shape[-2] + 1, x.shape[-1] + 1)
+        return per_plane(
+            x, lambda s, t: cv2.integral(s, sum=t, sdepth=cv2.CV_64F), size, torch.float64
+        )
+    return F.pad(x, (1, 0, 1, 0)).cumsum(-1, dtype=torch.float64).cumsum(-2)
+
+
+def _dense_box_sums(x: Tensor, kh: int, kw: int) -> Tensor:
+    sums = _integral(x)
+    rows = sums[..., kh:, :] - sums[..., :-kh, :]
+    return rows[..., kw:] - rows[..., :-kw]
+
+
+def _box_sum(box_filter, kh: int, kw: int):  # type: ignore[no-untyped-def]
+    border = cv2.BORDER_REFLECT_101
+    return lambda s, t: box_filter(
+        s, cv2.CV_64F, (kw, kh), dst=t, normalize=False, borderType=border
+    )
+
+
+def _halve(source: np.ndarray, half: tuple[int, int], target: np.ndarray) -> None:
+    height, width = source.shape
+    even = cv2.copyMakeBorder(source, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    cv2.resize(even, half[::-1], dst=target, interpolation=cv2.INTER_AREA)
+
+
+def _separable(x: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+    channels = x.shape[1]
+    for kernel, shape in ((vertical, (-1, 1)), (horizontal, (1, -1))):
+        weight = kernel.to(x).view(1, 1, *shape).expand(channels, -1, -1, -1)
+        x = F.conv2d(x, weight, groups=channels)
+    return x
+
+
+def _within(index: Tensor, length: int, device: torch.device) -> Tensor:
+    return index.clamp(0, length).to(device)
+
+
+def _mirror(length: int, pad: int, device: torch.device) -> Tensor:
+    index = torch.arange(-pad, length + pad, device=device) % (2 * length)
+    return torch.minimum(index, 2 * length - 1 - index)
+
+
+def _odd(length: int) -> int:
+    return length if length % 2 else length - 1
+
+
+def _numpy(x: Tensor) -> type:
+    return np.float64 if x.dtype == torch.float64 else np.float32

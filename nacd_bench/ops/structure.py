@@ -1,0 +1,116 @@
+"""Structural similarity as maps: SSIM and multi-scale SSIM per pixel.
+
+Wang, Simoncelli, Bovik, "Multi-scale structural similarity for image quality assessment", 2003;
+planes are on [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from nacd_bench.ops.filters import enlarge, gaussian_blur, halve, uniform_mean
+
+C1 = 0.01**2
+C2 = 0.03**2
+"""Stabilisers (K L)^2 of the luminance and the contrast-structure term, data range L = 1."""
+
+GAUSSIAN = 11
+SIGMA = 1.5
+"""Window of the published SSIM: its size and standard deviation in pixels."""
+
+SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Exponents of the five scales, fine to coarse (Wang et al. 2003, sec. 3.2)."""
+
+
+class Moments(NamedTuple):
+    """Local mean and local mean of squares of a plane, each ``(B, 1, H, W)``."""
+
+    mean: Tensor
+    square: Tensor
+
+
+def msssim_maps(
+    original: Tensor, tests: Sequence[Tensor], weights: Sequence[float] = SCALE_WEIGHTS
+) -> list[Tensor]:
+    """Per-pixel MS-SSIM of each test plane against the original.
+
+    At each scale relu(contrast-structure)^w, at the last relu(SSIM)^w, brought to full size
+    bilinearly and multiplied. Scales stop when the short side would drop under the window; the
+    weights of those that remain are scaled to keep their sum.
+
+    Args:
+        original: luma ``(B, 1, H, W)`` on [0, 1], at least 11 x 11.
+        tests: planes like it; the work on the original is shared.
+        weights: exponents of the scales, fine to coarse.
+
+    Returns:
+        one map ``(B, 1, H, W)`` per test, 1 where equal, at least 0.
+
+    >>> x = torch.linspace(0, 1, 400).view(1, 1, 20, 20)
+    >>> round(msssim_maps(x, [x])[0].mean().item(), 6)
+    1.0
+    """
+    height, width = original.shape[-2:]
+    scales = _scales(min(height, width), len(weights))
+    used = torch.tensor(weights[:scales], dtype=torch.float64)
+    used *= sum(weights) / used.sum()
+    maps: list[Tensor] = []
+    for scale, weight in enumerate(used.tolist()):
+        if scale:
+            original, tests = halve(original), [halve(test) for test in tests]
+        moments = _moments(original)
+        for i, test in enumerate(tests):
+            luminance, structure = _similarity(original, test, moments)
+            factor = structure.mul_(luminance) if scale == scales - 1 else structure
+            factor = factor.clamp_(min=0).pow_(weight)
+            if scale == 0:
+                maps.append(factor)
+            else:
+                maps[i].mul_(enlarge(factor, height, width))
+    return maps
+
+
+def uniform_ssim_map(original: Tensor, test: Tensor, window: int = GAUSSIAN) -> Tensor:
+    """SSIM with a uniform window and sample (co)variances: ``(B, 1, H, W)`` float64.
+
+    The form of scikit-image's default; borders are mirrored with the edge pixel.
+    """
+    x, y = original.double(), test.double()
+    mx, my = uniform_mean(x, window), uniform_mean(y, window)
+    sample = window**2 / (window**2 - 1)
+    vx = (uniform_mean(x * x, window) - mx * mx) * sample
+    vy = (uniform_mean(y * y, window) - my * my) * sample
+    vxy = (uniform_mean(x * y, window) - mx * my) * sample
+    luminance = (2 * mx * my + C1) / (mx * mx + my * my + C1)
+    return luminance * (2 * vxy + C2) / (vx + vy + C2)
+
+
+def _scales(short_side: int, most: int) -> int:
+    scales = 1
+    while scales < most and (short_side := (short_side + 1) // 2) >= GAUSSIAN:
+        scales += 1
+    return scales
+
+
+def _blur(x: Tensor) -> Tensor:
+    return gaussian_blur(x, GAUSSIAN, SIGMA)
+
+
+def _moments(x: Tensor) -> Moments:
+    return Moments(_blur(x), _blur(x * x))
+
+
+def _similarity(original: Tensor, test: Tensor, moments: Moments) -> tuple[Tensor, Tensor]:
+    """Luminance and contrast-structure terms of SSIM."""
+    other = _moments(test)
+    product = _blur(original * test)
+    means = moments.mean * other.mean
+    energy = (moments.mean * moments.mean).addcmul_(other.mean, other.mean)
+    variances = (moments.square + other.square).sub_(energy).add_(C2)
+    structure = product.sub_(means).mul_(2).add_(C2).div_(variances)
+    luminance = means.mul_(2).add_(C1).div_(energy.add_(C1))
+    return luminance, structure
