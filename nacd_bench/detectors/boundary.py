@@ -7,12 +7,13 @@ Open in the paper and decided here: the thresholds of Canny (0.1 and 0.2 on korn
 are a real parameter), and the cosine is signed, so that an edge of inverted contrast counts as
 broken; it is 0 where either gradient vanishes.
 
-The preset ``released`` follows the authors' code: blurred gradients, absolute cosine, 128 x 128
-windows that hang over the border.
+The preset ``released`` follows the authors' code: :func:`libpng_luma`, blurred gradients, absolute
+cosine, 128 x 128 windows that hang over the border.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from nacd_bench.detection import REGION, DetectionBatch
@@ -20,10 +21,27 @@ from nacd_bench.detectors.base import Detector
 from nacd_bench.detectors.windows import Padding, strongest_window, window_means
 from nacd_bench.ops.filters import gaussian_blur, sobel
 from nacd_bench.ops.gradients import Gradient, canny, cosine
-from nacd_bench.triplet import TripletBatch
+from nacd_bench.triplet import Planes, TripletBatch
 
 SOBEL_NORM = 8.0
 """Sum of a Sobel kernel's absolute weights: with it the released code's gradients are means."""
+
+
+LIBPNG_LUMA = (9794, 19234, 3740)
+"""R, G and B in 1/32768, which libpng makes of the 0.2989 and 0.587 that torchvision asks for."""
+
+
+def libpng_luma(image: Tensor) -> Tensor:
+    """Luma on [0, 1] in 8-bit steps, as torchvision reads a colour PNG in gray; deeper is rounded.
+
+    >>> red = torch.tensor([255, 0, 0], dtype=torch.uint8).view(1, 3, 1, 1)
+    >>> round(libpng_luma(red).item() * 255)
+    76
+    """
+    levels = image if image.dtype == torch.uint8 else (image * 255).round()
+    red, green, blue = levels.int().split(1, dim=1)
+    r, g, b = LIBPNG_LUMA
+    return ((red * r + green * g + blue * b) >> 15).float() / 255
 
 
 class Boundary(Detector):
@@ -38,6 +56,7 @@ class Boundary(Detector):
         absolute: True takes the cosine's absolute value, so that inverted edges count as kept.
         epsilon: added to the product of the gradients' lengths (on gradients divided by 8).
         padding: ``valid`` keeps windows inside the image, ``same`` lets them hang over.
+        truncated_luma: True works on :func:`libpng_luma` instead of exact luma.
         region: side in pixels of the reported box.
     """
 
@@ -53,6 +72,7 @@ class Boundary(Detector):
             "absolute": True,
             "epsilon": 1e-7,
             "padding": "same",
+            "truncated_luma": True,
         }
     }
 
@@ -66,6 +86,7 @@ class Boundary(Detector):
         absolute: bool = False,
         epsilon: float = 0.0,
         padding: Padding = "valid",
+        truncated_luma: bool = False,
         region: int = REGION,
     ) -> None:
         super().__init__()
@@ -77,6 +98,7 @@ class Boundary(Detector):
         self.absolute = absolute
         self.epsilon = epsilon
         self.padding: Padding = padding
+        self.truncated_luma = truncated_luma
         self.region = region
 
     @property
@@ -85,12 +107,19 @@ class Boundary(Detector):
 
     def forward(self, batch: TripletBatch) -> DetectionBatch:
         self.require_size(batch)
-        original, neural, traditional = (self._gradient(y) for y in batch.y)
-        edges = canny(batch.y.original, self.canny_low, self.canny_high)
+        planes = self._luma(batch)
+        original, neural, traditional = (self._gradient(y) for y in planes)
+        edges = canny(planes.original, self.canny_low, self.canny_high)
         agreement = self._cosine(original, traditional)
         worse = agreement.sub_(self._cosine(original, neural)).mul_(edges)  # eq. 10
         heat_map = window_means(worse, self.window, self.stride, self.padding)
         return strongest_window(heat_map, batch.height, batch.width, self.region)
+
+    def _luma(self, batch: TripletBatch) -> Planes:
+        if not self.truncated_luma:
+            return batch.y
+        images = (batch.original, batch.neural, batch.traditional)
+        return Planes(*(libpng_luma(image) for image in images))
 
     def _gradient(self, y: Tensor) -> Gradient:
         gx, gy = sobel(y)
