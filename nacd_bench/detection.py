@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -47,6 +47,19 @@ class DetectionBatch:
 
     def __len__(self) -> int:
         return self.scores.shape[0]
+
+    def single(self, index: int) -> DetectionBatch:
+        """One image's findings as a batch of one, on the CPU."""
+        one = slice(index, index + 1)
+        heat_map = self.heat_map
+        if heat_map is not None:
+            heat_map = replace(heat_map, values=heat_map.values[one].cpu())
+        return DetectionBatch(
+            self.scores[one].cpu(),
+            [self.boxes[index].cpu()],
+            [self.confidences[index].cpu()],
+            heat_map,
+        )
 
 
 def centered_boxes(

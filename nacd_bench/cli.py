@@ -1,0 +1,348 @@
+"""The command line: ``nacd-bench COMMAND [PATHS] [setting=value ...]``.
+
+Each command is a primary configuration of ``conf/``, composed by Hydra, and a function here that
+hands it to the harness and prints what came of it.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nacd_bench import __version__
+from nacd_bench.errors import UserError
+from nacd_bench.registry import (
+    BASELINES,
+    BUILT_IN,
+    CODECS,
+    DETECTORS,
+    TEXT_FINDERS,
+    Registry,
+    unknown,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+USAGE = f"""nacd-bench {__version__}: where a neural image codec damages pictures and a traditional
+codec at a comparable rate does not.
+
+  nacd-bench detect [WHERE]      find, box and score artifacts in triplets of images
+  nacd-bench compress IMAGES     make such triplets: two codecs at a matched rate
+  nacd-bench validate WHERE      list every problem of a data folder or manifest
+  nacd-bench list                detectors, baselines, codecs and text finders that are there
+
+  nacd-bench COMMAND --help      what a command takes
+  nacd-bench --version
+
+Without any data, nacd-bench detect works on the embedded sample.
+"""
+
+GROUPS: dict[str, Registry] = {
+    "detector": DETECTORS,
+    "baseline": BASELINES,
+    "codec": CODECS,
+    "text_finder": TEXT_FINDERS,
+}
+"""Configuration groups whose choices are registered names."""
+
+QUIET_HYDRA = (
+    "hydra.run.dir=.",
+    "hydra.output_subdir=null",
+    "hydra/job_logging=none",
+    "hydra/hydra_logging=none",
+)
+"""The harness writes its own run folder."""
+
+MOST_LINES = 20
+"""Failures shown; the file has them all."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit status: 0 all well, 1 something failed, 2 wrong usage."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    command, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
+    if command in ("-h", "--help", "help"):
+        print(USAGE, end="")
+        return 0
+    if command == "--version":
+        print(f"nacd-bench {__version__}")
+        return 0
+    if command not in COMMANDS:
+        near = get_close_matches(command, COMMANDS, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        _complain(f"unknown command '{command}'.{hint} Known: {', '.join(COMMANDS)}")
+        return 2
+    try:
+        return _composed(command, rest)
+    except UserError as error:
+        _complain(str(error))
+    except OSError as error:
+        _complain(_of_the_system(error))
+    except KeyboardInterrupt:
+        _complain("stopped. What is done is kept: name the same folder=... to go on.")
+        return 130
+    return 1
+
+
+def _composed(command: str, arguments: Sequence[str]) -> int:
+    """Let Hydra compose a command's configuration, and run it."""
+    import hydra
+    from omegaconf import OmegaConf
+
+    overrides, paths = split_arguments(arguments)
+    check_choices(overrides)
+    register_plugins()
+    if command == "detect" and paths:
+        overrides.append("data=triplets")
+    outcome: list[int | BaseException] = []
+
+    def task(config: Any) -> None:
+        try:
+            plain = OmegaConf.to_container(config, resolve=True)
+            assert isinstance(plain, dict)
+            outcome.append(COMMANDS[command](_with_paths(command, plain, paths)))
+        except (UserError, OSError, KeyboardInterrupt) as error:
+            outcome.append(error)  # Hydra would print it as a crash
+
+    before = sys.argv
+    sys.argv = [f"nacd-bench {command}", *overrides, *QUIET_HYDRA]
+    try:
+        hydra.main(version_base="1.3", config_path="pkg://nacd_conf", config_name=command)(task)()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    finally:
+        sys.argv = before
+    for error in outcome:
+        if isinstance(error, BaseException):
+            raise error
+    return max((status for status in outcome if isinstance(status, int)), default=0)
+
+
+def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Settings and options for Hydra, and paths: what exists, or what is neither.
+
+    >>> split_arguments(["triplets/", "folder=run", "--cfg", "job"])
+    (['folder=run', '--cfg', 'job'], ['triplets/'])
+    """
+    overrides: list[str] = []
+    paths: list[str] = []
+    takes_value = False
+    for argument in arguments:
+        is_option = argument.startswith("-")
+        is_setting = re.match(r"[+~]*[\w./@-]+=|~", argument) is not None
+        if takes_value or is_option or (is_setting and not Path(argument).exists()):
+            overrides.append(argument)
+        else:
+            paths.append(argument)
+        takes_value = is_option and argument in ("--cfg", "-c", "--package", "-p", "--info", "-i")
+    return overrides, paths
+
+
+def _with_paths(command: str, config: dict[str, Any], paths: list[str]) -> dict[str, Any]:
+    """The configuration with the paths where the command wants them, nothing left out."""
+    if paths:
+        value = paths[0] if len(paths) == 1 else paths
+        if command == "detect":
+            config["data"]["source"] = value
+        elif command == "compress":
+            config["images"] = value
+        elif command == "validate":
+            config["source"] = value
+        else:
+            raise UserError(f"expected no paths for {command}, got {' '.join(paths)}.")
+    missing = list(_missing(config))
+    if missing:
+        settings = ", ".join(f"{name}=..." for name in missing)
+        raise UserError(f"expected {settings} (see nacd-bench {command} --help), got nothing.")
+    return config
+
+
+def _missing(config: Any, place: str = "") -> list[str]:
+    if isinstance(config, Mapping):
+        return [
+            name
+            for key, value in config.items()
+            for name in _missing(value, f"{place}.{key}" if place else str(key))
+        ]
+    return [place] if config == "???" else []
+
+
+def check_choices(overrides: Sequence[str]) -> None:
+    """:class:`UserError` with the near misses for a choice that nothing is registered under."""
+    for override in overrides:
+        group, _, value = override.lstrip("+").partition("=")
+        registry = GROUPS.get(group.partition("@")[0])
+        if registry is None:
+            continue
+        for name in re.split(r"[\[\],\s'\"]+", value):
+            if name and name not in registry and not name.startswith("$"):
+                raise UserError(unknown(registry.kind, name, list(registry)))
+
+
+def register_plugins() -> None:
+    """Make what other packages registered a choice of its configuration group."""
+    from hydra.core.config_store import ConfigStore
+
+    store = ConfigStore.instance()
+    for group, registry in GROUPS.items():
+        for name, entry in registry.entries.items():
+            if entry.origin == BUILT_IN or not isinstance(entry.target, str):
+                continue
+            if group == "codec":
+                store.store(name, {"name": name}, group)
+            else:
+                package = f"{group}.{name}" if group in ("detector", "baseline") else group
+                target = entry.target.replace(":", ".")
+                store.store(name, {"_target_": target}, group, package)
+
+
+def _detect(config: dict[str, Any]) -> int:
+    from nacd_bench.harness.detect import detect_from_config
+
+    found = detect_from_config(config)
+    console = _console()
+    table = _table("detector", "type", "triplets", "detections", "strongest", "in")
+    for name, artifact_type in found.detectors.items():
+        scores = {key: result["scores"].get(name) for key, result in found.results.items()}
+        known = {key: score for key, score in scores.items() if score is not None}
+        best = max(known, key=lambda key: known[key], default=None)
+        count = sum(row["detector"] == name for row in found.detections)
+        strongest = "-" if best is None else f"{known[best]:.4g}"
+        table.add_row(name, artifact_type, str(len(known)), str(count), strongest, best or "-")
+    console.print()
+    for line in found.codecs:
+        console.print(line, markup=False)
+    console.print(table)
+    console.print(
+        f"{len(found.records)} triplets, {found.computed} computed in {found.seconds:.1f} s. "
+        f"Results: {found.folder}/ (detections.parquet, scores.parquet"
+        + (", overlays/)" if config["overlays"] else ")"),
+        markup=False,
+    )
+    lines = [": ".join(filter(None, (f.subject, f.detector, f.message))) for f in found.failures]
+    return _listed_failures(console, lines, found.folder / "failures.csv")
+
+
+def _compress(config: dict[str, Any]) -> int:
+    from nacd_bench.harness.compress import compress_from_config
+
+    done = compress_from_config(config)
+    console = _console()
+    for twin, first in done.duplicates.items():
+        console.print(f"{twin}: left out, the same bytes as {first}", markup=False)
+    console.print(
+        f"{len(done.rows)} triplets, {done.encodes} encodes. Manifest: {done.manifest}. "
+        f"Next: nacd-bench detect {done.folder}",
+        markup=False,
+    )
+    lines = [
+        f"{each['image']}: {each['side']} {each['preset']}: {each['error']}"
+        for each in done.failures
+    ]
+    return _listed_failures(console, lines, done.folder / "failures.csv")
+
+
+def _validate(config: dict[str, Any]) -> int:
+    from nacd_bench.data.source import find_triplets
+    from nacd_bench.data.validate import validate
+    from nacd_bench.harness.progress import progress_bar
+
+    records, problems = find_triplets(config["source"])
+    with progress_bar("triplets", len(records), config["show_progress"]) as tick:
+        found = validate(
+            records, problems, lambda done, total: tick(len(problems)), config["workers"]
+        )
+    console = _console()
+    for problem in found:
+        console.print(str(problem), markup=False)
+    console.print(f"{len(records)} triplets, {len(found)} problems.")
+    return 1 if found else 0
+
+
+def _list(config: dict[str, Any]) -> int:
+    registries = {
+        "detectors": DETECTORS,
+        "baselines": BASELINES,
+        "codecs": CODECS,
+        "text_finders": TEXT_FINDERS,
+    }
+    if config["kind"] != "all" and config["kind"] not in registries:
+        raise UserError(unknown("kind", config["kind"], ["all", *registries]))
+    table = _table("kind", "name", "from", "what it is")
+    faults: list[str] = []
+    for plural, registry in registries.items():
+        if config["kind"] not in ("all", plural):
+            continue
+        for name, entry in registry.entries.items():
+            origin = "built in" if entry.origin == BUILT_IN else entry.origin
+            try:
+                what = _first_line(entry.load())
+            except UserError as error:
+                faults.append(str(error))
+                what = "does not load, see below"
+            table.add_row(registry.kind, name, origin, what)
+        faults += registry.clashes
+    console = _console()
+    console.print(table)
+    for fault in faults:
+        console.print(fault, markup=False)
+    return 1 if faults else 0
+
+
+COMMANDS: dict[str, Callable[[dict[str, Any]], int]] = {
+    "detect": _detect,
+    "compress": _compress,
+    "validate": _validate,
+    "list": _list,
+}
+
+
+def _first_line(thing: Any) -> str:
+    return ((thing.__doc__ or "").strip().splitlines() or ["-"])[0]
+
+
+def _table(*columns: str) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def _listed_failures(console: Console, lines: Sequence[str], file: Path) -> int:
+    """Print what failed, the same only once; the exit status."""
+    if not lines:
+        return 0
+    console.print(f"\n{len(lines)} failed:", markup=False)
+    for line in lines[:MOST_LINES]:
+        console.print(f"  {line}", markup=False)
+    if len(lines) > MOST_LINES:
+        console.print(f"  and {len(lines) - MOST_LINES} more", markup=False)
+    console.print(f"All of them: {file}", markup=False)
+    return 1
+
+
+def _complain(message: str) -> None:
+    print(f"nacd-bench: {message}", file=sys.stderr)
+
+
+def _of_the_system(error: OSError) -> str:
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror or error}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

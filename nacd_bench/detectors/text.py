@@ -1,0 +1,182 @@
+"""Text that the neural codec garbled.
+
+Paper section 3.5, eq. 26-28. Text is found on the original only; each piece is compared by FSIM
+(Zhang, Zhang, Mou, Zhang, "FSIM: a feature similarity index for image quality assessment", 2011)
+between the original and each decode.
+
+Open in the paper and decided here: text counts from a confidence of 0.7 and from 400 pixels of its
+axis-aligned bounding box; FSIM is taken on luma; boxes are the regions around the pieces of text,
+and those that overlap by an IoU over 0.12 become their union with the largest confidence. An image
+without text has the score -1.
+
+The released code crops along the text's angle and reports its best piece only; it is not followed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nacd_bench.detection import REGION, DetectionBatch, HeatMap, centered_boxes
+from nacd_bench.detectors.base import Detector
+from nacd_bench.text.cache import Cached
+from nacd_bench.text.finder import TextFinder, TextPolygon
+from nacd_bench.triplet import TripletBatch
+
+NO_TEXT = -1.0
+"""Score of an image in which no text was found."""
+
+
+class Text(Detector):
+    """Garbled text (3.5).
+
+    Args:
+        finder: what finds text; RapidOCR, its polygons remembered on disk, by default.
+        min_confidence: of a piece of text.
+        min_area: of its bounding box, in pixels.
+        chromatic: FSIMc on RGB instead of FSIM on luma.
+        min_crop: side in pixels up to which smaller crops are padded by their last pixels.
+        merge_iou: overlap over which two regions become one.
+        region: side in pixels of the region around a piece of text.
+    """
+
+    name = "text"
+    artifact_type = "text"
+    paper_section = "3.5"
+    heat_map_range = (0.0, 0.2)
+
+    def __init__(
+        self,
+        finder: TextFinder | None = None,
+        min_confidence: float = 0.7,
+        min_area: float = 400.0,
+        chromatic: bool = False,
+        min_crop: int = 32,
+        merge_iou: float = 0.12,
+        region: int = REGION,
+    ) -> None:
+        super().__init__()
+        if finder is None:
+            from nacd_bench.text.rapidocr import RapidOCR
+
+            finder = Cached(RapidOCR())
+        self.finder = finder
+        self.min_confidence = min_confidence
+        self.min_area = min_area
+        self.chromatic = chromatic
+        self.min_crop = min_crop
+        self.merge_iou = merge_iou
+        self.region = region
+
+    def forward(self, batch: TripletBatch) -> DetectionBatch:
+        self.require_size(batch)
+        found = [self._one(batch[index]) for index in range(len(batch))]
+        scores, boxes, confidences, maps = zip(*found, strict=True)
+        rows, columns = torch.arange(batch.height), torch.arange(batch.width)
+        heat_map = HeatMap(torch.stack(maps), rows, columns, (1, 1))
+        return DetectionBatch(torch.stack(scores), boxes, confidences, heat_map)
+
+    def _one(self, single: TripletBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Score, boxes, confidences and heat map of one triplet."""
+        crops = self._text_boxes(single)
+        heat = single.y.original.new_zeros(single.height, single.width)
+        if not len(crops):
+            return heat.new_tensor(NO_TEXT), crops, heat.new_empty(0), heat
+        values = torch.stack([self._confidence(single, crop) for crop in crops.tolist()])
+        for index in values.argsort().tolist():  # where pieces overlap, the strongest is on top
+            x0, y0, x1, y1 = crops[index].tolist()
+            heat[y0:y1, x0:x1] = values[index]
+        centers = crops[:, :2] + (crops[:, 2:] - crops[:, :2]) // 2
+        size = (single.width, single.height)
+        regions = centered_boxes(centers[:, 0], centers[:, 1], *size, self.region)
+        boxes, confidences = merged(regions, values.cpu(), self.merge_iou)
+        confidences = confidences.to(values)
+        return confidences[0], boxes, confidences, heat
+
+    def _text_boxes(self, single: TripletBatch) -> Tensor:
+        """Bounding boxes ``(n, 4)`` of the text that counts, cut to the image."""
+        image = single.original[0]
+        levels = image if image.dtype == torch.uint8 else (image * 255).round().byte()
+        pixels = np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy())
+        polygons = self.finder.find(pixels, single.ids[0])
+        boxes = [
+            bounding_box(polygon, single.width, single.height)
+            for polygon in polygons
+            if polygon.confidence >= self.min_confidence
+        ]
+        large = [box for box in boxes if (box[2] - box[0]) * (box[3] - box[1]) >= self.min_area]
+        return torch.tensor(large, dtype=torch.int64).view(-1, 4)
+
+    def _confidence(self, single: TripletBatch, crop: list[int]) -> Tensor:
+        """FSIM(original, traditional) - FSIM(original, neural) of one crop (eq. 27)."""
+        from piq import fsim
+
+        original, neural, traditional = (
+            self._padded(plane[..., crop[1] : crop[3], crop[0] : crop[2]])
+            for plane in (self._rgb(single) if self.chromatic else single.y)
+        )
+        traditional_value, neural_value = fsim(
+            torch.cat([original, original]),
+            torch.cat([traditional, neural]),
+            reduction="none",
+            data_range=1.0,
+            chromatic=self.chromatic,
+        )
+        return traditional_value - neural_value
+
+    def _rgb(self, single: TripletBatch) -> tuple[Tensor, ...]:
+        images = (single.original, single.neural, single.traditional)
+        return tuple(
+            image.float() / 255 if image.dtype == torch.uint8 else image for image in images
+        )
+
+    def _padded(self, crop: Tensor) -> Tensor:
+        """At least ``min_crop`` pixels on each side, the last pixels repeated all around."""
+        bottom, right = (max(0, self.min_crop - side) for side in crop.shape[-2:])
+        top, left = bottom // 2, right // 2
+        return F.pad(crop, (left, right - left, top, bottom - top), mode="replicate")
+
+
+def bounding_box(polygon: TextPolygon, width: int, height: int) -> list[int]:
+    """The polygon's axis-aligned bounding box ``[x0, y0, x1, y1]`` in whole pixels of the image.
+
+    >>> bounding_box(TextPolygon([-3, 2.5, 9, 2.5, 9, 4, -3, 4]), 20, 20)
+    [0, 2, 9, 4]
+    """
+    low, high = np.floor(polygon.points.min(axis=0)), np.ceil(polygon.points.max(axis=0))
+    limit = np.array([width, height])
+    corners = [*low.clip(0, limit), *high.clip(0, limit)]
+    return [int(corner) for corner in corners]
+
+
+def merged(boxes: Tensor, confidences: Tensor, iou: float) -> tuple[Tensor, Tensor]:
+    """Boxes ``(n, 4)`` that hang together by an IoU over ``iou``, as their unions.
+
+    Returns:
+        the unions ``(m, 4)`` and the largest confidence in each ``(m,)``, falling.
+
+    >>> boxes = torch.tensor([[0, 0, 10, 10], [5, 0, 15, 10], [40, 40, 50, 50]])
+    >>> merged(boxes, torch.tensor([0.1, 0.3, 0.2]), 0.12)[0].tolist()
+    [[0, 0, 15, 10], [40, 40, 50, 50]]
+    """
+    from scipy.sparse.csgraph import connected_components
+
+    count, group = connected_components(overlap(boxes).numpy() > iou, directed=False)
+    members = [torch.from_numpy(group == index) for index in range(count)]
+    unions = torch.stack(
+        [torch.cat([boxes[m, :2].amin(dim=0), boxes[m, 2:].amax(dim=0)]) for m in members]
+    )
+    strongest = torch.stack([confidences[m].amax() for m in members])
+    order = strongest.argsort(descending=True, stable=True)
+    return unions[order], strongest[order]
+
+
+def overlap(boxes: Tensor) -> Tensor:
+    """Intersection over union of all pairs of boxes ``(n, 4)``: ``(n, n)``."""
+    low = torch.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    high = torch.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    shared = (high - low).clamp(min=0).prod(dim=2).double()
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1).double()
+    return shared / (area[:, None] + area[None] - shared)

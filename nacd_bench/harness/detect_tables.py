@@ -1,0 +1,114 @@
+"""The tables of a detect run, as Parquet and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nacd_bench.data.files import write_whole
+from nacd_bench.data.record import TripletRecord
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from nacd_bench.harness.detect import Failure
+
+FACTS = ("source", "neural_codec", "neural_version", "neural_point", "neural_bpp")
+FACTS += ("traditional_codec", "traditional_version", "traditional_point", "traditional_bpp")
+"""What every row repeats of its triplet."""
+
+
+def write_tables(
+    folder: Path,
+    records: Sequence[TripletRecord],
+    results: Mapping[str, Mapping[str, Any]],
+    types: Mapping[str, str],
+    thresholds: Mapping[str, float],
+    failures: Sequence[Failure],
+) -> list[dict[str, Any]]:
+    """Write detections, scores, heat-map scales and failures; the rows of the detections.
+
+    Args:
+        results: the journal's record of each finished triplet, by id.
+        types: artifact type by detector, in order.
+        thresholds: confidence over which a box is a detection, by detector.
+    """
+    import pyarrow as pa
+
+    finished = [(record, results[record.id]) for record in records if record.id in results]
+    detections = [
+        row for record, result in finished for row in _detections(record, result, types, thresholds)
+    ]
+    facts = [(name, pa.float64() if name.endswith("bpp") else pa.string()) for name in FACTS]
+    box = [(name, pa.int64()) for name in ("x0", "y0", "x1", "y1")]
+    kinds = [("image", pa.string()), ("detector", pa.string()), ("artifact_type", pa.string())]
+    kinds += [("confidence", pa.float64()), *box, *facts]
+    _write(folder / "detections", detections, pa.schema(kinds))
+    scores = [
+        {
+            "image": record.id,
+            **_facts(record),
+            **{name: result["scores"].get(name) for name in types},
+        }
+        for record, result in finished
+    ]
+    columns = [("image", pa.string()), *((name, pa.float64()) for name in types), *facts]
+    _write(folder / "scores", scores, pa.schema(columns))
+    scales = [
+        {"image": record.id, "detector": name, "file": file, "low": low, "high": high}
+        for record, result in finished
+        for (name, (low, high)), file in zip(
+            result["scales"].items(), result["files"], strict=False
+        )
+    ]
+    if scales:
+        write_whole(folder / "heat_maps.csv", _csv(scales, list(scales[0])))
+    failed = [
+        {"subject": each.subject, "detector": each.detector, "message": each.message}
+        for each in failures
+    ]
+    write_whole(folder / "failures.csv", _csv(failed, ["subject", "detector", "message"]))
+    return detections
+
+
+def _detections(
+    record: TripletRecord,
+    result: Mapping[str, Any],
+    types: Mapping[str, str],
+    thresholds: Mapping[str, float],
+) -> list[dict[str, Any]]:
+    rows = []
+    for name, artifact_type in types.items():
+        boxes, confidences = result["boxes"].get(name, []), result["confidences"].get(name, [])
+        for (x0, y0, x1, y1), confidence in zip(boxes, confidences, strict=True):
+            if confidence > thresholds[name]:
+                place = {"x0": x0, "y0": y0, "x1": x1, "y1": y1}
+                what = {"image": record.id, "detector": name, "artifact_type": artifact_type}
+                rows.append({**what, "confidence": confidence, **place, **_facts(record)})
+    return rows
+
+
+def _facts(record: TripletRecord) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in FACTS}
+
+
+def _write(path: Path, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pylist(list(rows), schema=schema)
+    file = io.BytesIO()
+    pq.write_table(table, file)
+    write_whole(path.with_suffix(".parquet"), file.getvalue())
+    write_whole(path.with_suffix(".csv"), _csv(rows, schema.names))
+
+
+def _csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()

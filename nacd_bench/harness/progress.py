@@ -1,0 +1,130 @@
+"""The one progress of long jobs: how much is done, how long it took, how long it will take.
+
+On a terminal it is a bar; in a log it is a line every half minute. Pieces that an earlier run did
+count as done, but say nothing about the time that is left.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+QUIET = 30.0
+"""Seconds between two lines of a log."""
+
+
+class Progress:
+    """Counts the pieces of a job.
+
+    Args:
+        what: what the pieces are (``"images"``).
+        total: how many there are.
+    """
+
+    def __init__(self, what: str, total: int) -> None:
+        self.what = what
+        self.total = total
+        self.done = 0
+        self.worked = 0
+        self.failures = 0
+        self.started = self.last = time.monotonic()
+
+    def __call__(self, failures: int) -> None:
+        """One more piece is done; failures so far."""
+        self.advance(1, failures)
+
+    def advance(self, count: int, failures: int) -> None:
+        """Some pieces were worked on; failures so far."""
+        self.done += count
+        self.worked += count
+        self.failures = failures
+        self.last = time.monotonic()
+
+    def skip(self, count: int) -> None:
+        """Some pieces need no work: there already, or not possible."""
+        self.done += count
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that the rest will take at the speed so far; None before the first piece.
+
+        >>> progress = Progress("images", 100)
+        >>> progress.skip(90)
+        >>> progress.started -= 20
+        >>> progress.advance(2, failures=0)
+        >>> round(progress.left)
+        80
+        """
+        if self.done >= self.total:
+            return 0.0
+        if not self.worked:
+            return None
+        expected = (self.last - self.started) / self.worked * (self.total - self.done)
+        return max(0.0, expected - (time.monotonic() - self.last))
+
+    def __str__(self) -> str:
+        elapsed = clock(time.monotonic() - self.started)
+        left = "unknown" if self.left is None else clock(self.left)
+        return (
+            f"{self.done}/{self.total} {self.what}, elapsed {elapsed}, left {left}, "
+            f"{self.failures} failures"
+        )
+
+
+class _LoggedProgress(Progress):
+    """Prints a line now and then."""
+
+    def __init__(self, what: str, total: int) -> None:
+        super().__init__(what, total)
+        self.said = self.started
+
+    def advance(self, count: int, failures: int) -> None:
+        super().advance(count, failures)
+        if self.last - self.said >= QUIET:
+            self.said = self.last
+            print(self, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress_bar(what: str, total: int, show: bool) -> Iterator[Progress]:
+    """Progress on standard error: call what it yields for each piece, or its methods."""
+    if not show:
+        yield Progress(what, total)
+    elif sys.stderr.isatty():
+        progress = Progress(what, total)
+        with _bar(progress):
+            yield progress
+    else:
+        progress = _LoggedProgress(what, total)
+        yield progress
+        print(progress, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _bar(progress: Progress) -> Iterator[None]:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    def drawn() -> Table:
+        table = Table.grid(padding=(0, 1), expand=True)
+        table.add_column(ratio=1)
+        table.add_column(no_wrap=True)
+        table.add_row(ProgressBar(max(progress.total, 1), progress.done), str(progress))
+        return table
+
+    with Live(get_renderable=drawn, console=Console(stderr=True), refresh_per_second=4):
+        yield
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds.
+
+    >>> clock(3725.4)
+    '1:02:05'
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
