@@ -215,6 +215,10 @@ def _detect(config: dict[str, Any]) -> int:
         strongest = "-" if best is None else f"{known[best]:.4g}"
         table.add_row(name, artifact_type, str(len(known)), str(count), strongest, best or "-")
     console.print()
+    if config["data"]["_target_"].endswith(".embedded_sample"):
+        console.print(
+            f"The embedded sample: {config['data']['neural']} stands in for a neural codec."
+        )
     for line in found.codecs:
         console.print(line, markup=False)
     console.print(table)

@@ -23,7 +23,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -194,16 +194,15 @@ def detect_from_config(config: Mapping[str, Any]) -> Detected:
     know) is a failure; the others run.
     """
     import yaml
-    from hydra.utils import instantiate
 
-    source = _made("data", instantiate, config["data"])
+    source = _made("data", config["data"])
     detectors, failures = [], []
     for name, node in config["detector"].items():
         if "_target_" not in node:  # a preset knows detectors that were not chosen
             _require_preset(name, node)
             continue
         try:
-            detectors.append(_made(f"detector.{name}", instantiate, node))
+            detectors.append(_made(f"detector.{name}", node))
         except UserError as error:
             failures.append(Failure("", name, str(error)))
     if failures and not detectors:
@@ -222,21 +221,27 @@ def detect_from_config(config: Mapping[str, Any]) -> Detected:
     )
 
 
-def _made(place: str, instantiate: Callable[[Any], Any], node: Mapping[str, Any]) -> Any:
+def _made(place: str, node: Mapping[str, Any]) -> Any:
     """What a node of the configuration describes; its failure as one line."""
-    from hydra.errors import InstantiationException
-
     try:
-        return instantiate(node)
-    except InstantiationException as error:
-        cause = error.__cause__
-        if isinstance(cause, UserError):
-            raise cause from None
-        reason = f"{type(cause).__name__}: {cause}" if cause else str(error).splitlines()[0]
+        return _called(node)
+    except UserError:
+        raise
+    except Exception as error:  # a plug-in may raise anything on import
         raise PluginError(
-            f"{place} ({node.get('_target_')}) cannot be made: {reason}. Correct its settings, or "
-            "repair or uninstall the package that it comes from."
+            f"{place} ({node.get('_target_')}) cannot be made: {type(error).__name__}: {error}. "
+            "Correct its settings, or repair or uninstall the package that it comes from."
         ) from error
+
+
+def _called(node: Any) -> Any:
+    """Hydra's ``instantiate`` for values that mean what they say: a path may hold ``${``."""
+    from hydra.utils import get_object
+
+    if isinstance(node, Mapping):
+        values = {key: _called(value) for key, value in node.items() if key != "_target_"}
+        return get_object(node["_target_"])(**values) if "_target_" in node else values
+    return [_called(value) for value in node] if isinstance(node, list) else node
 
 
 def _require_preset(name: str, node: Mapping[str, Any]) -> None:

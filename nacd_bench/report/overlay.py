@@ -1,8 +1,8 @@
 """One picture per triplet: what each detector found, where, and the evidence.
 
-A row per detector: the whole original with the box, then the box's surroundings in the original,
-the neural and the traditional result, and the heat map. Heat maps have one colour scale per
-detector for all images of a run, which the legend states.
+A row per detector: the whole original with the box, then the same 300 x 300 pixels of the
+original, the neural and the traditional result, and of the heat map. Heat maps have one colour
+scale per detector for all images of a run, which the legend states.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _row(sheet: Image.Image, top: int, finding: Finding, images: Sequence[Pixels
     _text(draw, (GAP, top), line, sheet.width - 2 * GAP, size=15, ink=INK if counts else FAINT)
     top += CAPTION
     height, width = images[0].shape[:2]
-    view = _view(finding.box, height, width)
+    view = _view(finding, height, width)
     tiles = [_boxed(_fitted(images[0]), finding.box, (0, 0, width, height))]
     tiles += [_boxed(_cut(image, view), finding.box, view) for image in images]
     if finding.heat is not None:
@@ -116,13 +116,18 @@ def _legend(sheet: Image.Image, left: int, top: int, heat_range: tuple[float, fl
     _text(draw, (left + 206, top), f"{high:g} or more", TILE - 206, size=12, ink=FAINT)
 
 
-def _view(box: tuple[int, int, int, int], height: int, width: int) -> tuple[int, int, int, int]:
-    """The part of the image to show: the box, grown to a square of at least a tile if there is."""
-    x0, y0, x1, y1 = box
-    side = max(TILE, x1 - x0, y1 - y0)
-    w, h = min(side, width), min(side, height)
-    left = min(max((x0 + x1 - w) // 2, 0), width - w)
-    top = min(max((y0 + y1 - h) // 2, 0), height - h)
+def _view(finding: Finding, height: int, width: int) -> tuple[int, int, int, int]:
+    """The tile-sized part of the image to show: around the box, or the peak in a larger box."""
+    assert finding.box is not None
+    x0, y0, x1, y1 = finding.box
+    x, y = (x0 + x1) // 2, (y0 + y1) // 2
+    if finding.heat is not None and max(x1 - x0, y1 - y0) > TILE:
+        inside = finding.heat[y0:y1, x0:x1]
+        row, column = np.unravel_index(int(inside.argmax()), inside.shape)
+        x, y = x0 + int(column), y0 + int(row)
+    w, h = min(TILE, width), min(TILE, height)
+    left = min(max(x - w // 2, 0), width - w)
+    top = min(max(y - h // 2, 0), height - h)
     return left, top, left + w, top + h
 
 
@@ -155,7 +160,7 @@ def _boxed(
         (box[2] - left) * scale_x - 1,
         (box[3] - top) * scale_y - 1,
     )
-    if corners[2] >= corners[0] and corners[3] >= corners[1]:
+    if corners[2] >= corners[0] and corners[3] >= corners[1]:  # some pixels, however small
         ImageDraw.Draw(tile).rectangle(corners, outline=BOX, width=2)
     return tile
 

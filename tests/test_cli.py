@@ -1,0 +1,212 @@
+"""The command line as a user meets it, each command in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from triplet_folder import make_triplets
+
+from nacd_bench import __version__
+from nacd_bench.cli import check_choices, main, split_arguments
+from nacd_bench.errors import UserError
+
+FAST = ["detector=[large_color]", "detector.large_color.window=32", "show_progress=false"]
+
+
+def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """``nacd-bench`` in a process, with its output."""
+    return subprocess.run(
+        [sys.executable, "-m", "nacd_bench.cli", *arguments],
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100", **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+class TestWords:
+    @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+    def test_usage(self, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(arguments) == 0
+        printed = capsys.readouterr().out
+        assert all(word in printed for word in ("detect", "compress", "validate", "list"))
+
+    def test_version(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["--version"]) == 0
+        assert capsys.readouterr().out == f"nacd-bench {__version__}\n"
+
+    def test_unknown_command(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["detcet"]) == 2
+        assert "Did you mean detect?" in capsys.readouterr().err
+
+    def test_paths_and_settings(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "a=b.png").touch()
+        assert split_arguments(
+            ["a=b.png", "no/such", "x.y=1", "+z=2", "~w", "codec@neural=hm"]
+        ) == (
+            ["x.y=1", "+z=2", "~w", "codec@neural=hm"],
+            ["a=b.png", "no/such"],
+        )
+
+    def test_unknown_choices_name_the_near_misses(self) -> None:
+        with pytest.raises(UserError, match="did you mean 'texture'"):
+            check_choices(["detector=[boundary,textur]"])
+        with pytest.raises(UserError, match="unknown codec 'x266'; did you mean 'x265'"):
+            check_choices(["codec@neural=x266"])
+        check_choices(["detector=[texture,text]", "detector.texture.window=3", "folder=detector"])
+
+
+def test_detect_a_folder(tmp_path: Path) -> None:
+    make_triplets(tmp_path / "data")
+    done = run("detect", "data", "folder=out", *FAST, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "large_color" in done.stdout and "3 triplets" in done.stdout and "out/" in done.stdout
+    assert len(pq.read_table(tmp_path / "out" / "scores.parquet")) == 3
+    assert "window: 32" in (tmp_path / "out" / "config.yaml").read_text()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "out"]  # and nothing of Hydra's
+
+
+def test_detect_three_files_with_awkward_names(tmp_path: Path) -> None:
+    data = make_triplets(tmp_path / "data", ("rocket",))
+    names = ["it's ${one},[x].png", "b=2 {y}.png", "c#.png"]
+    for role, name in zip(("orig", "ai", "classic"), names, strict=True):
+        (data / role / "rocket.png").rename(tmp_path / name)
+    done = run("detect", *names, "folder=out", *FAST, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    row = pq.read_table(tmp_path / "out" / "scores.parquet").to_pylist()[0]
+    assert row["image"] == "it's ${one},[x]"
+
+
+def test_failures_are_listed_and_turn_the_status(tmp_path: Path) -> None:
+    data = make_triplets(tmp_path / "data")
+    (data / "ai" / "coffee.png").write_text("this is no picture")
+    (data / "classic" / "rocket.png").unlink()
+    done = run("detect", "data", "folder=out", *FAST, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "2 failed" in done.stdout and "coffee" in done.stdout and "rocket" in done.stdout
+    assert len(pq.read_table(tmp_path / "out" / "scores.parquet")) == 1
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["detect", "nowhere"], "nowhere: expected a folder"),
+        (["detect", "empty"], "expected"),
+        (["detect", "data", "detector=textrue"], "did you mean 'texture'"),
+        (["detect", "data", "detector.large_color.windw=3"], "windw"),
+        (["detect", "data", "text_finder=file"], "text_finder.path=..."),
+        (["validate"], "expected source=..."),
+        (["list", "kind=detector"], "did you mean 'detectors'"),
+        (["compress"], "images=..."),
+    ],
+)
+def test_wrong_usage_is_one_clear_message(
+    tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    make_triplets(tmp_path / "data", ("rocket",))
+    (tmp_path / "empty").mkdir()
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_continuing_with_other_settings_is_refused(tmp_path: Path) -> None:
+    make_triplets(tmp_path / "data", ("rocket",))
+    assert run("detect", "data", "folder=out", *FAST, cwd=tmp_path).returncode == 0
+    done = run("detect", "data", "folder=out", *FAST, "detector.large_color.low=2", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "large_color.low: 3.0 before, 2" in done.stderr
+
+
+def test_validate(tmp_path: Path) -> None:
+    data = make_triplets(tmp_path / "data")
+    done = run("validate", "data", "show_progress=false", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "3 triplets, 0 problems.\n")
+    (data / "ai" / "coffee.png").write_text("no picture")
+    (data / "orig" / "rocket.png").write_bytes((data / "orig" / "rocket.png").read_bytes()[:99])
+    done = run("validate", "data", "show_progress=false", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "coffee" in done.stdout and "rocket" in done.stdout and "2 problems" in done.stdout
+
+
+def test_help_explains(tmp_path: Path) -> None:
+    for command, words in {
+        "detect": ("ORIGINAL NEURAL TRADITIONAL", "si_threshold", "text_finder"),
+        "validate": ("WHERE", "workers"),
+        "list": ("KIND",),
+        "compress": ("images",),
+    }.items():
+        done = run(command, "--help", cwd=tmp_path)
+        assert done.returncode == 0
+        assert all(word in done.stdout for word in words), done.stdout
+
+
+PLUGIN = """
+import torch
+from nacd_bench.detection import DetectionBatch
+from nacd_bench.detectors import Detector
+
+class Darkness(Detector):
+    '''How much darker neural is.'''
+    name = "darkness"
+    artifact_type = "color"
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__()
+        self.gain = gain
+
+    def forward(self, batch):
+        scores = self.gain * (batch.y.traditional - batch.y.neural).flatten(1).mean(1)
+        box = torch.tensor([[0, 0, batch.width, batch.height]])
+        return DetectionBatch(scores, [box] * len(batch), [s[None] for s in scores])
+"""
+
+
+@pytest.fixture
+def plugins(tmp_path: Path) -> str:
+    """A folder for PYTHONPATH with two installed packages: one that works, one that does not."""
+    site = tmp_path / "site"
+    for package, name, target, code in (
+        ("darkness", "darkness", "darkness_plugin:Darkness", PLUGIN),
+        ("wreck", "wreck", "wreck_plugin:Wreck", "raise RuntimeError('no such luck')\n"),
+    ):
+        info = site / f"{package}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[nacd_bench.detectors]\n{name} = {target}\n")
+        (site / f"{package}_plugin.py").write_text(code)
+    return str(site)
+
+
+def test_list_names_origins_and_broken_plugins(tmp_path: Path, plugins: str) -> None:
+    done = run("list", cwd=tmp_path, PYTHONPATH=plugins)
+    lines = done.stdout.splitlines()
+    assert any("texture" in line and "built in" in line for line in lines)
+    assert any("x265" in line and "built in" in line for line in lines)
+    assert any("rapidocr" in line for line in lines)
+    own = next(line for line in lines if line.split()[1:3] == ["darkness", "darkness"])
+    assert "How much darker neural is." in own
+    assert done.returncode == 1
+    assert "'wreck' of package wreck" in done.stdout and "no such luck" in done.stdout
+
+
+def test_a_third_party_detector_runs_and_a_broken_one_costs_only_itself(
+    tmp_path: Path, plugins: str
+) -> None:
+    make_triplets(tmp_path / "data", ("rocket",))
+    chosen = ["detector=[large_color,darkness,wreck]", "+detector.darkness.gain=2.0"]
+    fast = ["detector.large_color.window=32", "show_progress=false"]
+    done = run("detect", "data", "folder=out", *chosen, *fast, cwd=tmp_path, PYTHONPATH=plugins)
+    assert done.returncode == 1
+    assert "wreck" in done.stdout and "no such luck" in done.stdout
+    row = pq.read_table(tmp_path / "out" / "scores.parquet").to_pylist()[0]
+    assert row["darkness"] is not None and row["large_color"] is not None

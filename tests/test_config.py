@@ -1,0 +1,131 @@
+"""Every configuration group composes and makes what it says, with the defaults of the code."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+import nacd_conf
+from nacd_bench.detectors import Detector
+from nacd_bench.registry import DETECTORS, TEXT_FINDERS
+from nacd_bench.text import Cached, TextFinder
+
+CONF = Path(nacd_conf.__file__).parent
+DETECTOR_NAMES = [name for name in DETECTORS if DETECTORS.entries[name].origin == "nacd-bench"]
+
+
+def choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+@pytest.fixture(autouse=True)
+def hydra() -> Iterator[None]:
+    with initialize_config_module("nacd_conf", version_base="1.3"):
+        yield
+
+
+def composed(command: str, *overrides: str) -> dict[str, Any]:
+    config = compose(command, [*overrides])
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    return plain
+
+
+def defaults(target: Any) -> dict[str, Any]:
+    parameters = inspect.signature(target).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+
+
+def test_groups_hold_what_is_registered() -> None:
+    assert set(choices("detector")) == set(DETECTOR_NAMES)
+    assert set(choices("text_finder")) == {"rapidocr", "mmocr", "file"} <= set(TEXT_FINDERS)
+    assert choices("preset") == ["paper", "released"]
+    assert choices("data") == ["embedded", "triplets"]
+
+
+@pytest.mark.parametrize("name", DETECTOR_NAMES)
+def test_detectors(name: str) -> None:
+    node = composed("detect", f"detector={name}")["detector"]
+    assert list(node) == [name]
+    detector = instantiate(node[name])
+    assert isinstance(detector, DETECTORS.get(name)) and isinstance(detector, Detector)
+    given = {key: value for key, value in node[name].items() if key not in ("_target_", "finder")}
+    wanted = {k: v for k, v in defaults(DETECTORS.get(name)).items() if k != "finder"}
+    assert given == wanted
+
+
+@pytest.mark.parametrize("preset", ["paper", "released"])
+@pytest.mark.parametrize("name", DETECTOR_NAMES)
+def test_presets_are_those_of_the_code(name: str, preset: str) -> None:
+    node = composed("detect", f"detector={name}", f"preset={preset}")["detector"][name]
+    cls = DETECTORS.get(name)
+    expected = {**defaults(cls), **cls.presets.get(preset, {})}
+    assert {k: v for k, v in node.items() if k not in ("_target_", "finder")} == {
+        k: v for k, v in expected.items() if k != "finder"
+    }
+    if preset == "paper" or preset in cls.presets:
+        assert instantiate(node).settings == cls.preset(preset).settings
+
+
+def test_a_setting_wins_over_the_preset() -> None:
+    node = composed("detect", "preset=released", "detector.texture.window=48")["detector"]
+    assert node["texture"]["window"] == 48 and node["texture"]["structure"] == "uniform_ssim"
+
+
+def test_rapidocr() -> None:
+    node = composed("detect", "text_finder=rapidocr")["text_finder"]
+    given = {key: value for key, value in node.items() if key != "_target_"}
+    assert given == defaults(TEXT_FINDERS.get("rapidocr"))
+    assert isinstance(instantiate(node), TextFinder)
+
+
+def test_polygon_file(tmp_path: Path) -> None:
+    file = tmp_path / "polygons.json"
+    file.write_text('{"images": {}}')
+    config = composed("detect", "text_finder=file", f"text_finder.path={file}")
+    finder = instantiate(config["detector"]["text"]).finder
+    assert isinstance(finder, Cached) and finder.name == "file"
+
+
+def test_mmocr(tmp_path: Path) -> None:
+    places = [
+        f"text_finder.{name}={tmp_path / name}" for name in ("python", "config", "checkpoint")
+    ]
+    for place in ("python", "config", "checkpoint"):
+        (tmp_path / place).write_text("")
+    node = composed("detect", "text_finder=mmocr", *places)["text_finder"]
+    given = {k: v for k, v in node.items() if k in defaults(TEXT_FINDERS.get("mmocr"))}
+    assert given == defaults(TEXT_FINDERS.get("mmocr"))
+    assert isinstance(instantiate(node), TextFinder)
+
+
+def test_embedded_data(tmp_path: Path) -> None:
+    few = [f"folder={tmp_path}", "data.photos=[text]", "show_progress=false"]
+    node = composed("detect", *few)["data"]
+    records, problems = instantiate(node)
+    assert problems == [] and len(records) == 1
+    assert (records[0].neural_codec, records[0].traditional_codec) == ("avif", "x265")
+
+
+def test_triplets(tmp_path: Path) -> None:
+    from triplet_folder import make_triplets
+
+    source = make_triplets(tmp_path, ("rocket",))
+    records, problems = instantiate(
+        composed("detect", "data=triplets", f"data.source={source}")["data"]
+    )
+    assert len(records) == 1 and problems == []
+
+
+@pytest.mark.parametrize("command", ["detect", "compress", "validate", "list"])
+def test_commands_compose_and_hydra_stays_out_of_the_way(command: str) -> None:
+    config = compose(command, return_hydra_config=True)
+    assert config.hydra.job.chdir in (False, None)
+    assert f"nacd-bench {command}" == config.hydra.help.app_name

@@ -1,0 +1,319 @@
+"""The detect job: what it writes, what it survives, how it goes on."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+from triplet_folder import make_triplets, small_photo
+
+from nacd_bench.detection import DetectionBatch
+from nacd_bench.detectors import Boundary, Detector, LargeColor, SmallColor, Texture
+from nacd_bench.errors import DataError
+from nacd_bench.harness.detect import Outputs, detect
+from nacd_bench.harness.run_folder import file_name
+from nacd_bench.report.heat_map import per_pixel
+from nacd_bench.triplet import TripletBatch
+
+
+class Scripted(Detector):
+    """Does what a test tells it to."""
+
+    name = "scripted"
+    artifact_type = "texture"
+
+    def __init__(self, fails_on: str = "", nan_on: str = "") -> None:
+        super().__init__()
+        self.fails_on = fails_on
+        self.nan_on = nan_on
+        self.calls: list[tuple[str, ...]] = []
+
+    def forward(self, batch: TripletBatch) -> DetectionBatch:
+        self.calls.append(tuple(batch.ids))
+        if self.fails_on in batch.ids:
+            raise RuntimeError("out of luck")
+        scores = torch.tensor([float("nan") if i == self.nan_on else 0.5 for i in batch.ids])
+        boxes = [torch.tensor([[0, 0, 4, 4]]) for _ in batch.ids]
+        return DetectionBatch(scores, boxes, [torch.tensor([0.5]) for _ in batch.ids])
+
+
+def run(source: object, folder: Path, *detectors: Detector, **options: object):
+    chosen = detectors or (Texture(window=32), LargeColor(window=32))
+    return detect(source, chosen, folder, show_progress=False, **options)  # type: ignore[arg-type]
+
+
+def table(path: Path) -> list[dict]:
+    return pq.read_table(path).to_pylist()
+
+
+class TestResults:
+    def test_tables_say_the_same_and_hold_what_the_detectors_said(self, tmp_path: Path) -> None:
+        data = make_triplets(tmp_path / "data")
+        found = run(data, tmp_path / "run")
+        assert found.failures == [] and found.computed == 3
+        scores = table(tmp_path / "run" / "scores.parquet")
+        assert [row["image"] for row in scores] == ["astronaut", "coffee", "rocket"]
+        images = [
+            torch.from_numpy(np.array(Image.open(data / role / "coffee.png")))
+            .permute(2, 0, 1)[None]
+            .contiguous()
+            for role in ("orig", "ai", "classic")
+        ]
+        direct = Texture(window=32)(TripletBatch(*images))
+        assert scores[1]["texture"] == pytest.approx(direct.scores.item(), abs=1e-7)
+        detections = table(tmp_path / "run" / "detections.parquet")
+        row = next(r for r in detections if r["image"] == "coffee" and r["detector"] == "texture")
+        assert [row[c] for c in ("x0", "y0", "x1", "y1")] == direct.boxes[0][0].tolist()
+        assert row["artifact_type"] == "texture" and row["confidence"] > 0
+        with (tmp_path / "run" / "detections.csv").open(newline="") as file:
+            as_text = list(csv.DictReader(file))
+        assert [float(r["confidence"]) for r in as_text] == [r["confidence"] for r in detections]
+
+    def test_rates_and_codecs_come_from_the_index(self, tmp_path: Path) -> None:
+        data = make_triplets(tmp_path / "data", ("astronaut",))
+        (data / "index.csv").write_text(
+            "id,neural_codec,neural_bpp,traditional_codec,traditional_bpp\n"
+            "astronaut,mine,0.25,HM,0.3\n"
+        )
+        found = run(data, tmp_path / "run")
+        row = table(tmp_path / "run" / "detections.parquet")[0]
+        assert (row["neural_codec"], row["neural_bpp"]) == ("mine", 0.25)
+        assert (row["traditional_codec"], row["traditional_bpp"]) == ("HM", 0.3)
+        assert found.codecs == ["1 triplets: neural side mine, traditional side HM"]
+
+    def test_thresholds_decide_what_is_a_detection_not_the_scores(self, tmp_path: Path) -> None:
+        data = make_triplets(tmp_path / "data")
+        found = run(data, tmp_path / "run", thresholds={"texture": 9.0, "large_color": -9.0})
+        assert {row["detector"] for row in found.detections} == {"large_color"}
+        assert all(row["texture"] is not None for row in table(tmp_path / "run/scores.parquet"))
+
+    def test_batches_do_not_change_a_row(self, tmp_path: Path) -> None:
+        data = make_triplets(tmp_path / "data", ("astronaut", "coffee", "rocket", "chelsea"))
+        detectors = (Texture(window=32), Boundary(), LargeColor(window=32), SmallColor())
+        one = run(data, tmp_path / "1", *detectors, batch_size=1)
+        four = run(data, tmp_path / "4", *detectors, batch_size=4)
+        assert list(one.results) == list(four.results) or one.results.keys() == four.results.keys()
+        for key, result in one.results.items():
+            assert result["boxes"] == four.results[key]["boxes"]
+            assert result["scores"] == pytest.approx(four.results[key]["scores"], abs=1e-6)
+        rows = [table(tmp_path / n / "scores.parquet") for n in "14"]
+        assert [r["image"] for r in rows[0]] == [r["image"] for r in rows[1]]
+
+    def test_overlays_and_heat_maps(self, tmp_path: Path) -> None:
+        data = make_triplets(tmp_path / "data", ("astronaut",))
+        run(data, tmp_path / "run", outputs=Outputs(overlays=True, heat_maps=True))
+        picture = Image.open(tmp_path / "run" / "overlays" / "astronaut.png")
+        assert picture.width > 1500 and picture.height > 600
+        scale = next(csv.DictReader((tmp_path / "run" / "heat_maps.csv").open()))
+        assert scale["detector"] == "texture"
+        image = Image.open(tmp_path / "run" / scale["file"])
+        assert image.size == (128, 96) and image.text["low"] == scale["low"]
+        low, high = float(scale["low"]), float(scale["high"])
+        values = low + (high - low) * np.array(image, np.float64) / 65535
+        images = [
+            torch.from_numpy(np.array(Image.open(data / role / "astronaut.png")))
+            .permute(2, 0, 1)[None]
+            .contiguous()
+            for role in ("orig", "ai", "classic")
+        ]
+        heat_map = Texture(window=32)(TripletBatch(*images)).heat_map
+        assert heat_map is not None
+        expected = per_pixel(heat_map, 0, 96, 128)
+        assert np.abs(values - expected).max() <= (high - low) / 65535
+
+    def test_heat_map_pixels_lie_at_window_centers(self) -> None:
+        from nacd_bench.detection import HeatMap
+
+        values = torch.tensor([[[0.0, 1.0]]])
+        heat_map = HeatMap(values, torch.tensor([0]), torch.tensor([0, 4]), (3, 3))
+        line = per_pixel(heat_map, 0, 3, 7)[1]
+        assert line.tolist() == pytest.approx([0, 0, 0.25, 0.5, 0.75, 1, 1])
+
+    def test_hostile_names(self, tmp_path: Path) -> None:
+        name = "<script>'; \"# %41 ü 🎨"
+        data = make_triplets(tmp_path / "data", ("astronaut",))
+        for role in ("orig", "ai", "classic"):
+            (data / role / "astronaut.png").rename(data / role / f"{name}.png")
+        found = run(data, tmp_path / "run")
+        assert found.failures == [] and list(found.results) == [name]
+        assert (tmp_path / "run" / "overlays" / f"{file_name(name)}.png").is_file()
+
+
+class TestFailures:
+    def test_a_bad_image_costs_only_itself(self, tmp_path: Path) -> None:
+        data = make_triplets(tmp_path / "data")
+        broken = data / "ai" / "coffee.png"
+        broken.write_bytes(broken.read_bytes()[:400])
+        found = run(data, tmp_path / "run")
+        assert set(found.results) == {"astronaut", "rocket"}
+        assert [f.subject for f in found.failures] == ["coffee"]
+        assert str(broken) in found.failures[0].message
+        assert "coffee" in (tmp_path / "run" / "failures.csv").read_text()
+
+    def test_files_that_do_not_pair_are_failures(self, tmp_path: Path) -> None:
+        data = make_triplets(tmp_path / "data")
+        (data / "classic" / "rocket.png").unlink()
+        found = run(data, tmp_path / "run")
+        assert len(found.results) == 2 and len(found.failures) == 1
+        assert "rocket" in found.failures[0].message
+
+    def test_a_detector_that_raises_costs_one_score(self, tmp_path: Path) -> None:
+        data = make_triplets(tmp_path / "data", ("astronaut", "rocket", "chelsea"))
+        found = run(data, tmp_path / "r", Texture(window=32), Scripted("rocket"), batch_size=3)
+        assert [(f.subject, f.detector) for f in found.failures] == [("rocket", "scripted")]
+        assert "RuntimeError: out of luck" in found.failures[0].message
+        assert found.results["chelsea"]["scores"]["scripted"] == 0.5
+        scores = {row["image"]: row for row in table(tmp_path / "r" / "scores.parquet")}
+        assert scores["rocket"]["scripted"] is None and scores["rocket"]["texture"] is not None
+
+    def test_nan_is_a_failure(self, tmp_path: Path) -> None:
+        data = make_triplets(tmp_path / "data", ("astronaut",))
+        found = run(data, tmp_path / "r", Scripted(nan_on="astronaut"))
+        assert "NaN" in found.failures[0].message and not found.results["astronaut"]["scores"]
+
+    def test_small_flat_and_long_images(self, tmp_path: Path) -> None:
+        data = tmp_path / "data"
+        shapes = {"dot": (1, 1), "long": (15, 4000), "flat": (40, 40)}
+        for role in ("orig", "ai", "classic"):
+            (data / role).mkdir(parents=True)
+            for name, (height, width) in shapes.items():
+                pixels = np.full((height, width, 3), 77, np.uint8)
+                Image.fromarray(pixels).save(data / role / f"{name}.png")
+        detectors = (Texture(), Boundary(), LargeColor(), SmallColor())
+        found = run(data, tmp_path / "run", *detectors)
+        failed = {(f.subject, f.detector) for f in found.failures}
+        assert failed == {("dot", "texture"), ("dot", "boundary"), ("dot", "small_color")}
+        assert all("at least" in f.message for f in found.failures)
+        assert found.results["flat"]["scores"] == dict.fromkeys(found.detectors, 0.0)
+
+    def test_no_triplets(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="expected"):
+            run(tmp_path, tmp_path / "run")
+
+    def test_no_detectors_or_the_same_twice(self, tmp_path: Path) -> None:
+        data = make_triplets(tmp_path / "data", ("astronaut",))
+        with pytest.raises(DataError, match="at least one detector"):
+            detect(data, [], tmp_path / "run", show_progress=False)
+        with pytest.raises(DataError, match="texture twice"):
+            run(data, tmp_path / "run", Texture(), Texture(window=64))
+
+    def test_deep_and_shallow_triplets_of_one_size(self, tmp_path: Path) -> None:
+        data = make_triplets(tmp_path / "data", ("astronaut", "rocket"))
+        import cv2
+
+        for role in ("orig", "ai", "classic"):
+            deep = np.array(Image.open(data / role / "rocket.png")).astype(np.uint16) * 257
+            cv2.imwrite(str(data / role / "rocket.png"), deep[..., ::-1])
+        deep_run = run(data, tmp_path / "deep", batch_size=2)
+        flat = run(make_triplets(tmp_path / "8", ("rocket",)), tmp_path / "flat")
+        assert deep_run.failures == []
+        expected = flat.results["rocket"]["scores"]
+        assert deep_run.results["rocket"]["scores"] == pytest.approx(expected, abs=1e-5)
+
+
+class TestResume:
+    def test_a_finished_run_computes_nothing(self, tmp_path: Path) -> None:
+        data = make_triplets(tmp_path / "data")
+        first = run(data, tmp_path / "run")
+        before = (tmp_path / "run" / "detections.parquet").read_bytes()
+        again = run(data, tmp_path / "run")
+        assert (first.computed, again.computed) == (3, 0)
+        assert (tmp_path / "run" / "detections.parquet").read_bytes() == before
+
+    def test_only_what_changed_is_done_again(self, tmp_path: Path) -> None:
+        data = make_triplets(tmp_path / "data")
+        run(data, tmp_path / "run")
+        (tmp_path / "run" / "overlays" / "rocket.png").unlink()
+        Image.fromarray(small_photo("coffee", 96, 112)).save(data / "ai" / "coffee.png")
+        detector = Texture(window=32)
+        again = run(data, tmp_path / "run", detector, LargeColor(window=32))
+        assert again.computed == 2
+        assert again.results["coffee"]["scores"]["texture"] < 0
+
+    def test_what_failed_is_tried_again(self, tmp_path: Path) -> None:
+        data = make_triplets(tmp_path / "data")
+        good = (data / "ai" / "coffee.png").read_bytes()
+        (data / "ai" / "coffee.png").write_bytes(b"no image")
+        run(data, tmp_path / "run")
+        (data / "ai" / "coffee.png").write_bytes(good)
+        again = run(data, tmp_path / "run")
+        assert again.failures == [] and again.computed == 1 and len(again.results) == 3
+
+    def test_other_parameters_are_refused_with_the_differences(self, tmp_path: Path) -> None:
+        data = make_triplets(tmp_path / "data")
+        run(data, tmp_path / "run")
+        with pytest.raises(DataError, match=r"texture\.window: 32 before, 64 now"):
+            run(data, tmp_path / "run", Texture(window=64), LargeColor(window=32))
+
+    def test_a_torn_journal_line_is_dropped(self, tmp_path: Path) -> None:
+        data = make_triplets(tmp_path / "data")
+        run(data, tmp_path / "run")
+        journal = tmp_path / "run" / "journal.jsonl"
+        whole = journal.read_bytes()
+        journal.write_bytes(whole[: whole.rindex(b'"scores"')])
+        assert run(data, tmp_path / "run").computed == 1
+
+    def test_killed_runs_end_like_one_that_was_not(self, tmp_path: Path) -> None:
+        data = make_triplets(tmp_path / "data", ("astronaut", "coffee", "rocket", "chelsea"))
+        script = (
+            "import sys\n"
+            "from nacd_bench.detectors import Texture, Boundary\n"
+            "from nacd_bench.harness.detect import detect\n"
+            "detect(sys.argv[1], [Texture(window=32), Boundary()], sys.argv[2])\n"
+        )
+        command = [sys.executable, "-c", script, str(data), str(tmp_path / "killed")]
+        journal = tmp_path / "killed" / "journal.jsonl"
+        for wanted in (2, 4):  # lines: the schema, then one per triplet
+            process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline and process.poll() is None:
+                if journal.exists() and journal.read_bytes().count(b"\n") >= wanted:
+                    os.kill(process.pid, signal.SIGKILL)
+                    break
+                time.sleep(0.002)
+            process.wait()
+        done = journal.read_bytes().count(b"\n") - 1
+        detectors = (Texture(window=32), Boundary())
+        last = run(data, tmp_path / "killed", *detectors)
+        assert last.computed == 4 - done
+        run(data, tmp_path / "whole", *detectors)
+        for name in ("detections", "scores"):
+            files = [tmp_path / folder / f"{name}.csv" for folder in ("killed", "whole")]
+            assert files[0].read_text() == files[1].read_text()
+
+    def test_two_runs_in_one_folder_are_refused(self, tmp_path: Path) -> None:
+        from nacd_bench.harness.journal import run_lock
+
+        data = make_triplets(tmp_path / "data")
+        with (
+            run_lock(tmp_path / "run", "the-other"),
+            pytest.raises(DataError, match="in use by run the-other"),
+        ):
+            run(data, tmp_path / "run")
+
+
+def test_settings_name_every_parameter() -> None:
+    for detector in (Texture(), Boundary(), LargeColor(), SmallColor()):
+        settings = detector.settings
+        assert json.loads(json.dumps(settings)) == settings
+        assert None not in settings.values(), settings
+
+
+def test_unwritable_folder(tmp_path: Path) -> None:
+    data = make_triplets(tmp_path / "data", ("astronaut",))
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises((DataError, OSError)):
+        run(data, tmp_path / "file")
+    shutil.rmtree(data)
