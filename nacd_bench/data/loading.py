@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import Tensor
 
 from nacd_bench.data.images import Image, read_image
 from nacd_bench.data.record import TripletRecord
+from nacd_bench.data.rows import stem
 from nacd_bench.errors import ImageError
 from nacd_bench.triplet import ROLES, TripletBatch
 
@@ -75,3 +77,16 @@ def size_fault(record: TripletRecord, images: Mapping[str, Image]) -> str | None
 
 def _pixels(image: Image, is_deep: bool) -> Tensor:
     return image.pixels.float() / 255 if is_deep and image.bit_depth == 8 else image.pixels
+
+
+def triplet_batch(
+    original: str | Path, neural: str | Path, traditional: str | Path
+) -> TripletBatch:
+    """The batch of one triplet of image files, for detectors in plain Python.
+
+    Raises:
+        ImageError: one of the files cannot be used, or their sizes differ.
+    """
+    name = stem(str(original))
+    record = TripletRecord(name, str(original), str(neural), str(traditional))
+    return load_triplet(record).batch

@@ -49,7 +49,7 @@ class Texture(Detector):
     name = "texture"
     artifact_type = "texture"
     paper_section = "3.1"
-    heat_map_range = (0.0, 0.1)
+    heat_map_range = (0.0, 0.05)
     presets = {
         "released": {
             "si_threshold": 0.0,
