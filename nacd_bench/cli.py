@@ -6,6 +6,7 @@ hands it to the harness and prints what came of it.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -64,6 +65,8 @@ MOST_LINES = 20
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit status: 0 all well, 1 something failed, 2 wrong usage."""
+    # Before torch loads: on a busy machine its idle threads would take the time of working ones.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     command, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
     if command in ("-h", "--help", "help"):
