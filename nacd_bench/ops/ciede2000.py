@@ -14,6 +14,9 @@ from torch import Tensor
 HUE_SHIFT = 30.0
 """Degrees in the first term of T (eq. 15)."""
 
+OPPOSITE = 1 - 1e-6
+"""Hues count as opposite a little beyond half a turn: rounding must not choose their bisector."""
+
 BLOCK = 1 << 16
 """Pixels worked on at a time, so that the intermediate planes stay in the cache of a CPU."""
 
@@ -60,7 +63,7 @@ def _ciede2000(lab1: Tensor, lab2: Tensor, hue_shift: float, drop_gray: bool) ->
     # differences and mean hue (eq. 8-14): the mean lies on the shorter arc
     dl, dc = l2 - l1, c2 - c1
     turn = h2 - h1
-    turn.sub_(torch.round(turn / (2 * math.pi)).mul_(2 * math.pi))
+    turn.sub_(torch.round(turn * (OPPOSITE / (2 * math.pi))).mul_(2 * math.pi))
     half_turn = turn.mul_(0.5)
     dh = torch.sin(half_turn).mul_((c1 * c2).sqrt_()).mul_(2)
     mean_h = torch.remainder(h1.add_(half_turn), 2 * math.pi)
