@@ -1,0 +1,107 @@
+"""The registry: names, lazy targets, other packages, near misses."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from nacd_bench.errors import PluginError
+from nacd_bench.registry import BUILT_IN, CODECS, DETECTORS, Registry, unknown
+
+GROUP = "nacd_bench.test_things"
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two packages: one that works and takes a built-in name too, one that raises on import."""
+    packages = {
+        "good": (
+            "good_module",
+            "value = 41\n",
+            "good = good_module:value\nown = good_module:value",
+        ),
+        "bad": ("bad_module", "raise RuntimeError('no luck')\n", "bad = bad_module:value"),
+    }
+    for name, (module, code, points) in packages.items():
+        info = tmp_path / f"{name}_package-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}-package\nVersion: 1.0\n"
+        )
+        (info / "entry_points.txt").write_text(f"[{GROUP}]\n{points}\n")
+        (tmp_path / f"{module}.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+
+
+def registry() -> Registry:
+    return Registry("thing", GROUP, {"own": "math:pi", "gone": "no.such.module:x"})
+
+
+def test_lazy_targets_load_when_asked_for() -> None:
+    things = registry()
+    assert things.get("own") == pytest.approx(3.14159, abs=1e-5)
+    assert "own" in things and list(things) == ["own", "gone"]
+    with pytest.raises(PluginError, match=r"'gone' of package nacd-bench .* ModuleNotFoundError"):
+        things.get("gone")
+
+
+def test_decorator() -> None:
+    things = registry()
+
+    @things.register("mine")
+    class Mine:
+        pass
+
+    assert things.get("mine") is Mine
+    assert things.entries["mine"].origin == "this process"
+    assert things.register("mine")(Mine) is Mine  # a module may be run twice
+    with pytest.raises(PluginError, match="'mine' is already registered by this process"):
+        things.register("mine")(int)
+    with pytest.raises(PluginError, match="'own' is already registered by nacd-bench"):
+        things.register("own")(int)
+
+
+def test_unknown_names_the_near_misses() -> None:
+    with pytest.raises(PluginError, match=r"unknown thing 'onw'; did you mean 'own' or 'gone'\?"):
+        registry().get("onw")
+    assert unknown("thing", "zzz", ["own"]) == "unknown thing 'zzz'. Known: own"
+    assert unknown("thing", "zzz", []).endswith("Known: none")
+
+
+@pytest.mark.usefixtures("installed")
+def test_other_packages_with_their_names() -> None:
+    things = registry()
+    assert things.get("good") == 41
+    assert things.entries["good"].origin == "good-package"
+    assert things.entries["own"].origin == BUILT_IN
+    assert list(things) == ["own", "gone", "bad", "good"]
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_broken_package_is_named_and_costs_only_itself() -> None:
+    things = registry()
+    with pytest.raises(
+        PluginError, match=r"package bad-package .* RuntimeError: no luck.*uninstall"
+    ):
+        things.get("bad")
+    assert things.get("good") == 41
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_taken_name_is_reported() -> None:
+    things = registry()
+    assert things.get("own") != 41
+    assert things.clashes == [
+        "thing 'own' of package good-package is ignored: the name belongs to nacd-bench"
+    ]
+
+
+def test_the_real_ones() -> None:
+    assert {"texture", "boundary", "large_color", "small_color", "text"} <= set(DETECTORS)
+    assert {"x265", "avif", "hm", "vtm", "command"} <= set(CODECS)
+    assert DETECTORS.clashes == []
+    for name in ("texture", "boundary", "large_color", "small_color", "text"):
+        assert DETECTORS.get(name).name == name
