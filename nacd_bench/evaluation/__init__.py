@@ -1,0 +1,1 @@
+"""AUC, tests, thresholds and localisation on arrays; images and models play no part here."""

@@ -1,0 +1,164 @@
+"""Intervals by a stratified cluster bootstrap: BCa (Efron 1987), vectorised over resamples.
+
+What is resampled are source images (clusters), never rows: crops, rates and codecs of one source
+resemble each other and count as one piece of evidence. Clusters with positives only, with
+negatives only and with both are resampled apart, so that every resample has as many clusters of
+each kind as the data (for a balanced set: positives and negatives apart).
+
+A statistic is a function of weights, ``(r, n) -> (r,)``: row ``i`` of the data counts
+``weights[:, i]`` times. One resample is one row of weights.
+
+The interval is the bias-corrected and accelerated one, with the acceleration from a jackknife over
+clusters within strata (Efron 1987, "Better bootstrap confidence intervals", JASA 82; Davison and
+Hinkley 1997, "Bootstrap methods and their application", eq. 5.22 and sec. 5.3 for strata). Plain
+percentiles cover too little near an AUC of 1; ``docs/statistics.md`` has the figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
+
+Floats = NDArray[np.float64]
+Statistic = Callable[[Floats], Floats]
+"""``(r, n)`` weights, 0 or more, to ``(r,)`` values."""
+
+CHUNK = 2**22
+"""Weights held at a time (32 MiB)."""
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How an interval is made.
+
+    Args:
+        resamples: number of bootstrap resamples.
+        level: share of intervals that are to hold the true value.
+        seed: the same seed and data give the same interval.
+    """
+
+    resamples: int = 10_000
+    level: float = 0.95
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.resamples < 1 or not 0 < self.level < 1:
+            raise ValueError(
+                "Expected `resamples` of 1 or more and `level` between 0 and 1. "
+                f"Got {self.resamples} and {self.level}."
+            )
+
+
+DEFAULT = Resampling()
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its interval; ``low == high`` where no resample differs from the data.
+
+    Args:
+        value, low, high: NaN where there is no data.
+        n: rows behind it.
+        n_clusters: source images behind it.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    n_clusters: int
+
+
+class Clusters:
+    """The units of a resample: source images, in strata.
+
+    Args:
+        truth: ``(n,)`` of 0 and 1; sets the stratum of each row's cluster.
+        names: ``(n,)`` cluster of each row; None makes each row its own. The order of rows does
+            not matter where names are given and no two rows of a cluster differ in weight.
+    """
+
+    def __init__(self, truth: ArrayLike, names: Sequence[str] | None = None) -> None:
+        positive = np.asarray(truth, bool)
+        if names is not None and len(names) != len(positive):
+            raise ValueError(
+                f"Expected as many cluster names as rows. Got {len(names)} and {len(positive)}."
+            )
+        labels = np.arange(len(positive)) if names is None else np.asarray([*map(str, names)])
+        _, self.of_row = np.unique(labels, return_inverse=True)
+        self.count = int(self.of_row.max(initial=-1)) + 1
+        has_positive = np.bincount(self.of_row, positive, self.count) > 0
+        has_negative = np.bincount(self.of_row, ~positive, self.count) > 0
+        kind = has_positive + 2 * has_negative
+        self.strata = [np.flatnonzero(kind == each) for each in np.unique(kind)]
+
+    def resampled(self, resampling: Resampling) -> Iterator[Floats]:
+        """Weights of all resamples, ``(r, n)`` at a time."""
+        rng = np.random.default_rng(resampling.seed)
+        at_a_time = max(1, CHUNK // max(1, len(self.of_row)))
+        for first in range(0, resampling.resamples, at_a_time):
+            rows = min(at_a_time, resampling.resamples - first)
+            times = np.empty((rows, self.count))
+            for members in self.strata:
+                even = np.full(len(members), 1 / len(members))
+                times[:, members] = rng.multinomial(len(members), even, rows)
+            yield times[:, self.of_row]
+
+    def left_out(self) -> Iterator[tuple[int, Floats]]:
+        """For each stratum of two clusters or more its size and the jackknife's ``(r, n)`` weights.
+
+        Row ``j`` leaves the stratum's cluster ``j`` out; the others make up for it.
+        """
+        at_a_time = max(1, CHUNK // max(1, len(self.of_row)))
+        for members in self.strata:
+            size = len(members)
+            if size < 2:
+                continue
+            for first in range(0, size, at_a_time):
+                some = members[first : first + at_a_time]
+                times = np.ones((len(some), self.count))
+                times[:, members] = size / (size - 1)
+                times[np.arange(len(some)), some] = 0
+                yield size, times[:, self.of_row]
+
+
+def estimate(
+    statistic: Statistic, clusters: Clusters, resampling: Resampling = DEFAULT
+) -> Estimate:
+    """The statistic of the data with its BCa interval.
+
+    >>> hits = np.array([1.0, 1, 1, 0, 1, 0, 1, 1, 0, 1])
+    >>> share = estimate(lambda w: w @ hits / w.sum(axis=1), Clusters(hits * 0))
+    >>> share.value, round(share.low, 2), round(share.high, 2)
+    (0.7, 0.4, 0.9)
+    """
+    rows = len(clusters.of_row)
+    if not rows:
+        return Estimate(float("nan"), float("nan"), float("nan"), 0, 0)
+    value = float(statistic(np.ones((1, rows)))[0])
+    drawn = np.concatenate([statistic(each) for each in clusters.resampled(resampling)])
+    influence = [
+        (size - 1) / size * (value - statistic(weights)) for size, weights in clusters.left_out()
+    ]
+    low, high = _bca(value, drawn, np.concatenate(influence or [np.zeros(0)]), resampling.level)
+    return Estimate(value, low, high, rows, clusters.count)
+
+
+def _bca(value: float, drawn: Floats, influence: Floats, level: float) -> tuple[float, float]:
+    """Quantiles of ``drawn`` at the levels that correct its bias and its skew."""
+    same = np.isclose(drawn, value, rtol=0, atol=1e-12)
+    if same.all():
+        return value, value
+    # half of the ties count as below: statistics of ranks and shares take few values
+    below = float(np.mean((drawn < value) & ~same) + np.mean(same) / 2)
+    edge = 0.5 / len(drawn)
+    bias = norm.ppf(np.clip(below, edge, 1 - edge))
+    spread = float(np.sum(influence**2)) ** 1.5
+    acceleration = float(np.sum(influence**3)) / (6 * spread) if spread > 0 else 0.0
+    z = bias + norm.ppf([(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(drawn, norm.cdf(bias + z / (1 - acceleration * z)))
+    return float(low), float(high)

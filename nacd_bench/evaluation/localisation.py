@@ -1,0 +1,212 @@
+"""Whether the boxes of a detector lie where people saw the artifact.
+
+    pointing accuracy  share of images whose strongest box has its centre in a labelled box of the
+                       type (the pointing game of Zhang et al. 2016, arXiv 1608.00507, for boxes)
+    mean IoU           mean over images of the largest IoU of the strongest box with a labelled one
+    average precision  of all boxes in all images, negatives included, at an IoU of 0.3 and of 0.5
+
+The first two are over images with labelled boxes; an image without a detection counts as a miss
+and as IoU 0. Average precision follows COCO (greedy matching from the strongest box down, each
+labelled box once, precision interpolated at 101 recalls) and equals torchmetrics with pycocotools
+on boxes of differing confidence; boxes of equal confidence count together, so that the order of
+images does not matter. It is written here because the bootstrap needs it as a function of weights
+(matching once, 10,000 sums), which no library offers, and pycocotools would be a compiled
+dependency for these forty lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nacd_bench.errors import DataError
+from nacd_bench.evaluation.bootstrap import (
+    DEFAULT,
+    Clusters,
+    Estimate,
+    Floats,
+    Resampling,
+    Statistic,
+    estimate,
+)
+
+IOUS = (0.3, 0.5)
+RECALLS = np.linspace(0, 1, 101)
+"""Where COCO reads the precision."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One image: where the artifacts of a type are, and where a detector says they are.
+
+    Args:
+        labelled: ``(m, 4)`` boxes ``[x0, y0, x1, y1]``, half-open; empty when the image has no such
+            artifact; None when it has one in an unknown place.
+        boxes: ``(n, 4)``, the detector's.
+        confidences: ``(n,)``.
+        cluster: its source image; None makes each image its own.
+    """
+
+    labelled: ArrayLike | None
+    boxes: ArrayLike
+    confidences: ArrayLike
+    cluster: str | None = None
+
+
+@dataclass(frozen=True)
+class Localisation:
+    """How well one detector finds the place.
+
+    Args:
+        pointing, mean_iou: over images with labelled boxes.
+        average_precision: by IoU, over all images.
+        n_labelled: labelled boxes.
+        n_boxes: the detector's boxes.
+        n_unplaced: images left out because the place of their artifact is not known.
+    """
+
+    pointing: Estimate
+    mean_iou: Estimate
+    average_precision: dict[float, Estimate]
+    n_labelled: int
+    n_boxes: int
+    n_unplaced: int
+
+
+def localisation(
+    images: Sequence[Placed],
+    ious: Sequence[float] = IOUS,
+    resampling: Resampling = DEFAULT,
+) -> Localisation:
+    """Pointing accuracy, mean IoU and average precision with their intervals.
+
+    Args:
+        images: of one test set, positives and negatives, for one artifact type.
+        ious: least IoU of a match, each above 0.
+
+    Raises:
+        DataError: no image has a labelled box.
+        ValueError: boxes and confidences that do not fit.
+    """
+    known = [_Image(each) for each in images if each.labelled is not None]
+    has_box = np.array([len(each.labelled) > 0 for each in known], bool)
+    if not has_box.any():
+        raise DataError(
+            "expected an image with a labelled box of the type, got none in "
+            f"{len(images)} images. Add boxes to the labels."
+        )
+    clusters = _cluster_names(known)
+    boxed = [each for each, is_boxed in zip(known, has_box, strict=True) if is_boxed]
+    units = Clusters(np.ones(len(boxed)), _cluster_names(boxed))
+
+    def mean(values: list[float]) -> Estimate:
+        return estimate(_weighted_mean(np.array(values)), units, resampling)
+
+    everywhere = Clusters(has_box, clusters)
+    return Localisation(
+        mean([float(each.points_inside) for each in boxed]),
+        mean([each.best_iou for each in boxed]),
+        {iou: estimate(_average_precision(known, iou), everywhere, resampling) for iou in ious},
+        sum(len(each.labelled) for each in known),
+        sum(len(each.boxes) for each in known),
+        len(images) - len(known),
+    )
+
+
+def box_iou(first: Floats, second: Floats) -> Floats:
+    """Intersection over union of ``(n, 4)`` and ``(m, 4)`` half-open boxes: ``(n, m)`` in [0, 1].
+
+    >>> box_iou(np.array([[0.0, 0, 10, 10]]), np.array([[5.0, 0, 15, 10]])).round(3).tolist()
+    [[0.333]]
+    """
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    shared = np.clip(high - low, 0, None).prod(axis=2)
+    areas = [(each[:, 2:] - each[:, :2]).prod(axis=1) for each in (first, second)]
+    union = areas[0][:, None] + areas[1][None, :] - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+class _Image:
+    """A :class:`Placed` as arrays, its boxes from the strongest down."""
+
+    def __init__(self, image: Placed) -> None:
+        self.cluster = image.cluster
+        self.labelled = np.asarray(image.labelled, np.float64).reshape(-1, 4)
+        boxes = np.asarray(image.boxes, np.float64).reshape(-1, 4)
+        confidences = np.asarray(image.confidences, np.float64).reshape(-1)
+        if len(boxes) != len(confidences):
+            raise ValueError(
+                "Expected a confidence for each box. "
+                f"Got {len(confidences)} confidences and {len(boxes)} boxes."
+            )
+        if np.isnan(confidences).any():
+            raise ValueError("Expected confidences without NaN. Got NaN.")
+        order = np.lexsort([*boxes.T[::-1], -confidences])  # equal ones by place, not as they came
+        self.boxes, self.confidences = boxes[order], confidences[order]
+        self.ious = box_iou(self.boxes, self.labelled)
+
+    @property
+    def points_inside(self) -> bool:
+        if not len(self.boxes):
+            return False
+        x0, y0, x1, y1 = self.labelled.T
+        left, top, right, bottom = self.boxes[0]
+        x, y = (left + right) / 2, (top + bottom) / 2
+        return bool(((x0 <= x) & (x < x1) & (y0 <= y) & (y < y1)).any())
+
+    @property
+    def best_iou(self) -> float:
+        return float(self.ious[0].max()) if len(self.boxes) else 0.0
+
+    def matches(self, iou: float) -> NDArray[np.bool_]:
+        """``(n,)`` whether each box takes a labelled box of its own, the strongest first."""
+        free = np.ones(len(self.labelled), bool)
+        hits = np.zeros(len(self.boxes), bool)
+        for i, row in enumerate(self.ious):
+            open_to = np.where(free & (row >= iou), row, -1.0)
+            if len(open_to) and open_to.max() >= 0:
+                hits[i] = True
+                free[np.argmax(open_to)] = False
+        return hits
+
+
+def _weighted_mean(values: Floats) -> Statistic:
+    return lambda weights: weights @ values / weights.sum(axis=1)
+
+
+def _average_precision(images: Sequence[_Image], iou: float) -> Statistic:
+    """COCO's average precision as a function of the images' weights."""
+    confidences = np.concatenate([each.confidences for each in images])
+    hits = np.concatenate([each.matches(iou) for each in images])
+    of_box = np.repeat(np.arange(len(images)), [len(each.boxes) for each in images])
+    labelled = np.array([len(each.labelled) for each in images], np.float64)
+    order = np.argsort(-confidences, kind="stable")
+    hits, of_box, confidences = hits[order], of_box[order], confidences[order]
+    is_last = np.append(confidences[1:] != confidences[:-1], True)[: len(confidences)]
+
+    def statistic(weights: Floats) -> Floats:
+        of_boxes = weights[:, of_box]
+        tp = np.cumsum(of_boxes * hits, axis=1)[:, is_last]
+        found = np.cumsum(of_boxes, axis=1)[:, is_last]
+        recall = tp / (weights @ labelled)[:, None]
+        precision = np.divide(tp, found, out=np.zeros_like(tp), where=found > 0)
+        best_from_here = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        padded = np.hstack([best_from_here, np.zeros((len(weights), 1))])
+        at = np.array([np.searchsorted(row, RECALLS) for row in recall])
+        return np.take_along_axis(padded, at, axis=1).mean(axis=1)
+
+    return statistic
+
+
+def _cluster_names(images: Sequence[_Image]) -> list[str] | None:
+    """Names for the bootstrap; images without one get one that is taken by no other."""
+    if all(each.cluster is None for each in images):
+        return None
+    return [
+        f"image {i}" if each.cluster is None else f"source {each.cluster}"
+        for i, each in enumerate(images)
+    ]

@@ -1,0 +1,299 @@
+"""Thresholds on scores by four criteria, with the counts behind them, and their file.
+
+    youden        the largest Youden index J = true positive rate - false positive rate
+    f1            the largest F1 = 2 tp / (2 tp + fp + fn)
+    fpr_5         the most positives found with a false positive rate of at most 5 %
+    precision_90  the most positives found with a precision of at least 0.9
+
+An image is positive when its score is greater than the threshold. Of equal thresholds the highest
+wins (fewest false positives). What no threshold reaches is recorded with the reason. They are
+chosen on the images they are counted on, so they flatter; F1 and precision hold for the share of
+positives in that set, one half when balanced.
+
+The file is YAML, by test set, method and criterion::
+
+    schema_version: 1
+    criterion: youden      # the one that detect uses
+    sets:
+      texture:
+        boundary:
+          youden: {threshold: 0.012, value: 0.62, tp: 40, fp: 9, fn: 10, tn: 41, n: 100, ...}
+          precision_90: {threshold: null, ..., reason: the highest precision is 0.882}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from nacd_bench.data.files import read_bytes, write_whole
+from nacd_bench.errors import DataError
+from nacd_bench.evaluation.bootstrap import Floats
+from nacd_bench.evaluation.curves import Cuts, cuts
+from nacd_bench.registry import unknown
+
+SCHEMA_VERSION = 1
+CRITERIA = ("youden", "f1", "fpr_5", "precision_90")
+MOST_FALSE_POSITIVES = 0.05
+LEAST_PRECISION = 0.9
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A threshold of one method on one test set by one criterion.
+
+    Args:
+        test_set: what the positives have (``"texture"``).
+        method: detector or baseline.
+        criterion: one of :data:`CRITERIA`.
+        threshold: scores above are positive; None where the criterion cannot be reached, and then
+            so are ``value`` and the four counts.
+        value: what the criterion is about: J, F1, false positive rate, or precision.
+        tp, fp, fn, tn: images.
+        n: images with a score.
+        n_excluded: images without one (NaN).
+        reason: why it cannot be reached.
+    """
+
+    test_set: str
+    method: str
+    criterion: str
+    threshold: float | None
+    value: float | None
+    tp: int | None
+    fp: int | None
+    fn: int | None
+    tn: int | None
+    n: int
+    n_excluded: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The content of a thresholds file.
+
+    Args:
+        entries: all thresholds.
+        criterion: the one to use where nothing else is said.
+        path: the file, for messages.
+    """
+
+    entries: tuple[Threshold, ...]
+    criterion: str = CRITERIA[0]
+    path: str = "thresholds"
+
+    def of(self, types: Mapping[str, str], criterion: str | None = None) -> dict[str, float]:
+        """The threshold of each detector on the set of its own type: what ``detect`` takes.
+
+        Args:
+            types: artifact type by detector.
+            criterion: another one than the file's.
+
+        Raises:
+            DataError: detectors that the file lacks or whose criterion cannot be reached, all of
+                them named.
+        """
+        wanted = criterion or self.criterion
+        _require_criterion(self.path, wanted)
+        found = {(each.test_set, each.method, each.criterion): each for each in self.entries}
+        values, wrong = {}, []
+        for name, artifact_type in types.items():
+            entry = found.get((artifact_type, name, wanted))
+            if entry is None:
+                wrong.append(f"none for '{name}' on the set '{artifact_type}'")
+            elif entry.threshold is None:
+                wrong.append(f"'{name}' does not reach it: {entry.reason}")
+            else:
+                values[name] = entry.threshold
+        if wrong:
+            raise DataError(
+                f"{self.path}: expected thresholds by '{wanted}' for {', '.join(types)}, got "
+                + "; ".join(wrong)
+                + ". Leave out the detector, take another criterion "
+                f"({', '.join(CRITERIA)}) or give its threshold as a number."
+            )
+        return values
+
+
+def best_thresholds(
+    truth: ArrayLike, scores: ArrayLike, method: str, test_set: str
+) -> list[Threshold]:
+    """A threshold by each criterion, in the order of :data:`CRITERIA`.
+
+    Args:
+        truth: ``(n,)`` of True and False, or 1 and 0.
+        scores: ``(n,)`` float, larger means more of an artifact; NaN is left out and counted.
+
+    Raises:
+        DataError: one class only.
+
+    >>> found = best_thresholds([0, 0, 0, 1, 1], [0.1, 0.2, 0.6, 0.5, 0.9], "m", "texture")[0]
+    >>> found.threshold, found.tp, found.fp, found.fn, found.tn
+    (0.35, 2, 1, 0, 2)
+    """
+    found = cuts(truth, scores)
+    choices: dict[str, Callable[[Cuts], tuple[int, Floats] | str]] = {
+        "youden": _youden,
+        "f1": _f1,
+        "fpr_5": _few_false_positives,
+        "precision_90": _precise,
+    }
+    n = found.n_positive + found.n_negative
+    entries = []
+    for criterion in CRITERIA:
+        choice = choices[criterion](found)
+        place = (test_set, method, criterion)
+        if isinstance(choice, str):
+            nothing = (None,) * 6
+            entries.append(Threshold(*place, *nothing, n, found.n_excluded, choice))
+            continue
+        at, value = choice
+        tp, fp = int(found.tp[at]), int(found.fp[at])
+        counts = (tp, fp, found.n_positive - tp, found.n_negative - fp)
+        cut = (float(found.thresholds[at]), float(value[at]))
+        entries.append(Threshold(*place, *cut, *counts, n, found.n_excluded))
+    return entries
+
+
+def write_thresholds(
+    path: str | Path, entries: Iterable[Threshold], criterion: str = CRITERIA[0]
+) -> None:
+    """Write a thresholds file; it is whole or not there.
+
+    Raises:
+        DataError: an unknown criterion, or a place that cannot be written.
+    """
+    import yaml
+
+    _require_criterion(path, criterion)
+    sets: dict[str, dict[str, dict[str, Any]]] = {}
+    for entry in entries:
+        values = {name: value for name, value in asdict(entry).items() if name not in _PLACE}
+        if values["reason"] is None:
+            del values["reason"]
+        sets.setdefault(entry.test_set, {}).setdefault(entry.method, {})[entry.criterion] = values
+    content = {"schema_version": SCHEMA_VERSION, "criterion": criterion, "sets": sets}
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=200)
+    write_whole(path, f"# A score greater than its threshold is an artifact.\n{text}".encode())
+
+
+def read_thresholds(path: str | Path) -> Thresholds:
+    """The content of a thresholds file.
+
+    Raises:
+        DataError: it cannot be read, is of another kind or a newer version, or has values of
+            another kind, all of which are named.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(read_bytes(path, "a thresholds file", DataError))
+    except yaml.YAMLError as error:
+        line = " ".join(str(error).split())
+        raise DataError(f"{path}: expected YAML, got a fault ({line}). Correct it.") from error
+    if not isinstance(content, Mapping) or not isinstance(content.get("sets"), Mapping):
+        raise DataError(
+            f"{path}: expected a thresholds file with schema_version, criterion and sets, got "
+            "something else. Make one with nacd-bench benchmark."
+        )
+    version = content.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise DataError(
+            f"{path}: expected schema_version {SCHEMA_VERSION}, got {version}. Another version of "
+            "nacd-bench wrote it: upgrade, or run the benchmark again."
+        )
+    criterion = content.get("criterion", CRITERIA[0])
+    _require_criterion(path, criterion)
+    entries: list[Threshold] = []
+    wrong: list[str] = []
+    for place, values in _leaves(content["sets"], 3, ()):
+        entry = _entry(place, values)
+        if isinstance(entry, str):
+            wrong.append(f"{path}, {'.'.join(place)}: {entry}")
+        else:
+            entries.append(entry)
+    if wrong:
+        raise DataError("\n".join(wrong))
+    return Thresholds(tuple(entries), criterion, str(path))
+
+
+def _youden(found: Cuts) -> tuple[int, Floats] | str:
+    # in whole numbers, so that equal J are equal
+    j = found.tp * found.n_negative - found.fp * found.n_positive
+    best = int(np.argmax(j))
+    if j[best] <= 0:
+        return "no threshold is better than chance (J = 0)"
+    return best, j / (found.n_positive * found.n_negative)
+
+
+def _f1(found: Cuts) -> tuple[int, Floats] | str:
+    f1 = 2 * found.tp / (found.tp + found.fp + found.n_positive)
+    return int(np.argmax(f1)), f1
+
+
+def _few_false_positives(found: Cuts) -> tuple[int, Floats] | str:
+    rate = found.fp / found.n_negative
+    hits = np.where(rate <= MOST_FALSE_POSITIVES, found.tp, 0)
+    best = int(np.argmax(hits))
+    if not hits[best]:
+        lowest = rate[found.tp > 0].min()
+        return f"the lowest false positive rate with a true positive is {lowest:.3f}"
+    return best, rate
+
+
+def _precise(found: Cuts) -> tuple[int, Floats] | str:
+    precision = found.tp / np.maximum(found.tp + found.fp, 1)
+    hits = np.where(precision >= LEAST_PRECISION, found.tp, 0)
+    best = int(np.argmax(hits))
+    if not hits[best]:
+        return f"the highest precision is {precision.max():.3f}"
+    return best, precision
+
+
+_PLACE = ("test_set", "method", "criterion")
+_NUMBERS = ("threshold", "value")
+_COUNTS = ("tp", "fp", "fn", "tn")
+
+
+def _leaves(
+    content: Mapping[str, Any], depth: int, place: tuple[str, ...]
+) -> Iterable[tuple[tuple[str, ...], Any]]:
+    for name, inner in content.items():
+        here = (*place, str(name))
+        if depth > 1 and isinstance(inner, Mapping):
+            yield from _leaves(inner, depth - 1, here)
+        else:
+            yield here, inner
+
+
+def _entry(place: tuple[str, ...], values: Any) -> Threshold | str:
+    if len(place) < 3 or not isinstance(values, Mapping):
+        return "expected set, method and criterion with their values, got less. Correct it."
+    if place[2] not in CRITERIA:
+        return unknown("criterion", place[2], list(CRITERIA))
+    names = [each.name for each in fields(Threshold) if each.name not in _PLACE]
+    odd = [str(name) for name in values if name not in names]
+    if odd:
+        return unknown("field", odd[0], names)
+    for name in (*_NUMBERS, *_COUNTS, "n", "n_excluded"):
+        value = values.get(name)
+        kinds = (int, float) if name in _NUMBERS else (int,)
+        may_be_empty = name not in ("n", "n_excluded")
+        if value is None and may_be_empty:
+            continue
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            return f"expected {name} to be a number, got {value!r}. Correct it."
+    test_set, method, criterion = place
+    found: dict[str, Any] = {name: values.get(name) for name in names}
+    return Threshold(test_set=test_set, method=method, criterion=criterion, **found)
+
+
+def _require_criterion(path: str | Path, criterion: Any) -> None:
+    if criterion not in CRITERIA:
+        raise DataError(f"{path}: {unknown('criterion', str(criterion), list(CRITERIA))}.")

@@ -1,0 +1,293 @@
+"""Foreign tables: what a mapping can say, and every fault with its line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nacd_bench.data.importer import import_records, read_mapping
+from nacd_bench.data.manifest import read_manifest, write_manifest
+from nacd_bench.data.record import Label, TripletRecord
+from nacd_bench.errors import DataError
+
+HEADER = "image,q,kind,x,y,w,h,score,vm,profile,votes\n"
+ROWS = """kodim01,012,tex,10,20,300,300,0.8,VM 3.4,high,4
+kodim01,012,colour,5.5,5.5,10,10,0.9,VM 3.4,high,3
+kodim01,006,tex,,,,,0.4,VM 3.4,high,
+kodim02,075,none,,,,,,VM 3.4,high,
+"""
+MAPPING: dict[str, Any] = {
+    "columns": {
+        "original": "refs/{image}.png",
+        "neural": "ai/{image}_{q}.png",
+        "traditional": "vvc/{image}_{q}.png",
+        "source": "image",
+        "artifact_type": "kind",
+        "box": ["x", "y", "w", "h"],
+        "confidence": "score",
+        "quality": "q",
+        "version": "vm",
+        "preset": "profile",
+        "votes_for": "votes",
+    },
+    "types": {"tex": "texture", "colour": "color", "none": "free"},
+    "values": {"neural_codec": "JPEG AI"},
+}
+PATHS = {"original": "o", "neural": "n", "traditional": "t"}
+
+
+def table(folder: Path, content: str, name: str = "labels.csv") -> Path:
+    path = folder / name
+    path.write_text(content)
+    return path
+
+
+def with_columns(**columns: object) -> dict[str, Any]:
+    return {**MAPPING, "columns": {**MAPPING["columns"], **columns}}
+
+
+def boxes(folder: Path, cells: str, **mapping: object) -> list[Label]:
+    """The labels of one row with a quoted cell for the box."""
+    path = table(folder, f'o,n,t,kind,box\no.png,n.png,t.png,text,"{cells}"\n')
+    columns = {**PATHS, "artifact_type": "kind", "box": "box"}
+    (record,) = import_records(path, {"columns": columns, **mapping})
+    return list(record.labels)
+
+
+def problems(path: Path, mapping: object = MAPPING) -> list[str]:
+    with pytest.raises(DataError) as error:
+        import_records(path, mapping)  # type: ignore[arg-type]
+    return str(error.value).splitlines()
+
+
+class TestCsv:
+    def test_everything(self, tmp_path: Path) -> None:
+        first, second, free = import_records(table(tmp_path, HEADER + ROWS), MAPPING)
+        assert first == TripletRecord(
+            id="kodim01@012",
+            original=str(tmp_path / "refs/kodim01.png"),
+            neural=str(tmp_path / "ai/kodim01_012.png"),
+            traditional=str(tmp_path / "vvc/kodim01_012.png"),
+            source="kodim01",
+            neural_codec="JPEG AI",
+            neural_version="VM 3.4",
+            neural_point="012",
+            labels=(
+                Label("texture", (10, 20, 310, 320), votes_for=4),
+                Label("color", (5, 5, 16, 16), votes_for=3),
+            ),
+            extra={
+                "preset": "high",
+                "quality": "012",
+                "target_bpp": 0.12,
+                "confidence": 0.9,
+                "confidences": "[0.8, 0.9]",
+            },
+        )
+        assert second.labels == (Label("texture"),)
+        assert second.extra["confidence"] == 0.4 and "confidences" not in second.extra
+        assert free.artifact_free is True and free.labels == ()
+        assert [each.row for each in (first, second, free)] == [1, 2, 3]
+
+    def test_the_mapping_is_a_file(self, tmp_path: Path) -> None:
+        written = table(tmp_path, json.dumps(MAPPING), "mapping.yaml")  # JSON is YAML
+        path = table(tmp_path, HEADER + ROWS)
+        assert import_records(path, written) == import_records(path, MAPPING)
+
+    @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
+    def test_becomes_a_manifest(self, tmp_path: Path, suffix: str) -> None:
+        records = import_records(table(tmp_path, HEADER + ROWS), MAPPING)
+        write_manifest(tmp_path / f"triplets{suffix}", records)
+        read = read_manifest(tmp_path / f"triplets{suffix}")
+        assert [each.labels for each in read] == [each.labels for each in records]
+        assert [each.id for each in read] == ["kodim01@012", "kodim01@006", "kodim02@075"]
+
+    def test_columns_of_a_manifest_can_be_named(self, tmp_path: Path) -> None:
+        content = "o;n;t;name;rate;ok\na;b;c;one;0.25;yes\n"
+        columns = {**PATHS, "id": "name", "neural_bpp": "rate", "artifact_free": "ok"}
+        mapping = {"columns": columns, "delimiter": ";", "root": "in"}
+        (record,) = import_records(table(tmp_path, content), mapping)
+        assert (record.id, record.neural_bpp, record.artifact_free) == ("one", 0.25, True)
+        assert record.original == str(tmp_path / "in" / "a")
+
+    def test_a_line_break_in_a_cell_does_not_shift_the_lines(self, tmp_path: Path) -> None:
+        content = 'o,n,t,bpp\n"a",b,"c\nc",1\n\na2,b,c,much\n'
+        lines = problems(table(tmp_path, content), {"columns": {**PATHS, "neural_bpp": "bpp"}})
+        assert "labels.csv line 5: neural_bpp: expected a positive number" in lines[1]
+
+
+class TestBoxes:
+    @pytest.mark.parametrize(
+        ("cells", "form", "expected"),
+        [
+            ("1,2,10,20", "xywh", (1, 2, 11, 22)),
+            ("1,2,10,20", "corners", (1, 2, 10, 20)),
+            ("[1.2, 2.9, 10, 20.1]", "corners", (1, 2, 10, 21)),
+            ("(1 2 3 4)", "xywh", (1, 2, 4, 6)),
+            ("", "xywh", None),
+        ],
+    )
+    def test_forms(
+        self, tmp_path: Path, cells: str, form: str, expected: tuple[int, ...] | None
+    ) -> None:
+        assert boxes(tmp_path, cells, box=form) == [Label("text", expected)]  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        ("cells", "form", "message"),
+        [
+            ("1,2,3", "xywh", "expected four numbers x, y, w, h, got '1,2,3'"),
+            ("1,2,3,nan", "corners", "expected four numbers x0, y0, x1, y1"),
+            ("1,2,0,4", "xywh", "expected a width and a height above 0"),
+            ("9,9,3,3", "corners", "got [9, 9, 3, 3] of no area"),
+            ("-4,0,10,10", "xywh", "expected a box inside the image, got [-4, 0, 6, 10]"),
+            ("0.1,0.1,0.5,0.5", "corners", "expected pixels"),
+        ],
+    )
+    def test_faults(self, tmp_path: Path, cells: str, form: str, message: str) -> None:
+        with pytest.raises(DataError) as error:
+            boxes(tmp_path, cells, box=form)
+        assert "labels.csv line 2: " in str(error.value)
+        assert message in str(error.value)
+
+
+class TestJson:
+    ITEM = {"img": {"ref": "o.png"}, "n": "n.png", "t": "t.png", "kind": "text", "b": [1, 2, 3, 4]}
+    MAPPING = {
+        "columns": {
+            "original": "img.ref",
+            "neural": "n",
+            "traditional": "t",
+            "artifact_type": "kind",
+            "box": "b",
+        }
+    }
+
+    @pytest.mark.parametrize(
+        ("content", "rows"),
+        [
+            ([ITEM], None),
+            ({"data": {"items": [ITEM]}}, "data.items"),
+            ({"one": ITEM}, None),
+            ({"one": [ITEM]}, None),
+        ],
+        ids=["list", "inside", "object", "object of lists"],
+    )
+    def test_layouts(self, tmp_path: Path, content: object, rows: str | None) -> None:
+        path = table(tmp_path, json.dumps(content), "labels.json")
+        (record,) = import_records(path, {**self.MAPPING, "rows": rows})
+        assert record.original == str(tmp_path / "o.png")
+        assert record.labels == (Label("text", (1, 2, 4, 6)),)
+
+    def test_the_key_is_a_column(self, tmp_path: Path) -> None:
+        path = table(tmp_path, json.dumps({"one": self.ITEM, "two": self.ITEM}), "labels.json")
+        columns = {**self.MAPPING["columns"], "id": "$key"}
+        assert [each.id for each in import_records(path, {"columns": columns})] == ["one", "two"]
+
+    def test_lines(self, tmp_path: Path) -> None:
+        content = json.dumps(self.ITEM) + "\n\n" + json.dumps({**self.ITEM, "kind": "tekst"})
+        path = table(tmp_path, content, "labels.jsonl")
+        assert (
+            "line 3: unknown type 'tekst'; did you mean 'text'" in problems(path, self.MAPPING)[1]
+        )
+
+    def test_an_object_with_four_numbers_is_a_box(self, tmp_path: Path) -> None:
+        item = {**self.ITEM, "b": {"x": 1, "y": 2, "w": 3, "h": 4}}
+        path = table(tmp_path, json.dumps([item]), "labels.json")
+        assert import_records(path, self.MAPPING)[0].labels[0].box == (1, 2, 4, 6)
+
+    @pytest.mark.parametrize(
+        ("content", "name", "message"),
+        [
+            ("[1]", "a.json", "expected a list of objects, got something else at item 1"),
+            ('{"a": 3}', "a.json", "got something else at 'a'"),
+            ("[\n{]", "a.json", "a.json line 2: expected JSON"),
+            ("[]", "a.json", "expected at least one row"),
+            ("[1]\n{", "a.jsonl", "a.jsonl line 2: expected a JSON object, got text"),
+            ("a", "a.xml", "unknown kind of table '.xml'"),
+        ],
+    )
+    def test_faults(self, tmp_path: Path, content: str, name: str, message: str) -> None:
+        found = problems(table(tmp_path, content, name), self.MAPPING)
+        assert message in "\n".join(found)
+
+
+class TestRows:
+    def test_all_faults_at_once(self, tmp_path: Path) -> None:
+        bad = """kodim03,011,tex,1,2,3,4,0.5,,,1
+kodim04,012,blur,1,2,3,4,high,,,1
+,012,tex,1,2,3,4,0.5,,,1
+kodim05,012,tex,1,2,3,,0.5,,,-1
+kodim05,012,tex
+kodim06,012,,1,2,3,4,,,,
+"""
+        lines = problems(table(tmp_path, HEADER + ROWS + bad))
+        text = "\n".join(lines)
+        assert "expected rows without fault, got 10 problems" in lines[0]
+        for expected in (
+            "line 6: quality: expected one of 006, 012, 025, 050, 075, got '011'",
+            "line 7: unknown type 'blur'",
+            "line 7: confidence: expected a number, got 'high'",
+            "line 8: original: expected a value in the column image for 'refs/{image}.png'",
+            "line 8: neural: expected a value in the column image",
+            "line 9: box: expected four numbers",
+            "line 9: label 1: expected votes_for to be 0 or more, got -1",
+            "line 10: expected 11 cells as in the header, got 3",
+            "line 11: box: expected a type beside a box",
+        ):
+            assert f"labels.csv {expected}" in text
+
+    def test_rows_of_one_triplet_must_agree(self, tmp_path: Path) -> None:
+        rows = ROWS + "kodim01,012,text,1,1,5,5,0.5,VM 4.0,base,1\n"
+        lines = problems(table(tmp_path, HEADER + rows))
+        assert "line 6: expected the same neural_version as in line 2" in lines[1]
+        assert "for id 'kodim01@012', got 'VM 4.0' and 'VM 3.4'" in lines[1]
+        assert "the same preset" in lines[2]
+
+    def test_free_and_labelled(self, tmp_path: Path) -> None:
+        rows = ROWS + "kodim02,075,tex,,,,,,VM 3.4,high,\n"
+        (_, line) = problems(table(tmp_path, HEADER + rows))
+        assert "line 5: expected id 'kodim02@075' to be free of artifacts or to have some" in line
+
+    @pytest.mark.parametrize("given", ["012", "12", "0.12", "12.0"])
+    def test_quality_in_other_forms(self, tmp_path: Path, given: str) -> None:
+        content = HEADER + f"a,{given},tex,,,,,,,,\n"
+        (record,) = import_records(table(tmp_path, content), MAPPING)
+        assert (record.neural_point, record.extra["target_bpp"]) == ("012", 0.12)
+
+
+class TestMapping:
+    @pytest.mark.parametrize(
+        ("mapping", "message"),
+        [
+            ({"colums": {}}, "unknown field 'colums'; did you mean 'columns'"),
+            (
+                {"columns": {"original": "a"}},
+                "expected original, neural, traditional, got no neural",
+            ),
+            (with_columns(artefact_type="kind"), "did you mean 'artifact_type'"),
+            (with_columns(box=["x", "y"]), "columns, box: expected a column or a list of four"),
+            (with_columns(neural_codec="a"), "neural_codec: expected it in columns or in values"),
+            ({**MAPPING, "box": "xyxy"}, "unknown box format 'xyxy'"),
+            ({**MAPPING, "types": {"a": "colour"}}, "types, a: unknown type 'colour'"),
+            ({**MAPPING, "types": ["a"]}, "types: expected names with values"),
+            ({**MAPPING, "delimiter": ";;"}, "delimiter: expected one character"),
+            ({**MAPPING, "values": {"quality": 3}}, "Map it to a column"),
+            ([], "expected fields such as columns"),
+        ],
+    )
+    def test_faults(self, tmp_path: Path, mapping: object, message: str) -> None:
+        path = table(tmp_path, json.dumps(mapping), "mapping.yaml")
+        with pytest.raises(DataError) as error:
+            read_mapping(path)
+        assert message in str(error.value)
+
+    def test_no_yaml(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="expected YAML, got a fault"):
+            read_mapping(table(tmp_path, "a: [", "mapping.yaml"))
+
+    def test_columns_that_the_table_lacks(self, tmp_path: Path) -> None:
+        mapping = with_columns(source="img", neural="{imag}.png")
+        lines = problems(table(tmp_path, HEADER + ROWS), mapping)
+        assert any("columns, source: unknown column 'img'" in line for line in lines)
+        assert any("columns, neural: unknown column 'imag'; did you mean" in line for line in lines)

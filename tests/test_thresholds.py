@@ -1,0 +1,168 @@
+"""Thresholds: each is the best of all cuts, has its counts, and comes back from its file."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from nacd_bench.errors import DataError
+from nacd_bench.evaluation.thresholds import (
+    CRITERIA,
+    Threshold,
+    best_thresholds,
+    read_thresholds,
+    write_thresholds,
+)
+
+TYPES = {"boundary": "texture", "text": "text"}
+
+
+def found(truth: object, scores: object) -> dict[str, Threshold]:
+    entries = best_thresholds(truth, scores, "boundary", "texture")  # type: ignore[arg-type]
+    return {each.criterion: each for each in entries}
+
+
+def drawn(seed: int, decimals: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    truth = rng.random(90) < 0.5
+    return truth, (rng.normal(size=90) + 1.5 * truth).round(decimals)
+
+
+def every_cut(truth: np.ndarray, scores: np.ndarray) -> list[tuple[int, int, int, int]]:
+    """tp, fp, fn, tn at each threshold, from the highest down, by counting."""
+    cuts = []
+    for threshold in [*sorted(set(scores), reverse=True), -math.inf]:
+        above = scores > threshold
+        cuts.append(
+            tuple(
+                int(x.sum())
+                for x in (above & truth, above & ~truth, ~above & truth, ~above & ~truth)
+            )
+        )
+    return cuts  # type: ignore[return-value]
+
+
+class TestCriteria:
+    @pytest.mark.parametrize("decimals", [6, 1, 0])
+    @pytest.mark.parametrize("seed", range(4))
+    def test_each_is_the_best_of_all_cuts(self, seed: int, decimals: int) -> None:
+        truth, scores = drawn(seed, decimals)
+        cuts, best = every_cut(truth, scores), found(truth, scores)
+        m, n = truth.sum(), (~truth).sum()
+        youden = max(tp / m - fp / n for tp, fp, _, _ in cuts)
+        f1 = max(2 * tp / (2 * tp + fp + fn) for tp, fp, fn, _ in cuts)
+        assert best["youden"].value == pytest.approx(youden, abs=1e-12)
+        assert best["f1"].value == pytest.approx(f1, abs=1e-12)
+        few = max(tp for tp, fp, _, _ in cuts if fp / n <= 0.05)
+        precise = max((tp for tp, fp, _, _ in cuts if tp and tp / (tp + fp) >= 0.9), default=None)
+        assert best["fpr_5"].tp == (few or None)
+        assert best["precision_90"].tp == precise
+
+    @pytest.mark.parametrize("criterion", CRITERIA)
+    def test_counts_are_those_above_the_threshold(self, criterion: str) -> None:
+        truth, scores = drawn(0, 1)
+        entry = found(truth, scores)[criterion]
+        above = scores > entry.threshold
+        assert (entry.tp, entry.fp) == ((above & truth).sum(), (above & ~truth).sum())
+        assert (entry.fn, entry.tn) == ((~above & truth).sum(), (~above & ~truth).sum())
+        assert entry.tp + entry.fp + entry.fn + entry.tn == entry.n == 90
+
+    def test_of_equal_ones_the_highest(self) -> None:
+        entry = found([0, 1, 0, 1], [1, 2, 3, 4])["youden"]
+        assert (entry.threshold, entry.tp, entry.fp) == (3.5, 1, 0)
+
+    def test_what_cannot_be_reached_is_recorded(self) -> None:
+        best = found([1, 1, 0, 0], [1, 2, 3, 4])
+        assert best["youden"].reason == "no threshold is better than chance (J = 0)"
+        assert best["fpr_5"].reason == (
+            "the lowest false positive rate with a true positive is 1.000"
+        )
+        assert best["precision_90"].reason == "the highest precision is 0.500"
+        entry = best["precision_90"]
+        assert entry.threshold is None and entry.tp is None and entry.n == 4
+        assert best["f1"].tp == 2  # everything positive
+
+    def test_nan_is_left_out_and_counted(self) -> None:
+        entry = found([0, 0, 1, 1, 1], [1, 2, 3, 4, math.nan])["f1"]
+        assert (entry.n, entry.n_excluded, entry.tp) == (4, 1, 2)
+
+    def test_one_class_only(self) -> None:
+        with pytest.raises(DataError, match="0 with and 2 without"):
+            found([0, 0], [1, 2])
+
+
+class TestFile:
+    def entries(self) -> list[Threshold]:
+        truth, scores = drawn(1, 6)
+        return [
+            *best_thresholds(truth, scores * 1e-7, "boundary", "texture"),
+            *best_thresholds(truth, -scores, "text", "text"),
+            *best_thresholds(truth, scores, "psnr", "text"),
+        ]
+
+    def test_comes_back(self, tmp_path: Path) -> None:
+        write_thresholds(tmp_path / "thresholds.yaml", self.entries(), "f1")
+        read = read_thresholds(tmp_path / "thresholds.yaml")
+        assert list(read.entries) == self.entries()
+        assert read.criterion == "f1"
+
+    def test_gives_detect_a_number_per_detector(self, tmp_path: Path) -> None:
+        write_thresholds(tmp_path / "a.yaml", self.entries())
+        read = read_thresholds(tmp_path / "a.yaml")
+        assert read.of({"boundary": "texture"}) == {"boundary": self.entries()[0].threshold}
+        assert read.of(TYPES, "f1")["text"] == self.entries()[5].threshold
+
+    def test_says_what_cannot_be_used(self, tmp_path: Path) -> None:
+        write_thresholds(tmp_path / "a.yaml", self.entries())
+        read = read_thresholds(tmp_path / "a.yaml")
+        with pytest.raises(DataError) as error:
+            read.of({**TYPES, "large_color": "color"}, "precision_90")
+        assert "none for 'large_color' on the set 'color'" in str(error.value)
+        assert "'text' does not reach it: the highest precision is 0." in str(error.value)
+        with pytest.raises(DataError, match="did you mean 'youden'"):
+            read.of(TYPES, "yuden")
+
+    def test_infinite_thresholds_survive(self, tmp_path: Path) -> None:
+        entry = dataclasses.replace(self.entries()[0], threshold=-math.inf)
+        write_thresholds(tmp_path / "a.yaml", [entry])
+        assert read_thresholds(tmp_path / "a.yaml").entries == (entry,)
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("a: [", "expected YAML"),
+            ("- 1", "schema_version, criterion and sets"),
+            ("{schema_version: 9, sets: {}}", "expected schema_version 1, got 9"),
+            ("{schema_version: 1, criterion: best, sets: {}}", "unknown criterion 'best'"),
+            ("{schema_version: 1, sets: {texture: {a: 3}}}", "texture.a: expected set, method"),
+            (
+                "{schema_version: 1, sets: {texture: {a: {f2: {n: 1}}}}}",
+                "unknown criterion 'f2'; did you mean 'f1'",
+            ),
+            (
+                "{schema_version: 1, sets: {texture: {a: {f1: {n: 1, n_excluded: 0, tpp: 1}}}}}",
+                "unknown field 'tpp'; did you mean 'tp'",
+            ),
+            (
+                "{schema_version: 1, sets: {t: {a: {f1: {threshold: x, n: 1, n_excluded: 0}}}}}",
+                "t.a.f1: expected threshold to be a number, got 'x'",
+            ),
+        ],
+    )
+    def test_bad_files(self, tmp_path: Path, content: str, message: str) -> None:
+        (tmp_path / "a.yaml").write_text(content)
+        with pytest.raises(DataError, match=message.replace(".", r"\.")):
+            read_thresholds(tmp_path / "a.yaml")
+
+    def test_missing_file(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="expected a thresholds file, got nothing"):
+            read_thresholds(tmp_path / "a.yaml")
+
+    def test_is_plain_yaml(self, tmp_path: Path) -> None:
+        write_thresholds(tmp_path / "a.yaml", self.entries())
+        content = yaml.safe_load((tmp_path / "a.yaml").read_text())
+        assert content["schema_version"] == 1
+        assert content["sets"]["texture"]["boundary"]["youden"]["n"] == 90
