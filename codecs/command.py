@@ -10,6 +10,7 @@ These three are needed. The rest, with its defaults:
 
 ::
 
+    name: mycodec              # what results call it; "command" without
     image_format: png          # png, ppm, yuv420p, yuv444p, or {input: ppm, output: png}
     bit_depth: 8               # or {input: 8, output: 10}
     matrix: bt601              # of yuv files: bt601 or bt709
@@ -41,6 +42,7 @@ from nacd_codecs.templates import DECODE_PLACES, ENCODE_PLACES, Commands, Templa
 
 NEEDED = ("encode", "decode", "points")
 OPTIONAL = (
+    "name",
     "image_format",
     "bit_depth",
     "matrix",
@@ -88,7 +90,11 @@ def read_commands(file: Path) -> Commands:
     try:
         content = yaml.safe_load(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CodecError(f"the codec description {file} cannot be read: {error}") from error
+        what = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+        raise CodecError(
+            f"expected a description of a codec in YAML, got {file}: {what}. Correct the path or "
+            "the file; docs/codecs.md has one to copy."
+        ) from error
     try:
         return _commands(content, file.parent)
     except CodecError as error:
@@ -109,6 +115,7 @@ def _commands(content: object, folder: Path) -> Commands:
     version = content.get("version_command")
     given = _Given(content)
     return Commands(
+        name=given.value("name", None, _name, "a name"),
         encode=Template(_command(content, "encode"), ENCODE_PLACES, needed, "encode"),
         decode=Template(
             _command(content, "decode"), DECODE_PLACES, ["bitstream", "output"], "decode"
@@ -195,6 +202,12 @@ class _Given:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _name(value: str) -> str:
+    if not value.strip():
+        raise ValueError
+    return value.strip()
 
 
 def _suffix(value: str) -> str:

@@ -156,10 +156,13 @@ class FFmpeg(Codec):
         Raises:
             CodecError: the program is not ffmpeg, or was built without the encoder.
         """
-        banner = run([self.program, "-version"], 60)
-        found = re.match(r"ffmpeg version (\S+)", banner.output)
+        said = run([self.program, "-version"], 60).banner
+        found = re.match(r"ffmpeg version (\S+)", said)
         if not found:
-            raise banner.failure("is not ffmpeg: no such banner")
+            raise CodecError(
+                f"expected {self.program} to be ffmpeg, got a program that says {said[:100]!r}. "
+                f"{GET}"
+            )
         listed = run([self.program, "-hide_banner", "-encoders"], 60).output
         if not re.search(rf"^ V\S+ {self.encoder} ", listed, re.MULTILINE):
             has = [name for name in ENCODERS if f" {name} " in listed]

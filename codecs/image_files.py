@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nacd_bench.codec import Image
+from nacd_bench.codec import Image, png
 from nacd_bench.errors import CodecError
 from nacd_bench.registry import unknown
 from nacd_codecs.yuv import YuvFormat, planes_from_bytes, planes_to_bytes, to_image, to_planes
@@ -73,7 +73,7 @@ class ImageFormat:
             return planes_to_bytes(to_planes(image, self.planes))
         if self.kind == "ppm":
             return _ppm(image, self.depth)
-        return _deep_png(image) if self.depth == 16 else _png(image)
+        return _deep_png(image) if self.depth == 16 else png(image)
 
     def read(self, data: bytes, width: int, height: int) -> Image:
         """The image ``(H, W, 3)`` of a file; width and height are used for planes only.
@@ -86,7 +86,7 @@ class ImageFormat:
                 planes_from_bytes(data, self.planes, width, height), self.planes, width, height
             )
         try:
-            return _read_ppm(data) if self.kind == "ppm" else _read_png(data)
+            return _read_ppm(data) if self.kind == "ppm" else read_png(data)
         except (OSError, ValueError, SyntaxError) as error:
             raise CodecError(
                 f"expected a whole {self.kind.upper()} file, got {len(data)} bytes that do not "
@@ -101,14 +101,6 @@ def _scaled(samples: NDArray[Any], source: int, target: int) -> NDArray[Any]:
     return np.rint(samples.astype(np.float64) * (target / source))
 
 
-def _png(image: Image) -> bytes:
-    from PIL import Image as Pillow
-
-    file = io.BytesIO()
-    Pillow.fromarray(image).save(file, "PNG", compress_level=1)
-    return file.getvalue()
-
-
 def _deep_png(image: Image) -> bytes:
     import cv2
 
@@ -116,7 +108,8 @@ def _deep_png(image: Image) -> bytes:
     return data.tobytes()
 
 
-def _read_png(data: bytes) -> Image:
+def read_png(data: bytes) -> Image:
+    """The image of a PNG file, deeper samples rounded; OSError, ValueError or SyntaxError."""
     from PIL import Image as Pillow
 
     with Pillow.open(io.BytesIO(data), formats=["PNG"]) as picture:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ import numpy as np
 
 from nacd_bench.codec import Codec, Image, OperatingPoints
 from nacd_bench.errors import CodecError
+from nacd_codecs.image_files import read_png
 
 
 @dataclass(frozen=True)
@@ -143,11 +145,14 @@ def _read(path: Path) -> Image:
     from PIL import Image as Pillow
 
     try:
-        with Pillow.open(path) as image:
+        data = path.read_bytes()
+        if data.startswith(b"\x89PNG"):
+            return read_png(data)
+        with Pillow.open(io.BytesIO(data)) as image:
             return np.asarray(image.convert("RGB"))
-    except OSError as error:
+    except (OSError, ValueError, SyntaxError) as error:
         raise CodecError(
-            f"expected an image in {path}, got {type(error).__name__}. Correct the table."
+            f"expected an image in {path}, got {type(error).__name__}: {error}. Correct the table."
         ) from error
 
 

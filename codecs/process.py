@@ -28,6 +28,8 @@ KEPT_START, KEPT_END = 4096, 65536
 """Bytes of a program's output that are kept, from its start (the banner) and its end."""
 SHOWN_OUTPUT = 1500
 """Characters of it that an error message shows."""
+LEAST_ROOM = 1 << 20
+"""Bytes free under which a program's missing output is put down to the disk."""
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -46,6 +48,12 @@ class Finished:
     code: int
     output: str
     seconds: float
+
+    @property
+    def banner(self) -> str:
+        """The first line of the output that is not empty."""
+        lines = (line.strip() for line in self.output.split("\n"))
+        return next((line for line in lines if line), "")
 
     def failure(self, what: str) -> CodecError:
         """An error that says ``what`` went wrong, with exit status, command line and output."""
@@ -139,14 +147,16 @@ def require_file(
             an accepted one.
     """
     data = path.read_bytes() if path.is_file() else None
+    wrong = ""
     if data is None:
-        raise finished.failure(f"wrote no file {path.name}{_room(path)}")
-    if not data:
-        raise finished.failure(f"wrote an empty file {path.name}{_room(path)}")
-    if size is not None and len(data) != size:
-        raise finished.failure(
-            f"wrote {len(data)} bytes to {path.name} where {size} were expected{_room(path)}"
-        )
+        wrong = f"wrote no file {path.name}"
+    elif not data:
+        wrong = f"wrote an empty file {path.name}"
+    elif size is not None and len(data) != size:
+        wrong = f"wrote {len(data)} bytes to {path.name} where {size} were expected"
+    if data is None or wrong:
+        full = _full_disk(path.parent)
+        raise finished.failure(f"{wrong}; the disk is full" if full else wrong) from full
     if finished.code not in accepted:
         raise finished.failure(f"failed, though it wrote {path.name}")
     return data
@@ -279,9 +289,9 @@ def _told(arguments: Sequence[str], output: str) -> str:
     return f"\nCommand: {shlex.join(arguments)}\n{said}"
 
 
-def _room(path: Path) -> str:
+def _full_disk(folder: Path) -> OSError | None:
+    """The error that a program ran into where the disk is full, which few of them tell."""
     with suppress(OSError):
-        free = shutil.disk_usage(path.parent).free
-        if free < 1 << 20:
-            return f"; the disk of {path.parent} is full ({free} bytes free)"
-    return ""
+        if shutil.disk_usage(folder).free < LEAST_ROOM:
+            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+    return None

@@ -187,7 +187,10 @@ class ReferenceSoftware(Codec):
         finished = run([program], 60)
         found = re.search(rf"{self.label}.*{role} Version \[?([\w.]+)", finished.output)
         if not found:
-            raise finished.failure(f"is not the {self.label} {role.lower()}: no such banner")
+            raise CodecError(
+                f"expected {program} to be the {self.label} {role.lower()}, got a program that "
+                f"says {finished.banner[:100]!r}. Point at the one that was built from {self.home}."
+            )
         return found[1]
 
     def _find(self, role: str, given: str | Path | None, names: Sequence[str]) -> Path:

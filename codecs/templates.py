@@ -103,6 +103,7 @@ class Commands:
         exit_statuses: those that mean success.
         exit_hints: what some others mean.
         min_size: smallest height and width.
+        name: what results call the codec, in place of the adapter's name.
     """
 
     encode: Template
@@ -118,6 +119,7 @@ class Commands:
     exit_statuses: tuple[int, ...] = (0,)
     exit_hints: Mapping[int, str] = field(default_factory=dict)
     min_size: tuple[int, int] = (1, 1)
+    name: str | None = None
 
     @property
     def needs_side_data(self) -> bool:
@@ -139,6 +141,7 @@ class TemplateCodec(Codec):
 
     def __init__(self, commands: Commands) -> None:
         self.commands = commands
+        self.name = commands.name or self.name
         self.points = commands.points
         self.min_size = commands.min_size
         for template in (commands.encode, commands.decode, commands.version_command):
@@ -165,11 +168,9 @@ class TemplateCodec(Codec):
         if command is None:
             return f"{Path(self.commands.encode.words[0]).name} without a version command"
         finished = self._run(command.filled())
-        lines = finished.output.split("\n")
-        named = next((line.strip() for line in lines if line.strip()), "")
-        if not named:
+        if not finished.banner:
             raise finished.failure("printed no version")
-        return named
+        return finished.banner
 
     def encode(self, image: Image, point: float) -> bytes:
         self.require(image, point)

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from nacd_bench.codec import Codec, Image, OperatingPoints
+from nacd_bench.codec import Codec, Image, OperatingPoints, png
 from nacd_bench.errors import CodecError
 from nacd_codecs.packing import Packed, pack, unpack
 
@@ -236,7 +236,7 @@ class TorchModule(Codec):
             )
         decoded = _images(out["x_hat"], *images[0].shape[:2])
         return [
-            ESTIMATED + struct.pack("<d", float(count)) + _png(image)
+            ESTIMATED + struct.pack("<d", float(count)) + png(image)
             for count, image in zip(bits, decoded, strict=True)
         ]
 
@@ -303,14 +303,6 @@ def _images(x: Any, height: int, width: int) -> list[Image]:
     """``(B, 3, H', W')`` in [0, 1] to images of the size before padding, rounded."""
     pixels = x[:, :, :height, :width].float().clamp(0, 1).mul(255).round().byte()
     return list(pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy())
-
-
-def _png(image: Image) -> bytes:
-    from PIL import Image as Pillow
-
-    file = io.BytesIO()
-    Pillow.fromarray(image).save(file, "PNG", compress_level=1)
-    return file.getvalue()
 
 
 def _estimated_bits(data: bytes) -> float:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from io import BytesIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +65,8 @@ class Codec(ABC):
     the operating point is in :attr:`parameters`.
     """
 
-    name: ClassVar[str]
+    name: str
+    """What results call it: the adapter's name, unless an instance was given one of its own."""
     points: OperatingPoints
     fine: FineControl | None = None
     """The setting for rates between two operating points, where the codec has one."""
@@ -135,6 +137,10 @@ class Codec(ABC):
                 f"{self.name} expects images of at least {width} x {height} pixels, got "
                 f"{image.shape[1]} x {image.shape[0]}. Leave the image out or use another codec."
             )
+        self.require_point(point)
+
+    def require_point(self, point: float) -> None:
+        """:class:`CodecError` when ``point`` is not one of the operating points."""
         if point not in self.points.values:
             raise CodecError(
                 f"{self.name} has no {self.points.name} {point:g}. Known: {_listed(self.points)}."
@@ -148,6 +154,15 @@ def bits_per_pixel(size: float, width: int, height: int) -> float:
     0.125
     """
     return 8 * size / (width * height)
+
+
+def png(image: Image) -> bytes:
+    """The file of an image ``(H, W, 3)``, compressed a little: fast, and lossless all the same."""
+    from PIL import Image as Pillow
+
+    file = BytesIO()
+    Pillow.fromarray(image).save(file, "PNG", compress_level=1)
+    return file.getvalue()
 
 
 def _listed(points: OperatingPoints) -> str:

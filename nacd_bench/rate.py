@@ -19,9 +19,10 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import pairwise, product
+from typing import Protocol
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -52,6 +53,10 @@ SURPRISE = 4.0
 """Standard deviations of a wrong prediction from which on all of them are widened in proportion."""
 PATIENCE = 4
 """Encodes for one target after which the search halves what is left."""
+FINE_STEPS = 5
+"""Encodes with a fine control at one operating point."""
+FINEST_STEP = 0.004
+"""Octaves of a fine control below which its rate is noise: HM's jumps by single decisions."""
 MEMORY = 64
 """Images that an estimate remembers."""
 SMOOTHING = 1.0
@@ -70,7 +75,8 @@ class Match:
         data: the bitstream.
         bpp: rate of the bitstream.
         encodes: encodes that this target needed; sizes known from other targets are free.
-        out_of_range: the target lies beyond the first or last operating point.
+        out_of_range: the target lies beyond the first or last operating point, and a fine control
+            did not reach it.
         seconds: time of the encode that made ``data``.
     """
 
@@ -90,12 +96,29 @@ class Match:
         return self.got / self.target - 1
 
 
-class Encodings:
-    """One image in one codec: every operating point is encoded at most once."""
+class Kept(Protocol):
+    """Where finished encodes are kept beyond the life of a process."""
 
-    def __init__(self, codec: Codec, image: Image) -> None:
+    def get(self, name: str) -> tuple[bytes, float] | None:
+        """Bitstream and seconds of an encode that was put there."""
+
+    def put(self, name: str, data: bytes, seconds: float) -> None:
+        """Keep an encode."""
+
+
+class Encodings:
+    """One image in one codec: every operating point is encoded at most once.
+
+    Args:
+        codec: the codec.
+        image: ``(H, W, 3)`` uint8.
+        kept: encodes of this image in this codec by a process that was killed.
+    """
+
+    def __init__(self, codec: Codec, image: Image, kept: Kept | None = None) -> None:
         self.codec = codec
         self.image = image
+        self.kept = kept
         self.points = codec.points.values
         self.data: dict[int, bytes] = {}
         self.seconds: dict[int, float] = {}
@@ -103,15 +126,33 @@ class Encodings:
 
     @property
     def pixels(self) -> int:
-        return self.image.shape[0] * self.image.shape[1]
+        return int(self.image.shape[0] * self.image.shape[1])
 
     def encode(self, index: int) -> bytes:
         """The bitstream at the ``index``-th operating point."""
         if index not in self.data:
-            start = time.perf_counter()
-            self.data[index] = self.codec.encode(self.image, self.points[index])
-            self.seconds[index] = time.perf_counter() - start
+            self.data[index], self.seconds[index] = self._made(index)
         return self.data[index]
+
+    def encode_fine(self, index: int, value: float) -> tuple[bytes, float]:
+        """Bitstream and seconds at an operating point with the codec's fine control set."""
+        return self._made(index, value)
+
+    def _made(self, index: int, fine: float | None = None) -> tuple[bytes, float]:
+        point = self.points[index]
+        name = f"{index}" if fine is None else f"{index}_{fine!r}"
+        known = self.kept.get(name) if self.kept else None
+        if known is not None:
+            return known
+        start = time.perf_counter()
+        if fine is None:
+            data = self.codec.encode(self.image, point)
+        else:
+            data = self.codec.encode_fine(self.image, point, fine)
+        seconds = time.perf_counter() - start
+        if self.kept:
+            self.kept.put(name, data, seconds)
+        return data, seconds
 
     def bpp(self, index: int) -> float:
         return self.rate(self.encode(index))
@@ -184,7 +225,7 @@ class Rate(Measure):
         return encodings.codec.points.ripple / np.sqrt(size)
 
     def misses(self, scaled: Floats, target: float) -> Floats:
-        return np.abs(np.exp2(scaled - target) - 1)
+        return np.asarray(np.abs(np.exp2(scaled - target) - 1))
 
     def interval(self, target: float, miss: float) -> tuple[float, float]:
         return target + self.scale(1 - miss), target + math.log2(1 + miss)
@@ -465,34 +506,58 @@ class _Search:
 
 
 def _refine(encodings: Encodings, match: Match, tolerance: float) -> Match:
-    """The match with its codec's fine control set so that the miss is within ``tolerance``."""
+    """The match with its codec's fine control set so that the miss is within ``tolerance``.
+
+    Where the control does not get there from the nearest operating point (its range ends, or sizes
+    jump by more than the tolerance), the point on the other side of the target is tried as well.
+    """
+    best, encodes = match, match.encodes
+    nearest = encodings.points.index(match.point)
+    across = nearest + (1 if match.bpp < match.target else -1)
+    for index in (nearest, across):
+        if abs(best.miss) <= tolerance or not 0 <= index < len(encodings.points):
+            break
+        before = len(encodings.data)
+        encodings.encode(index)
+        encodes += len(encodings.data) - before
+        for tried in _fine_steps(encodings, index, match):
+            encodes += 1
+            best = tried if abs(tried.miss) < abs(best.miss) else best
+            if abs(best.miss) <= tolerance:
+                break
+    out_of_range = best.out_of_range and abs(best.miss) > tolerance
+    return replace(best, encodes=encodes, out_of_range=out_of_range)
+
+
+def _fine_steps(encodings: Encodings, index: int, match: Match) -> Iterator[Match]:
+    """Encodes with the fine control at one operating point, each nearer to the target's rate.
+
+    The control's octaves are found by a secant, and between two that lie on both sides of the
+    target by the straight line between them.
+    """
     control = encodings.codec.fine
     assert control is not None
-    best = match
-    slope, asked = control.slope, math.log2(match.target)
-    octave, reached = math.log2(control.neutral), math.log2(match.bpp)
-    for _ in range(4):
-        if abs(best.miss) <= tolerance:
-            break
-        wanted = octave + (asked - reached) / slope
-        value = min(max(2**wanted, control.low), control.high)
-        moved = math.log2(value) - octave
-        if moved == 0:  # the end of the control's range
-            break
-        start = time.perf_counter()
-        data = encodings.codec.encode_fine(encodings.image, match.point, value)
-        seconds = time.perf_counter() - start
+    asked, slope = math.log2(match.target), control.slope
+    ends = math.log2(control.low), math.log2(control.high)
+    seen = {math.log2(control.neutral): math.log2(encodings.bpp(index))}
+    for _ in range(FINE_STEPS):
+        low = [octave for octave, rate in seen.items() if rate < asked]
+        high = [octave for octave, rate in seen.items() if rate >= asked]
+        if low and high:
+            a, b = min(product(low, high), key=lambda pair: abs(pair[0] - pair[1]))
+            octave = a + (b - a) * (asked - seen[a]) / (seen[b] - seen[a])
+        else:
+            last = min(seen, key=lambda octave: abs(seen[octave] - asked))
+            octave = min(max(last + (asked - seen[last]) / slope, ends[0]), ends[1])
+        if any(abs(octave - known) < FINEST_STEP for known in seen):
+            return  # the end of the range, or a jump of the rate
+        value = round(2**octave, 4)  # as it stands in tables and command lines
+        octave = math.log2(value)
+        data, seconds = encodings.encode_fine(index, value)
         bpp = encodings.rate(data)
-        rise = math.log2(bpp) - reached
-        slope = rise / moved if rise / moved * control.slope > 0 else slope
-        octave, reached = octave + moved, reached + rise
-        tried = Match(
-            match.target, bpp, match.point, value, data, bpp, 0, match.out_of_range, seconds
-        )
-        best = tried if abs(tried.miss) < abs(best.miss) else best
-        match = _with_encodes(match, match.encodes + 1)
-    return _with_encodes(best, match.encodes)
-
-
-def _with_encodes(match: Match, encodes: int) -> Match:
-    return replace(match, encodes=encodes)
+        before, seen[octave] = dict(seen), math.log2(bpp)
+        near = min(before, key=lambda known: abs(known - octave))
+        measured = (seen[octave] - seen[near]) / (octave - near)
+        slope = measured if measured * control.slope > 0 else slope
+        point = encodings.points[index]
+        yield replace(match, got=bpp, point=point, fine=value, data=data, bpp=bpp, seconds=seconds)

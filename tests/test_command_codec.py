@@ -68,6 +68,7 @@ class TestRoundTrip:
         assert codec.version() == "pillow_codec 1.2"
         assert codec.command_line(40).endswith("encode --quality 40 '{input}' '{bitstream}'")
         assert (codec.name, codec.points.name) == ("command", "quality")
+        assert write(WEBP + "    name: my webp\n").name == "my webp"
 
     def test_rate_matching_and_pickling(self, write: Write) -> None:
         codec = pickle.loads(pickle.dumps(write(WEBP)))
@@ -346,9 +347,9 @@ class TestDescription:
     def test_not_a_description(self, write: Write, tmp_path: Path) -> None:
         with pytest.raises(CodecError, match=r"expected keys and values .* got \['a'\]"):
             write("[a]")
-        with pytest.raises(CodecError, match=r"cannot be read: "):
+        with pytest.raises(CodecError, match=r"a description of a codec in YAML, got "):
             write("a: [")
-        with pytest.raises(CodecError, match=r"none\.yaml cannot be read: .*No such file"):
+        with pytest.raises(CodecError, match=r"got .*none\.yaml: No such file"):
             CommandLine(tmp_path / "none.yaml")
 
     def test_all_that_changes_the_output_is_in_the_parameters(self, write: Write) -> None:

@@ -5,11 +5,13 @@ import json
 import math
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +30,10 @@ from nacd_bench.harness.coding import CodecSpec
 from nacd_bench.harness.compress import compress, compress_from_config
 from nacd_bench.harness.compress_plan import Follower, codec_from_config
 from nacd_bench.harness.journal import Journal, run_lock
+from nacd_bench.harness.msssim import luma_msssim
 from nacd_bench.harness.photos import image_paths, read_8_bit
-from nacd_bench.harness.rate_distortion import bd_rate
+from nacd_bench.harness.rate_distortion import bd_rate, bd_rates, curves
+from nacd_bench.harness.workers import worker_context
 from nacd_bench.registry import CODECS
 
 CODEC_FILES = Path(nacd_conf.__file__).parent / "codec"
@@ -204,6 +208,25 @@ class TestReproducible:
         neural = sum(row["neural_encodes"] for row in slower.rows)
         assert slower.encodes >= neural == 10
 
+    def test_results_of_other_parameters_in_the_same_place_are_not_taken(
+        self, photos, reference, tmp_path
+    ):
+        """A run with other parameters, killed before it noted what it wrote over."""
+        shutil.copytree(reference.folder, tmp_path, dirs_exist_ok=True)
+        place = tmp_path / "bitstreams/neural/quality-30/cat.bin"
+        other = bytearray(place.read_bytes())
+        other[-1] ^= 1  # of the same size
+        place.write_bytes(other)
+        assert run(photos, tmp_path).encodes == 1
+        assert files_of(tmp_path) == files_of(reference.folder)
+
+    def test_a_run_folder_among_the_images_is_no_image(self, photos, tmp_path):
+        shutil.copytree(photos, tmp_path, dirs_exist_ok=True)
+        first = run(tmp_path, tmp_path / "run", points=[60])
+        again = run(tmp_path, tmp_path / "run", points=[60])
+        assert (len(first.rows), len(again.rows), again.encodes) == (5, 5, 0)
+        assert not again.duplicates
+
     def test_an_added_point_leaves_the_others_alone(self, photos, reference, tmp_path):
         shutil.copytree(reference.folder, tmp_path, dirs_exist_ok=True)
         more = run(photos, tmp_path, points=[30, 60, 45])
@@ -213,37 +236,27 @@ class TestReproducible:
     def test_killed_at_random_moments_it_ends_with_the_same_files(
         self, photos, reference, tmp_path
     ):
-        """A real process, SIGKILL, again and again; then nothing is lost, double or half."""
+        """A process of its own, SIGKILL, again and again; then nothing is lost, double or half."""
         folder = tmp_path / "run"
-        script = tmp_path / "job.py"
-        script.write_text(
-            "from nacd_bench.harness.compress import compress\n"
-            "if __name__ == '__main__':\n"
-            f"    done = compress({str(photos)!r}, 'avif', 'x265', {str(folder)!r},\n"
-            "        points=[30, 60], workers=2, show_progress=False)\n"
-            "    print('encodes', done.encodes)\n"
-        )
-        draw = random.Random(int(time.time()))
-        lines_before = 0
-        for _ in range(4):
-            process = subprocess.Popen(
-                [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-            )
-            journal = folder / "journal.jsonl"
-            deadline = time.monotonic() + 60
-            while process.poll() is None and time.monotonic() < deadline:
-                lines = journal.read_bytes().count(b"\n") if journal.exists() else 0
-                if lines > lines_before + 1:  # something got done: kill a moment later
-                    break
+        journal = folder / "journal.jsonl"
+        draw = random.Random(time.time())
+        killed = 0
+        while killed < 6:
+            before = lines_of(journal)
+            process = worker_context().Process(target=run, args=(photos, folder))
+            process.start()
+            # something got done: kill a moment later
+            while process.is_alive() and lines_of(journal) < before + 2:
                 time.sleep(0.005)
-            time.sleep(draw.uniform(0, 0.05))
+            time.sleep(draw.uniform(0, 0.1))
             process.kill()
-            process.communicate()
-            lines_before = journal.read_bytes().count(b"\n")
-            if process.returncode == 0:
+            process.join()
+            if process.exitcode == 0:
                 break
-        last = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
-        assert int(last.stdout.split()[-1]) < sum(
+            killed += 1
+        assert killed >= 2
+        last = run(photos, folder, workers=2)
+        assert last.encodes < sum(
             row["neural_encodes"] + row["traditional_encodes"] for row in reference.rows
         )
         assert files_of(folder) == files_of(reference.folder)
@@ -254,6 +267,28 @@ class TestReproducible:
             for row in r.get("rows", [])
         ]
         assert len(keys) == len(set(keys))
+
+    def test_long_encodes_of_an_unfinished_job_are_kept(self, photos, tmp_path, monkeypatch):
+        from nacd_bench.harness import coding
+
+        monkeypatch.setattr(coding, "WORTH_KEEPING", 0.0)
+        asked = []
+
+        class Stopped(CODECS.get("jpeg")):
+            def encode(self, image, point):
+                asked.append(point)
+                if len(asked) == 4:
+                    raise KeyboardInterrupt
+                return super().encode(image, point)
+
+        options = {"scheme": "target", "targets": [0.4, 1.0, 2.0], "traditional": "webp"}
+        expected = run(photos / "cat.png", tmp_path / "a", neural="jpeg", **options)
+        with pytest.raises(KeyboardInterrupt):
+            run(photos / "cat.png", tmp_path / "b", neural=Stopped(), **options)
+        again = run(photos / "cat.png", tmp_path / "b", neural=Stopped(), **options)
+        assert len(asked) == len(set(asked)) + 1  # only the one that was interrupted
+        assert files_of(again.folder) == files_of(expected.folder)
+        assert not (tmp_path / "b" / "encodes").exists()
 
     @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
     def test_workers_and_encoders_end_with_the_run(self, photos, tmp_path, ending):
@@ -298,6 +333,10 @@ if __name__ == "__main__":
 """
 
 
+def lines_of(path):
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
 def wait_until(condition, seconds):
     deadline = time.monotonic() + seconds
     while not condition():
@@ -339,6 +378,20 @@ class TestSchemes:
         assert vtm["traditional_asked"] == vtm["neural_bpp"]
         assert hm["traditional_asked"] == pytest.approx(1.2 * vtm["traditional_bpp"])
 
+    def test_what_is_asked_for_twice_is_done_once(self, photos, tmp_path):
+        done = run(photos / "cat.png", tmp_path, points=[30, 60, 30])
+        assert [row["preset"] for row in done.rows] == ["quality-30", "quality-60"]
+
+    def test_a_label_names_a_codec_in_the_results(self, photos, tmp_path):
+        slow, fast = (CodecSpec("avif", {"speed": s}, f"avif-{s}") for s in (7, 8))
+        done = run(photos / "cat.png", tmp_path, neural=slow, traditional=fast, points=[30])
+        (row,) = done.rows
+        assert (row["neural_codec"], row["traditional_codec"]) == ("avif-7", "avif-8")
+        assert row["traditional"].startswith("decoded/avif-8/")
+        assert row["neural_command_line"].startswith("avif-7 speed=7")
+        assert read_manifest(done.manifest)[0].neural_codec == "avif-7"
+        assert CODECS.get("avif").name == CodecSpec("avif").build().name == "avif"
+
     def test_a_rate_out_of_range_is_recorded_and_not_a_failure(self, photos, tmp_path):
         done = run(photos / "cat.png", tmp_path, traditional=Follower("x265", 50.0), points=[90])
         (row,) = done.rows
@@ -349,13 +402,25 @@ class TestSchemes:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"scheme": "equal"}, "one of neural, target, psnr, got 'equal'"),
+            ({"scheme": "equal"}, "unknown scheme 'equal'.*Known: neural, target, psnr"),
             ({"points": [33.3]}, "avif has no quality 33.3"),
             ({"scheme": "target", "targets": []}, "at least one operating point or target rate"),
-            ({"scheme": "target", "targets": [0.0]}, "a target above 0 bpp, got 0.0"),
-            ({"traditional": Follower("x265", -1)}, "rate factor above 0, got -1"),
+            (
+                {"scheme": "target", "targets": [0.0]},
+                r"targets to be a number above 0 and at most 24, got 0\.0",
+            ),
+            ({"scheme": "target", "targets": [1e6]}, "number above 0 and at most 24, got 1000000"),
+            ({"scheme": "target", "targets": ["a"]}, "number above 0 and at most 24, got 'a'"),
+            ({"points": [math.nan]}, "points to be a number, got nan"),
+            ({"points": ["a"]}, "points to be a number, got 'a'"),
+            ({"tolerance": 0}, "tolerance to be a number above 0, got 0"),
+            ({"failure_limit": "a"}, "failure_limit to be a number at most 1, got 'a'"),
+            ({"workers": -1}, "workers to be a number of processes, 0 or more, got -1"),
+            ({"traditional": Follower("x265", -1)}, "rate_factor to be a number above 0, got -1"),
             ({"traditional": Follower("x265", follows="vtm")}, "follows 'vtm', which is not"),
             ({"traditional": [Follower("x265"), Follower("x265")]}, "are called 'x265'"),
+            ({"traditional": Follower("x265", label="../x")}, "name of a folder, got '../x'"),
+            ({"traditional": Follower("x265", label=".x")}, "name of a folder, got '.x'"),
             ({"neural": "avfi"}, "did you mean 'avif'"),
             ({"neural": CodecSpec("avif", {"sped": 3})}, "does not take these parameters: .*sped"),
         ],
@@ -368,12 +433,7 @@ class TestSchemes:
 class TestFailures:
     @pytest.fixture
     def with_red(self, photos, tmp_path):
-        folder = tmp_path / "photos"
-        shutil.copytree(photos, folder)
-        red = np.array(Pillow.open(folder / "cat.png"))
-        red[0, 0] = (255, 0, 0)
-        Pillow.fromarray(red).save(folder / "red.png")
-        return folder
+        return photos_and_a_red_one(photos, tmp_path / "photos")
 
     def test_one_image_does_not_stop_the_rest(self, with_red, tmp_path):
         done = run(with_red, tmp_path / "run", neural=Blocks(), points=[16, 4])
@@ -418,8 +478,34 @@ class TestFailures:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(coding, "write_whole", full)
-        with pytest.raises(DataError, match=r"a full disk: .*No space left.*Make room"):
+        with pytest.raises(
+            DataError, match=r"expected room for results in .*No space left.*Make room"
+        ):
             run(photos, tmp_path)
+
+    def test_a_real_limit_is_one_line_and_loses_nothing(self, photos, reference, tmp_path):
+        """The size of a file is limited by the system, which is the same to a program."""
+        for limit, kept in ((3_000, False), (21_000, True)):
+            with file_size_limit(limit), pytest.raises(DataError) as caught:
+                run(photos, tmp_path, workers=0)
+            assert "\n" not in str(caught.value)
+            assert "File too large" in str(caught.value)
+            assert "start the run again: it keeps what is done" in str(caught.value)
+            assert (b'"key"' in (tmp_path / "journal.jsonl").read_bytes()) == kept
+        run(photos, tmp_path)
+        assert files_of(tmp_path) == files_of(reference.folder)
+        assert not list(tmp_path.rglob("*.part"))
+
+    def test_a_journal_that_cannot_grow_says_so(self, tmp_path):
+        journal = Journal(tmp_path / "journal.jsonl", "a 1")
+        journal.append({"n": 1})
+        with (
+            file_size_limit(1000),
+            pytest.raises(DataError, match=r"to take another record, got File too large"),
+        ):
+            journal.append({"n": "x" * 5000})
+        journal = Journal(tmp_path / "journal.jsonl", "a 1")
+        assert [record["n"] for record in journal] == [1]
 
     def test_a_missing_codec_is_said_before_anything_runs(self, photos, tmp_path, monkeypatch):
         monkeypatch.setenv("PATH", "")
@@ -427,6 +513,26 @@ class TestFailures:
         with pytest.raises(CodecError, match="NACD_HM_ENCODER"):
             run(photos, tmp_path, traditional="hm")
         assert not (tmp_path / "journal.jsonl").exists()
+
+
+def photos_and_a_red_one(photos, folder):
+    """The photographs and one on which :class:`Blocks` fails."""
+    shutil.copytree(photos, folder)
+    red = np.array(Pillow.open(folder / "cat.png"))
+    red[0, 0] = (255, 0, 0)
+    Pillow.fromarray(red).save(folder / "red.png")
+    return folder
+
+
+@contextmanager
+def file_size_limit(size):
+    """No file may grow beyond a size, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 class TestBatches:
@@ -440,11 +546,7 @@ class TestBatches:
         ]
 
     def test_a_bad_image_does_not_take_its_batch_along(self, photos, tmp_path):
-        folder = tmp_path / "photos"
-        shutil.copytree(photos, folder)
-        red = np.array(Pillow.open(folder / "cat.png"))
-        red[0, 0] = (255, 0, 0)
-        Pillow.fromarray(red).save(folder / "cat2.png")
+        folder = photos_and_a_red_one(photos, tmp_path / "photos")
         done = run(folder, tmp_path / "run", neural=Blocks(batch_size=4), points=[4])
         assert len(done.rows) == 5
         assert len(done.failures) == 1
@@ -476,6 +578,21 @@ class TestFolder:
         holder.communicate()
         with run_lock(tmp_path, "third"):
             assert "third" in (tmp_path / "run.lock").read_text()
+
+    def test_a_folder_that_cannot_be(self, photos, tmp_path):
+        (tmp_path / "file").write_text("in the way")
+        with pytest.raises(DataError, match=r"a folder that can be written .*Not a directory"):
+            run(photos, tmp_path / "file" / "run")
+
+    def test_a_damaged_record_is_done_again(self, photos, reference, tmp_path):
+        shutil.copytree(reference.folder, tmp_path, dirs_exist_ok=True)
+        journal = tmp_path / "journal.jsonl"
+        lines = journal.read_bytes().splitlines(keepends=True)
+        number = next(i for i, line in enumerate(lines) if b'"preset": "quality-30"' in line)
+        lines[number] = b"\0" * (len(lines[number]) - 1) + b"\n"  # what a dying disk leaves
+        journal.write_bytes(b"".join(lines))
+        assert run(photos, tmp_path).encodes >= 1
+        assert files_of(tmp_path) == files_of(reference.folder)
 
     def test_a_torn_line_is_dropped_and_another_schema_refused(self, tmp_path):
         path = tmp_path / "journal.jsonl"
@@ -523,12 +640,55 @@ class TestImages:
             read_8_bit(tmp_path / "a.png")
 
 
+class TestMSSSIM:
+    @pytest.mark.parametrize("size", [(256, 320), (333, 411), (161, 162)])
+    @pytest.mark.parametrize("noise", [2, 20, 80])
+    def test_it_is_that_of_a_library(self, size, noise):
+        import piq
+        import torch
+
+        original = np.ascontiguousarray(data.astronaut()[: size[0], : size[1]])
+        draw = np.random.default_rng(noise)
+        decoded = np.clip(original + draw.normal(0, noise, original.shape), 0, 255)
+        decoded = decoded.astype(np.uint8)
+        weights = torch.tensor([0.299, 0.587, 0.114])
+        x, y = (
+            (torch.from_numpy(image).float() / 255 @ weights)[None, None]
+            for image in (original, decoded)
+        )
+        expected = float(piq.multi_scale_ssim(x, y, data_range=1.0))
+        assert luma_msssim(original, decoded) == pytest.approx(expected, abs=1e-5)
+        assert luma_msssim(original, 255 - original) == 0
+        assert luma_msssim(original[:160], decoded[:160]) is None
+
+
 class TestBDRate:
     def test_published_values(self):
         """Rates and PSNR from the README of FAU-LMS/bjontegaard; PCHIP integrated by hand."""
         anchor = [9487.76, 4593.60, 2486.44, 1358.24], [40.037, 38.615, 36.845, 34.851]
         test = [9787.80, 4469.00, 2451.52, 1356.24], [40.121, 38.651, 36.970, 34.987]
         assert bd_rate(*anchor, *test) == pytest.approx(by_hand(*anchor, *test), abs=1e-3)
+
+    def test_an_estimated_rate_is_marked(self):
+        rows = [
+            {
+                "source": "a",
+                "preset": f"quality-{i}",
+                "neural_codec": "mine",
+                "traditional_label": "hm",
+                "neural_rate_is_estimated": True,
+                "traditional_rate_is_estimated": False,
+            }
+            | {f"{role}_bpp": 0.1 * 2**i for role in ("neural", "traditional")}
+            | {f"{role}_psnr": 30.0 + i for role in ("neural", "traditional")}
+            | {f"{role}_msssim": None for role in ("neural", "traditional")}
+            for i in range(3)
+        ]
+        psnr, msssim = bd_rates(rows)
+        assert (psnr.neural, psnr.traditional) == ("mine (rate estimated)", "hm")
+        assert psnr.percent == pytest.approx(0)
+        assert math.isnan(msssim.percent)
+        assert [curve.name for curve in curves(rows)] == ["mine (rate estimated)", "hm"]
 
     def test_ten_percent_fewer_bits_are_minus_ten_percent(self):
         bpp, psnr = [0.1, 0.25, 0.5, 1.0], [27.0, 30.0, 33.0, 36.5]
@@ -592,8 +752,21 @@ class TestConfiguration:
         webp, jpeg = done.rows
         assert webp["traditional_asked"] == pytest.approx(1.1 * webp["neural_bpp"])
         assert jpeg["traditional_asked"] == pytest.approx(1.2 * webp["traditional_bpp"])
-        with pytest.raises(UserError, match="a codec with a name, got the keys speed"):
+        with pytest.raises(UserError, match=r"a codec such as \{name: hm\}, got \{'speed': 8\}"):
             codec_from_config({"speed": 8})
+
+    @pytest.mark.parametrize(
+        ("entry", "message"),
+        [
+            ("hm", "an entry of then to have codec.*got 'hm'"),
+            ({"codec": "hm"}, "a codec such as .*got 'hm'"),
+            ({"codec": {"name": "jpeg"}, "folows": "webp"}, "to have codec, .*folows"),
+        ],
+    )
+    def test_a_chain_that_is_none(self, photos, tmp_path, entry, message):
+        codecs = {"neural": {"name": "avif"}, "traditional": {"name": "webp"}, "then": [entry]}
+        with pytest.raises(UserError, match=message):
+            compress_from_config({"images": str(photos), "folder": str(tmp_path), **codecs})
 
     @pytest.mark.parametrize("name", CODEC_NAMES)
     def test_every_codec_file_names_a_codec_and_its_parameters(self, name):

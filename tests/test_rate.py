@@ -218,6 +218,49 @@ class TestFineControl:
         assert match.got > 0.125
         assert len(codec.values) <= 2
 
+    def test_the_point_across_the_target_is_tried_where_the_nearest_does_not_get_there(self):
+        """Sizes that jump at the nearest point by more than the tolerance, and not at the next."""
+
+        class Jumpy(self.Lambda):
+            def encode_fine(self, image, point, value):
+                if point == 1:
+                    self.values.append(value)
+                    return bytes(self.sizes[1] if value > 0.8 else int(self.sizes[1] * 1.1))
+                return super().encode_fine(image, point, value)
+
+        codec = Jumpy([4000, 6000, 6700], 0.15)
+        target = 6250 * 8 / (512 * 768)
+        assert match_rate(codec, BLANK, target).point == 1
+        match = match_rate(codec, BLANK, target, tolerance=0.01)
+        assert (match.point, match.out_of_range) == (2, False)
+        assert abs(match.miss) <= 0.01
+        assert match.encodes <= 2 + 2 * 5 + 1
+        # nothing helps: the nearest of all that was tried
+        hopeless = match_rate(codec, BLANK, target, tolerance=1e-9)
+        assert 0 < abs(hopeless.miss) <= 0.01
+
+    def test_real_sizes_of_small_images_come_within_a_percent(self):
+        """x265 with a factor on its rate that moves in steps, as HM's does on small images."""
+        draw = np.random.default_rng(0)
+        for seed in range(20):
+
+            class Noisy(self.Lambda):
+                def encode_fine(self, image, point, value, seed=seed):
+                    size = len(super().encode_fine(image, point, value))
+                    noise = np.random.default_rng(round(value * 1e6) + seed).normal(0, 0.008)
+                    return bytes(max(1, round(size * 2**noise)))
+
+            codec = Noisy(smooth_sizes(seed), strength=0.35)
+            target = float(2 ** draw.uniform(-3, 0))
+            match = match_rate(codec, BLANK, target, tolerance=0.01)
+            assert match.out_of_range or abs(match.miss) <= 0.01
+
+    def test_what_it_reaches_is_in_range(self):
+        codec = self.Lambda([6144, 12288], 1.0)
+        match = match_rate(codec, BLANK, 0.12, tolerance=0.01)  # the first point has 0.125
+        assert not match.out_of_range
+        assert abs(match.miss) <= 0.01
+
     def test_without_it_a_tolerance_changes_nothing(self):
         codec = Ladder(smooth_sizes(5))
         assert match_rate(codec, BLANK, 0.25, tolerance=0.0001).fine is None

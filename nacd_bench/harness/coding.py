@@ -7,51 +7,69 @@ one worker and with eight.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
+import struct
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nacd_bench.codec import Codec, Image
+from nacd_bench.codec import Codec, Image, bits_per_pixel, png
 from nacd_bench.data.files import write_whole
 from nacd_bench.errors import DataError, UserError
+from nacd_bench.harness.msssim import luma_msssim
 from nacd_bench.harness.photos import read_8_bit
 from nacd_bench.rate import Encodings, Estimate, Match, luma_psnr, match_psnr, match_rates
 from nacd_bench.registry import CODECS
 
-MSSSIM_MIN = 161
-"""Shorter side from which five scales with an 11 x 11 window fit: 10 x 2^4 + 1."""
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+WORTH_KEEPING = 1.0
+"""Seconds of an encode from which on it is kept until its job is done."""
+SECONDS = struct.Struct("<d")
+
+
+class DiskFullError(DataError):
+    """No room for a result: unlike a codec's failure it stops the run."""
 
 
 @dataclass(frozen=True)
 class CodecSpec:
-    """A registered codec with its parameters, small enough to send to another process."""
+    """A registered codec with its parameters, small enough to send to another process.
+
+    Args:
+        name: the name it is registered under.
+        parameters: its keywords.
+        label: what results call it, in place of the name that it has of itself.
+    """
 
     name: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    label: str | None = None
 
     def build(self) -> Codec:
         """The codec; each process builds it once."""
-        return _built(self.name, json.dumps(dict(self.parameters), sort_keys=True))
+        return _built(self.name, json.dumps(dict(self.parameters), sort_keys=True), self.label)
 
 
 @cache
-def _built(name: str, parameters: str) -> Codec:
+def _built(name: str, parameters: str, label: str | None) -> Codec:
     keywords = json.loads(parameters)
-    codec = CODECS.get(name)
+    make = CODECS.get(name)
     try:
-        return codec(**keywords)  # type: ignore[no-any-return]
+        codec: Codec = make(**keywords)
     except TypeError as error:
         raise DataError(
             f"codec {name} does not take these parameters: {error}. "
             f"Given: {', '.join(keywords) or 'none'}."
         ) from error
+    codec.name = label or codec.name
+    return codec
 
 
 def built(codec: CodecSpec | Codec | str) -> Codec:
@@ -108,6 +126,7 @@ class Job:
         folder: the run's folder.
         tolerance: for the codec's fine control, see :func:`nacd_bench.rate.match_rate`.
         estimate: what earlier images taught about the codec's rate.
+        kept: folder for finished encodes as long as the job is not.
     """
 
     photo: Photo
@@ -117,6 +136,29 @@ class Job:
     folder: Path
     tolerance: float | None = None
     estimate: Estimate | None = None
+    kept: Path | None = None
+
+
+class KeptEncodes:
+    """Encodes of an unfinished job in a folder, so that a kill does not cost hours of them.
+
+    Args:
+        folder: where they lie; for one image in one codec.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def get(self, name: str) -> tuple[bytes, float] | None:
+        path = self.folder / name
+        if not path.is_file():
+            return None
+        content = path.read_bytes()
+        return content[SECONDS.size :], SECONDS.unpack_from(content)[0]
+
+    def put(self, name: str, data: bytes, seconds: float) -> None:
+        if seconds >= WORTH_KEEPING:
+            write_whole(self.folder / name, SECONDS.pack(seconds) + data)
 
 
 @dataclass(frozen=True)
@@ -138,7 +180,7 @@ def run_job(job: Job) -> Done:
     """Encode, decode, measure and write; a codec that fails becomes a message.
 
     Raises:
-        DataError: the disk is full.
+        DiskFullError: unlike any other error it is not the image's.
     """
     try:
         image = read_photo(job.photo)
@@ -206,7 +248,7 @@ def _points(job: Job, codec: Codec, image: Image) -> Done:
 
 
 def _matches(job: Job, codec: Codec, image: Image) -> Done:
-    encodings = Encodings(codec, image)
+    encodings = Encodings(codec, image, KeptEncodes(job.kept) if job.kept else None)
     targets = [ask.value for ask in job.asks]
     estimate = Estimate.of(codec)
     estimate.images += job.estimate.images if job.estimate else []
@@ -255,8 +297,13 @@ def _row(
     place = Path(job.side) / ask.preset
     bitstream = Path("bitstreams") / place / f"{job.photo.id}.bin"
     picture = Path("decoded") / place / f"{job.photo.id}.png"
-    write_whole(job.folder / bitstream, coded.data)
-    write_whole(job.folder / picture, _png(decoded))
+    stream = job.folder / bitstream
+    # Results of other parameters may lie there. Whenever a kill comes, a bitstream that is there
+    # belongs to the picture that is there.
+    if stream.is_file() and stream.read_bytes() != coded.data:
+        stream.unlink()
+    write_whole(job.folder / picture, png(decoded))
+    write_whole(stream, coded.data)
     height, width = image.shape[:2]
     return {
         "key": ask.key,
@@ -268,8 +315,9 @@ def _row(
         "point": float(coded.point),
         "fine": coded.fine,
         "bytes": size,
-        "bpp": 8 * size / (width * height),
+        "bpp": bits_per_pixel(size, width, height),
         "file_bytes": len(coded.data),
+        "file_sha256": stream_hash(coded.data),
         "out_of_range": coded.out_of_range,
         "encodes": coded.encodes,
         "encode_seconds": round(coded.encode_seconds, 4),
@@ -282,20 +330,9 @@ def _row(
     }
 
 
-def luma_msssim(original: Image, decoded: Image) -> float | None:
-    """MS-SSIM of Y, data range 1; None where five scales do not fit (sides under 161)."""
-    import torch
-    from piq import multi_scale_ssim
-
-    from nacd_bench.ops.color import luma
-
-    if min(original.shape[:2]) < MSSSIM_MIN:
-        return None
-    x, y = (
-        luma(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]).clamp(0, 1)
-        for image in (original, decoded)
-    )
-    return round(float(multi_scale_ssim(x, y, data_range=1.0)), 6)
+def stream_hash(data: bytes) -> str:
+    """What tells one bitstream from another, 16 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def read_photo(photo: Photo) -> Image:
@@ -315,18 +352,15 @@ def describe(error: Exception) -> str:
     return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"
 
 
-def _png(image: Image) -> bytes:
-    from PIL import Image as Pillow
-
-    file = BytesIO()
-    Pillow.fromarray(image).save(file, "PNG", compress_level=1)
-    return file.getvalue()
-
-
-def _stop_if_disk_full(error: Exception, folder: Path) -> None:
-    cause = error if isinstance(error, OSError) else error.__cause__
-    if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
-        raise DataError(
-            f"expected room for results in {folder}, got a full disk: {error}. Make room and start "
-            "the run again: it keeps what is done."
-        ) from error
+def _stop_if_disk_full(error: BaseException, folder: Path) -> None:
+    if isinstance(error, DiskFullError):
+        raise error
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in FULL_DISK:
+            raise DiskFullError(
+                f"expected room for results in {folder} and for temporary files in "
+                f"{tempfile.gettempdir()}, got: {cause}. Make room and start the run again: it "
+                "keeps what is done."
+            ) from error
+        cause = cause.__cause__

@@ -15,6 +15,7 @@ The run's folder::
     bitstreams/         neural/quality-3/kodim01.bin, x265/quality-3/kodim01.bin, ...
     decoded/            the same as PNG
     journal.jsonl       what is done
+    encodes/            while it runs: long encodes of what is not done
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,7 @@ from typing import Any
 from nacd_bench import __version__
 from nacd_bench.data.files import write_whole
 from nacd_bench.errors import CodecError, UserError
-from nacd_bench.harness.coding import Ask, Done, Job, Photo, describe, run_batch
+from nacd_bench.harness.coding import Ask, Done, Job, Photo, describe, run_batch, stream_hash
 from nacd_bench.harness.compress_plan import (
     NEURAL,
     TARGETS,
@@ -42,9 +44,12 @@ from nacd_bench.harness.compress_plan import (
     Side,
     codec_from_config,
     make_plan,
+    require_number,
 )
 from nacd_bench.harness.journal import Journal, clear_parts, new_run_id, run_lock
 from nacd_bench.harness.photos import read_8_bit
+from nacd_bench.harness.progress import Progress, progress_bar
+from nacd_bench.harness.rate_distortion import BDRate, Curve, bd_rates, curves
 from nacd_bench.harness.triplets import triplet_rows, write_results
 from nacd_bench.harness.workers import Workers
 from nacd_bench.rate import Estimate
@@ -64,7 +69,9 @@ class Compressed:
         rows: one dictionary per triplet, as in the manifest.
         failures: image, side, preset and message of what failed.
         duplicates: images left out because another file has the same bytes, and that one.
-        encodes: encodes that this run made; 0 when everything was there.
+        encodes: encodes that this run's results needed; 0 when everything was there.
+        curves: mean rate and quality of each codec, the neural one first.
+        bd_rates: how many bits the neural codec saves.
     """
 
     folder: Path
@@ -73,6 +80,8 @@ class Compressed:
     failures: list[dict[str, str]]
     duplicates: dict[str, str]
     encodes: int
+    curves: list[Curve]
+    bd_rates: list[BDRate]
 
 
 def compress(
@@ -110,7 +119,12 @@ def compress(
         DataError: no images, a folder in use, a full disk.
     """
     folder = Path(folder)
-    plan = make_plan(images, neural, traditional, scheme, points, targets, tolerance)
+    require_number("failure_limit", failure_limit, most=1)
+    if workers is not None and not (isinstance(workers, int) and workers >= 0):
+        raise UserError(
+            f"expected workers to be a number of processes, 0 or more, got {workers!r}."
+        )
+    plan = make_plan(images, neural, traditional, scheme, points, targets, tolerance, folder)
     run_id = new_run_id()
     with run_lock(folder, run_id):
         clear_parts(folder)
@@ -118,13 +132,16 @@ def compress(
         _describe(plan, run, run_id)
         count = _cores() if workers is None else workers
         try:
-            with Workers(count) as pool, _progress(len(plan.paths), show_progress) as tick:
-                run.execute(pool, tick)
-        finally:
-            rows = triplet_rows(plan, run.results())
-            manifest = write_results(folder, rows, run.failures)
-            _describe(plan, run, run_id)
-    return Compressed(folder, manifest, rows, run.failures, run.duplicates, run.encodes)
+            with (
+                Workers(count) as pool,
+                progress_bar("results", plan.pieces, show_progress) as progress,
+            ):
+                run.execute(pool, progress)
+        except BaseException:
+            with suppress(UserError):  # the first error is the one to show
+                _finish(plan, run, run_id)
+            raise
+        return _finish(plan, run, run_id)
 
 
 def compress_from_config(config: Mapping[str, Any]) -> Compressed:
@@ -139,10 +156,20 @@ def compress_from_config(config: Mapping[str, Any]) -> Compressed:
     factor = settings.pop("rate_factor", None)
     followers = [Follower(traditional, own_factor if factor is None else factor)]
     for entry in settings.pop("then", None) or ():
-        codec, own_factor = codec_from_config(entry["codec"])
-        options = {key: entry[key] for key in ("follows", "label") if key in entry}
-        followers.append(Follower(codec, entry.get("rate_factor", own_factor), **options))
+        followers.append(_follower(entry))
     return compress(neural=neural, traditional=followers, **settings)
+
+
+def _follower(entry: object) -> Follower:
+    keys = ("codec", "follows", "rate_factor", "label")
+    if not isinstance(entry, Mapping) or "codec" not in entry or not entry.keys() <= {*keys}:
+        raise UserError(
+            f"expected an entry of then to have codec, and perhaps {', '.join(keys[1:])}, got "
+            f"{entry!r}."
+        )
+    codec, own_factor = codec_from_config(entry["codec"])
+    options = {key: entry[key] for key in ("follows", "label") if key in entry}
+    return Follower(codec, entry.get("rate_factor", own_factor), **options)
 
 
 @dataclass
@@ -153,7 +180,6 @@ class _Image:
     photo: Photo
     rows: dict[str, dict[str, dict[str, Any]]] = field(default_factory=lambda: defaultdict(dict))
     out: dict[str, int] = field(default_factory=dict)
-    sides_done: int = 0
 
 
 class _Run:
@@ -178,7 +204,7 @@ class _Run:
         self.rows: dict[str, dict[str, Any]] = {}
         self.seen: dict[str, dict[str, float]] = defaultdict(dict)
         self.files: dict[str, dict[str, Any]] = {}
-        self._tick: Callable[[], None] = lambda: None
+        self.progress = Progress("results", plan.pieces)
         for record in self.journal:
             self._remember(record)
 
@@ -200,18 +226,22 @@ class _Run:
         stream = self.folder / row["bitstream"]
         if not (self.folder / row["decoded"]).is_file() or not stream.is_file():
             return None
-        return row if stream.stat().st_size == row["file_bytes"] else None
+        return row if stream_hash(stream.read_bytes()) == row["file_sha256"] else None
 
     def _lesson(self, side: Side, photo: Photo) -> str:
-        """Name of what a pilot image teaches about a side's rate."""
+        """Name of what an image teaches about a side's rate."""
         text = json.dumps([photo.sha256, side.identity, self.plan.kind], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
+    def _kept(self, side: Side, photo: Photo) -> Path:
+        """Where a job keeps its encodes until it is done."""
+        return self.folder / "encodes" / f"{side.label}-{self._lesson(side, photo)}"
+
     # --- the loop
 
-    def execute(self, pool: Workers, tick: Callable[[int], None]) -> None:
-        """Do everything that is not there yet; ``tick`` counts images and hears of failures."""
-        self._tick = lambda: tick(len(self.failures))
+    def execute(self, pool: Workers, progress: Progress) -> None:
+        """Do everything that is not there yet."""
+        self.progress = progress
         blocks = self._blocks()
         more = True
         while True:
@@ -244,7 +274,7 @@ class _Run:
             image = self._entered(index, path)
             if image is None:
                 self._pilots_go_on(index)
-                self._tick()
+                self.progress.skip(len(self.plan.steps) * len(self.plan.sides))
             else:
                 images.append(image)
         for side in self.plan.sides:
@@ -257,7 +287,8 @@ class _Run:
         try:
             facts = self._facts(path)
         except UserError as error:
-            self._fail(str(path), "image", "", describe(error))
+            message = describe(error).removeprefix(f"{path}: ")
+            self._fail(str(path), "image", "", message)
             return None
         twin = self.by_content.setdefault(facts["sha256"], str(path))
         if twin != str(path):
@@ -320,6 +351,7 @@ class _Run:
             if row is not None:
                 image.rows[side.label][preset] = row
                 image.out[side.label] -= 1
+                self.progress.skip(1)
             missing += row is None
             jobs.append(Job(image.photo, side.label, side.source, (ask,), self.folder))
         if missing:
@@ -333,8 +365,9 @@ class _Run:
                 target = value
             else:
                 leader = image.rows[side.follows].get(preset)
-                if leader is None:
-                    continue  # it failed, which is on record
+                if leader is None:  # it failed, which is on record
+                    self.progress.skip(1)
+                    continue
                 target = leader["psnr"] if self.plan.kind == "psnr" else leader["bpp"]
                 target *= 1 if self.plan.kind == "psnr" else side.rate_factor
             ask = self.plan.ask(side, image.photo, preset, self.plan.kind, target)
@@ -343,6 +376,7 @@ class _Run:
                 asks.append(ask)
             else:
                 image.rows[side.label][preset] = row
+                self.progress.skip(1)
         image.out[side.label] = len(asks)
         if not asks:
             self._side_done(side, image)
@@ -355,6 +389,7 @@ class _Run:
             self.folder,
             self.plan.tolerance,
             self._estimate(side, image),
+            self._kept(side, image.photo),
         )
         self._queue(side, [job])
 
@@ -390,8 +425,11 @@ class _Run:
             self.journal.append(record)
             self._remember(record)
         there.update({row["preset"]: row for row in fresh})
+        self.progress.advance(len(fresh) + len(failed), len(self.failures) + len(failed))
         for preset, message in failed.items():
             self._fail(image.photo.path, side.label, preset, message)
+        if job.kept:
+            shutil.rmtree(job.kept, ignore_errors=True)
         image.out[side.label] -= len(fresh) + len(failed)
         if image.out[side.label] == 0:
             self._side_done(side, image)
@@ -401,9 +439,6 @@ class _Run:
         lesson = self.seen.get(self._lesson(side, image.photo))
         if image.index < PILOTS and lesson:
             self.taught[side.label][image.index] = {int(i): v for i, v in lesson.items()}
-        image.sides_done += 1
-        if image.sides_done == len(self.plan.sides):
-            self._tick()
         for follower in self.plan.sides:
             if follower.follows == side.label:
                 self._start(follower, [image])
@@ -428,9 +463,10 @@ class _Run:
         self.journal.append({"failure": failure})
         failed = len({failure["image"] for failure in self.failures})
         if failed > self.failure_limit * len(self.plan.paths):
+            what = f"{side} {preset}".strip()
             raise CodecError(
                 f"stopped: {failed} of {len(self.plan.paths)} images failed, more than the "
-                f"{self.failure_limit:.0%} that may. The last: {path}, {side} {preset}: {message} "
+                f"{self.failure_limit:.0%} that may. The last: {path}, {what}: {message} "
                 f"What is done is kept in {self.folder}: remove the cause and start again, or "
                 "raise failure_limit."
             )
@@ -439,6 +475,17 @@ class _Run:
         """The images in order, each with its rows by side and preset."""
         images = sorted(self.images.values(), key=lambda image: image.index)
         return [(image.photo, image.rows) for image in images]
+
+
+def _finish(plan: Plan, run: _Run, run_id: str) -> Compressed:
+    """Write what is there; all that the run can tell."""
+    rows = triplet_rows(plan, run.results())
+    found = curves(rows), bd_rates(rows)
+    manifest = write_results(run.folder, rows, run.failures, *found)
+    _describe(plan, run, run_id)
+    with suppress(OSError):  # of encodes that are kept for the next run
+        (run.folder / "encodes").rmdir()
+    return Compressed(run.folder, manifest, rows, run.failures, run.duplicates, run.encodes, *found)
 
 
 def _describe(plan: Plan, run: _Run, run_id: str) -> None:
@@ -469,30 +516,3 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-@contextmanager
-def _progress(images: int, show: bool) -> Iterator[Callable[[int], None]]:
-    """A bar with the time left; what it yields counts one image and takes the failures so far."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("images"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("elapsed"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[failed]} failures"),
-    )
-    with Progress(*columns, disable=not show) as progress:
-        task = progress.add_task("images", total=images, failed=0)
-        yield lambda failed: progress.update(task, advance=1, failed=failed)

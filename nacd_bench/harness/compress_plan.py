@@ -18,20 +18,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nacd_bench.codec import Codec
-from nacd_bench.errors import CodecError, UserError
+from nacd_bench.errors import UserError
 from nacd_bench.harness.coding import Ask, CodecSpec, Photo, built
 from nacd_bench.harness.photos import image_paths
+from nacd_bench.registry import unknown
 
 NEURAL = "neural"
 SCHEMES = ("neural", "target", "psnr")
 TARGETS = (0.06, 0.12, 0.25, 0.5, 0.75)
 """Bits per pixel of JPEG AI's common test conditions."""
+RAW_BPP = 24
+"""Bits per pixel of an image that is not compressed, above which a target makes no sense."""
 MOST_POINTS = 8
 """Operating points that are taken of a neural codec with more of them, unless told otherwise."""
 
@@ -96,6 +100,11 @@ class Plan:
     tolerance: float | None
 
     @property
+    def pieces(self) -> int:
+        """How many results there will be at most: images, times rates, times codecs."""
+        return len(self.paths) * len(self.steps) * len(self.sides)
+
+    @property
     def kind(self) -> str:
         """What followers are asked for."""
         return "psnr" if self.scheme == "psnr" else "bpp"
@@ -116,10 +125,13 @@ def make_plan(
     points: Sequence[float] | None,
     targets: Sequence[float],
     tolerance: float | None,
+    folder: Path | None = None,
 ) -> Plan:
-    """What a run is to do; every codec is built, so that a missing one is known now."""
+    """What a run into ``folder`` is to do; every codec is built: a missing one is known now."""
     if scheme not in SCHEMES:
-        raise UserError(f"expected the scheme to be one of {', '.join(SCHEMES)}, got '{scheme}'.")
+        raise UserError(unknown("scheme", str(scheme), list(SCHEMES)))
+    if tolerance is not None:
+        require_number("tolerance", tolerance, above=0)
     first = _side(NEURAL, neural)
     several = isinstance(traditional, Sequence) and not isinstance(traditional, str)
     followers: list[Any] = list(traditional) if several else [traditional]  # type: ignore[arg-type]
@@ -138,24 +150,27 @@ def make_plan(
                 f"{label} follows '{follower.follows}', which is not a codec before it: "
                 f"{', '.join(known)}."
             )
-        if not follower.rate_factor > 0:
-            raise UserError(f"expected a rate factor above 0, got {follower.rate_factor}.")
+        if Path(label).name != label or label.startswith("."):
+            raise UserError(
+                f"expected the label of a codec to do as the name of a folder, got '{label}'."
+            )
+        require_number("rate_factor", follower.rate_factor, above=0)
         follows = None if scheme == "target" else follower.follows
         sides.append(_side(label, follower.codec, follows, follower.rate_factor))
     if scheme == "target":
+        for target in targets:
+            require_number("targets", target, above=0, most=RAW_BPP)
         steps = tuple((f"bpp-{value:g}", float(value)) for value in targets)
     else:
         chosen = points if points is not None else _spread(first.codec.points.values, MOST_POINTS)
-        unknown = [p for p in chosen if p not in first.codec.points.values]
-        if unknown:
-            raise CodecError(
-                f"{first.codec.name} has no {first.codec.points.name} {unknown[0]:g}. Known: "
-                f"{', '.join(f'{value:g}' for value in first.codec.points.values)}."
-            )
+        for point in chosen:
+            require_number("points", point)
+            first.codec.require_point(point)
         steps = tuple((f"{first.codec.points.name}-{value:g}", float(value)) for value in chosen)
+    steps = tuple(dict(steps).items())  # what is asked for twice is done once
     if not steps:
         raise UserError("expected at least one operating point or target rate, got none.")
-    return Plan(tuple(image_paths(images)), tuple(sides), scheme, steps, tolerance)
+    return Plan(tuple(image_paths(images, folder)), tuple(sides), scheme, steps, tolerance)
 
 
 def _side(
@@ -185,11 +200,27 @@ def _spread(values: Sequence[float], most: int) -> list[float]:
     return [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)]
 
 
-def codec_from_config(config: Mapping[str, Any]) -> tuple[CodecSpec, float]:
+def require_number(
+    name: str, value: object, above: float = -math.inf, most: float = math.inf
+) -> None:
+    """:class:`UserError` where a setting is no finite number, or not within its range.
+
+    >>> require_number("targets", 0.25, above=0, most=24)
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and above < value <= most and math.isfinite(value):  # type: ignore[operator,arg-type]
+        return
+    within = [f"above {above:g}"] if above > -math.inf else []
+    within += [f"at most {most:g}"] if most < math.inf else []
+    wanted = " ".join(["a number", " and ".join(within)]).strip()
+    raise UserError(f"expected {name} to be {wanted}, got {value!r}.")
+
+
+def codec_from_config(config: object) -> tuple[CodecSpec, float]:
     """A codec and its rate factor from a dictionary with its name and parameters."""
+    if not isinstance(config, Mapping) or "name" not in config:
+        raise UserError(f"expected a codec such as {{name: hm}}, got {config!r}.")
     parameters = dict(config)
-    if "name" not in parameters:
-        raise UserError(f"expected a codec with a name, got the keys {', '.join(parameters)}.")
     factor = parameters.pop("rate_factor", 1.0)
-    name = parameters.pop("name")
-    return CodecSpec(name, parameters), float(factor)
+    name, label = parameters.pop("name"), parameters.pop("label", None)
+    return CodecSpec(name, parameters, label), factor

@@ -13,9 +13,9 @@ import secrets
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from nacd_bench.errors import DataError
 
@@ -39,25 +39,33 @@ class Journal:
             self.append({"schema": schema})
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Add a record; it is on the disk when this returns."""
+        """Add a record; it is on the disk when this returns.
+
+        Raises:
+            DataError: no room, or no permission.
+        """
         line = json.dumps(record, sort_keys=True, allow_nan=False) + "\n"
-        with self.path.open("ab") as file:
-            file.write(line.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with self.path.open("ab") as file:
+                file.write(line.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise DataError(
+                f"expected {self.path} to take another record, got {error.strerror}. Make room or "
+                "change its permissions, and start the run again: it keeps what is done."
+            ) from error
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """The records in order of writing."""
+        """The records in order of writing, without those that a dying disk damaged."""
         with self.path.open("rb") as file:
-            lines = iter(file)
-            found = json.loads(next(lines))
+            found = _record(next(file))
             if found != {"schema": self.schema}:
                 raise DataError(
                     f"expected a journal of {self.schema} in {self.path}, got {found}. "
                     "Another version wrote it: use that version, or a new folder."
                 )
-            for line in lines:
-                yield json.loads(line)
+            yield from (record for record in map(_record, file) if record is not None)
 
     def _drop_torn_line(self) -> None:
         if not self.path.exists():
@@ -65,6 +73,13 @@ class Journal:
         with self.path.open("rb+") as file:
             whole = file.read().rfind(b"\n") + 1
             file.truncate(whole)
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(line))
+    except (ValueError, TypeError):
+        return None
 
 
 def clear_parts(folder: Path) -> None:
@@ -83,22 +98,35 @@ def run_lock(folder: Path, run_id: str) -> Iterator[None]:
     """Hold a folder for one run; the lock goes with the process, whatever ends it.
 
     Raises:
-        DataError: another run holds the folder; the message has its id.
+        DataError: another run holds the folder, and the message has its id; or it is no folder
+            that can be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "run.lock").open("a+") as file:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "run.lock").open("a+")
+    except OSError as error:
+        raise DataError(
+            f"expected a folder that can be written for results, got {folder}: {error.strerror}. "
+            "Choose another folder, free space or change the permissions."
+        ) from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             file.seek(0)
             raise DataError(
                 f"expected {folder} to be free, got one in use by run {file.read().strip()}. "
                 "Wait for that run, stop it, or choose another folder."
             ) from error
-        file.seek(0)
-        file.truncate()
-        file.write(f"{run_id} (process {os.getpid()} on {socket.gethostname()})\n")
-        file.flush()
+        _write_over(file, f"{run_id} (process {os.getpid()} on {socket.gethostname()})\n")
         yield
+        _write_over(file, "")
+
+
+def _write_over(file: TextIO, text: str) -> None:
+    """What holds the folder; only a message to people, so that a full disk does not matter."""
+    with suppress(OSError):
         file.seek(0)
         file.truncate()
+        file.write(text)
+        file.flush()

@@ -14,11 +14,17 @@ from nacd_bench.data.images import read_image
 from nacd_bench.errors import DataError
 
 
-def image_paths(source: str | Path | Iterable[str | Path]) -> list[Path]:
+def image_paths(
+    source: str | Path | Iterable[str | Path], run_folder: Path | None = None
+) -> list[Path]:
     """The images that a folder, a file, a text file of paths, a pattern or a list of these names.
 
     A folder is searched with all its folders; a ``.txt`` file has one path per line, relative to
     itself. The order is that of a list, otherwise by name; a path is named once.
+
+    Args:
+        source: where to look.
+        run_folder: a folder that may lie there, whose results are no images to code.
 
     Raises:
         DataError: nothing there.
@@ -27,12 +33,19 @@ def image_paths(source: str | Path | Iterable[str | Path]) -> list[Path]:
         found = _paths(source)
     else:
         found = [path for item in source for path in _paths(item)]
-    paths = list(dict.fromkeys(found))
+    paths = [path for path in dict.fromkeys(found) if not _is_result(path, run_folder)]
     if not paths:
         raise DataError(
             f"expected images in {source}, got none. Known kinds: {', '.join(SUFFIXES)}."
         )
     return paths
+
+
+def _is_result(path: Path, run_folder: Path | None) -> bool:
+    if run_folder is None:
+        return False
+    place, results = path.resolve(), run_folder.resolve()
+    return results / "decoded" in place.parents or place == results / "rate_distortion.png"
 
 
 def _paths(source: str | Path) -> list[Path]:

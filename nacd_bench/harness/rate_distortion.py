@@ -47,12 +47,14 @@ class BDRate:
     """Mean over images of the BD-rate of the neural codec against a traditional one.
 
     Args:
-        traditional: the codec that is the anchor.
+        neural, traditional: the codecs, with a note where a rate is estimated; the second is the
+            anchor.
         quality: ``"psnr"`` or ``"msssim"``.
         percent: mean over images; NaN where no image has two steps with overlapping quality.
         images: how many images went in.
     """
 
+    neural: str
     traditional: str
     quality: str
     percent: float
@@ -123,10 +125,15 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> list[Curve]:
 def _curve(role: str, steps: Mapping[str, Sequence[Mapping[str, Any]]]) -> Curve:
     steps = {preset: rows for preset, rows in steps.items() if rows}
     first = next(iter(steps.values()), [{}])[0]
-    name = first.get(f"{role}_codec" if role == "neural" else "traditional_label", role)
     means = {column: [_mean(rows, role, column) for rows in steps.values()] for column in COLUMNS}
-    note = " (rate estimated)" if first.get(f"{role}_rate_is_estimated") else ""
-    return Curve(f"{name}{note}", list(steps), **means, images=[len(r) for r in steps.values()])
+    return Curve(
+        _name(first, role), list(steps), **means, images=[len(rows) for rows in steps.values()]
+    )
+
+
+def _name(row: Mapping[str, Any], role: str) -> str:
+    name = row.get("neural_codec" if role == "neural" else "traditional_label", role)
+    return f"{name} (rate estimated)" if row.get(f"{role}_rate_is_estimated") else name
 
 
 def _mean(rows: Sequence[Mapping[str, Any]], role: str, column: str) -> float:
@@ -141,12 +148,14 @@ def bd_rates(rows: Sequence[Mapping[str, Any]]) -> list[BDRate]:
     for row in rows:
         images[row["traditional_label"]][row["source"]].append(row)
     found = []
-    for label, sources in images.items():
+    for sources in images.values():
         for quality in QUALITIES:
             each = [_of_image(same, quality) for same in sources.values()]
             known = [value for value in each if math.isfinite(value)]
             mean = float(np.mean(known)) if known else math.nan
-            found.append(BDRate(label, quality, mean, len(known)))
+            first = next(row for same in sources.values() for row in same)
+            names = _name(first, "neural"), _name(first, "traditional")
+            found.append(BDRate(*names, quality, mean, len(known)))
     return found
 
 

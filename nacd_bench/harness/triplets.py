@@ -16,7 +16,7 @@ from nacd_bench.data.record import TripletRecord
 from nacd_bench.data.rows import COLUMNS
 from nacd_bench.harness.coding import Photo
 from nacd_bench.harness.compress_plan import Plan, Side
-from nacd_bench.harness.rate_distortion import bd_rates, curves, figure, table
+from nacd_bench.harness.rate_distortion import BDRate, Curve, figure, table
 
 RESULT_COLUMNS = (
     "point",
@@ -84,7 +84,11 @@ def _triplet(
 
 
 def write_results(
-    folder: Path, rows: Sequence[Mapping[str, Any]], failures: Sequence[Mapping[str, str]]
+    folder: Path,
+    rows: Sequence[Mapping[str, Any]],
+    failures: Sequence[Mapping[str, str]],
+    found: Sequence[Curve],
+    saved: Sequence[BDRate],
 ) -> Path:
     """Write manifest, failures and rate-distortion results; the path of the manifest."""
     records = [_record(row, folder) for row in rows]
@@ -92,9 +96,8 @@ def write_results(
     write_manifest(manifest, records)
     write_manifest(folder / "triplets.csv", records)
     _write_csv(folder / "failures.csv", failures, ("image", "side", "preset", "error"))
-    found = curves(rows)
     _write_csv(folder / "rate_distortion.csv", table(found))
-    _write_csv(folder / "bd_rate.csv", [asdict(each) for each in bd_rates(rows)])
+    _write_csv(folder / "bd_rate.csv", [asdict(each) for each in saved])
     for kind in ("svg", "png") if rows else ():
         write_whole(folder / f"rate_distortion.{kind}", figure(found, kind))
     return manifest

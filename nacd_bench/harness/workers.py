@@ -42,6 +42,9 @@ class Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._pool is not None and not self._running:
+            self._pool.shutdown()
+            self._pool = None
         self._close()
 
     @property
@@ -97,7 +100,7 @@ class Workers:
     def _start(self, job: Job) -> None:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
-                self.count, mp_context=_context(), initializer=_prepare_worker
+                self.count, mp_context=worker_context(), initializer=_prepare_worker
             )
         try:
             self._running[self._pool.submit(_work, job)] = job
@@ -122,12 +125,25 @@ class Workers:
                 process.kill()
 
 
+_at_work = False
+
+
 def _work(job: Job) -> Done:
     """:func:`run_job` in a worker; when it is told to end, it ends its children and then itself."""
+    global _at_work
     try:
+        _at_work = True
         return run_job(job)
     except SystemExit:
         os._exit(1)
+    finally:
+        _at_work = False
+
+
+def _end(*_: object) -> None:
+    if _at_work:
+        sys.exit(1)  # see _work
+    os._exit(1)
 
 
 def _died(job: Job) -> Done:
@@ -138,19 +154,19 @@ def _died(job: Job) -> Done:
     return Done(failures={ask.preset: str(error) for ask in job.asks})
 
 
-def _context() -> multiprocessing.context.BaseContext:
+def worker_context() -> multiprocessing.context.BaseContext:
     """Processes that do not inherit this one's threads; PyTorch is loaded once for all of them."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["nacd_bench.harness.coding", "piq"])
+    context.set_forkserver_preload(["nacd_bench.harness.coding"])
     return context
 
 
 def _prepare_worker() -> None:
     """One thread per process, no answer to Ctrl-C (the parent's task), no life after the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # see _work
+    signal.signal(signal.SIGTERM, _end)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import cv2
     import torch
