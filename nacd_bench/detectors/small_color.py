@@ -22,16 +22,18 @@ from torch import Tensor
 from nacd_bench.detection import DetectionBatch, HeatMap
 from nacd_bench.detectors.base import Detector
 from nacd_bench.ops.filters import local_variance
+from nacd_bench.ops.planes import blockwise
 from nacd_bench.triplet import Planes, TripletBatch
 
 LAB_SCALE = 255.0
 
 
-def artifact_map(original: Tensor, decode: Tensor, window: int) -> Tensor:
-    """S (eq. 18-22): chroma ``(B, 2, H, W)`` on [0, 1] to ``(B, 1, H, W)`` float32."""
-    residual = (original - decode).abs_().sum(dim=1, keepdim=True)
-    flat = residual.flatten(1)
-    sigma = flat.double().var(dim=1) ** 0.2
+def artifact_map(original: Tensor, decode: Tensor, window: int, scale: float = 1.0) -> Tensor:
+    """S (eq. 18-22): chroma ``(B, 2, H, W)`` on [0, scale] to ``(B, 1, H, W)`` float32."""
+    residual = blockwise(
+        lambda a, b: (a - b).abs_().sum(dim=1, keepdim=True).div_(scale), 1, original, decode
+    )
+    sigma = residual.flatten(1).var(dim=1) ** 0.2
     return local_variance(residual, window).mul_(sigma.view(-1, 1, 1, 1)).float()
 
 
@@ -59,8 +61,8 @@ class SmallColor(Detector):
 
     def forward(self, batch: TripletBatch) -> DetectionBatch:
         self.require_size(batch)
-        uv = self._worse(batch.uv)
-        ab = self._worse(Planes(*(lab[:, 1:] / LAB_SCALE for lab in batch.lab)))
+        uv = self._worse(batch.uv, 1.0)
+        ab = self._worse(Planes(*(lab[:, 1:] for lab in batch.lab)), LAB_SCALE)
         both, either = torch.minimum(uv, ab)[:, 0], torch.maximum(uv, ab)[:, 0]
         found = [self._boxes(b, e) for b, e in zip(both, either, strict=True)]
         fallback = both.flatten(1).amax(dim=1)
@@ -76,9 +78,10 @@ class SmallColor(Detector):
             HeatMap(both, rows, columns, (1, 1)),
         )
 
-    def _worse(self, chroma: Planes) -> Tensor:
-        neural = artifact_map(chroma.original, chroma.neural, self.window)
-        return neural.sub_(artifact_map(chroma.original, chroma.traditional, self.window))
+    def _worse(self, chroma: Planes, scale: float) -> Tensor:
+        original, *decodes = chroma
+        neural, traditional = (artifact_map(original, x, self.window, scale) for x in decodes)
+        return neural.sub_(traditional)
 
     def _boxes(self, both: Tensor, either: Tensor) -> tuple[Tensor, Tensor]:
         """Boxes ``(n, 4)`` and confidences ``(n,)`` of one image, strongest first (eq. 25)."""

@@ -11,14 +11,13 @@ import math
 import torch
 from torch import Tensor
 
+from nacd_bench.ops.planes import blockwise
+
 HUE_SHIFT = 30.0
 """Degrees in the first term of T (eq. 15)."""
 
 OPPOSITE = 1 - 1e-6
 """Hues count as opposite a little beyond half a turn: rounding must not choose their bisector."""
-
-BLOCK = 1 << 16
-"""Pixels worked on at a time, so that the intermediate planes stay in the cache of a CPU."""
 
 
 def ciede2000(
@@ -39,15 +38,8 @@ def ciede2000(
     >>> round(ciede2000(x[:1], x[1:]).item(), 4)
     2.0425
     """
-    flat1, flat2 = lab1.flatten(2), lab2.flatten(2)
-    out = torch.empty_like(flat1[:, :1])
-    block = BLOCK if lab1.device.type == "cpu" else flat1.shape[2]
-    for start in range(0, flat1.shape[2], max(block, 1)):
-        part = slice(start, start + block)
-        out[:, 0, part] = _ciede2000(
-            flat1[:, :, part], flat2[:, :, part], math.radians(hue_shift), drop_gray
-        )
-    return out.view(lab1.shape[0], 1, *lab1.shape[2:])
+    shift = math.radians(hue_shift)
+    return blockwise(lambda a, b: _ciede2000(a, b, shift, drop_gray)[:, None], 1, lab1, lab2)
 
 
 def _ciede2000(lab1: Tensor, lab2: Tensor, hue_shift: float, drop_gray: bool) -> Tensor:

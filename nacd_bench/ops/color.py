@@ -10,7 +10,7 @@ import cv2
 import torch
 from torch import Tensor
 
-from nacd_bench.ops.planes import on_cpu, per_plane
+from nacd_bench.ops.planes import blockwise, on_cpu, per_plane
 
 LUMA = (0.299, 0.587, 0.114)
 """Y of R, G, B (ITU-R BT.601)."""
@@ -43,6 +43,10 @@ def luma(image: Tensor) -> Tensor:
     >>> round(luma(torch.tensor([255, 0, 0], dtype=torch.uint8).view(1, 3, 1, 1)).item(), 3)
     0.299
     """
+    return blockwise(_luma, 1, image)
+
+
+def _luma(image: Tensor) -> Tensor:
     scale = _full_scale(image)
     red, green, blue = (weight / scale for weight in LUMA)
     y = image[:, 0:1] * red
@@ -55,8 +59,12 @@ def chroma(image: Tensor) -> Tensor:
     >>> chroma(torch.tensor([0, 0, 255], dtype=torch.uint8).view(1, 3, 1, 1)).flatten()[0].item()
     0.5
     """
+    return blockwise(_chroma, 2, image)
+
+
+def _chroma(image: Tensor) -> Tensor:
     scale = _full_scale(image)
-    y = luma(image)
+    y = _luma(image)
     u = (image[:, 2:3] / scale).sub_(y).mul_(U_SCALE)
     v = (image[:, 0:1] / scale).sub_(y).mul_(V_SCALE)
     return torch.cat([u, v], dim=1)
@@ -75,9 +83,13 @@ def lab(image: Tensor, knee: float = SRGB_KNEE, dark_is_zero: bool = False) -> T
     >>> [abs(round(v, 2)) for v in lab(white).flatten().tolist()]
     [100.0, 0.0, 0.0]
     """
+    return blockwise(lambda block: _lab(block, knee, dark_is_zero), 3, image)
+
+
+def _lab(image: Tensor, knee: float, dark_is_zero: bool) -> Tensor:
     light = linear(image, knee)
     matrix = light.new_tensor(XYZ) / light.new_tensor(WHITE).view(3, 1)
-    xyz = torch.matmul(matrix, light.flatten(2)).view_as(light)
+    xyz = torch.matmul(matrix, light)
     f = _cube_root(xyz.clamp(min=LAB_KNEE))
     if dark_is_zero:
         f.masked_fill_(xyz == 0, 0)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from nacd_bench.ops.filters import gaussian_blur, sobel
+from nacd_bench.ops.planes import blockwise
 
 Gradient = tuple[Tensor, Tensor]
 """Horizontal and vertical derivative, each ``(B, 1, H, W)``."""
@@ -35,7 +36,10 @@ def cosine(a: Gradient, b: Gradient, epsilon: float = 0.0) -> Tensor:
 
     ``epsilon`` is added to the product of their lengths.
     """
-    (ax, ay), (bx, by) = a, b
+    return blockwise(lambda *xy: _cosine(*xy, epsilon), 1, *a, *b)
+
+
+def _cosine(ax: Tensor, ay: Tensor, bx: Tensor, by: Tensor, epsilon: float) -> Tensor:
     dot = (ax * bx).addcmul_(ay, by)
     norm = (ax * ax).addcmul_(ay, ay).mul_((bx * bx).addcmul_(by, by)).sqrt_()
     return dot.div_(norm.add_(epsilon or torch.finfo(dot.dtype).tiny))

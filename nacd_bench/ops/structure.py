@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from nacd_bench.ops.filters import enlarge, gaussian_blur, halve, uniform_mean
+from nacd_bench.ops.planes import blockwise
 
 C1 = 0.01**2
 C2 = 0.03**2
@@ -64,9 +65,7 @@ def msssim_maps(
             original, tests = halve(original), [halve(test) for test in tests]
         moments = _moments(original)
         for i, test in enumerate(tests):
-            luminance, structure = _similarity(original, test, moments)
-            factor = structure.mul_(luminance) if scale == scales - 1 else structure
-            factor = factor.clamp_(min=0).pow_(weight)
+            factor = _factor(original, test, moments, weight, with_luminance=scale == scales - 1)
             if scale == 0:
                 maps.append(factor)
             else:
@@ -104,13 +103,18 @@ def _moments(x: Tensor) -> Moments:
     return Moments(_blur(x), _blur(x * x))
 
 
-def _similarity(original: Tensor, test: Tensor, moments: Moments) -> tuple[Tensor, Tensor]:
-    """Luminance and contrast-structure terms of SSIM."""
-    other = _moments(test)
-    product = _blur(original * test)
-    means = moments.mean * other.mean
-    energy = (moments.mean * moments.mean).addcmul_(other.mean, other.mean)
-    variances = (moments.square + other.square).sub_(energy).add_(C2)
-    structure = product.sub_(means).mul_(2).add_(C2).div_(variances)
-    luminance = means.mul_(2).add_(C1).div_(energy.add_(C1))
-    return luminance, structure
+def _factor(
+    original: Tensor, test: Tensor, moments: Moments, weight: float, with_luminance: bool
+) -> Tensor:
+    """relu(contrast-structure)^weight, or relu(SSIM)^weight: ``(B, 1, H, W)``."""
+
+    def of_pixels(mx: Tensor, xx: Tensor, my: Tensor, yy: Tensor, xy: Tensor) -> Tensor:
+        means = mx * my
+        energy = (mx * mx).addcmul_(my, my)
+        variances = (xx + yy).sub_(energy).add_(C2)
+        value = (xy - means).mul_(2).add_(C2).div_(variances)
+        if with_luminance:
+            value.mul_(means.mul_(2).add_(C1).div_(energy.add_(C1)))
+        return value.clamp_(min=0).pow_(weight)
+
+    return blockwise(of_pixels, 1, *moments, *_moments(test), _blur(original * test))

@@ -1,0 +1,212 @@
+"""CPU time of planes and detectors beside that of decoding, and peak memory.
+
+    python benchmarks/detectors.py
+    python benchmarks/detectors.py --runs 9 --sizes 0.4 2
+    python benchmarks/detectors.py --triplet orig.png neural.png traditional.png
+
+Prints a table: on the CPU, medians of process CPU time (all threads) at three sizes, and their ratio
+to decoding the three PNG files in the same run with Pillow; the aim is 6 at most. Peak memory is
+that of a fresh process at the largest size, under 2.5 GB. With a GPU, also triplets per second and
+the largest batch at 0.4 megapixels.
+
+Without --triplet the images are made of a photograph from scikit-image's wheel, continued by its mirror images, and JPEG
+decodes of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import numpy as np
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from nacd_bench.data.photos import photos
+from nacd_bench.detectors import Boundary, Detector, LargeColor, SmallColor, Texture
+from nacd_bench.triplet import TripletBatch
+
+DETECTORS: tuple[type[Detector], ...] = (Texture, Boundary, LargeColor, SmallColor)
+RATIO_LIMIT = 6.0
+MEMORY_LIMIT_GB = 2.5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sizes", type=float, nargs="+", default=[0.4, 2, 8], help="megapixels")
+    parser.add_argument("--runs", type=int, default=5, help="of which the median is taken")
+    parser.add_argument(
+        "--triplet", nargs=3, type=Path, help="three PNG files, continued by mirroring"
+    )
+    parser.add_argument("--memory", type=float, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.memory:
+        run_once(options.memory, options.triplet)
+        return
+    console = Console()
+    console.print(
+        f"{cpu_name()}, {os.cpu_count()} cores, torch {torch.__version__} with "
+        f"{torch.get_num_threads()} threads, Python {platform.python_version()}"
+    )
+    console.print(cpu_table(options.sizes, options.runs, options.triplet))
+    largest = max(options.sizes)
+    command = [sys.executable, __file__, "--memory", str(largest)]
+    if options.triplet:
+        command += ["--triplet", *map(str, options.triplet)]
+    peak = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    console.print(f"peak memory at {largest:g} MP: {peak:.2f} GB (aim: {MEMORY_LIMIT_GB})")
+    if torch.cuda.is_available():
+        console.print(gpu_table(options.runs))
+
+
+def cpu_table(sizes: Sequence[float], runs: int, triplet: Sequence[Path] | None) -> Table:
+    table = Table(title=f"CPU seconds, medians of {runs}")
+    table.add_column("what")
+    columns = []
+    for size in sizes:
+        table.add_column(f"{size:g} MP", justify="right")
+        columns.append(measured(png_files(size, triplet), runs))
+    for name in columns[0]:
+        table.add_row(name, *(f"{column[name]:.3f}" for column in columns))
+    table.add_section()
+    ratios = (column["planes and detectors"] / column["decoding"] for column in columns)
+    table.add_row(f"ratio to decoding (aim: {RATIO_LIMIT:g})", *(f"{r:.2f}" for r in ratios))
+    return table
+
+
+def measured(files: Sequence[bytes], runs: int) -> dict[str, float]:
+    """CPU seconds by step; the steps are measured in turns, so that noise hits all alike."""
+    detectors = [detector() for detector in DETECTORS]
+    images = [decoded(file) for file in files]
+    batch = TripletBatch(*images)
+
+    def planes() -> TripletBatch:
+        fresh = TripletBatch(*images)
+        assert fresh.y and fresh.uv and fresh.lab
+        return fresh
+
+    def everything() -> None:
+        fresh = TripletBatch(*images)
+        for detector in detectors:
+            detector(fresh)
+
+    planes_of_batch = (batch.y, batch.uv, batch.lab)
+    assert planes_of_batch
+    steps: dict[str, Callable[[], object]] = {
+        "decoding": lambda: [decoded(file) for file in files],
+        "planes": planes,
+        **{each.name: lambda each=each: each(batch) for each in detectors},  # type: ignore[misc]
+        "planes and detectors": everything,
+    }
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    with torch.inference_mode():
+        for run in range(runs + 1):
+            for name, step in steps.items():
+                began = time.process_time()
+                step()
+                if run:  # the first run warms up
+                    times[name].append(time.process_time() - began)
+    return {name: statistics.median(seconds) for name, seconds in times.items()}
+
+
+def png_files(megapixels: float, triplet: Sequence[Path] | None = None) -> list[bytes]:
+    """Original, neural and traditional of a 3:2 image of that many pixels, as PNG."""
+    height = round((megapixels * 1e6 / 1.5) ** 0.5)
+    width = round(height * 1.5)
+    if triplet:
+        sources = [np.array(Image.open(path).convert("RGB")) for path in triplet]
+        return [png(mirrored(source, height, width)) for source in sources]
+    original = mirrored(np.ascontiguousarray(photos()["china"]), height, width)
+    return [png(original), png(jpeg(original, 15)), png(jpeg(original, 35))]
+
+
+def mirrored(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The image continued by its mirror images: unlike copies, PNG cannot code these for free."""
+    missing = (max(0, height - image.shape[0]), max(0, width - image.shape[1]))
+    padded = np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="symmetric")
+    return np.ascontiguousarray(padded[:height, :width])
+
+
+def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=quality)
+    return np.array(Image.open(file))
+
+
+def png(image: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
+
+
+def decoded(file: bytes) -> torch.Tensor:
+    pixels = np.array(Image.open(io.BytesIO(file)))
+    return torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous()
+
+
+def run_once(megapixels: float, triplet: Sequence[Path] | None) -> None:
+    """Decode and detect once, and print the peak memory of this process in GB."""
+    batch = TripletBatch(*(decoded(file) for file in png_files(megapixels, triplet)))
+    with torch.inference_mode():
+        for kind in DETECTORS:
+            kind()(batch)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+
+
+def gpu_table(runs: int) -> Table:
+    """Triplets per second by batch size, up to the largest batch that fits."""
+    one = [decoded(file) for file in png_files(0.4)]
+    detectors = [detector().cuda() for detector in DETECTORS]
+    table = Table(title=f"{torch.cuda.get_device_name()}, 0.4 MP, medians of {runs}")
+    for column in ("batch", "triplets per second", "peak memory in GB"):
+        table.add_column(column, justify="right")
+    size = 1
+    while True:
+        torch.cuda.reset_peak_memory_stats()
+        try:
+            images = [image.repeat(size, 1, 1, 1).cuda() for image in one]
+            times = []
+            with torch.inference_mode():
+                for run in range(runs + 1):
+                    batch = TripletBatch(*images)
+                    torch.cuda.synchronize()
+                    began = time.perf_counter()
+                    for detector in detectors:
+                        detector(batch)
+                    torch.cuda.synchronize()
+                    if run:
+                        times.append(time.perf_counter() - began)
+        except torch.OutOfMemoryError:
+            table.add_row(f"{size}", "does not fit", "")
+            return table
+        peak = torch.cuda.max_memory_allocated() / 2**30
+        table.add_row(f"{size}", f"{size / statistics.median(times):.1f}", f"{peak:.1f}")
+        del images, batch
+        size *= 2
+
+
+def cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    main()
