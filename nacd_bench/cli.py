@@ -6,7 +6,6 @@ hands it to the harness and prints what came of it.
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nacd_bench import __version__
 from nacd_bench.errors import UserError
+from nacd_bench.harness.tuning import tune_process
 from nacd_bench.registry import (
     BASELINES,
     BUILT_IN,
@@ -65,8 +65,7 @@ MOST_LINES = 20
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit status: 0 all well, 1 something failed, 2 wrong usage."""
-    # Before torch loads: on a busy machine its idle threads would take the time of working ones.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    tune_process()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     command, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
     if command in ("-h", "--help", "help"):

@@ -23,8 +23,8 @@ from nacd_bench.ops.filters import gaussian_blur, sobel
 from nacd_bench.ops.gradients import Gradient, canny, cosine
 from nacd_bench.triplet import Planes, TripletBatch
 
-SOBEL_NORM = 8.0
-"""Sum of a Sobel kernel's absolute weights: with it the released code's gradients are means."""
+SOBEL_SCALE = 1 / 8
+"""One over the sum of a Sobel kernel's absolute weights, as in the released code."""
 
 
 LIBPNG_LUMA = (9794, 19234, 3740)
@@ -108,10 +108,10 @@ class Boundary(Detector):
     def forward(self, batch: TripletBatch) -> DetectionBatch:
         self.require_size(batch)
         planes = self._luma(batch)
-        original, neural, traditional = (self._gradient(y) for y in planes)
-        edges = canny(planes.original, self.canny_low, self.canny_high)
-        agreement = self._cosine(original, traditional)
-        worse = agreement.sub_(self._cosine(original, neural)).mul_(edges)  # eq. 10
+        original = self._gradient(planes.original)
+        worse = self._cosine(original, self._gradient(planes.traditional))
+        worse.sub_(self._cosine(original, self._gradient(planes.neural)))
+        worse.mul_(canny(planes.original, self.canny_low, self.canny_high))  # eq. 10
         heat_map = window_means(worse, self.window, self.stride, self.padding)
         return strongest_window(heat_map, batch.height, batch.width, self.region)
 
@@ -122,8 +122,7 @@ class Boundary(Detector):
         return Planes(*(libpng_luma(image) for image in images))
 
     def _gradient(self, y: Tensor) -> Gradient:
-        gx, gy = sobel(y)
-        gx, gy = gx.div_(SOBEL_NORM), gy.div_(SOBEL_NORM)
+        gx, gy = sobel(y, SOBEL_SCALE)
         if self.gradient_blur:
             gx, gy = (gaussian_blur(g, 3, self.gradient_blur) for g in (gx, gy))
         return gx, gy

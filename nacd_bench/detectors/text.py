@@ -14,9 +14,6 @@ The released code crops along the text's angle and reports its best piece only; 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -24,6 +21,7 @@ from torch import Tensor
 
 from nacd_bench.detection import REGION, DetectionBatch, HeatMap, centered_boxes
 from nacd_bench.detectors.base import Detector
+from nacd_bench.ops.planes import one_thread
 from nacd_bench.text.cache import Cached
 from nacd_bench.text.finder import TextFinder, TextPolygon
 from nacd_bench.triplet import TripletBatch
@@ -141,17 +139,6 @@ class Text(Detector):
         bottom, right = (max(0, self.min_crop - side) for side in crop.shape[-2:])
         top, left = bottom // 2, right // 2
         return F.pad(crop, (left, right - left, top, bottom - top), mode="replicate")
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """PyTorch on one thread: more cost 30 times as much on crops when the machine is busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def bounding_box(polygon: TextPolygon, width: int, height: int) -> list[int]:

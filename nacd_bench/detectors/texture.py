@@ -20,16 +20,18 @@ from nacd_bench.detection import REGION, DetectionBatch
 from nacd_bench.detectors.base import Detector
 from nacd_bench.detectors.windows import Padding, strongest_window, window_means
 from nacd_bench.ops.filters import sobel
+from nacd_bench.ops.planes import blockwise
 from nacd_bench.ops.structure import msssim_maps, uniform_ssim_map
 from nacd_bench.triplet import TripletBatch
 
 Structure = Literal["ms_ssim", "uniform_ssim"]
 
 
-def texture_mask(y: Tensor, si_threshold: float) -> Tensor:
-    """Where the Sobel magnitude of luma ``(B, 1, H, W)`` reaches the threshold (eq. 1-2)."""
-    gx, gy = sobel(y)
-    return (gx * gx).addcmul_(gy, gy) >= si_threshold**2
+def textured(values: Tensor, y: Tensor, si_threshold: float) -> Tensor:
+    """Values ``(B, 1, H, W)``, 0 where the Sobel magnitude of luma is too small (eq. 1-2)."""
+    return blockwise(
+        lambda v, gx, gy: v * ((gx * gx).addcmul_(gy, gy) >= si_threshold**2), 1, values, *sobel(y)
+    )
 
 
 class Texture(Detector):
@@ -94,7 +96,7 @@ class Texture(Detector):
             )
         worse = traditional.sub_(neural)  # eq. 4
         if self.si_threshold > 0:
-            worse.mul_(texture_mask(y.original, self.si_threshold))
+            worse = textured(worse, y.original, self.si_threshold)
         if not self.keep_negative:
             worse.clamp_(min=0)
         heat_map = window_means(worse, self.window, self.stride, self.padding)

@@ -32,19 +32,19 @@ def gaussian_blur(x: Tensor, size: int, sigma: float) -> Tensor:
     return _separable(F.pad(x, (size // 2,) * 4, mode="reflect"), kernel, kernel)
 
 
-def sobel(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Horizontal and vertical Sobel gradients of ``(B, C, H, W)``, weights 1 2 1, not normalised.
+def sobel(x: Tensor, scale: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Horizontal and vertical Sobel gradients of ``(B, C, H, W)``, weights 1 2 1 times ``scale``.
 
     Borders repeat the edge pixel. A ramp of 1 per pixel has the gradient 8.
     """
     if on_cpu(x):
         border = cv2.BORDER_REPLICATE
         return (
-            per_plane(x, lambda s, t: cv2.Sobel(s, -1, 1, 0, dst=t, borderType=border)),
-            per_plane(x, lambda s, t: cv2.Sobel(s, -1, 0, 1, dst=t, borderType=border)),
+            per_plane(x, lambda s, t: cv2.Sobel(s, -1, 1, 0, t, 3, scale, 0, border)),
+            per_plane(x, lambda s, t: cv2.Sobel(s, -1, 0, 1, t, 3, scale, 0, border)),
         )
     padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
-    smooth, slope = torch.tensor(SMOOTH), torch.tensor([-1.0, 0.0, 1.0])
+    smooth, slope = scale * torch.tensor(SMOOTH), torch.tensor([-1.0, 0.0, 1.0])
     return _separable(padded, smooth, slope), _separable(padded, slope, smooth)
 
 
@@ -57,10 +57,14 @@ def halve(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 2, ceil_mode=True)
 
 
-def enlarge(x: Tensor, height: int, width: int) -> Tensor:
-    """Bilinear interpolation of ``(B, C, h, w)`` to ``(B, C, height, width)``, pixel centres."""
+def enlarge(x: Tensor, height: int, width: int, out: Tensor | None = None) -> Tensor:
+    """Bilinear interpolation of ``(B, C, h, w)`` to ``(B, C, height, width)``, pixel centres.
+
+    ``out`` is memory that a CPU may use for the result.
+    """
     if on_cpu(x):
-        return per_plane(x, lambda s, t: cv2.resize(s, (width, height), dst=t), (height, width))
+        size = (height, width)
+        return per_plane(x, lambda s, t: cv2.resize(s, size[::-1], dst=t), size, out=out)
     return F.interpolate(x, size=(height, width), mode="bilinear", align_corners=False)
 
 
@@ -114,13 +118,17 @@ def box_mean(x: Tensor, window: tuple[int, int], rows: Tensor, columns: Tensor) 
         ``(B, C, h, w)`` in the dtype of ``x``; the sums are float64.
     """
     sums = _integral(x)
-    height, width = x.shape[-2:]
-    top, bottom = (_within(rows + k, height, x.device) for k in (0, window[0]))
-    left, right = (_within(columns + k, width, x.device) for k in (0, window[1]))
-    below, above = sums.index_select(-2, bottom), sums.index_select(-2, top)
-    strips = below.sub_(above)
-    total = strips.index_select(-1, right).sub_(strips.index_select(-1, left))
+    strips = _lines(sums, -2, rows + window[0]) - _lines(sums, -2, rows)
+    total = _lines(strips, -1, columns + window[1]) - _lines(strips, -1, columns)
     return total.div_(window[0] * window[1]).to(x.dtype)
+
+
+def _lines(sums: Tensor, dim: int, index: Tensor) -> Tensor:
+    """Rows or columns of an integral image; a view where they are consecutive."""
+    index = index.clamp(0, sums.shape[dim] - 1)
+    if len(index) > 1 and bool((index.diff() == 1).all()):
+        return sums.narrow(dim, int(index[0]), len(index))
+    return sums.index_select(dim, index.to(sums.device))
 
 
 def _integral(x: Tensor) -> Tensor:
@@ -158,10 +166,6 @@ def _separable(x: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
         weight = kernel.to(x).view(1, 1, *shape).expand(channels, -1, -1, -1)
         x = F.conv2d(x, weight, groups=channels)
     return x
-
-
-def _within(index: Tensor, length: int, device: torch.device) -> Tensor:
-    return index.clamp(0, length).to(device)
 
 
 def _mirror(length: int, pad: int, device: torch.device) -> Tensor:

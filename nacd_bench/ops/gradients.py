@@ -23,7 +23,7 @@ def canny(y: Tensor, low: float, high: float) -> Tensor:
     by repeated dilation is replaced by one labelling of connected components.
     """
     gx, gy = sobel(gaussian_blur(y, 5, 1.0))
-    magnitude = (gx * gx).addcmul_(gy, gy).add_(1e-6).sqrt_()
+    magnitude = blockwise(lambda x, y: (x * x).addcmul_(y, y).add_(1e-6).sqrt_(), 1, gx, gy)
     ridges = _ridges(magnitude, gx, gy, low)
     strong = (ridges & (magnitude > high)).cpu().numpy()
     weak = ridges.cpu().numpy()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -11,8 +12,8 @@ from torch import Tensor
 
 PlaneFunction = Callable[[NDArray, NDArray], object]
 
-BLOCK = 1 << 15
-"""Pixels worked on at a time, so that the intermediate values stay in the cache of a CPU."""
+BLOCK = 1 << 16
+"""Pixels worked on at a time, so that intermediate values stay in the cache of a CPU."""
 
 
 def on_cpu(x: Tensor) -> bool:
@@ -25,6 +26,7 @@ def per_plane(
     function: PlaneFunction,
     size: tuple[int, int] | None = None,
     dtype: torch.dtype | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """``function(source, target)`` on each ``(H, W)`` plane of a CPU tensor ``(..., H, W)``.
 
@@ -33,14 +35,28 @@ def per_plane(
         function: writes its result for a source plane into the target plane.
         size: height and width of the result, those of ``x`` by default.
         dtype: of the result, that of ``x`` by default.
+        out: memory for the result, new by default.
     """
     height, width = size or (x.shape[-2], x.shape[-1])
-    out = torch.empty((*x.shape[:-2], height, width), dtype=dtype or x.dtype)
+    if out is None:
+        out = torch.empty((*x.shape[:-2], height, width), dtype=dtype or x.dtype)
     sources = np.ascontiguousarray(x.detach().numpy()).reshape(-1, *x.shape[-2:])
     targets = out.numpy().reshape(-1, height, width)
     for source, target in zip(sources, targets, strict=True):
         function(source, target)
     return out
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch on one thread: more cost more than they give on small tensors, above all on a busy
+    machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def blockwise(function: Callable[..., Tensor], channels: int, *inputs: Tensor) -> Tensor:
@@ -60,11 +76,11 @@ def blockwise(function: Callable[..., Tensor], channels: int, *inputs: Tensor) -
     count = flat[0].shape[2]
     if not on_cpu(inputs[0]) or count <= BLOCK:
         return function(*flat).view(shape)
-    out: Tensor | None = None
-    for start in range(0, count, BLOCK):
-        part = function(*(x[:, :, start : start + BLOCK] for x in flat))
-        if out is None:
-            out = part.new_empty(shape[0], channels, count)
-        out[:, :, start : start + BLOCK] = part
-    assert out is not None
+    with one_thread():
+        first = function(*(x[:, :, :BLOCK] for x in flat))
+        out = first.new_empty(shape[0], channels, count)
+        out[:, :, :BLOCK] = first
+        for start in range(BLOCK, count, BLOCK):
+            part = slice(start, start + BLOCK)
+            out[:, :, part] = function(*(x[:, :, part] for x in flat))
     return out.view(shape)

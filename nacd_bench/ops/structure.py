@@ -60,6 +60,7 @@ def msssim_maps(
     used = torch.tensor(weights[:scales], dtype=torch.float64)
     used *= sum(weights) / used.sum()
     maps: list[Tensor] = []
+    scratch: Tensor | None = None
     for scale, weight in enumerate(used.tolist()):
         if scale:
             original, tests = halve(original), [halve(test) for test in tests]
@@ -69,7 +70,8 @@ def msssim_maps(
             if scale == 0:
                 maps.append(factor)
             else:
-                maps[i].mul_(enlarge(factor, height, width))
+                scratch = enlarge(factor, height, width, scratch)
+                maps[i].mul_(scratch)
     return maps
 
 
