@@ -1,0 +1,170 @@
+"""The text detector with text whose place is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from piq import fsim
+
+from nacd_bench.data.photos import photos
+from nacd_bench.detectors import Text
+from nacd_bench.detectors.text import bounding_box, merged, overlap
+from nacd_bench.errors import TextFinderError
+from nacd_bench.ops.color import luma
+from nacd_bench.text import TextFinder, TextPolygon
+from nacd_bench.triplet import TripletBatch
+
+
+class Known(TextFinder):
+    """Says where text is, by image."""
+
+    name = "known"
+    by_content = False
+
+    def __init__(self, **boxes: list[tuple[int, ...]]) -> None:
+        self.boxes = boxes
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return {"boxes": self.boxes}
+
+    def find(self, image: np.ndarray, image_id: str = "") -> list[TextPolygon]:
+        assert image.dtype == np.uint8 and image.shape[2] == 3
+        if image_id not in self.boxes:
+            raise TextFinderError(f"{image_id}: unknown")
+        polygons = []
+        for x0, y0, x1, y1, *rest in self.boxes[image_id]:
+            confidence = rest[0] / 100 if rest else 1.0
+            polygons.append(TextPolygon([x0, y0, x1, y0, x1, y1, x0, y1], confidence))
+        return polygons
+
+
+def tensor(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(image).permute(2, 0, 1)[None].contiguous()
+
+
+def page(side: str = "neural", name: str = "page", blur: float = 1.5) -> TripletBatch:
+    """The page of scikit-image, of which one side is blurred at 100..200, 60..100."""
+    original = np.ascontiguousarray(photos()["page"])
+    damaged = original.copy()
+    damaged[60:100, 100:200] = cv2.GaussianBlur(damaged[60:100, 100:200], (0, 0), blur)
+    pair = (damaged, original) if side == "neural" else (original, damaged)
+    return TripletBatch(tensor(original), tensor(pair[0]), tensor(pair[1]), ids=[name])
+
+
+WORDS = [(100, 60, 200, 100), (10, 120, 90, 150)]
+
+
+def test_garbled_text_is_found_and_sides_change_the_sign() -> None:
+    detector = Text(Known(page=WORDS), region=60)
+    found = detector(page())
+    assert found.scores.item() > 0.01 and found.boxes[0][0].tolist() == [120, 50, 180, 110]
+    assert found.confidences[0][1].item() == 0
+    other = Text(Known(page=WORDS[:1]))(page("traditional"))
+    assert other.scores.item() == -found.scores.item()
+    assert Text(Known(page=WORDS))(page("traditional")).scores.item() == 0
+
+
+def test_confidence_is_the_difference_of_fsim_on_the_crop() -> None:
+    batch = page()
+    crops = [luma(image)[..., 60:100, 100:200] for image in (batch.original, batch.neural)]
+    expected = 1 - fsim(*crops, data_range=1.0, chromatic=False).item()
+    found = Text(Known(page=WORDS[:1]))(batch)
+    assert found.scores.item() == pytest.approx(expected, abs=1e-6)
+    in_color = Text(Known(page=WORDS[:1]), chromatic=True)(batch)
+    assert in_color.scores.item() == pytest.approx(expected, abs=1e-3)  # the page is gray
+
+
+def test_no_text() -> None:
+    found = Text(Known(page=[]))(page())
+    assert found.scores.item() == -1 and len(found.boxes[0]) == len(found.confidences[0]) == 0
+    assert found.heat_map is not None and (found.heat_map.values == 0).all()
+
+
+def test_what_counts_as_text() -> None:
+    small, unsure = (10, 10, 29, 31), (40, 40, 80, 80, 69)
+    assert Text(Known(page=[small, unsure]))(page()).scores.item() == -1
+    assert Text(Known(page=[small]), min_area=399)(page()).scores.item() == 0
+    assert Text(Known(page=[unsure]), min_confidence=0.69)(page()).scores.item() == 0
+
+
+def test_regions_that_overlap_become_one() -> None:
+    near = [(100, 60, 200, 100), (20, 60, 90, 100)]
+    found = Text(Known(page=near), region=120)(page())
+    assert found.boxes[0].tolist() == [[0, 20, 210, 140]]
+    apart = Text(Known(page=near), region=60)(page())
+    assert len(apart.boxes[0]) == 2
+
+
+def test_merging_is_transitive_and_keeps_the_largest() -> None:
+    boxes = torch.tensor([[0, 0, 10, 10], [6, 0, 16, 10], [12, 0, 22, 10], [50, 50, 60, 60]])
+    values = torch.tensor([0.1, -0.5, 0.3, 0.2])
+    unions, confidences = merged(boxes, values, 0.2)
+    assert unions.tolist() == [[0, 0, 22, 10], [50, 50, 60, 60]]
+    assert confidences.tolist() == pytest.approx([0.3, 0.2])
+    assert overlap(boxes)[0, 1].item() == pytest.approx(40 / 160)
+
+
+def test_boxes_are_cut_to_the_image() -> None:
+    polygon = TextPolygon([-5, -5, 500, -5, 500, 900, -5, 900])
+    assert bounding_box(polygon, 40, 30) == [0, 0, 40, 30]
+
+
+def test_heat_map_holds_each_piece() -> None:
+    found = Text(Known(page=WORDS), region=60)(page())
+    assert found.heat_map is not None
+    values = found.heat_map.values[0]
+    assert values.shape == photos()["page"].shape[:2]
+    assert values[80, 150] == found.scores[0] and values[0, 0] == 0
+
+
+def test_batches_and_order() -> None:
+    first, second = page(name="a"), page(blur=3.0, name="b")
+    detector = Text(Known(a=WORDS, b=WORDS[:1]), region=60)
+    for order in ((first, second), (second, first)):
+        roles = ("original", "neural", "traditional")
+        images = [torch.cat([getattr(each, role) for each in order]) for role in roles]
+        together = detector(TripletBatch(*images, ids=[each.ids[0] for each in order]))
+        for index, alone in enumerate(map(detector, order)):
+            assert together.scores[index].item() == pytest.approx(alone.scores.item(), abs=1e-6)
+            assert together.boxes[index].tolist() == alone.boxes[0].tolist()
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (15, 400), (33, 20)])
+def test_any_size_and_flat(height: int, width: int) -> None:
+    flat = torch.full((1, 3, height, width), 99, dtype=torch.uint8)
+    whole = Text(Known(flat=[(0, 0, width, height)]), min_area=1)
+    found = whole(TripletBatch(flat, flat, flat, ids=["flat"]))
+    assert (
+        (found.scores.item() == 0
+        and found.boxes[0].tolist() == [[0, 0, width, height]])
+        or (width > 300 and found.scores.item() == 0)
+    )
+
+
+def test_deep_images() -> None:
+    batch = page()
+    deep = [image.float() / 255 for image in (batch.original, batch.neural, batch.traditional)]
+    detector = Text(Known(page=WORDS))
+    found = detector(TripletBatch(*deep, ids=["page"]))
+    assert found.scores.item() == pytest.approx(detector(batch).scores.item(), abs=1e-5)
+
+
+def test_errors_of_the_finder_pass() -> None:
+    with pytest.raises(TextFinderError, match="other: unknown"):
+        Text(Known(page=[]))(page(name="other"))
+
+
+def test_default_finder_reads_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NACD_BENCH_CACHE", "off")
+    found = Text()(page())
+    assert found.scores.item() > 0.005
+
+
+def test_settings_name_the_finder() -> None:
+    assert Text(Known(page=[])).settings["finder"] == {"boxes": {"page": []}}
