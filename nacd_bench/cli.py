@@ -105,8 +105,7 @@ def _composed(command: str, arguments: Sequence[str]) -> int:
 
     def task(config: Any) -> None:
         try:
-            plain = OmegaConf.to_container(config, resolve=True)
-            assert isinstance(plain, dict)
+            plain: Any = OmegaConf.to_container(config, resolve=True)
             outcome.append(COMMANDS[command](_with_paths(command, plain, paths)))
         except (UserError, OSError, KeyboardInterrupt) as error:
             outcome.append(error)  # Hydra would print it as a crash
@@ -241,6 +240,21 @@ def _compress(config: dict[str, Any]) -> int:
     console = _console()
     for twin, first in done.duplicates.items():
         console.print(f"{twin}: left out, the same bytes as {first}", markup=False)
+    table = _table("codec", "step", "bpp", "PSNR of Y in dB", "MS-SSIM of Y", "images")
+    for curve in done.curves:
+        steps = zip(curve.presets, curve.bpp, curve.psnr, curve.msssim, curve.images, strict=True)
+        for preset, bpp, psnr, msssim, images in steps:
+            table.add_row(
+                curve.name, preset, f"{bpp:.4f}", f"{psnr:.2f}", f"{msssim:.4f}", str(images)
+            )
+    console.print(table)
+    for rate in done.bd_rates:
+        if rate.images:
+            console.print(
+                f"BD-rate by {rate.quality} of {rate.neural} against {rate.traditional}: "
+                f"{rate.percent:+.1f} % (mean of {rate.images} images)",
+                markup=False,
+            )
     console.print(
         f"{len(done.rows)} triplets, {done.encodes} encodes. Manifest: {done.manifest}. "
         f"Next: nacd-bench detect {done.folder}",

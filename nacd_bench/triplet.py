@@ -77,13 +77,14 @@ class TripletBatch:
 
     def to(self, device: torch.device | str) -> TripletBatch:
         """The same batch on another device."""
-        return TripletBatch(*(getattr(self, role).to(device) for role in ROLES), ids=self.ids)
+        images = {role: getattr(self, role).to(device) for role in ROLES}
+        return TripletBatch(**images, ids=self.ids)
 
     def __getitem__(self, index: int) -> TripletBatch:
         """One triplet as a batch of one."""
         one = slice(index, index + 1)
-        images = (getattr(self, role)[one] for role in ROLES)
-        return TripletBatch(*images, ids=tuple(self.ids[one]))
+        images = {role: getattr(self, role)[one] for role in ROLES}
+        return TripletBatch(**images, ids=tuple(self.ids[one]))
 
     @cached_property
     def y(self) -> Planes:

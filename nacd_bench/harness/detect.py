@@ -44,7 +44,7 @@ from nacd_bench.harness.detect_tables import write_tables
 from nacd_bench.harness.journal import Journal, clear_parts, new_run_id, run_lock
 from nacd_bench.harness.progress import Progress, progress_bar
 from nacd_bench.harness.run_folder import file_name, require_settings
-from nacd_bench.registry import DETECTORS
+from nacd_bench.registry import DETECTORS, unknown
 from nacd_bench.report.heat_map import per_pixel, to_png16
 from nacd_bench.report.overlay import Finding, overlay
 from nacd_bench.triplet import ROLES, TripletBatch
@@ -211,7 +211,7 @@ def detect_from_config(config: Mapping[str, Any]) -> Detected:
         source,
         detectors,
         config["folder"],
-        thresholds=config["thresholds"],
+        thresholds=_thresholds(config["thresholds"], detectors),
         outputs=Outputs(config["overlays"], config["heat_maps"]),
         batch_size=config["batch_size"],
         device=config["device"],
@@ -219,6 +219,21 @@ def detect_from_config(config: Mapping[str, Any]) -> Detected:
         failures=failures,
         configuration=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
     )
+
+
+def _thresholds(given: Mapping[str, float] | str, detectors: Sequence[Detector]) -> Any:
+    """Thresholds by detector, given as such or as a file that a benchmark wrote."""
+    types = {detector.name: detector.artifact_type for detector in detectors}
+    if isinstance(given, str):
+        from nacd_bench.evaluation.thresholds import read_thresholds
+
+        return read_thresholds(given).of(types)
+    for name, value in given.items():
+        if name not in types:
+            raise DataError(unknown("detector in thresholds", name, list(types)))
+        if not isinstance(value, int | float):
+            raise DataError(f"expected thresholds.{name} as a number, got {value!r}.")
+    return given
 
 
 def _made(place: str, node: Mapping[str, Any]) -> Any:
@@ -413,8 +428,9 @@ class _Run:
                 write_whole(self.folder / files[-1], data)
                 scales[detector.name] = [low, high]
         if self.outputs.overlays:
-            images = [_pixels(getattr(loaded.batch, role)) for role in ROLES]
-            picture = overlay(*images, findings, *_titles(loaded.record))
+            images = {role: _pixels(getattr(loaded.batch, role)) for role in ROLES}
+            title, subtitle = _titles(loaded.record)
+            picture = overlay(**images, findings=findings, title=title, subtitle=subtitle)
             files.append(f"overlays/{name}.png")
             write_whole(self.folder / files[-1], picture)
         return {
@@ -483,8 +499,8 @@ def _single(
 def _joined(group: Sequence[LoadedTriplet]) -> TripletBatch:
     if len(group) == 1:
         return group[0].batch
-    images = (torch.cat([getattr(each.batch, role) for each in group]) for role in ROLES)
-    return TripletBatch(*images, ids=[each.record.id for each in group])
+    images = {role: torch.cat([getattr(each.batch, role) for each in group]) for role in ROLES}
+    return TripletBatch(**images, ids=[each.record.id for each in group])
 
 
 def _pixels(image: torch.Tensor) -> np.ndarray:

@@ -16,8 +16,17 @@ if TYPE_CHECKING:
 
     from nacd_bench.harness.detect import Failure
 
-FACTS = ("source", "neural_codec", "neural_version", "neural_point", "neural_bpp")
-FACTS += ("traditional_codec", "traditional_version", "traditional_point", "traditional_bpp")
+FACTS = (
+    "source",
+    "neural_codec",
+    "neural_version",
+    "neural_point",
+    "neural_bpp",
+    "traditional_codec",
+    "traditional_version",
+    "traditional_point",
+    "traditional_bpp",
+)
 """What every row repeats of its triplet."""
 
 

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nacd_bench.ops.planes import on_cpu, per_plane
@@ -25,7 +26,8 @@ def gaussian_blur(x: Tensor, size: int, sigma: float) -> Tensor:
     """Gaussian blur ``(B, C, H, W)``, borders reflected without repeating the edge pixel."""
     kernel = gaussian_kernel(size, sigma)
     if on_cpu(x):
-        taps, border = kernel.numpy().astype(_numpy(x)), cv2.BORDER_REFLECT_101
+        taps: NDArray = kernel.numpy().astype(_numpy(x))
+        border = cv2.BORDER_REFLECT_101
         return per_plane(
             x, lambda s, t: cv2.sepFilter2D(s, -1, taps, taps, dst=t, borderType=border)
         )

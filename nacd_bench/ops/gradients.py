@@ -36,13 +36,13 @@ def cosine(a: Gradient, b: Gradient, epsilon: float = 0.0) -> Tensor:
 
     ``epsilon`` is added to the product of their lengths.
     """
-    return blockwise(lambda *xy: _cosine(*xy, epsilon), 1, *a, *b)
 
+    def of_pixels(ax: Tensor, ay: Tensor, bx: Tensor, by: Tensor) -> Tensor:
+        dot = (ax * bx).addcmul_(ay, by)
+        norm = (ax * ax).addcmul_(ay, ay).mul_((bx * bx).addcmul_(by, by)).sqrt_()
+        return dot.div_(norm.add_(epsilon or torch.finfo(dot.dtype).tiny))
 
-def _cosine(ax: Tensor, ay: Tensor, bx: Tensor, by: Tensor, epsilon: float) -> Tensor:
-    dot = (ax * bx).addcmul_(ay, by)
-    norm = (ax * ax).addcmul_(ay, ay).mul_((bx * bx).addcmul_(by, by)).sqrt_()
-    return dot.div_(norm.add_(epsilon or torch.finfo(dot.dtype).tiny))
+    return blockwise(of_pixels, 1, *a, *b)
 
 
 def _ridges(magnitude: Tensor, gx: Tensor, gy: Tensor, low: float) -> Tensor:

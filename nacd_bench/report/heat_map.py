@@ -28,7 +28,8 @@ def per_pixel(heat_map: HeatMap, index: int, height: int, width: int) -> NDArray
         return values
     grid_x = np.broadcast_to(x, (height, width)).astype(np.float32)
     grid_y = np.broadcast_to(y[:, None], (height, width)).astype(np.float32)
-    return cv2.remap(values, grid_x, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    linear, border = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
+    return np.asarray(cv2.remap(values, grid_x, grid_y, linear, borderMode=border), np.float32)
 
 
 def _positions(starts: NDArray, window: int, length: int) -> NDArray[np.float64]:

@@ -142,7 +142,9 @@ def _fitted(image: Pixels) -> Image.Image:
     scale = min(1.0, TILE / max(height, width))
     if scale < 1:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        image = cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA)
+        return Image.fromarray(
+            cv2.resize(np.ascontiguousarray(image), size, None, 0, 0, cv2.INTER_AREA)
+        )
     return Image.fromarray(np.ascontiguousarray(image))
 
 

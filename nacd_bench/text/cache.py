@@ -113,5 +113,5 @@ def default_folder() -> Path | None:
 
 def _pixels_hash(image: np.ndarray) -> str:
     digest = hashlib.sha256(repr(image.shape).encode())
-    digest.update(np.ascontiguousarray(image))
+    digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()

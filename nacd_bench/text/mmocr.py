@@ -260,4 +260,5 @@ def _end(process: subprocess.Popen[bytes], messages: Any) -> None:
     process.wait()
     for stream in (process.stdin, process.stdout, messages):
         with contextlib.suppress(OSError):  # unsent bytes have nowhere to go
-            stream.close()
+            if stream is not None:
+                stream.close()
