@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import NamedTuple
 
 import torch
@@ -29,11 +29,13 @@ class TripletBatch:
     """Originals, neural results and traditional results of one size.
 
     Args:
-        original, neural, traditional: ``(B, 3, H, W)`` sRGB, ``uint8`` or float in [0, 1].
+        original, neural, traditional: ``(B, 3, H, W)`` sRGB, ``uint8``, or float32 or
+            float64 in [0, 1].
         ids: one name per triplet, for messages and rows; ``"0", "1", ...`` by default.
 
     Raises:
-        ImageError: wrong shape or dtype, sizes that differ, NaN or values outside [0, 1].
+        ImageError: no tensor, wrong shape or dtype, sizes that differ, NaN or values outside
+            [0, 1].
 
     >>> gray = torch.full((1, 3, 4, 4), 128, dtype=torch.uint8)
     >>> round(TripletBatch(gray, gray, gray).y.original[0, 0, 0, 0].item(), 4)
@@ -88,21 +90,32 @@ class TripletBatch:
 
     @cached_property
     def y(self) -> Planes:
-        """Luma on [0, 1], each ``(B, 1, H, W)`` float32."""
-        return Planes(*(color.luma(getattr(self, role)) for role in ROLES))
+        """Luma on [0, 1], each ``(B, 1, H, W)`` float32, or float64 if an image is."""
+        return self._planes(color.luma)
 
     @cached_property
     def uv(self) -> Planes:
-        """BT.601 chroma centred on 0, each ``(B, 2, H, W)`` float32."""
-        return Planes(*(color.chroma(getattr(self, role)) for role in ROLES))
+        """BT.601 chroma centred on 0, each ``(B, 2, H, W)``, dtype as of :attr:`y`."""
+        return self._planes(color.chroma)
 
     @cached_property
     def lab(self) -> Planes:
-        """CIE Lab (D65), L in [0, 100], each ``(B, 3, H, W)`` float32."""
-        return Planes(*(color.lab(getattr(self, role)) for role in ROLES))
+        """CIE Lab (D65), L in [0, 100], each ``(B, 3, H, W)``, dtype as of :attr:`y`."""
+        return self._planes(color.lab)
+
+    def _planes(self, function: Callable[[Tensor], Tensor]) -> Planes:
+        """Of the three images, in one precision: the highest of theirs."""
+        planes = [function(getattr(self, role)) for role in ROLES]
+        dtype = reduce(torch.promote_types, (plane.dtype for plane in planes))
+        return Planes(*(plane.to(dtype) for plane in planes))
 
 
 def _check(role: str, image: Tensor) -> None:
+    if not isinstance(image, Tensor):
+        raise ImageError(
+            f"expected {role} as a torch tensor (B, 3, H, W), got {type(image).__name__}. "
+            "Convert it with torch.from_numpy and put the channels before the rows."
+        )
     if image.ndim != 4 or image.shape[1] != 3:
         raise ImageError(
             f"expected {role} of shape (B, 3, H, W), got {tuple(image.shape)}. "
@@ -116,6 +129,11 @@ def _check(role: str, image: Tensor) -> None:
         raise ImageError(
             f"expected {role} as uint8 or as float in [0, 1], got {image.dtype}. "
             "Divide integers of more than 8 bits by their largest value."
+        )
+    if image.dtype not in (torch.float32, torch.float64):
+        raise ImageError(
+            f"expected {role} as uint8, float32 or float64, got {image.dtype}. "
+            "Convert it with .float()."
         )
     low, high = image.aminmax()
     if not (low >= 0 and high <= 1):  # false for NaN too

@@ -21,7 +21,7 @@ from nacd_bench.detectors.large_color import kept, released_lab
 from nacd_bench.detectors.small_color import artifact_map
 from nacd_bench.detectors.windows import strongest_window, window_means
 from nacd_bench.errors import ImageError, UserError
-from nacd_bench.ops import color
+from nacd_bench.ops import color, filters, planes
 from nacd_bench.triplet import TripletBatch
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "data" / "golden"
@@ -93,6 +93,25 @@ class TestEveryDetector:
         backwards = detector(photo_batch(*reversed(names)))
         assert torch.allclose(backwards.scores.flip(0), together.scores, atol=1e-6)
 
+    @pytest.mark.parametrize("preset", ["paper", "released"])
+    @pytest.mark.parametrize("kind", ALL)
+    def test_blocks_and_the_gpu_path_give_the_same(
+        self, kind: type[Detector], preset: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Images of more than a block, and PyTorch's way instead of OpenCV's, here on the CPU."""
+        if preset not in ("paper", *kind.presets):
+            pytest.skip(f"{kind.name} has no preset {preset}")
+        detector = kind.preset(preset)
+        names = ("astronaut", "coffee", "chelsea")
+        expected = detector(photo_batch(*names))
+        monkeypatch.setattr(planes, "BLOCK", 997)
+        blocks = detector(photo_batch(*names))
+        for module in (color, filters, planes):
+            monkeypatch.setattr(module, "on_cpu", lambda x: False)
+        for found in (blocks, detector(photo_batch(*names))):
+            assert torch.allclose(found.scores, expected.scores, atol=1e-5, rtol=0)
+            assert [b.tolist() for b in found.boxes] == [b.tolist() for b in expected.boxes]
+
     @pytest.mark.parametrize("kind", ALL)
     def test_identical_sides_score_nothing(self, kind: type[Detector]) -> None:
         batch = photo_batch("astronaut")
@@ -149,6 +168,30 @@ class TestEveryDetector:
         assert heat_map.columns[0] >= 0 and heat_map.columns[-1] + heat_map.window[1] == 170
         if kind is not SmallColor:
             assert heat_map.values.amax() == found.scores.item()
+
+    @pytest.mark.parametrize("kind", [Texture, Boundary, LargeColor])
+    def test_heat_map_geometry_of_released_windows(self, kind: type[Detector]) -> None:
+        """One window per pixel; the first and the last hang over the border."""
+        heat_map = kind.preset("released")(photo_batch("rocket")).heat_map
+        assert heat_map is not None and heat_map.values.shape == (1, 150, 170)
+        side = heat_map.window[0]
+        assert heat_map.rows.tolist() == [y - (side - 1) // 2 for y in range(150)]
+        assert heat_map.columns.tolist() == [x - (side - 1) // 2 for x in range(170)]
+
+    @pytest.mark.parametrize("preset", ["paper", "released"])
+    @pytest.mark.parametrize("kind", ALL)
+    def test_floats_of_two_precisions_in_a_triplet(self, kind: type[Detector], preset: str) -> None:
+        if preset not in ("paper", *kind.presets):
+            pytest.skip(f"{kind.name} has no preset {preset}")
+        detector = kind.preset(preset)
+        batch = photo_batch("chelsea")
+        expected = detector(batch).scores.item()
+        original, neural, traditional = batch.original, batch.neural, batch.traditional
+        for mixed in (
+            TripletBatch(original, neural, traditional.double() / 255),
+            TripletBatch(original, neural.double() / 255, traditional.float() / 255),
+        ):
+            assert detector(mixed).scores.item() == pytest.approx(expected, abs=1e-4)
 
     @pytest.mark.parametrize("kind", [Texture, Boundary, LargeColor])
     def test_mirroring_mirrors(self, kind: type[Detector]) -> None:
@@ -241,10 +284,11 @@ class TestLargeColor:
     def test_finds_a_stain(self) -> None:
         original, neural, traditional = painted()
         neural[SQUARE] = np.clip(neural[SQUARE].astype(int) + np.array([6, -4, 0]), 0, 255)
-        found = LargeColor(window=32, stride=16, region=100)(
-            batch_of(original, neural, traditional)
-        )
+        detector = LargeColor(window=32, stride=16, region=100)
+        batch = batch_of(original, neural, traditional)
+        found = detector(batch)
         assert found.scores.item() > 1 and contains(found.boxes[0][0].tolist())
+        assert detector(swapped(batch)).scores.item() <= 0
 
     def test_released_lab_of_black(self) -> None:
         black = torch.zeros(1, 3, 1, 1, dtype=torch.uint8)
@@ -255,11 +299,25 @@ class TestSmallColor:
     def test_finds_a_spot_and_its_outline(self) -> None:
         original, neural, traditional = painted()
         neural[170:180, 170:180] = [255, 0, 255]
-        found = SmallColor()(batch_of(original, neural, traditional))
+        batch = batch_of(original, neural, traditional)
+        found = SmallColor()(batch)
         box = found.boxes[0][0].tolist()
         assert len(found.boxes[0]) == 1 and contains(box)
         assert box[2] - box[0] < 60 and found.scores.item() > 0.0015
         assert found.scores.item() == found.confidences[0][0].item()
+        other = SmallColor()(swapped(batch))
+        assert len(other.boxes[0]) == 0 and other.scores.item() <= 0
+
+    def test_mirroring_mirrors(self) -> None:
+        original, neural, traditional = painted()
+        neural[60:70, 170:180] = [255, 0, 255]
+        batch = batch_of(original, neural, traditional)
+        images = (batch.original, batch.neural, batch.traditional)
+        found = SmallColor()(batch)
+        mirrored = SmallColor()(TripletBatch(*(image.flip(3) for image in images)))
+        assert mirrored.scores.item() == pytest.approx(found.scores.item(), rel=1e-5)
+        x0, y0, x1, y1 = found.boxes[0][0].tolist()
+        assert mirrored.boxes[0].tolist() == [[256 - x1, y0, 256 - x0, y1]]
 
     def test_without_a_box_the_score_is_under_the_threshold(self) -> None:
         found = SmallColor()(photo_batch("astronaut"))

@@ -57,7 +57,7 @@ SHARMA = (
 )
 """L1 a1 b1, L2 a2 b2, difference: Sharma, Wu, Dalal 2005, table 1."""
 
-DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
 
 def image_tensor(image: np.ndarray) -> Tensor:
@@ -79,7 +79,7 @@ def torch_path(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Makes the filters take PyTorch's way on the CPU, as they do on a GPU."""
 
     def switch() -> None:
-        for module in (color, filters):
+        for module in (color, filters, planes):
             monkeypatch.setattr(module, "on_cpu", lambda x: False)
 
     return switch
@@ -176,14 +176,15 @@ class TestFilters:
         dense = F.conv2d(plane.double(), kernel)[..., rows, :][..., columns]
         assert (found - dense).abs().max() < 1e-6
 
-    @pytest.mark.parametrize("window", [4, 5, 32])
-    def test_windows_that_hang_over_count_zeros(self, window: int) -> None:
+    @pytest.mark.parametrize(("window", "stride"), [(4, 1), (5, 1), (32, 1), (5, 3), (64, 7)])
+    def test_windows_that_hang_over_count_zeros(self, window: int, stride: int) -> None:
         plane = random_plane(30, 41)
         before, after = (window - 1) // 2, window - 1 - (window - 1) // 2
-        rows, columns = torch.arange(30) - before, torch.arange(41) - before
+        rows, columns = (torch.arange(0, n, stride) - before for n in (30, 41))
         found = filters.box_mean(plane, (window, window), rows, columns)
         kernel = torch.full((1, 1, window, window), 1 / window**2, dtype=torch.float64)
-        dense = F.conv2d(F.pad(plane.double(), (before, after, before, after)), kernel)
+        padded = F.pad(plane.double(), (before, after, before, after))
+        dense = F.conv2d(padded, kernel)[..., ::stride, ::stride]
         assert (found - dense).abs().max() < 1e-6
 
     def test_windows_leave_no_pixel_out(self) -> None:
@@ -240,8 +241,40 @@ class TestFilters:
             assert found.dtype == on_cpu[name].dtype and found.shape == on_cpu[name].shape, name
             assert (found - on_cpu[name]).abs().max() <= tolerance, name
 
-    def test_planes_are_told_apart(self) -> None:
+    @pytest.mark.parametrize("on_gpu_path", [False, True])
+    def test_reduced_precision_of_networks_does_not_reach_planes(
+        self, on_gpu_path: bool, torch_path: Callable[[], None]
+    ) -> None:
+        """Under autocast, as under TF32, products of matrices and convolutions lose digits."""
+        if on_gpu_path:
+            torch_path()
+        image, plane = random_image(20, 30), random_plane(20, 30)
+        calls = (
+            lambda: color.lab(image),
+            lambda: filters.gaussian_blur(plane, 11, 1.5),
+            lambda: torch.cat(filters.sobel(plane)),
+        )
+        expected = [call() for call in calls]
+        with torch.autocast("cpu", torch.bfloat16):
+            found = [call() for call in calls]
+        for first, second in zip(found, expected, strict=True):
+            assert torch.equal(first, second)
+
+    def test_half_precision_never_reaches_opencv(self) -> None:
+        """OpenCV writes over its memory's end with it."""
         assert planes.on_cpu(torch.zeros(1)) is True
+        for dtype in (torch.float16, torch.bfloat16):
+            with pytest.raises(TypeError, match=f"uint8, float32 or float64, got {dtype}"):
+                filters.enlarge(random_plane(8, 8).to(dtype), 9, 9)
+
+    def test_memory_that_does_not_fit_is_left_alone(self) -> None:
+        plane = random_plane(8, 9)
+        expected = filters.enlarge(plane, 16, 18)
+        for unfit in (torch.zeros(1, 1, 16, 18, dtype=torch.float64), torch.zeros(1, 1, 16, 17)):
+            assert torch.equal(filters.enlarge(plane, 16, 18, unfit), expected)
+            assert (unfit == 0).all()
+        fit = torch.zeros(1, 1, 16, 18)
+        assert filters.enlarge(plane, 16, 18, fit) is fit and torch.equal(fit, expected)
 
 
 class TestGradients:
@@ -266,6 +299,16 @@ class TestGradients:
         )
         assert gradients.cosine(gradient(0.0, 0.0), gradient(1.0, 0.0)).item() == 0
         assert gradients.cosine(gradient(0.0, 0.0), gradient(0.0, 0.0)).item() == 0
+        x, y = gradient(0.0, 0.0)
+        assert gradients.cosine((x, y), (x.double(), y.double())).item() == 0
+
+    @pytest.mark.parametrize("length", [1e-10, 1e-15, 1e-20, 1e-23, 1e-30])
+    def test_cosine_of_tiny_gradients_is_a_cosine(self, length: float) -> None:
+        """Their squares leave float32."""
+        tiny, unit = torch.full((1, 1, 1, 1), length), torch.ones(1, 1, 1, 1)
+        for other in (unit, tiny):
+            assert 0 <= gradients.cosine((tiny, tiny), (other, other)).item() <= 1
+            assert -1 <= gradients.cosine((tiny, tiny), (-other, -other)).item() <= 0
 
 
 def msssim_map_in_scipy(original: np.ndarray, test: np.ndarray) -> np.ndarray:
@@ -324,6 +367,13 @@ class TestStructure:
         found = structure.msssim_maps(x, [y])[0].mean().item()
         assert expected < 0.999 and abs(found - expected) < 1e-3
 
+    def test_precisions_may_be_mixed(self) -> None:
+        x, y, z = (random_plane(48, 60, seed) for seed in range(3))
+        expected = structure.msssim_maps(x, [y, z])
+        for tests in ([y.double(), z], [y, z.double()]):
+            for first, second in zip(structure.msssim_maps(x, tests), expected, strict=True):
+                assert (first - second).abs().mean() < 1e-4
+
     def test_fewer_scales_on_small_images(self) -> None:
         for side in (11, 20, 21, 22, 43, 44, 87, 175, 176):
             x = random_plane(side, side + 3)
@@ -352,22 +402,27 @@ class TestStructure:
             assert (one[0] - together[i]).abs().max() < 1e-6
 
 
-@pytest.mark.skipif(len(DEVICES) == 1, reason="no GPU")
-class TestGpu:
-    def test_same_numbers(self) -> None:
-        image, other = random_image(120, 133, 0, 2), random_image(120, 133, 1, 2)
-        results = []
-        for device in DEVICES:
-            a, b = image.to(device), other.to(device)
+class TestDevices:
+    @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_GPU)])
+    def test_same_numbers(self, device: str, torch_path: Callable[[], None]) -> None:
+        """PyTorch's way against OpenCV's, on a GPU and on the CPU. A pixel may differ more where
+        the contrast-structure is near 0, or a gradient lies between two directions."""
+
+        def results(device: str) -> list[Tensor]:
+            a, b = (random_image(120, 133, seed, 2).to(device) for seed in (0, 1))
             y, z = color.luma(a), color.luma(b)
-            results.append(
-                [
-                    color.lab(a).cpu(),
-                    ciede2000(color.lab(a), color.lab(b)).cpu(),
-                    structure.msssim_maps(y, [z])[0].cpu(),
-                    filters.local_variance(color.chroma(a), 33).cpu(),
-                    gradients.canny(y, 0.1, 0.2).float().cpu(),
-                ]
-            )
-        for first, second in zip(*results, strict=True):
-            assert (first - second).abs().max() < 1e-3
+            maps = [
+                color.lab(a),
+                ciede2000(color.lab(a), color.lab(b)),
+                structure.msssim_maps(y, [z])[0],
+                filters.local_variance(color.chroma(a), 33),
+                gradients.canny(y, 0.1, 0.2).float(),
+            ]
+            return [each.cpu() for each in maps]
+
+        expected = results("cpu")
+        torch_path()
+        for first, second in zip(results(device), expected, strict=True):
+            difference = (first - second).abs()
+            assert difference.mean() < 1e-4
+            assert (difference > 1e-3).float().mean() < 1e-3

@@ -13,25 +13,21 @@ from nacd_bench.registry import BUILT_IN, CODECS, DETECTORS, Registry, unknown
 GROUP = "nacd_bench.test_things"
 
 
+def install(site: Path, package: str, module: str, code: str, *names: str) -> None:
+    """A package of one module whose ``value`` is registered under the names."""
+    info = site / f"{package.replace('-', '_')}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    points = "\n".join(f"{name} = {module}:value" for name in names)
+    (info / "entry_points.txt").write_text(f"[{GROUP}]\n{points}\n")
+    (site / f"{module}.py").write_text(code)
+
+
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two packages: one that works and takes a built-in name too, one that raises on import."""
-    packages = {
-        "good": (
-            "good_module",
-            "value = 41\n",
-            "good = good_module:value\nown = good_module:value",
-        ),
-        "bad": ("bad_module", "raise RuntimeError('no luck')\n", "bad = bad_module:value"),
-    }
-    for name, (module, code, points) in packages.items():
-        info = tmp_path / f"{name}_package-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {name}-package\nVersion: 1.0\n"
-        )
-        (info / "entry_points.txt").write_text(f"[{GROUP}]\n{points}\n")
-        (tmp_path / f"{module}.py").write_text(code)
+    install(tmp_path, "good-package", "good_module", "value = 41\n", "good", "own")
+    install(tmp_path, "bad-package", "bad_module", "raise RuntimeError('no luck')\n", "bad")
     monkeypatch.syspath_prepend(str(tmp_path))
     importlib.invalidate_caches()
 
@@ -88,6 +84,32 @@ def test_a_broken_package_is_named_and_costs_only_itself() -> None:
     ):
         things.get("bad")
     assert things.get("good") == 41
+
+
+def test_two_packages_with_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first in the alphabet has it, whichever is found first."""
+    for name in ("zebra", "apple"):
+        install(tmp_path, f"{name}-package", f"{name}_module", f"value = '{name}'\n", "same")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    things = registry()
+    assert things.get("same") == "apple"
+    assert things.clashes == [
+        "thing 'same' of package zebra-package is ignored: the name belongs to apple-package"
+    ]
+
+
+def test_a_package_that_exits_on_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, "quitter", "quitter_module", "raise SystemExit(3)\n", "quitter")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    with pytest.raises(PluginError, match=r"package quitter .* SystemExit: 3"):
+        registry().get("quitter")
+
+
+def test_targets_inside_a_class() -> None:
+    things = Registry("thing", GROUP, {"inner": "nacd_bench.registry:Registry.get"})
+    assert things.get("inner") is Registry.get
 
 
 @pytest.mark.usefixtures("installed")

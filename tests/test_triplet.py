@@ -30,6 +30,9 @@ GOOD = images(2, 3, 8, 9)
         (images(1, 3, 8, 9), "one size, got original 9 x 8 .batch of 2., neural 9 x 8 .batch of 1"),
         (images(2, 3, 8, 9, dtype=torch.float32) * 255, "values in .* got 0 to 255. Scale"),
         (images(2, 3, 8, 9, dtype=torch.float32) - 0.5, "got -0.5"),
+        (images(2, 3, 8, 9, dtype=torch.float16), r"got torch.float16. Convert it with .float\(\)"),
+        (images(2, 3, 8, 9, dtype=torch.bfloat16), "uint8, float32 or float64, got torch.bfloat16"),
+        (GOOD.numpy(), "expected neural as a torch tensor .* got ndarray"),
         (torch.full((2, 3, 8, 9), float("nan")), "got nan"),
         (torch.full((2, 3, 8, 9), float("inf")), "got inf"),
     ],
@@ -60,6 +63,13 @@ def test_planes_are_computed_once_and_shared(planes: str) -> None:
     assert getattr(batch, planes) is first
     assert [plane.shape[1] for plane in first] == [{"y": 1, "uv": 2, "lab": 3}[planes]] * 3
     assert torch.allclose(first.neural, first.original.flip(3), atol=1e-5)
+
+
+def test_planes_of_a_batch_have_one_precision() -> None:
+    batch = TripletBatch(GOOD, GOOD.float() / 255, GOOD.double() / 255)
+    for planes in (batch.y, batch.uv, batch.lab):
+        assert {plane.dtype for plane in planes} == {torch.float64}
+    assert TripletBatch(GOOD, GOOD.float() / 255, GOOD).y.neural.dtype == torch.float32
 
 
 def test_floats_are_the_same_images() -> None:

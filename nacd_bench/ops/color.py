@@ -88,8 +88,11 @@ def lab(image: Tensor, knee: float = SRGB_KNEE, dark_is_zero: bool = False) -> T
 
 def _lab(image: Tensor, knee: float, dark_is_zero: bool) -> Tensor:
     light = linear(image, knee)
-    matrix = light.new_tensor(XYZ) / light.new_tensor(WHITE).view(3, 1)
-    xyz = torch.matmul(matrix, light)
+    red, green, blue = light.unbind(1)
+    xyz = torch.empty_like(light)
+    for i, (weights, white) in enumerate(zip(XYZ, WHITE, strict=True)):
+        r, g, b = (weight / white for weight in weights)  # no matmul: it may round to TF32
+        torch.mul(red, r, out=xyz[:, i]).add_(green, alpha=g).add_(blue, alpha=b)
     f = _cube_root(xyz.clamp(min=LAB_KNEE))
     if dark_is_zero:
         f.masked_fill_(xyz == 0, 0)

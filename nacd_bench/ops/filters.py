@@ -163,10 +163,14 @@ def _halve(source: np.ndarray, half: tuple[int, int], target: np.ndarray) -> Non
 
 
 def _separable(x: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
-    channels = x.shape[1]
-    for kernel, shape in ((vertical, (-1, 1)), (horizontal, (1, -1))):
-        weight = kernel.to(x).view(1, 1, *shape).expand(channels, -1, -1, -1)
-        x = F.conv2d(x, weight, groups=channels)
+    """Weighted sums of shifted planes; a convolution may round to TF32 on a GPU."""
+    for kernel, dim in ((vertical, -2), (horizontal, -1)):
+        first, *weights = kernel.tolist()
+        length = x.shape[dim] - len(weights)
+        total = x.narrow(dim, 0, length) * first
+        for shift, weight in enumerate(weights, start=1):
+            total.add_(x.narrow(dim, shift, length), alpha=weight)
+        x = total
     return x
 
 

@@ -40,7 +40,8 @@ def cosine(a: Gradient, b: Gradient, epsilon: float = 0.0) -> Tensor:
     def of_pixels(ax: Tensor, ay: Tensor, bx: Tensor, by: Tensor) -> Tensor:
         dot = (ax * bx).addcmul_(ay, by)
         norm = (ax * ax).addcmul_(ay, ay).mul_((bx * bx).addcmul_(by, by)).sqrt_()
-        return dot.div_(norm.add_(epsilon or torch.finfo(dot.dtype).tiny))
+        # clamped: the square of a tiny gradient may round to 0 where the product above does not
+        return dot.div_(norm.add_(epsilon or torch.finfo(norm.dtype).tiny)).clamp_(-1, 1)
 
     return blockwise(of_pixels, 1, *a, *b)
 

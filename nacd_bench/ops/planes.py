@@ -12,6 +12,9 @@ from torch import Tensor
 
 PlaneFunction = Callable[[NDArray, NDArray], object]
 
+READABLE = (torch.uint8, torch.float32, torch.float64)
+"""What OpenCV reads; with half precision it may write over its memory's end."""
+
 BLOCK = 1 << 16
 """Pixels worked on at a time, so that intermediate values stay in the cache of a CPU."""
 
@@ -35,11 +38,17 @@ def per_plane(
         function: writes its result for a source plane into the target plane.
         size: height and width of the result, those of ``x`` by default.
         dtype: of the result, that of ``x`` by default.
-        out: memory for the result, new by default.
+        out: memory for the result, which is taken where it has its shape and dtype.
+
+    Raises:
+        TypeError: OpenCV cannot read the dtype of ``x``.
     """
+    if x.dtype not in READABLE:
+        raise TypeError(f"expected uint8, float32 or float64, got {x.dtype}. Convert it before.")
     height, width = size or (x.shape[-2], x.shape[-1])
-    if out is None:
-        out = torch.empty((*x.shape[:-2], height, width), dtype=dtype or x.dtype)
+    shape, dtype = (*x.shape[:-2], height, width), dtype or x.dtype
+    if out is None or out.shape != shape or out.dtype != dtype:
+        out = torch.empty(shape, dtype=dtype)
     sources = np.ascontiguousarray(x.detach().numpy()).reshape(-1, *x.shape[-2:])
     targets = out.numpy().reshape(-1, height, width)
     for source, target in zip(sources, targets, strict=True):
