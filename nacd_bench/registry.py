@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
+from operator import attrgetter
 from typing import Any
 
 from nacd_bench.errors import PluginError
@@ -37,8 +38,8 @@ class Entry:
             return self.target
         module, _, attribute = self.target.partition(":")
         try:
-            return getattr(importlib.import_module(module), attribute)
-        except Exception as error:  # a plug-in may raise anything on import
+            return attrgetter(attribute)(importlib.import_module(module))
+        except (Exception, SystemExit) as error:  # a plug-in may raise anything on import
             raise PluginError(
                 f"'{self.name}' of package {self.origin} ({self.target}) does not load: "
                 f"{type(error).__name__}: {error}. Repair or uninstall {self.origin}."
@@ -78,9 +79,12 @@ class Registry:
 
     @cached_property
     def entries(self) -> dict[str, Entry]:
-        """All names in order: built in first, then those of other packages by name."""
+        """All names in order: built in first, then those of other packages by name.
+
+        Of two packages with the same name for a thing, the first in the alphabet has it.
+        """
         found = dict(self._own)
-        for name, entry in sorted(self._installed):
+        for name, entry in self._installed:
             found.setdefault(name, entry)
         return found
 
@@ -96,10 +100,11 @@ class Registry:
 
     @cached_property
     def _installed(self) -> list[tuple[str, Entry]]:
-        return [
+        found = [
             (point.name, Entry(point.name, point.value, _origin(point)))
             for point in entry_points(group=self.group)
         ]
+        return sorted(found, key=lambda each: (each[0], each[1].origin))
 
     def get(self, name: str) -> Any:
         """The object registered under ``name``.
@@ -130,7 +135,7 @@ def unknown(kind: str, name: str, known: list[str]) -> str:
 
 
 def _origin(point: EntryPoint) -> str:
-    return point.dist.name if point.dist else "an unnamed package"
+    return (point.dist and point.dist.name) or "an unnamed package"
 
 
 DETECTORS = Registry(
@@ -153,5 +158,24 @@ TEXT_FINDERS = Registry(
         "file": "nacd_bench.text.file:PolygonFile",
     },
 )
-BASELINES = Registry("baseline", "nacd_bench.baselines")
+BASELINES = Registry(
+    "baseline",
+    "nacd_bench.baselines",
+    {
+        "psnr": "nacd_bench.baselines.luma:PSNR",
+        "ssim": "nacd_bench.baselines.luma:SSIM",
+        "ms_ssim": "nacd_bench.baselines.luma:MSSSIM",
+        "iw_ssim": "nacd_bench.baselines.luma:IWSSIM",
+        "vifp": "nacd_bench.baselines.luma:VIFp",
+        "fsim": "nacd_bench.baselines.luma:FSIM",
+        "nlpd": "nacd_bench.baselines.luma:NLPD",
+        "gmsd": "nacd_bench.baselines.luma:GMSD",
+        "vsi": "nacd_bench.baselines.color:VSI",
+        "haarpsi": "nacd_bench.baselines.luma:HaarPSI",
+        "mdsi": "nacd_bench.baselines.color:MDSI",
+        "dss": "nacd_bench.baselines.luma:DSS",
+        "lpips": "nacd_bench.baselines.learned:LPIPS",
+        "dists": "nacd_bench.baselines.learned:DISTS",
+    },
+)
 CODECS = Registry("codec", "nacd_bench.codecs")

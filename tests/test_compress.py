@@ -30,7 +30,6 @@ from nacd_bench.harness.coding import CodecSpec
 from nacd_bench.harness.compress import compress, compress_from_config
 from nacd_bench.harness.compress_plan import Follower, codec_from_config
 from nacd_bench.harness.journal import Journal, run_lock
-from nacd_bench.harness.msssim import luma_msssim
 from nacd_bench.harness.photos import image_paths, read_8_bit
 from nacd_bench.harness.rate_distortion import bd_rate, bd_rates, curves
 from nacd_bench.harness.workers import worker_context
@@ -638,28 +637,6 @@ class TestImages:
         Pillow.new("RGBA", (4, 4)).save(tmp_path / "a.png")
         with pytest.raises(ImageError, match=r"a\.png: .* got an alpha channel"):
             read_8_bit(tmp_path / "a.png")
-
-
-class TestMSSSIM:
-    @pytest.mark.parametrize("size", [(256, 320), (333, 411), (161, 162)])
-    @pytest.mark.parametrize("noise", [2, 20, 80])
-    def test_it_is_that_of_a_library(self, size, noise):
-        import piq
-        import torch
-
-        original = np.ascontiguousarray(data.astronaut()[: size[0], : size[1]])
-        draw = np.random.default_rng(noise)
-        decoded = np.clip(original + draw.normal(0, noise, original.shape), 0, 255)
-        decoded = decoded.astype(np.uint8)
-        weights = torch.tensor([0.299, 0.587, 0.114])
-        x, y = (
-            (torch.from_numpy(image).float() / 255 @ weights)[None, None]
-            for image in (original, decoded)
-        )
-        expected = float(piq.multi_scale_ssim(x, y, data_range=1.0))
-        assert luma_msssim(original, decoded) == pytest.approx(expected, abs=1e-5)
-        assert luma_msssim(original, 255 - original) == 0
-        assert luma_msssim(original[:160], decoded[:160]) is None
 
 
 class TestBDRate:

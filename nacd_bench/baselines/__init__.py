@@ -1,0 +1,66 @@
+"""IQA metrics as scores to compare detectors with (paper, eq. 29 and 30).
+
+>>> from nacd_bench.baselines import PSNR
+>>> PSNR().higher_is_better
+True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nacd_bench.baselines.base import Baseline
+from nacd_bench.baselines.color import MDSI, VSI
+from nacd_bench.baselines.learned import DISTS, LPIPS
+from nacd_bench.baselines.luma import (
+    DSS,
+    FSIM,
+    GMSD,
+    IWSSIM,
+    MSSSIM,
+    NLPD,
+    PSNR,
+    SSIM,
+    HaarPSI,
+    VIFp,
+)
+
+PAPER = ("psnr", "ssim", "ms_ssim", "iw_ssim", "vifp", "fsim", "nlpd")
+"""Those of the paper's comparison (section 5)."""
+
+ALL = (*PAPER, "gmsd", "vsi", "haarpsi", "mdsi", "dss")
+"""All that need no weights."""
+
+
+def baseline_names(selection: str | Sequence[str]) -> list[str]:
+    """``"paper"``, ``"all"``, ``"none"``, one name or several, as names.
+
+    >>> baseline_names("paper")[:2], baseline_names("vsi"), baseline_names(["psnr"])
+    (['psnr', 'ssim'], ['vsi'], ['psnr'])
+    """
+    groups = {"paper": PAPER, "all": ALL, "none": ()}
+    if isinstance(selection, str):
+        return list(groups.get(selection, (selection,)))
+    return list(selection)
+
+
+__all__ = [
+    "ALL",
+    "DISTS",
+    "DSS",
+    "FSIM",
+    "GMSD",
+    "IWSSIM",
+    "LPIPS",
+    "MDSI",
+    "MSSSIM",
+    "NLPD",
+    "PAPER",
+    "PSNR",
+    "SSIM",
+    "VSI",
+    "Baseline",
+    "HaarPSI",
+    "VIFp",
+    "baseline_names",
+]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -12,6 +11,7 @@ from typing_extensions import Self
 
 from nacd_bench.detection import DetectionBatch
 from nacd_bench.errors import ImageError, UserError
+from nacd_bench.settings import settings_of
 from nacd_bench.triplet import TripletBatch
 
 
@@ -46,18 +46,8 @@ class Detector(nn.Module, ABC):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Name, version and every parameter, as JSON values: what decides the results.
-
-        A parameter is kept under its own name; one that has ``settings`` itself (a text finder)
-        is named by these.
-        """
-        names = list(inspect.signature(type(self).__init__).parameters)[1:]
-        values = {name: getattr(self, name, None) for name in names}
-        return {
-            "detector": self.name,
-            "version": self.version,
-            **{name: _plain(value) for name, value in values.items()},
-        }
+        """Name, version and every parameter, as JSON values: what decides the results."""
+        return {"detector": self.name, "version": self.version, **settings_of(self)}
 
     @property
     def min_size(self) -> tuple[int, int]:
@@ -76,13 +66,3 @@ class Detector(nn.Module, ABC):
                 f"{self.name} expects images of at least {width} x {height} pixels, got "
                 f"{batch.width} x {batch.height}. Leave this detector out or use larger images."
             )
-
-
-def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return _plain(value.settings) if hasattr(value, "settings") else repr(value)

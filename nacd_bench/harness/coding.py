@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from nacd_bench.codec import Codec, Image, bits_per_pixel, png
 from nacd_bench.data.files import write_whole
 from nacd_bench.errors import DataError, UserError
-from nacd_bench.harness.msssim import luma_msssim
 from nacd_bench.harness.photos import read_8_bit
+from nacd_bench.ops.color import luma
+from nacd_bench.ops.structure import MSSSIM_SIDE, ms_ssim
 from nacd_bench.rate import Encodings, Estimate, Match, luma_psnr, match_psnr, match_rates
 from nacd_bench.registry import CODECS
 
@@ -364,3 +366,19 @@ def _stop_if_disk_full(error: BaseException, folder: Path) -> None:
                 "keeps what is done."
             ) from error
         cause = cause.__cause__
+
+
+def luma_msssim(original: Image, decoded: Image) -> float | None:
+    """MS-SSIM of Y of two images ``(H, W, 3)``; None where a side is too small for five scales.
+
+    >>> gray = np.full((161, 170, 3), 90, np.uint8)
+    >>> luma_msssim(gray, gray), luma_msssim(gray[:160], gray[:160])
+    (1.0, None)
+    """
+    if min(original.shape[:2]) < MSSSIM_SIDE:
+        return None
+    x, y = (
+        luma(torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None])
+        for image in (original, decoded)
+    )
+    return round(ms_ssim(x, y).item(), 6)

@@ -26,6 +26,9 @@ SIGMA = 1.5
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the five scales, fine to coarse (Wang et al. 2003, sec. 3.2)."""
 
+MSSSIM_SIDE = (GAUSSIAN - 1) * 2 ** (len(SCALE_WEIGHTS) - 1) + 1
+"""Shorter side from which the window fits at five scales: 161."""
+
 
 class Moments(NamedTuple):
     """Local mean and local mean of squares of a plane, each ``(B, 1, H, W)``."""
@@ -66,13 +69,34 @@ def msssim_maps(
             original, tests = halve(original), [halve(test) for test in tests]
         moments = _moments(original)
         for i, test in enumerate(tests):
-            factor = _factor(original, test, moments, weight, with_luminance=scale == scales - 1)
+            factor = _similarity(original, test, moments, with_luminance=scale == scales - 1)
+            factor.clamp_(min=0).pow_(weight)
             if scale == 0:
                 maps.append(factor)
             else:
                 scratch = enlarge(factor, height, width, scratch)
                 maps[i].mul_(scratch)
     return maps
+
+
+def ms_ssim(original: Tensor, test: Tensor) -> Tensor:
+    """MS-SSIM as published: the product over five scales of means over valid windows, ``(B,)``.
+
+    Odd sides keep their last row and column between scales, as in the authors' code; piq drops and
+    repeats others, which changes the value by up to 2e-3.
+
+    Args:
+        original, test: ``(B, 1, H, W)`` on [0, 1], at least :data:`MSSSIM_SIDE` on each side.
+    """
+    product = original.new_ones(original.shape[0])
+    for scale, weight in enumerate(SCALE_WEIGHTS):
+        if scale:
+            original, test = halve(original), halve(test)
+        is_last = scale == len(SCALE_WEIGHTS) - 1
+        similarity = _similarity(original, test, _moments(original), with_luminance=is_last)
+        inner = similarity[..., GAUSSIAN // 2 : -(GAUSSIAN // 2), GAUSSIAN // 2 : -(GAUSSIAN // 2)]
+        product *= inner.mean(dim=(1, 2, 3)).clamp_(min=0).pow_(weight)
+    return product
 
 
 def uniform_ssim_map(original: Tensor, test: Tensor, window: int = GAUSSIAN) -> Tensor:
@@ -105,10 +129,8 @@ def _moments(x: Tensor) -> Moments:
     return Moments(_blur(x), _blur(x * x))
 
 
-def _factor(
-    original: Tensor, test: Tensor, moments: Moments, weight: float, with_luminance: bool
-) -> Tensor:
-    """relu(contrast-structure)^weight, or relu(SSIM)^weight: ``(B, 1, H, W)``."""
+def _similarity(original: Tensor, test: Tensor, moments: Moments, with_luminance: bool) -> Tensor:
+    """Contrast-structure term of SSIM, or all of it: ``(B, 1, H, W)``."""
 
     def of_pixels(mx: Tensor, xx: Tensor, my: Tensor, yy: Tensor, xy: Tensor) -> Tensor:
         means = mx * my
@@ -117,6 +139,6 @@ def _factor(
         value = (xy - means).mul_(2).add_(C2).div_(variances)
         if with_luminance:
             value.mul_(means.mul_(2).add_(C1).div_(energy.add_(C1)))
-        return value.clamp_(min=0).pow_(weight)
+        return value
 
     return blockwise(of_pixels, 1, *moments, *_moments(test), _blur(original * test))

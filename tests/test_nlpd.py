@@ -1,0 +1,80 @@
+"""NLPD against reference values and against an implementation with scipy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage, signal
+from skimage import data
+
+from nacd_bench.ops.nlpd import FAR_RIGHT, LOW_PASS, NEIGHBORS, SIGMA, nlpd
+
+GOLDEN = Path(__file__).parents[2] / "shared" / "data" / "golden" / "nlpd.json"
+
+
+def plane(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image))[None, None]
+
+
+def camera_pairs() -> list[tuple[np.ndarray, np.ndarray]]:
+    reference = data.camera() / 255
+    soft = ndimage.gaussian_filter(reference, 2.0, mode="reflect", truncate=4.0)
+    return [
+        (reference, soft),
+        (reference, np.rint(soft * 255) / 255),
+        (reference[:301, :451], soft[:301, :451]),
+    ]
+
+
+@pytest.mark.skipif(not GOLDEN.is_file(), reason=f"needs {GOLDEN}")
+@pytest.mark.parametrize("number", range(3))
+def test_reference_values(number: int) -> None:
+    expected = json.loads(GOLDEN.read_text())["pairs"][number]["faithful"]
+    found = nlpd(*map(plane, camera_pairs()[number]))
+    assert found.item() == pytest.approx(expected, abs=1e-6)
+
+
+def bands_in_scipy(image: np.ndarray) -> list[np.ndarray]:
+    """NLP_dist.m's pyramid, written with scipy's filters."""
+    low = np.outer(LOW_PASS, LOW_PASS)
+    current, bands = image, []
+    for _ in range(5):
+        smaller = ndimage.correlate(current, low, mode="reflect")[::2, ::2]
+        padded = np.pad(smaller, 1, mode="edge")
+        spread = np.zeros([2 * side for side in padded.shape])
+        spread[::2, ::2] = 4 * padded
+        larger = ndimage.correlate(spread, low, mode="constant")
+        rows, columns = current.shape
+        bands.append(current - larger[2 : 2 + rows, 2 : 2 + columns])
+        current = smaller
+    bands.append(current)
+    normalized = []
+    for level, band in enumerate(bands):
+        up, left, right, down = NEIGHBORS[level]
+        kernel = np.zeros((5, 5))
+        kernel[1, 2], kernel[2, 1], kernel[2, 3], kernel[3, 2] = up, left, right, down
+        kernel[2, 4] = FAR_RIGHT if level == 0 else 0
+        normalized.append(band / (SIGMA[level] + signal.convolve2d(np.abs(band), kernel, "same")))
+    return normalized
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 80), (37, 51), (2, 3), (3, 40)])
+def test_is_the_definition(height: int, width: int) -> None:
+    draw = np.random.default_rng(height)
+    first, second = draw.random((2, height, width))
+    pairs = zip(bands_in_scipy(first), bands_in_scipy(second), strict=True)
+    expected = np.mean([np.sqrt(np.mean((a - b) ** 2)) for a, b in pairs])
+    assert nlpd(plane(first), plane(second)).item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_batches_and_symmetry() -> None:
+    draw = torch.rand(2, 3, 1, 40, 45, generator=torch.Generator().manual_seed(0))
+    together = nlpd(draw[0], draw[1])
+    assert torch.allclose(nlpd(draw[1], draw[0]), together, atol=1e-12)
+    for index in range(3):
+        one = slice(index, index + 1)
+        assert torch.allclose(nlpd(draw[0, one], draw[1, one])[0], together[index], atol=1e-12)
