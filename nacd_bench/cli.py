@@ -33,6 +33,7 @@ USAGE = f"""nacd-bench {__version__}: where a neural image codec damages picture
 codec at a comparable rate does not.
 
   nacd-bench detect [WHERE]      find, box and score artifacts in triplets of images
+  nacd-bench benchmark [WHERE]   how well each method finds artifacts in labelled triplets
   nacd-bench compress IMAGES     make such triplets: two codecs at a matched rate
   nacd-bench validate WHERE      list every problem of a data folder or manifest
   nacd-bench list                detectors, baselines, codecs and text finders that are there
@@ -40,7 +41,7 @@ codec at a comparable rate does not.
   nacd-bench COMMAND --help      what a command takes
   nacd-bench --version
 
-Without any data, nacd-bench detect works on the embedded sample.
+Without any data, detect and benchmark work on photographs from installed packages.
 """
 
 GROUPS: dict[str, Registry] = {
@@ -58,6 +59,12 @@ QUIET_HYDRA = (
     "hydra/hydra_logging=none",
 )
 """The harness writes its own run folder."""
+
+DATA = {"detect": "triplets", "benchmark": "labelled"}
+"""What paths are to commands that take data: a choice of the group ``data``."""
+
+GROUPINGS = {"baseline": ("all", "paper", "none")}
+"""Choices of a configuration group that stand for several names."""
 
 MOST_LINES = 20
 """Failures shown; the file has them all."""
@@ -99,8 +106,8 @@ def _composed(command: str, arguments: Sequence[str]) -> int:
     overrides, paths = split_arguments(arguments)
     check_choices(overrides)
     register_plugins()
-    if command == "detect" and paths:
-        overrides.append("data=triplets")
+    if command in DATA and paths:
+        overrides.append(f"data={DATA[command]}")
     outcome: list[int | BaseException] = []
 
     def task(config: Any) -> None:
@@ -148,7 +155,7 @@ def _with_paths(command: str, config: dict[str, Any], paths: list[str]) -> dict[
     """The configuration with the paths where the command wants them, nothing left out."""
     if paths:
         value = paths[0] if len(paths) == 1 else paths
-        if command == "detect":
+        if command in DATA:
             config["data"]["source"] = value
         elif command == "compress":
             config["images"] = value
@@ -181,7 +188,8 @@ def check_choices(overrides: Sequence[str]) -> None:
         if registry is None:
             continue
         for name in re.split(r"[\[\],\s'\"]+", value):
-            if name and name not in registry and not name.startswith("$"):
+            is_grouping = name in GROUPINGS.get(registry.kind, ())
+            if name and name not in registry and not is_grouping and not name.startswith("$"):
                 raise UserError(unknown(registry.kind, name, list(registry)))
 
 
@@ -229,7 +237,7 @@ def _detect(config: dict[str, Any]) -> int:
         + (", overlays/)" if config["overlays"] else ")"),
         markup=False,
     )
-    lines = [": ".join(filter(None, (f.subject, f.detector, f.message))) for f in found.failures]
+    lines = [": ".join(filter(None, (f.subject, f.method, f.message))) for f in found.failures]
     return _listed_failures(console, lines, found.folder / "failures.csv")
 
 
@@ -264,6 +272,34 @@ def _compress(config: dict[str, Any]) -> int:
         f"{each['image']}: {each['side']} {each['preset']}: {each['error']}"
         for each in done.failures
     ]
+    return _listed_failures(console, lines, done.folder / "failures.csv")
+
+
+def _benchmark(config: dict[str, Any]) -> int:
+    from nacd_bench.harness.benchmark import benchmark_from_config
+    from nacd_bench.harness.benchmark_table import layout, places_table, tests_table, to_rich
+
+    done, message = benchmark_from_config(config)
+    console = _console()
+    console.print()
+    for each in done.comparisons.values():
+        for note in each.notes:
+            console.print(f"set {each.artifact_type}: {note}", markup=False)
+    console.print(to_rich(layout(done)))
+    for table in (tests_table(done), places_table(done)):
+        if table.row_count:
+            console.print(table)
+    if done.reference is not None:
+        console.print(f"Reference: {done.reference.source}", markup=False)
+    console.print(
+        f"{done.scored.computed} scores computed, {done.scored.cached} from the cache, in "
+        f"{done.facts['wall_seconds']:.1f} s. Results: {done.folder}/ (metrics.json, "
+        "scores.parquet, table.md, table.tex, thresholds.yaml, curves/, sets/)",
+        markup=False,
+    )
+    if message:
+        console.print(message, markup=False)
+    lines = [": ".join(filter(None, (f.subject, f.method, f.message))) for f in done.failures]
     return _listed_failures(console, lines, done.folder / "failures.csv")
 
 
@@ -316,6 +352,7 @@ def _list(config: dict[str, Any]) -> int:
 
 COMMANDS: dict[str, Callable[[dict[str, Any]], int]] = {
     "detect": _detect,
+    "benchmark": _benchmark,
     "compress": _compress,
     "validate": _validate,
     "list": _list,

@@ -172,7 +172,7 @@ class TestFailures:
     def test_a_detector_that_raises_costs_one_score(self, tmp_path: Path) -> None:
         data = make_triplets(tmp_path / "data", ("astronaut", "rocket", "chelsea"))
         found = run(data, tmp_path / "r", Texture(window=32), Scripted("rocket"), batch_size=3)
-        assert [(f.subject, f.detector) for f in found.failures] == [("rocket", "scripted")]
+        assert [(f.subject, f.method) for f in found.failures] == [("rocket", "scripted")]
         assert "RuntimeError: out of luck" in found.failures[0].message
         assert found.results["chelsea"]["scores"]["scripted"] == 0.5
         scores = {row["image"]: row for row in table(tmp_path / "r" / "scores.parquet")}
@@ -193,7 +193,7 @@ class TestFailures:
                 Image.fromarray(pixels).save(data / role / f"{name}.png")
         detectors = (Texture(), Boundary(), LargeColor(), SmallColor())
         found = run(data, tmp_path / "run", *detectors)
-        failed = {(f.subject, f.detector) for f in found.failures}
+        failed = {(f.subject, f.method) for f in found.failures}
         assert failed == {("dot", "texture"), ("dot", "boundary"), ("dot", "small_color")}
         assert all("at least" in f.message for f in found.failures)
         assert found.results["flat"]["scores"] == dict.fromkeys(found.detectors, 0.0)

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from nacd_bench.cache import FOLDER_VARIABLE, cache_folder
 from nacd_bench.data.photos import photos
 from nacd_bench.errors import ImageError, TextFinderError
 from nacd_bench.text import MMOCR, Cached, PolygonFile, RapidOCR, TextFinder, TextPolygon
-from nacd_bench.text.cache import FOLDER_VARIABLE, default_folder
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "text"
 FAKE = Path(__file__).parent / "fakes" / "mmocr_package"
@@ -293,13 +293,13 @@ class TestCache:
 
     def test_where_it_lies(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
-        assert default_folder() == tmp_path / "polygons"
+        assert cache_folder("polygons") == tmp_path / "polygons"
         monkeypatch.setenv(FOLDER_VARIABLE, "off")
-        assert default_folder() is None
+        assert cache_folder("polygons") is None
         monkeypatch.delenv(FOLDER_VARIABLE)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
         if sys.platform.startswith("linux"):
-            assert default_folder() == tmp_path / "xdg" / "nacd-bench" / "polygons"
+            assert cache_folder("polygons") == tmp_path / "xdg" / "nacd-bench" / "polygons"
 
 
 def polygon_file(tmp_path: Path, content: object) -> PolygonFile:

@@ -179,7 +179,19 @@ def read_balanced_set(path: str | Path) -> BalancedSet:
     Raises:
         DataError: not a manifest, or not one of a balanced set.
     """
-    records = read_manifest(path)
+    return set_of(read_manifest(path), path)
+
+
+def set_of(records: Sequence[TripletRecord], place: str | Path) -> BalancedSet:
+    """The set that records with the columns :data:`SET_COLUMNS` are.
+
+    Args:
+        records: all of one set.
+        place: where they come from, for the message.
+
+    Raises:
+        DataError: a column is missing or has another value.
+    """
     wrong = [
         f"{record.place}: {name} is {record.extra.get(name)!r}"
         for record in records
@@ -189,7 +201,7 @@ def read_balanced_set(path: str | Path) -> BalancedSet:
     types = {record.extra.get("test_set") for record in records}
     if wrong or len(types) != 1:
         raise DataError(
-            f"{path}: expected the manifest of one balanced set with the columns "
+            f"{place}: expected the manifest of one balanced set with the columns "
             f"{', '.join(SET_COLUMNS)}, got {wrong[0] if wrong else f'{len(types)} sets'}. "
             "Draw it again, or name it as data rather than as a set."
         )

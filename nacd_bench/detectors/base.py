@@ -45,6 +45,11 @@ class Detector(nn.Module, ABC):
         return cls(**{**cls.presets[name], **parameters})
 
     @property
+    def by_content(self) -> bool:
+        """Whether pixels alone decide the results; False where the triplet's id does too."""
+        return True
+
+    @property
     def settings(self) -> dict[str, Any]:
         """Name, version and every parameter, as JSON values: what decides the results."""
         return {"detector": self.name, "version": self.version, **settings_of(self)}

@@ -71,6 +71,10 @@ class Text(Detector):
         self.merge_iou = merge_iou
         self.region = region
 
+    @property
+    def by_content(self) -> bool:
+        return self.finder.by_content
+
     def forward(self, batch: TripletBatch) -> DetectionBatch:
         self.require_size(batch)
         found = [self._one(batch[index]) for index in range(len(batch))]

@@ -39,12 +39,13 @@ from nacd_bench.data.record import Problem, TripletRecord
 from nacd_bench.data.source import Source, find_triplets
 from nacd_bench.detection import DetectionBatch
 from nacd_bench.detectors import Detector
-from nacd_bench.errors import DataError, ImageError, PluginError, UserError
+from nacd_bench.errors import DataError, ImageError, UserError
 from nacd_bench.harness.detect_tables import write_tables
 from nacd_bench.harness.journal import Journal, clear_parts, new_run_id, run_lock
+from nacd_bench.harness.methods import Failure, made, made_methods, outcomes
 from nacd_bench.harness.progress import Progress, progress_bar
 from nacd_bench.harness.run_folder import file_name, require_settings
-from nacd_bench.registry import DETECTORS, unknown
+from nacd_bench.registry import unknown
 from nacd_bench.report.heat_map import per_pixel, to_png16
 from nacd_bench.report.overlay import Finding, overlay
 from nacd_bench.triplet import ROLES, TripletBatch
@@ -54,15 +55,6 @@ READERS = 4
 """Threads that read images ahead of the detectors."""
 GPU_BATCH = 8
 """Triplets of one size that a GPU takes at a time, unless told otherwise."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Something that did not work, by triplet (or file) and detector (or empty)."""
-
-    subject: str
-    detector: str
-    message: str
 
 
 @dataclass(frozen=True)
@@ -195,18 +187,8 @@ def detect_from_config(config: Mapping[str, Any]) -> Detected:
     """
     import yaml
 
-    source = _made("data", config["data"])
-    detectors, failures = [], []
-    for name, node in config["detector"].items():
-        if "_target_" not in node:  # a preset knows detectors that were not chosen
-            _require_preset(name, node)
-            continue
-        try:
-            detectors.append(_made(f"detector.{name}", node))
-        except UserError as error:
-            failures.append(Failure("", name, str(error)))
-    if failures and not detectors:
-        raise PluginError("\n".join(failure.message for failure in failures))
+    source = made("data", config["data"])
+    detectors, failures = made_methods("detector", config["detector"])
     return detect(
         source,
         detectors,
@@ -234,38 +216,6 @@ def _thresholds(given: Mapping[str, float] | str, detectors: Sequence[Detector])
         if not isinstance(value, int | float):
             raise DataError(f"expected thresholds.{name} as a number, got {value!r}.")
     return given
-
-
-def _made(place: str, node: Mapping[str, Any]) -> Any:
-    """What a node of the configuration describes; its failure as one line."""
-    try:
-        return _called(node)
-    except UserError:
-        raise
-    except Exception as error:  # a plug-in may raise anything on import
-        raise PluginError(
-            f"{place} ({node.get('_target_')}) cannot be made: {type(error).__name__}: {error}. "
-            "Correct its settings, or repair or uninstall the package that it comes from."
-        ) from error
-
-
-def _called(node: Any) -> Any:
-    """Hydra's ``instantiate`` for values that mean what they say: a path may hold ``${``."""
-    from hydra.utils import get_object
-
-    if isinstance(node, Mapping):
-        values = {key: _called(value) for key, value in node.items() if key != "_target_"}
-        return get_object(node["_target_"])(**values) if "_target_" in node else values
-    return [_called(value) for value in node] if isinstance(node, list) else node
-
-
-def _require_preset(name: str, node: Mapping[str, Any]) -> None:
-    presets = DETECTORS.get(name).presets if name in DETECTORS else {}
-    if dict(node) not in [dict(preset) for preset in presets.values()]:
-        raise DataError(
-            f"expected settings only of detectors that run, got some of detector.{name}. "
-            f"Add {name} to detector=[...] or leave them out."
-        )
 
 
 def _named(detectors: Sequence[Detector]) -> Sequence[Detector]:
@@ -391,11 +341,11 @@ class _Run:
         found: list[dict[str, DetectionBatch]] = [{} for _ in group]
         failed: list[dict[str, str]] = [{} for _ in group]
         for detector in self.detectors:
-            for index, outcome in enumerate(_apply(detector, batch)):
-                if isinstance(outcome, str):
-                    failed[index][detector.name] = outcome
-                else:
+            for index, outcome in enumerate(outcomes(detector, batch)):
+                if isinstance(outcome, DetectionBatch):
                     found[index][detector.name] = outcome
+                else:
+                    failed[index][detector.name] = str(outcome)
         return [
             writers.submit(self._drawn, *each)
             for each in zip(list(group), found, failed, strict=True)
@@ -462,38 +412,6 @@ class _Run:
         for detector, message in record["failed"].items():
             self.failures.append(Failure(record["id"], detector, message))
         tick(len(self.failures))
-
-
-def _apply(detector: Detector, batch: TripletBatch) -> list[DetectionBatch | str]:
-    """Per triplet a detection batch of one on the CPU, or the message of what went wrong."""
-    try:
-        with torch.inference_mode():
-            return _single(detector, detector(batch), batch)
-    except Exception as error:  # a plug-in may raise anything
-        if len(batch) > 1:
-            return [_apply(detector, batch[index])[0] for index in range(len(batch))]
-        is_ours = isinstance(error, UserError)
-        return [str(error) if is_ours else f"{type(error).__name__}: {error}"]
-
-
-def _single(
-    detector: Detector, found: DetectionBatch, batch: TripletBatch
-) -> list[DetectionBatch | str]:
-    if not isinstance(found, DetectionBatch) or not len(found) == len(found.boxes) == len(batch):
-        raise PluginError(
-            f"expected detector {detector.name} to return a DetectionBatch of {len(batch)}, got "
-            f"{type(found).__name__}. Report it to its authors."
-        )
-    singles: list[DetectionBatch | str] = []
-    for single in (found.single(index) for index in range(len(found))):
-        is_finite = single.scores.isfinite().all() and single.confidences[0].isfinite().all()
-        singles.append(
-            single
-            if is_finite
-            else f"expected detector {detector.name} to return numbers, got NaN or infinity. "
-            "Report it to its authors."
-        )
-    return singles
 
 
 def _joined(group: Sequence[LoadedTriplet]) -> TripletBatch:

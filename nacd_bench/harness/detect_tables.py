@@ -14,7 +14,7 @@ from nacd_bench.data.record import TripletRecord
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from nacd_bench.harness.detect import Failure
+    from nacd_bench.harness.methods import Failure
 
 FACTS = (
     "source",
@@ -76,10 +76,10 @@ def write_tables(
     if scales:
         write_whole(folder / "heat_maps.csv", _csv(scales, list(scales[0])))
     failed = [
-        {"subject": each.subject, "detector": each.detector, "message": each.message}
+        {"subject": each.subject, "method": each.method, "message": each.message}
         for each in failures
     ]
-    write_whole(folder / "failures.csv", _csv(failed, ["subject", "detector", "message"]))
+    write_whole(folder / "failures.csv", _csv(failed, ["subject", "method", "message"]))
     return detections
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -19,11 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from nacd_bench.cache import FOLDER_VARIABLE, cache_folder
 from nacd_bench.errors import TextFinderError
 from nacd_bench.text.finder import TextFinder, TextPolygon, require_image
-
-FOLDER_VARIABLE = "NACD_BENCH_CACHE"
-"""Environment variable that moves the cache; ``off`` turns it off."""
 
 
 class Cached(TextFinder):
@@ -40,7 +37,7 @@ class Cached(TextFinder):
 
     def __init__(self, finder: TextFinder, folder: str | Path | None = None) -> None:
         self.finder = finder
-        self.folder = Path(folder) if folder is not None else default_folder()
+        self.folder = Path(folder) if folder is not None else cache_folder("polygons")
         self.name = finder.name
         self.by_content = finder.by_content
 
@@ -95,20 +92,6 @@ class Cached(TextFinder):
                 stacklevel=3,
             )
             self.folder = None
-
-
-def default_folder() -> Path | None:
-    """Where polygons are remembered unless a caller says otherwise; None for nowhere."""
-    chosen = os.environ.get(FOLDER_VARIABLE)
-    if chosen is not None:
-        return None if chosen in ("", "off") else Path(chosen).expanduser() / "polygons"
-    if sys.platform == "win32":
-        root = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        root = Path.home() / "Library" / "Caches"
-    else:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "nacd-bench" / "polygons"
 
 
 def _pixels_hash(image: np.ndarray) -> str:
