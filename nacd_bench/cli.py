@@ -6,10 +6,13 @@ hands it to the harness and prints what came of it.
 
 from __future__ import annotations
 
+import math
 import re
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +103,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _composed(command: str, arguments: Sequence[str]) -> int:
     """Let Hydra compose a command's configuration, and run it."""
-    import hydra
     from omegaconf import OmegaConf
 
     overrides, paths = split_arguments(arguments)
@@ -108,6 +110,8 @@ def _composed(command: str, arguments: Sequence[str]) -> int:
     register_plugins()
     if command in DATA and paths:
         overrides.append(f"data={DATA[command]}")
+    if "-m" in overrides or "--multirun" in overrides:
+        return _swept(command, overrides, paths)
     outcome: list[int | BaseException] = []
 
     def task(config: Any) -> None:
@@ -117,6 +121,17 @@ def _composed(command: str, arguments: Sequence[str]) -> int:
         except (UserError, OSError, KeyboardInterrupt) as error:
             outcome.append(error)  # Hydra would print it as a crash
 
+    stopped = _by_hydra(command, overrides, task)
+    for error in outcome:
+        if isinstance(error, BaseException):
+            raise error
+    return max((status for status in outcome if isinstance(status, int)), default=stopped)
+
+
+def _by_hydra(command: str, overrides: Sequence[str], task: Callable[[Any], Any]) -> int:
+    """Call a task with what Hydra composes; the status where Hydra itself ended the program."""
+    import hydra
+
     before = sys.argv
     sys.argv = [f"nacd-bench {command}", *overrides, *QUIET_HYDRA]
     try:
@@ -125,10 +140,64 @@ def _composed(command: str, arguments: Sequence[str]) -> int:
         return int(stop.code or 0)
     finally:
         sys.argv = before
-    for error in outcome:
-        if isinstance(error, BaseException):
-            raise error
-    return max((status for status in outcome if isinstance(status, int)), default=0)
+    return 0
+
+
+def _swept(command: str, overrides: list[str], paths: list[str]) -> int:
+    """A benchmark per combination of swept values, and one table and plot over all of them."""
+    from nacd_bench.harness.benchmark_table import to_rich
+    from nacd_bench.harness.sweep import read_sweep, sweep_layout, write_sweep
+
+    if command != "benchmark":
+        raise UserError(f"expected sweeps (-m) of benchmark, got one of {command}.")
+    given = [each.partition("=")[2] for each in overrides if each.startswith("folder=")]
+    folder = Path(given[-1] if given else time.strftime("runs/sweep-%Y%m%d-%H%M%S"))
+    place = str(folder).replace("'", "\\'")
+    status = _by_hydra(
+        command,
+        [*overrides, f"hydra.sweep.dir='{place}'", "hydra.sweep.subdir=${hydra.job.num}"],
+        partial(_sweep_job, folder, paths),
+    )
+    if status:
+        return status
+    sweep = read_sweep(folder)
+    write_sweep(sweep)
+    console = _console()
+    console.print()
+    console.print(to_rich(sweep_layout(sweep)))
+    console.print(f"Table and plot: {folder}/ (sweep.csv, sweep.md, sweep.png)", markup=False)
+    failed = [f"run {run.number}: {run.error}" for run in sweep.runs if run.error]
+    failed += [
+        f"run {run.number}: {run.n_failures} failures, see {folder / str(run.number)}/failures.csv"
+        for run in sweep.runs
+        if run.n_failures
+    ]
+    for line in failed:
+        console.print(line, markup=False)
+    return 1 if failed or not sweep.runs else 0
+
+
+def _sweep_job(folder: Path, paths: list[str], config: Any) -> float:
+    """One run of a sweep, in whatever process its launcher chose; the optimiser's objective."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf, open_dict
+
+    from nacd_bench.harness.benchmark import benchmark_from_config
+    from nacd_bench.harness.sweep import ERROR, note_run, objective
+
+    tune_process()
+    job = HydraConfig.get()
+    own = folder / str(job.job.num)
+    note_run(own, job.overrides.task)
+    print(f"run {job.job.num}: {' '.join(job.overrides.task)}", file=sys.stderr, flush=True)
+    try:
+        with open_dict(config):
+            config.folder = str(own)
+        plain: Any = OmegaConf.to_container(config, resolve=True)
+        return objective(benchmark_from_config(_with_paths("benchmark", plain, paths))[0])
+    except (UserError, OSError) as error:  # the other runs go on
+        (own / ERROR).write_text(str(error), "utf-8")
+        return math.nan
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

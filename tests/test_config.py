@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 import nacd_conf
 from nacd_bench.detectors import Detector
-from nacd_bench.registry import DETECTORS, TEXT_FINDERS
+from nacd_bench.registry import BASELINES, DETECTORS, TEXT_FINDERS
 from nacd_bench.text import Cached, TextFinder
 
 CONF = Path(nacd_conf.__file__).parent
@@ -47,7 +47,10 @@ def test_groups_hold_what_is_registered() -> None:
     assert set(choices("detector")) == set(DETECTOR_NAMES)
     assert set(choices("text_finder")) == {"rapidocr", "mmocr", "file"} <= set(TEXT_FINDERS)
     assert choices("preset") == ["paper", "released"]
-    assert choices("data") == ["embedded", "triplets"]
+    assert choices("data") == ["embedded", "labelled", "planted", "triplets"]
+    names = [name for name in BASELINES if BASELINES.entries[name].origin == "nacd-bench"]
+    assert choices("baseline") == sorted([*names, "all", "none", "paper"])
+    assert choices("logger") == ["csv", "mlflow", "none", "tensorboard", "wandb"]
 
 
 @pytest.mark.parametrize("name", DETECTOR_NAMES)
@@ -124,7 +127,7 @@ def test_triplets(tmp_path: Path) -> None:
     assert len(records) == 1 and problems == []
 
 
-@pytest.mark.parametrize("command", ["detect", "compress", "validate", "list"])
+@pytest.mark.parametrize("command", ["detect", "benchmark", "compress", "validate", "list"])
 def test_commands_compose_and_hydra_stays_out_of_the_way(command: str) -> None:
     config = compose(command, return_hydra_config=True)
     assert config.hydra.job.chdir in (False, None)

@@ -73,10 +73,10 @@ def interval(found: AUC) -> str:
 
 
 def to_rich(table: Layout) -> Table:
-    """For the terminal, the best of a set in bold."""
+    """For the terminal, the best of a column in bold."""
     from rich.text import Text
 
-    found = _plain_table("AUC with 95 % intervals, the best of a set in bold", table.columns)
+    found = _plain_table("AUC with 95 % intervals, the best of a column in bold", table.columns)
     for row in table.rows:
         if row is None:
             found.add_section()

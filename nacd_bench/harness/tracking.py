@@ -101,6 +101,7 @@ def wandb_logger(
     if mode not in ("auto", "online", "offline"):
         raise UserError(f"expected logger.mode auto, online or offline, got {mode!r}.")
     Path(folder).mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("WANDB_SILENT", "true")
     settings = wandb.Settings(silent=True, console="off")
     return WandbLogger(
         project=project, save_dir=str(folder), offline=True, settings=settings, **options
@@ -138,10 +139,10 @@ def _log(logger: Logger, done: Benchmarked) -> None:
     figures["failures"] = len(done.failures)
     figures["wall_seconds"] = done.facts["wall_seconds"]
     logger.log_metrics(figures, step=0)
+    experiment = logger.experiment  # type: ignore[attr-defined]
     if _is_wandb(logger):
-        _log_to_wandb(logger.experiment, done)
+        _log_to_wandb(experiment, done)
         return
-    experiment = logger.experiment
     for name, drawn in _figures(done).items():
         if hasattr(experiment, "add_figure"):  # TensorBoard
             experiment.add_figure(name, drawn)

@@ -67,7 +67,7 @@ def histogram_figure(
     found, axes = _axes(f"Scores of {method}, test set {artifact_type}")
     values, positive = np.asarray(scores, np.float64), np.asarray(truth, bool)
     known = np.isfinite(values)
-    bins = np.histogram_bin_edges(values[known], BINS)
+    bins = np.histogram_bin_edges(values[known], BINS).tolist()
     for is_positive, label, color in ((False, "without", "C0"), (True, "with the artifact", "C3")):
         chosen = values[known & (positive == is_positive)]
         axes.hist(chosen, bins, alpha=0.55, label=f"{label} ({len(chosen)})", color=color)

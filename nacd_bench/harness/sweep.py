@@ -1,0 +1,229 @@
+"""A sweep: one benchmark per value of a parameter, and one table and plot over all of them.
+
+Each run has a folder of its own, ``<sweep>/<number>``, with ``overrides.json`` beside its results.
+The sweep's folder gets ``sweep.csv``, ``sweep.md`` and ``sweep.svg`` and ``.png``.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nacd_bench.data.files import write_whole
+from nacd_bench.evaluation.auc import AUC
+from nacd_bench.harness.benchmark_table import Cell, Layout, interval, to_markdown
+from nacd_bench.report.curves import figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from nacd_bench.harness.benchmark import Benchmarked
+
+OVERRIDES = "overrides.json"
+ERROR = "error.txt"
+
+
+@dataclass(frozen=True)
+class SweepRun:
+    """One run of a sweep.
+
+    Args:
+        number: its place, and the name of its folder.
+        overrides: what it was told, by setting.
+        aucs: of each detector on the set of its type, by ``"set/detector"``.
+        n_failures: of its triplets and methods.
+        error: why there are no results, or empty.
+    """
+
+    number: int
+    overrides: Mapping[str, str]
+    aucs: Mapping[str, AUC]
+    n_failures: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All runs in their order; ``parameters`` are the settings that differ between them."""
+
+    folder: Path
+    runs: Sequence[SweepRun]
+
+    @property
+    def parameters(self) -> list[str]:
+        names = list(dict.fromkeys(name for run in self.runs for name in run.overrides))
+        return [
+            name for name in names if len({run.overrides.get(name) for run in self.runs}) > 1
+        ] or names
+
+    @property
+    def columns(self) -> list[str]:
+        """Detectors whose AUC differs between runs; all of them where none does."""
+        names = list(dict.fromkeys(name for run in self.runs for name in run.aucs))
+        moved = [name for name in names if len({_value(run, name) for run in self.runs}) > 1]
+        return moved or names
+
+    def best(self, column: str) -> SweepRun | None:
+        """The run with the highest AUC of a detector, the first of equal ones."""
+        known = [run for run in self.runs if not math.isnan(_value(run, column))]
+        return max(known, key=lambda run: _value(run, column), default=None)
+
+
+def note_run(folder: Path, overrides: Sequence[str]) -> None:
+    """Keep what a run of a sweep was told."""
+    pairs = dict(each.lstrip("+").split("=", 1) for each in overrides if "=" in each)
+    pairs.pop("folder", None)
+    write_whole(folder / OVERRIDES, json.dumps(pairs).encode())
+    (folder / ERROR).unlink(missing_ok=True)
+
+
+def objective(done: Benchmarked) -> float:
+    """Mean AUC of all detectors on the sets of their types: what an optimiser maximises."""
+    values = [
+        each.aucs[name].value
+        for kind, each in done.comparisons.items()
+        for name, own in done.detectors.items()
+        if own == kind and not math.isnan(each.aucs[name].value)
+    ]
+    return sum(values) / len(values) if values else math.nan
+
+
+def read_sweep(folder: Path) -> Sweep:
+    """The runs of a sweep's folder."""
+    numbers = sorted(
+        int(each.parent.name)
+        for each in folder.glob(f"*/{OVERRIDES}")
+        if each.parent.name.isdigit()
+    )
+    return Sweep(folder, [_read_run(folder / str(number), number) for number in numbers])
+
+
+def write_sweep(sweep: Sweep) -> None:
+    """Write the table and the plot."""
+    table = sweep_layout(sweep)
+    write_whole(sweep.folder / "sweep.md", to_markdown(table).encode())
+    rows = [
+        {
+            "run": run.number,
+            **{name: run.overrides.get(name, "") for name in sweep.parameters},
+            "column": column,
+            "auc": auc.value,
+            "low": auc.low,
+            "high": auc.high,
+            "is_best": sweep.best(column) is run,
+        }
+        for run in sweep.runs
+        for column, auc in run.aucs.items()
+    ]
+    text = io.StringIO()
+    columns = ["run", *sweep.parameters, "column", "auc", "low", "high", "is_best"]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(sweep.folder / "sweep.csv", text.getvalue().encode())
+    if sweep.columns and sweep.parameters:
+        for suffix, data in figure(sweep_figure(sweep)).items():
+            write_whole(sweep.folder / f"sweep.{suffix}", data)
+
+
+def sweep_layout(sweep: Sweep) -> Layout:
+    """Runs x detectors that changed, the best run of each in bold."""
+    rows = []
+    for run in sweep.runs:
+        cells = [Cell(run.overrides.get(name, "-")) for name in sweep.parameters]
+        if run.error:
+            cells += [Cell("failed")] * len(sweep.columns)
+        else:
+            cells += [
+                Cell(interval(run.aucs[column]), sweep.best(column) is run)
+                if column in run.aucs
+                else Cell()
+                for column in sweep.columns
+            ]
+        rows.append((str(run.number), cells))
+    return Layout(["run", *sweep.parameters, *sweep.columns], rows)
+
+
+def sweep_figure(sweep: Sweep) -> Figure:
+    """AUC against the swept parameter, with intervals; one panel per parameter."""
+    from matplotlib.figure import Figure
+
+    parameters = sweep.parameters
+    found = Figure(figsize=(6.0, 3.6 * len(parameters)), layout="constrained")
+    panels = found.subplots(len(parameters), squeeze=False)[:, 0]
+    done = [run for run in sweep.runs if not run.error]
+    for axes, parameter in zip(panels, parameters, strict=True):
+        values = [run.overrides.get(parameter, "-") for run in done]
+        others = [name for name in parameters if name != parameter]
+        places = dict(zip((run.number for run in done), _places(values), strict=True))
+        series: dict[tuple[str, ...], list[SweepRun]] = defaultdict(list)
+        for column in sweep.columns:
+            for run in done:
+                if not math.isnan(_value(run, column)):
+                    key = (column, *(f"{name}={run.overrides.get(name, '-')}" for name in others))
+                    series[key].append(run)
+        for number, (key, runs) in enumerate(series.items()):
+            runs.sort(key=lambda run: places[run.number])
+            aucs = [run.aucs[key[0]] for run in runs]
+            reach = [
+                [each.value - each.low for each in aucs],
+                [each.high - each.value for each in aucs],
+            ]
+            x, y = [places[run.number] for run in runs], [each.value for each in aucs]
+            style = {"color": f"C{number % 10}", "marker": "o"}
+            axes.errorbar(x, y, reach, label=", ".join(key), capsize=3, **style)
+            if sweep.best(key[0]) in runs:
+                best = runs.index(sweep.best(key[0]))  # type: ignore[arg-type]
+                axes.plot(x[best], y[best], markersize=15, **{**style, "marker": "*"})
+        if not all(map(_is_number, values)):
+            axes.set_xticks(sorted(set(places.values())), list(dict.fromkeys(values)))
+        axes.axhline(0.5, color="0.7", linewidth=0.8, linestyle=":")
+        axes.set(xlabel=parameter, ylabel="AUC, 95 % interval")
+        axes.grid(color="0.92")
+        axes.legend(fontsize=7, title="set/detector, best with a star", title_fontsize=7)
+    return found
+
+
+def _places(values: Sequence[str]) -> list[float]:
+    """Where values stand on an axis: numbers as they are, names one after the other."""
+    if all(map(_is_number, values)):
+        return [float(value) for value in values]
+    order = list(dict.fromkeys(values))
+    return [float(order.index(value)) for value in values]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _value(run: SweepRun, column: str) -> float:
+    return run.aucs[column].value if column in run.aucs else math.nan
+
+
+def _read_run(folder: Path, number: int) -> SweepRun:
+    overrides = json.loads((folder / OVERRIDES).read_text("utf-8"))
+    error = folder / ERROR
+    if error.is_file():
+        return SweepRun(number, overrides, {}, error=error.read_text("utf-8"))
+    try:
+        metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text("utf-8"))
+    except OSError:
+        return SweepRun(number, overrides, {}, error="it ended before its results were written")
+    aucs = {}
+    for kind, each in metrics["sets"].items():
+        for name, own in metrics["detectors"].items():
+            if own == kind:
+                found: dict[str, Any] = each["auc"][name]
+                values = {k: math.nan if v is None else v for k, v in found.items()}
+                aucs[f"{kind}/{name}"] = AUC(**values)
+    return SweepRun(number, overrides, aucs, metrics["n_failures"])
