@@ -1,8 +1,9 @@
-"""Real photographs that come inside the wheels of scikit-image and scikit-learn.
+"""Real photographs that come inside the wheels of scikit-image, scikit-learn and matplotlib.
 
 They are found in the installed packages and read from there, without importing them and without
-any network. Terms: astronaut (NASA) and rocket (SpaceX) are in the public domain, chelsea and
-coffee CC0, china and flower CC BY 2.0; ``skimage.data`` names the sources of the others.
+any network. Terms: astronaut (NASA), rocket (SpaceX) and hopper (US Navy) are in the public
+domain, chelsea, coffee, brick, grass, gravel and camera CC0, china and flower CC BY 2.0;
+``skimage.data`` names the sources of the others.
 """
 
 from __future__ import annotations
@@ -27,13 +28,22 @@ _FILES = {
     "motorcycle_left": "skimage/data/motorcycle_left.png",
     "motorcycle_right": "skimage/data/motorcycle_right.png",
     "rocket": "skimage/data/rocket.jpg",
+    "hopper": "matplotlib/mpl-data/sample_data/grace_hopper.jpg",
+    "tissue": "skimage/data/ihc.png",
+    "brick": "skimage/data/brick.png",
+    "grass": "skimage/data/grass.png",
+    "gravel": "skimage/data/gravel.png",
+    "camera": "skimage/data/camera.png",
+    "coins": "skimage/data/coins.png",
     "page": "skimage/data/page.png",
     "text": "skimage/data/text.png",
 }
-COLOR_PHOTOS = tuple(name for name in _FILES if name not in ("page", "text"))
-"""Colour photographs, 451 x 300 to 741 x 500 pixels."""
 TEXT_PHOTOS = ("page", "text")
 """Gray photographs of printed pages, 384 x 191 and 448 x 172 pixels."""
+COLOR_PHOTOS = tuple(_FILES)[:8]
+"""Colour photographs, 451 x 300 to 741 x 500 pixels."""
+PLANTING_PHOTOS = tuple(name for name in _FILES if name not in TEXT_PHOTOS)
+"""Those and others without text, some of them gray, 384 x 303 to 741 x 500 pixels."""
 
 
 class Photos(Mapping[str, NDArray[np.uint8]]):
@@ -56,7 +66,7 @@ class Photos(Mapping[str, NDArray[np.uint8]]):
 
 
 def photos() -> Photos:
-    """The embedded photographs: :data:`COLOR_PHOTOS`, then :data:`TEXT_PHOTOS`."""
+    """The embedded photographs: :data:`PLANTING_PHOTOS`, then :data:`TEXT_PHOTOS`."""
     return Photos()
 
 
@@ -73,7 +83,7 @@ def photo_path(name: str) -> Path:
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         if Path(folder, inside).is_file():
             return Path(folder, inside)
-    project = {"skimage": "scikit-image", "sklearn": "scikit-learn"}[package]
+    project = {"skimage": "scikit-image", "sklearn": "scikit-learn"}.get(package, package)
     raise DataError(
         f"expected the photograph {inside} inside the package {project}, got none. "
         f"Install it again: pip install --force-reinstall {project}"

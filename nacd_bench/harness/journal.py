@@ -94,8 +94,13 @@ def new_run_id() -> str:
 
 
 @contextmanager
-def run_lock(folder: Path, run_id: str) -> Iterator[None]:
+def run_lock(folder: Path, run_id: str, wait: bool = False) -> Iterator[None]:
     """Hold a folder for one run; the lock goes with the process, whatever ends it.
+
+    Args:
+        folder: made where it is not there.
+        run_id: named to whoever finds the folder held.
+        wait: wait for a run that holds it.
 
     Raises:
         DataError: another run holds the folder, and the message has its id; or it is no folder
@@ -111,7 +116,7 @@ def run_lock(folder: Path, run_id: str) -> Iterator[None]:
         ) from error
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             file.seek(0)
             raise DataError(

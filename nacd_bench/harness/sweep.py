@@ -224,6 +224,6 @@ def _read_run(folder: Path, number: int) -> SweepRun:
         for name, own in metrics["detectors"].items():
             if own == kind:
                 found: dict[str, Any] = each["auc"][name]
-                values = {k: math.nan if v is None else v for k, v in found.items()}
+                values: Any = {k: math.nan if v is None else v for k, v in found.items()}
                 aucs[f"{kind}/{name}"] = AUC(**values)
     return SweepRun(number, overrides, aucs, metrics["n_failures"])
