@@ -69,6 +69,8 @@ DATA = {"detect": "triplets", "benchmark": "labelled"}
 GROUPINGS = {"baseline": ("all", "paper", "none")}
 """Choices of a configuration group that stand for several names."""
 
+WIDTH_IN_FILES = 140
+"""Of tables where the output is no terminal."""
 MOST_LINES = 20
 """Failures shown; the file has them all."""
 
@@ -445,7 +447,9 @@ def _table(*columns: str) -> Any:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    is_terminal = sys.stdout.isatty()
+    width = None if is_terminal else WIDTH_IN_FILES
+    return Console(highlight=False, soft_wrap=not is_terminal, width=width)
 
 
 def _listed_failures(console: Console, lines: Sequence[str], file: Path) -> int:

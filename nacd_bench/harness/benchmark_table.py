@@ -151,8 +151,8 @@ def _plain_table(title: str, columns: Sequence[str]) -> Table:
     from rich.table import Table
 
     found = Table(box=box.SIMPLE_HEAD, title=title, title_style="", title_justify="left")
-    for column in columns:
-        found.add_column(column, overflow="fold")
+    for place, column in enumerate(columns):
+        found.add_column(column, overflow="fold", no_wrap=place == 0)
     return found
 
 

@@ -250,7 +250,7 @@ class _Sample:
             rng = np.random.default_rng([self.seed, zlib.crc32(name.encode()), x0, y0])
             zone = (x0 + shared, y0 + shared, x1 - shared, y1 - shared)
             done = with_text(image, zone, rng)
-            texts = ()
+            texts: tuple[TextPlace, ...] = ()
             if done:
                 image, place = done
                 a, b, c, d = place.box
@@ -287,7 +287,7 @@ class _Sample:
         for role, path in files.items():
             if not path.is_file():
                 write_whole(path, png(cut[role]))
-        facts = {
+        facts: dict[str, Any] = {
             "source": tile.id,
             **{
                 f"{side}_{fact}": row[f"{side}_{fact}"]
@@ -296,7 +296,7 @@ class _Sample:
             },
             **{f"{side}_point": f"{row[f'{side}_point']:g}" for side in ("neural", "traditional")},
         }
-        places = {role: str(path) for role, path in files.items()}
+        places: dict[str, Any] = {role: str(path) for role, path in files.items()}
         yield TripletRecord(
             f"{tile.id}-free", **places, **facts, artifact_free=True, extra={"photo": tile.photo}
         )

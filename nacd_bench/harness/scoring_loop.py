@@ -11,13 +11,13 @@ import os
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from nacd_bench.data.loading import LoadedTriplet, load_triplet
@@ -25,6 +25,7 @@ from nacd_bench.data.record import TripletRecord
 from nacd_bench.detection import DetectionBatch
 from nacd_bench.errors import UserError
 from nacd_bench.harness.methods import Method, Outcome, outcomes
+from nacd_bench.harness.progress import progress_bar
 from nacd_bench.harness.score_cache import ScoreCache
 from nacd_bench.harness.tuning import tune_process
 from nacd_bench.triplet import ROLES, TripletBatch
@@ -216,24 +217,31 @@ def run_batches(
             enable_checkpointing=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
-            enable_progress_bar=engine.show_progress,
+            enable_progress_bar=False,
             callbacks=[_Bar()] if engine.show_progress else [],
         )
         module = Scoring(methods, cache, trainer.num_devices * trainer.num_nodes)
         trainer.test(module, Triplets(batches, engine.num_workers), verbose=False)
 
 
-class _Bar(TQDMProgressBar):
-    """Lightning's bar, which says what it counts."""
+class _Bar(Callback):
+    """Progress of the first process."""
 
-    def init_test_tqdm(self) -> Any:
-        bar = super().init_test_tqdm()
-        bar.set_description("scoring, batches")
-        return bar
+    def on_test_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.shown = ExitStack()
+        if trainer.is_global_zero:
+            bar = progress_bar("batches scored", int(trainer.num_test_batches[0]), True)
+            self.progress = self.shown.enter_context(bar)
 
-    @property
-    def test_description(self) -> str:
-        return "scoring, batches"
+    def on_test_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        if trainer.is_global_zero:
+            self.progress(0)
+
+    def on_test_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.shown.close()
+
+    def on_exception(self, *_: Any) -> None:
+        self.shown.close()
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from nacd_bench.harness.benchmark_table import Cell, Layout, interval, to_markdo
 from nacd_bench.report.curves import figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from nacd_bench.harness.benchmark import Benchmarked
@@ -37,7 +38,8 @@ class SweepRun:
     Args:
         number: its place, and the name of its folder.
         overrides: what it was told, by setting.
-        aucs: of each detector on the set of its type, by ``"set/detector"``.
+        aucs: of each method on each set, by ``"set/method"``.
+        detectors: names of the methods that are detectors.
         n_failures: of its triplets and methods.
         error: why there are no results, or empty.
     """
@@ -45,6 +47,7 @@ class SweepRun:
     number: int
     overrides: Mapping[str, str]
     aucs: Mapping[str, AUC]
+    detectors: Sequence[str] = ()
     n_failures: int = 0
     error: str = ""
 
@@ -65,7 +68,7 @@ class Sweep:
 
     @property
     def columns(self) -> list[str]:
-        """Detectors whose AUC differs between runs; all of them where none does."""
+        """Sets and methods whose AUC differs between runs; all of them where none does."""
         names = list(dict.fromkeys(name for run in self.runs for name in run.aucs))
         moved = [name for name in names if len({_value(run, name) for run in self.runs}) > 1]
         return moved or names
@@ -134,61 +137,119 @@ def write_sweep(sweep: Sweep) -> None:
 
 
 def sweep_layout(sweep: Sweep) -> Layout:
-    """Runs x detectors that changed, the best run of each in bold."""
-    rows = []
-    for run in sweep.runs:
-        cells = [Cell(run.overrides.get(name, "-")) for name in sweep.parameters]
-        if run.error:
-            cells += [Cell("failed")] * len(sweep.columns)
-        else:
-            cells += [
-                Cell(interval(run.aucs[column]), sweep.best(column) is run)
-                if column in run.aucs
-                else Cell()
-                for column in sweep.columns
-            ]
-        rows.append((str(run.number), cells))
-    return Layout(["run", *sweep.parameters, *sweep.columns], rows)
+    """Runs x methods whose AUC changed, or the other way round where that is narrower; the best
+    run of each method in bold."""
+    cells = {column: [_cell(sweep, run, column) for run in sweep.runs] for column in sweep.columns}
+    if len(sweep.columns) <= len(sweep.runs):
+        rows = [
+            (
+                str(run.number),
+                [
+                    *(Cell(run.overrides.get(name, "-")) for name in sweep.parameters),
+                    *(cells[column][place] for column in sweep.columns),
+                ],
+            )
+            for place, run in enumerate(sweep.runs)
+        ]
+        return Layout(["run", *sweep.parameters, *sweep.columns], rows)
+    headings = [
+        ", ".join(run.overrides.get(name, "-") for name in sweep.parameters) for run in sweep.runs
+    ]
+    numbers = _numbers(sweep)
+    turned: list[tuple[str, list[Cell]] | None] = []
+    for column in sweep.columns:
+        if turned and turned[-1] and turned[-1][0].partition("/")[0] != column.partition("/")[0]:
+            turned.append(None)
+        seen = [Cell(_shown(seen_from(sweep, column)))] if numbers else []
+        turned.append((column, [*cells[column], *seen]))
+    return Layout(
+        [", ".join(sweep.parameters), *headings, *(["seen from"] if numbers else [])], turned
+    )
+
+
+def seen_from(sweep: Sweep, column: str) -> float:
+    """The smallest value of the one parameter from which on a method's interval lies above 0.5;
+    NaN where it does not at the largest."""
+    found = math.nan
+    for value, run in sorted(_numbers(sweep).items(), reverse=True):
+        if column not in run.aucs or not run.aucs[column].low > 0.5:
+            break
+        found = value
+    return found
+
+
+def _shown(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:g}"
+
+
+def _numbers(sweep: Sweep) -> dict[float, SweepRun]:
+    """The runs by the value of the one parameter, where there is one and it is a number."""
+    if len(sweep.parameters) != 1:
+        return {}
+    values = [run.overrides.get(sweep.parameters[0], "-") for run in sweep.runs]
+    if not all(map(_is_number, values)):
+        return {}
+    return dict(zip(map(float, values), sweep.runs, strict=True))
+
+
+def _cell(sweep: Sweep, run: SweepRun, column: str) -> Cell:
+    if run.error:
+        return Cell("failed")
+    if column not in run.aucs:
+        return Cell()
+    return Cell(interval(run.aucs[column]), sweep.best(column) is run)
 
 
 def sweep_figure(sweep: Sweep) -> Figure:
-    """AUC against the swept parameter, with intervals; one panel per parameter."""
+    """AUC against each swept parameter, with intervals; a panel per parameter and test set."""
     from matplotlib.figure import Figure
 
     parameters = sweep.parameters
-    found = Figure(figsize=(6.0, 3.6 * len(parameters)), layout="constrained")
-    panels = found.subplots(len(parameters), squeeze=False)[:, 0]
-    done = [run for run in sweep.runs if not run.error]
-    for axes, parameter in zip(panels, parameters, strict=True):
-        values = [run.overrides.get(parameter, "-") for run in done]
-        others = [name for name in parameters if name != parameter]
-        places = dict(zip((run.number for run in done), _places(values), strict=True))
-        series: dict[tuple[str, ...], list[SweepRun]] = defaultdict(list)
-        for column in sweep.columns:
-            for run in done:
-                if not math.isnan(_value(run, column)):
-                    key = (column, *(f"{name}={run.overrides.get(name, '-')}" for name in others))
-                    series[key].append(run)
-        for number, (key, runs) in enumerate(series.items()):
-            runs.sort(key=lambda run: places[run.number])
-            aucs = [run.aucs[key[0]] for run in runs]
-            reach = [
-                [each.value - each.low for each in aucs],
-                [each.high - each.value for each in aucs],
-            ]
-            x, y = [places[run.number] for run in runs], [each.value for each in aucs]
-            style = {"color": f"C{number % 10}", "marker": "o"}
-            axes.errorbar(x, y, reach, label=", ".join(key), capsize=3, **style)
-            if sweep.best(key[0]) in runs:
-                best = runs.index(sweep.best(key[0]))  # type: ignore[arg-type]
-                axes.plot(x[best], y[best], markersize=15, **{**style, "marker": "*"})
-        if not all(map(_is_number, values)):
-            axes.set_xticks(sorted(set(places.values())), list(dict.fromkeys(values)))
-        axes.axhline(0.5, color="0.7", linewidth=0.8, linestyle=":")
-        axes.set(xlabel=parameter, ylabel="AUC, 95 % interval")
-        axes.grid(color="0.92")
-        axes.legend(fontsize=7, title="set/detector, best with a star", title_fontsize=7)
+    sets = list(dict.fromkeys(column.partition("/")[0] for column in sweep.columns))
+    size = (4.6 * len(sets) + 1, 3.8 * len(parameters))
+    found = Figure(figsize=size, layout="constrained")
+    panels = found.subplots(len(parameters), len(sets), squeeze=False, sharey=True)
+    for row, parameter in zip(panels, parameters, strict=True):
+        for axes, name in zip(row, sets, strict=True):
+            columns = [column for column in sweep.columns if column.startswith(f"{name}/")]
+            _panel(axes, sweep, parameter, columns)
+            axes.set(xlabel=parameter, title=f"test set {name}")
+        row[0].set_ylabel("AUC, 95 % interval")
     return found
+
+
+def _panel(axes: Axes, sweep: Sweep, parameter: str, columns: Sequence[str]) -> None:
+    done = [run for run in sweep.runs if not run.error]
+    values = [run.overrides.get(parameter, "-") for run in done]
+    others = [name for name in sweep.parameters if name != parameter]
+    places = dict(zip((run.number for run in done), _places(values), strict=True))
+    series: dict[tuple[str, ...], list[SweepRun]] = defaultdict(list)
+    for column in columns:
+        for run in done:
+            if not math.isnan(_value(run, column)):
+                key = (column, *(f"{name}={run.overrides.get(name, '-')}" for name in others))
+                series[key].append(run)
+    for number, ((column, *rest), runs) in enumerate(series.items()):
+        method = column.partition("/")[2]
+        is_detector = any(method in run.detectors for run in runs)
+        runs.sort(key=lambda run: places[run.number])
+        aucs = [run.aucs[column] for run in runs]
+        x, y = [places[run.number] for run in runs], [each.value for each in aucs]
+        color, label = f"C{number % 10}", ", ".join([method, *rest])
+        thickness, dashes = (2.2, "-") if is_detector else (1.0, "--")
+        axes.plot(x, y, dashes, color=color, linewidth=thickness, marker="o", label=label)
+        axes.fill_between(
+            x, [each.low for each in aucs], [each.high for each in aucs], color=color, alpha=0.08
+        )
+        best = sweep.best(column)
+        if best is not None and best in runs:
+            place = runs.index(best)
+            axes.plot(x[place], y[place], color=color, marker="*", markersize=14)
+    if not all(map(_is_number, values)):
+        axes.set_xticks(sorted(set(places.values())), list(dict.fromkeys(values)))
+    axes.axhline(0.5, color="0.7", linewidth=0.8, linestyle=":")
+    axes.grid(color="0.92")
+    axes.legend(fontsize=7, title="best with a star", title_fontsize=7)
 
 
 def _places(values: Sequence[str]) -> list[float]:
@@ -221,9 +282,7 @@ def _read_run(folder: Path, number: int) -> SweepRun:
         return SweepRun(number, overrides, {}, error="it ended before its results were written")
     aucs = {}
     for kind, each in metrics["sets"].items():
-        for name, own in metrics["detectors"].items():
-            if own == kind:
-                found: dict[str, Any] = each["auc"][name]
-                values: Any = {k: math.nan if v is None else v for k, v in found.items()}
-                aucs[f"{kind}/{name}"] = AUC(**values)
-    return SweepRun(number, overrides, aucs, metrics["n_failures"])
+        for name, found in each["auc"].items():
+            values: Any = {k: math.nan if v is None else v for k, v in found.items()}
+            aucs[f"{kind}/{name}"] = AUC(**values)
+    return SweepRun(number, overrides, aucs, list(metrics["detectors"]), metrics["n_failures"])

@@ -103,9 +103,11 @@ def wandb_logger(
     Path(folder).mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("WANDB_SILENT", "true")
     settings = wandb.Settings(silent=True, console="off")
-    return WandbLogger(
+    logger = WandbLogger(
         project=project, save_dir=str(folder), offline=True, settings=settings, **options
     )
+    logger._wandb_init.pop("anonymous", None)  # wandb warns about it, whatever its value
+    return logger
 
 
 def log_benchmark(tracker: Tracker, done: Benchmarked) -> None:

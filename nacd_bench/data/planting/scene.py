@@ -152,7 +152,7 @@ def soft(free: Floats, edge: float) -> Floats:
     if free.all():
         return free
     distance = cv2.distanceTransform(free.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return smooth(distance / edge)
+    return smooth(np.asarray(distance, np.float64) / edge)
 
 
 def smooth(x: NDArray[np.floating]) -> Floats:

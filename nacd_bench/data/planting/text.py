@@ -13,6 +13,7 @@ from nacd_bench.data.planting.scene import (
     smooth,
     smooth_noise,
 )
+from nacd_bench.data.record import Box
 
 MARGIN = 2
 """Pixels around a line of text that belong to it."""
@@ -31,7 +32,7 @@ def place(scene: Scene, rng: np.random.Generator) -> Region | None:
     """One of the lines of text."""
     if not scene.texts:
         return None
-    x0, y0, x1, y1 = scene.texts[rng.integers(len(scene.texts))].box
+    x0, y0, x1, y1 = scene.texts[int(rng.integers(len(scene.texts)))].box
     height, width = scene.shape
     xs, ys = np.arange(width)[None, :], np.arange(height)[:, None]
     inside = np.minimum(
@@ -78,7 +79,7 @@ def _letter_height(scene: Scene, region: Region) -> float:
     """Of the line of text nearest to the region."""
     x, y = region.center
 
-    def distance(box: tuple[int, int, int, int]) -> float:
+    def distance(box: Box) -> float:
         return abs((box[0] + box[2] - 1) / 2 - x) + abs((box[1] + box[3] - 1) / 2 - y)
 
     return min(scene.texts, key=lambda each: distance(each.box)).height

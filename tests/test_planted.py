@@ -1,0 +1,189 @@
+"""The planted sample: what it holds, that it is found again, and that one bad photograph costs
+only itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nacd_bench.data.balanced import balanced_sets
+from nacd_bench.data.images import read_image
+from nacd_bench.data.photos import photo_path
+from nacd_bench.data.record import TripletRecord
+from nacd_bench.errors import CodecError, UserError
+from nacd_bench.harness.planted import TILE, planted_triplets, tile_boxes
+from nacd_bench.ops.color import luma
+
+PHOTOS = [photo_path(name) for name in ("coffee", "brick")]
+
+
+def psnr(first: str, second: str) -> float:
+    y = [luma(read_image(path).pixels[None])[0, 0].numpy() for path in (first, second)]
+    return float(-10 * np.log10(np.square(y[0] - y[1]).mean()))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("planted")
+
+
+@pytest.fixture(scope="module")
+def records(folder: Path) -> Sequence[TripletRecord]:
+    found, problems = planted_triplets(
+        PHOTOS, neural="jpeg", folder=folder, tiles=12, workers=0, show_progress=False
+    )
+    assert problems == []
+    return found
+
+
+def test_every_tile_has_a_free_triplet_and_one_of_each_type(
+    records: Sequence[TripletRecord],
+) -> None:
+    assert len({record.source for record in records}) == 12
+    free = [record for record in records if record.artifact_free]
+    assert len(free) == 12 and not any(record.labels for record in free)
+    types = Counter(record.labels[0].artifact_type for record in records if record.labels)
+    assert types["color"] == types["text"] == 12 and types["texture"] >= 10
+    kinds = {record.extra.get("planted_kind") for record in records} - {None}
+    assert kinds == {"texture", "boundary", "large_color", "small_color", "text"}
+
+
+def test_outside_the_mask_all_is_the_real_decode(records: Sequence[TripletRecord]) -> None:
+    by_source = {record.source: record for record in records if record.artifact_free}
+    for record in records:
+        if not record.labels:
+            continue
+        clean, changed = (
+            read_image(path).pixels.numpy()
+            for path in (by_source[record.source].neural, record.neural)
+        )
+        mask = read_image(
+            Path(record.neural).parent / "masks" / Path(record.neural).name
+        ).pixels.numpy()[0]
+        moved = (clean != changed).any(axis=0)
+        assert moved.any() and not moved[mask == 0].any()
+        box = record.labels[0].box
+        assert box is not None
+        x0, y0, x1, y1 = box
+        assert (mask[y0:y1, x0:x1] >= 128).sum() == (mask >= 128).sum() > 0
+        assert record.traditional == by_source[record.source].traditional
+        assert record.labels[0].confirmed
+
+
+def test_clean_sides_have_one_psnr(records: Sequence[TripletRecord]) -> None:
+    free = [record for record in records if record.artifact_free]
+    differences = [psnr(r.original, r.neural) - psnr(r.original, r.traditional) for r in free]
+    assert abs(np.mean(differences)) < 0.5
+
+
+def test_sets_can_be_drawn(records: Sequence[TripletRecord]) -> None:
+    drawn = balanced_sets(records, n=5)
+    assert [each.truth.count(True) for each in drawn.sets.values()] == [5, 5, 5]
+    assert all(len(set(each.clusters)) == 10 for each in drawn.sets.values())
+
+
+def test_the_second_time_codes_nothing(folder: Path, records: Sequence[TripletRecord]) -> None:
+    images = [path for path in folder.rglob("*.png") if path.name != "rate_distortion.png"]
+    before = {path: path.stat().st_mtime_ns for path in images}
+    again, _ = planted_triplets(
+        PHOTOS, neural="jpeg", folder=folder, tiles=12, workers=0, show_progress=False
+    )
+    assert again == list(records)
+    other, _ = planted_triplets(
+        PHOTOS, neural="jpeg", folder=folder, tiles=12, strength=0.2, show_progress=False
+    )
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert {r.id: r.labels for r in other} == {r.id: r.labels for r in records}
+    assert {r.neural for r in other if r.labels}.isdisjoint({r.neural for r in records})
+
+
+def test_another_seed_is_another_sample(folder: Path, records: Sequence[TripletRecord]) -> None:
+    other, _ = planted_triplets(
+        PHOTOS[:1], neural="jpeg", folder=folder, tiles=2, seed=1, show_progress=False
+    )
+    boxes = {r.id: r.labels[0].box for r in records if r.labels}
+    assert any(boxes[r.id] != r.labels[0].box for r in other if r.labels)
+
+
+def test_codecs_with_parameters_and_whole_photographs(tmp_path: Path) -> None:
+    found, problems = planted_triplets(
+        [photo_path("rocket")],
+        neural={"name": "jpeg", "progressive": True},
+        traditional="webp",
+        point=40,
+        tile=0,
+        folder=tmp_path,
+        show_progress=False,
+    )
+    assert problems == [] and {r.source for r in found} == {"rocket-0-0"}
+    assert {(r.neural_codec, r.neural_point, r.traditional_codec) for r in found} == {
+        ("jpeg", "40", "webp")
+    }
+
+
+def test_one_bad_photograph_costs_only_itself(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(PHOTOS[0].read_bytes()[:5000])
+    found, problems = planted_triplets(
+        [bad, PHOTOS[0]], neural="jpeg", folder=tmp_path / "out", tiles=2, show_progress=False
+    )
+    assert len(problems) == 1 and problems[0].subject == "bad.png"
+    assert {record.extra["photo"] for record in found} == {"coffee"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"strength": 2}, "from 0 to 1, got 2"),
+        ({"tile": 8}, "at least 32 pixels"),
+        ({"neural": "jpg"}, "unknown codec 'jpg'"),
+    ],
+)
+def test_wrong_settings_are_refused(tmp_path: Path, options: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        planted_triplets(PHOTOS, folder=tmp_path, show_progress=False, **options)
+
+
+def test_a_point_that_the_codec_does_not_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CodecError, match="no quality 1000"):
+        planted_triplets(PHOTOS, neural="jpeg", point=1000, folder=tmp_path, show_progress=False)
+
+
+def test_it_goes_on_after_a_kill(tmp_path: Path) -> None:
+    code = (
+        "from nacd_bench.harness.planted import planted_triplets\n"
+        f"planted_triplets({[str(p) for p in PHOTOS]!r}, neural='jpeg', folder={str(tmp_path)!r},"
+        " tiles=6, workers=0, show_progress=False)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ})
+    while process.poll() is None and not list(tmp_path.rglob("strength-*/*.png")):
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    found, problems = planted_triplets(
+        PHOTOS, neural="jpeg", folder=tmp_path, tiles=6, workers=0, show_progress=False
+    )
+    whole, _ = planted_triplets(
+        PHOTOS, neural="jpeg", folder=tmp_path / "b", tiles=6, workers=0, show_progress=False
+    )
+    assert problems == [] and [r.id for r in found] == [r.id for r in whole]
+    for first, second in zip(found, whole, strict=True):
+        assert Path(first.neural).read_bytes() == Path(second.neural).read_bytes()
+        assert first.labels == second.labels
+
+
+def test_tiles_share_little_and_cover_what_they_can() -> None:
+    for length in (TILE, 300, 427, 512, 741):
+        boxes = tile_boxes(length, TILE, TILE)
+        starts = [box[0] for box in boxes]
+        assert all(b - a >= TILE * 5 / 6 - 1 for a, b in zip(starts, starts[1:], strict=False))
+        assert starts[-1] + TILE <= length
+    assert tile_boxes(100, 100, TILE) == [] and tile_boxes(100, 90, 0) == [(0, 0, 100, 90)]

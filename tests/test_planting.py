@@ -1,0 +1,165 @@
+"""Planted artifacts: nothing at strength 0, only inside the mask, what the strength says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from skimage.color import deltaE_ciede2000, rgb2lab
+
+from nacd_bench.data.photos import photos
+from nacd_bench.data.planting import KINDS, Planted, Scene, plant
+from nacd_bench.data.planting.lettering import with_text
+from nacd_bench.data.planting.scene import blurred, luma
+from nacd_bench.errors import DataError
+from nacd_bench.registry import CODECS
+
+MECHANISMS = [(kind, name) for kind, each in KINDS.items() for name in each.mechanisms]
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    """A real decode of a photograph with a line of text in it."""
+    cut = np.ascontiguousarray(photos()["coffee"][150:390, 200:440])
+    lettered = with_text(cut, (20, 20, 220, 80), np.random.default_rng(3))
+    assert lettered is not None
+    original, text = lettered
+    codec = CODECS.get("jpeg")()
+    neural, weak = (codec.decode(codec.encode(original, quality)) for quality in (70, 10))
+    return Scene(original, neural, weak, [text])
+
+
+def planted(scene: Scene, kind: str, **options: object) -> Planted:
+    found = plant(scene, kind, **options)  # type: ignore[arg-type]
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(("kind", "mechanism"), MECHANISMS)
+class TestEveryMechanism:
+    def test_changes_nothing_at_strength_0(self, scene: Scene, kind: str, mechanism: str) -> None:
+        found = planted(scene, kind, strength=0, mechanism=mechanism)
+        assert np.array_equal(found.image, scene.neural)
+
+    def test_changes_pixels_only_inside_its_mask(
+        self, scene: Scene, kind: str, mechanism: str
+    ) -> None:
+        found = planted(scene, kind, strength=1, mechanism=mechanism)
+        changed = (found.image != scene.neural).any(axis=2)
+        assert changed.any() and not changed[found.mask == 0].any()
+        x0, y0, x1, y1 = found.box
+        core = found.mask >= 0.5
+        assert core[y0:y1, x0:x1].sum() == core.sum() > 0
+        assert core[y0].any() and core[y1 - 1].any() and core[:, x0].any() and core[:, x1 - 1].any()
+        assert found.image.dtype == np.uint8 and found.image.shape == scene.neural.shape
+
+    def test_grows_with_strength_in_the_same_place(
+        self, scene: Scene, kind: str, mechanism: str
+    ) -> None:
+        steps = [planted(scene, kind, strength=s, mechanism=mechanism) for s in (0.1, 0.5, 1)]
+        errors = [np.square(each.image - scene.neural.astype(float)).mean() for each in steps]
+        assert {each.box for each in steps} == {steps[0].box}
+        assert errors[0] < errors[1] and errors[0] < errors[2]
+
+    def test_a_seed_decides_all(self, scene: Scene, kind: str, mechanism: str) -> None:
+        first, again, other = (
+            planted(scene, kind, seed=seed, mechanism=mechanism) for seed in (5, 5, 6)
+        )
+        assert np.array_equal(first.image, again.image) and first.box == again.box
+        if (kind, mechanism) != ("text", "weak"):  # there is one line of text and one weak decode
+            assert not np.array_equal(first.image, other.image)
+
+
+def test_each_kind_has_at_least_two_mechanisms_and_the_seed_draws_them_all(scene: Scene) -> None:
+    for kind, each in KINDS.items():
+        drawn = {planted(scene, kind, strength=0, seed=seed).mechanism for seed in range(30)}
+        assert len(each.mechanisms) >= 2 and drawn == {*each.mechanisms}
+
+
+@pytest.mark.parametrize("mechanism", ["shift", "balance"])
+@pytest.mark.parametrize("strength", [0.375, 0.5, 1.0])
+def test_large_colour_has_the_mean_ciede2000_that_its_strength_says(
+    scene: Scene, mechanism: str, strength: float
+) -> None:
+    found = planted(scene, "large_color", strength=strength, mechanism=mechanism)
+    inside = found.mask > 0.999
+    difference = deltaE_ciede2000(rgb2lab(scene.neural), rgb2lab(found.image))[inside].mean()
+    # rounding to 8 bits, and a mean over the middle instead of over the whole region
+    assert difference == pytest.approx(8 * strength, rel=0.1)
+    x0, y0, x1, y1 = found.box
+    assert x1 - x0 >= 100 and y1 - y0 >= 100
+
+
+def test_small_colour_is_small_and_keeps_luma(scene: Scene) -> None:
+    for seed in range(8):
+        found = planted(scene, "small_color", strength=0.5, seed=seed, mechanism="fade")
+        x0, y0, x1, y1 = found.box
+        assert 4 <= x1 - x0 <= 32 and 4 <= y1 - y0 <= 32
+        assert np.abs(luma(found.image) - luma(scene.neural)).max() < 1.01  # rounding
+
+
+def test_no_colour_is_lost_where_there_is_none() -> None:
+    gray = np.repeat(np.arange(192, dtype=np.uint8)[:, None, None], 192, 1).repeat(3, 2)
+    assert plant(Scene(gray, gray, gray), "small_color") is None
+
+
+def test_no_text_no_texture_no_edge_no_place() -> None:
+    flat = np.full((192, 192, 3), 90, np.uint8)
+    for kind in ("text", "texture", "boundary"):
+        assert plant(Scene(flat, flat, flat), kind) is None
+
+
+def test_phases_keep_local_mean_and_variance(scene: Scene) -> None:
+    found = planted(scene, "texture", strength=1, mechanism="phases")
+    before, after = luma(scene.neural), luma(found.image)
+    inside = found.mask > 0.999
+    detail = (before - blurred(before, 5))[inside].std()
+    assert np.abs(blurred(after, 8) - blurred(before, 8))[inside].mean() < 0.3 * detail
+    ratio = (after - blurred(after, 5))[inside].std() / detail
+    assert 0.7 < ratio < 1.4
+    assert np.corrcoef(after[inside], before[inside])[0, 1] < 0.9
+
+
+def test_texture_and_boundary_stay_off_the_text(scene: Scene) -> None:
+    x0, y0, x1, y1 = scene.texts[0].box
+    for kind in ("texture", "boundary"):
+        for seed in range(10):
+            found = planted(scene, kind, seed=seed)
+            assert found.mask[y0:y1, x0:x1].max() == 0
+
+
+def test_bend_moves_edges_by_what_the_strength_says() -> None:
+    ramp = np.repeat(np.linspace(20, 220, 192)[None, :, None], 192, 0).repeat(3, 2)
+    step = np.where(np.arange(192) < 96, 40, 200)[None, :, None]
+    picture = (ramp * 0.1 + step * 0.9 + np.zeros((192, 192, 3))).astype(np.uint8)
+    found = planted(Scene(picture, picture, picture), "boundary", strength=1, mechanism="bend")
+    rows = np.abs(np.diff(luma(found.image), axis=1)).argmax(axis=1)
+    assert 1 <= np.abs(rows - 95).max() <= 4
+
+
+def test_wrong_arguments_are_named(scene: Scene) -> None:
+    with pytest.raises(DataError, match="kind of artifact.*'textur'"):
+        plant(scene, "textur")
+    with pytest.raises(DataError, match=r"from 0 to 1, got 1\.5"):
+        plant(scene, "texture", strength=1.5)
+    with pytest.raises(DataError, match="mechanism of texture"):
+        plant(scene, "texture", mechanism="bend")
+
+
+def test_lettering_stands_in_its_zone_in_many_looks() -> None:
+    image = np.ascontiguousarray(photos()["rocket"][:200, :300])
+    looks = set()
+    for seed in range(20):
+        done = with_text(image, (30, 20, 270, 180), np.random.default_rng(seed))
+        assert done is not None
+        lettered, place = done
+        x0, y0, x1, y1 = place.box
+        assert 30 <= x0 < x1 <= 270 and 20 <= y0 < y1 <= 180 and 10 <= place.height <= 40
+        changed = (lettered != image).any(axis=2)
+        assert changed[y0:y1, x0:x1].mean() > 0.1
+        looks.add(round(place.height))
+    assert len(looks) > 8
+
+
+def test_too_small_a_zone_gets_no_text() -> None:
+    image = np.full((40, 40, 3), 128, np.uint8)
+    assert with_text(image, (0, 0, 12, 6), np.random.default_rng(0)) is None
