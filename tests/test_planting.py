@@ -137,7 +137,7 @@ def test_bend_moves_edges_by_what_the_strength_says() -> None:
 
 
 def test_wrong_arguments_are_named(scene: Scene) -> None:
-    with pytest.raises(DataError, match="kind of artifact.*'textur'"):
+    with pytest.raises(DataError, match=r"kind of artifact.*'textur'"):
         plant(scene, "textur")
     with pytest.raises(DataError, match=r"from 0 to 1, got 1\.5"):
         plant(scene, "texture", strength=1.5)

@@ -7,18 +7,29 @@ AlexNet and VGG-16, read from a local file (``alexnet-owt-7be5be79.pth``, ``vgg1
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from nacd_bench.baselines.base import Baseline, Small
+from nacd_bench.data.images import content_hash
 from nacd_bench.errors import DataError
 
 Backbone = Literal["alex", "vgg"]
 
 
-class LPIPS(Baseline):
+class Learned(Baseline):
+    """A baseline whose settings name its weights by their content, wherever the file lies."""
+
+    weights: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings, "weights": content_hash(self.weights)}
+
+
+class LPIPS(Learned):
     """Learned perceptual image patch similarity (Zhang et al. 2018): a distance.
 
     Args:
@@ -51,7 +62,7 @@ class LPIPS(Baseline):
         return self.network(reference, test, normalize=True).flatten()
 
 
-class DISTS(Baseline):
+class DISTS(Learned):
     """Deep image structure and texture similarity (Ding et al. 2020): a distance.
 
     Args:

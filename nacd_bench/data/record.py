@@ -114,6 +114,17 @@ def contradictions(record: TripletRecord) -> Iterator[str]:
     yield from _decided_both_ways(record.labels)
 
 
+def boxes_outside(record: TripletRecord, width: int, height: int) -> list[str]:
+    """Labels whose box does not lie in an image of this size, a line each."""
+    return [
+        f"{record.place}: expected boxes inside the {width} x {height} pixels of "
+        f"{record.original}, got {list(label.box)} in label {number}. Correct or cut it."
+        for number, label in enumerate(record.labels, 1)
+        if label.box is not None
+        and (min(label.box) < 0 or label.box[2] > width or label.box[3] > height)
+    ]
+
+
 def _label_contradictions(label: Label) -> Iterator[str]:
     if label.artifact_type not in ARTIFACT_TYPES:
         yield unknown("artifact type", label.artifact_type, list(ARTIFACT_TYPES))

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from nacd_bench.data.images import Image, read_image
 from nacd_bench.data.loading import size_fault
-from nacd_bench.data.record import Problem, TripletRecord
+from nacd_bench.data.record import Problem, TripletRecord, boxes_outside
 from nacd_bench.errors import ImageError
 from nacd_bench.triplet import ROLES
 
@@ -58,23 +58,9 @@ def _check(record: TripletRecord) -> list[Problem]:
     else:
         lines += _scale_faults(record, images)
     if "original" in images:
-        lines += _box_faults(record, images["original"])
+        original = images["original"]
+        lines += boxes_outside(record, original.width, original.height)
     return [Problem(record.id, line, record.row) for line in lines]
-
-
-def _box_faults(record: TripletRecord, original: Image) -> list[str]:
-    return [
-        f"{record.place}: expected boxes inside the {original.width} x {original.height} pixels of "
-        f"{record.original}, got {list(label.box)} in label {number}. Correct or cut it."
-        for number, label in enumerate(record.labels, 1)
-        if label.box is not None
-        and not (
-            label.box[0] >= 0
-            and label.box[1] >= 0
-            and label.box[2] <= original.width
-            and label.box[3] <= original.height
-        )
-    ]
 
 
 def _scale_faults(record: TripletRecord, images: dict[str, Image]) -> list[str]:

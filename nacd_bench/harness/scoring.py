@@ -19,7 +19,7 @@ from PIL import Image
 
 from nacd_bench.data.files import read_bytes
 from nacd_bench.data.images import content_hash
-from nacd_bench.data.record import TripletRecord
+from nacd_bench.data.record import TripletRecord, boxes_outside
 from nacd_bench.errors import ImageError, UserError
 from nacd_bench.evaluation.comparison import MethodScore
 from nacd_bench.harness.methods import Failure, Method
@@ -129,9 +129,11 @@ def _settings(method: Method) -> dict[str, Any]:
 
 def _hashes(record: TripletRecord) -> dict[str, str] | str:
     try:
-        return {role: content_hash(getattr(record, role)) for role in ROLES}
+        hashes = {role: content_hash(getattr(record, role)) for role in ROLES}
     except UserError as error:
         return str(error)
+    size = _size(record) if any(label.box for label in record.labels) else None
+    return "\n".join(boxes_outside(record, *size) if size else ()) or hashes
 
 
 def _batches(plan: Sequence[Work], there: Mapping[str, Any], batch_size: int) -> list[list[Work]]:
@@ -177,9 +179,7 @@ def _collect(plan: Sequence[Work], there: Mapping[str, Any], result: Scored) -> 
     for work in plan:
         whole: set[str] = set()
         for name, key in work.keys.items():
-            record = there.get(
-                key, {"failed": "not scored: its process ended before", "of": "method"}
-            )
+            record = there.get(key, NOT_SCORED)
             if "failed" not in record:
                 result.scores[name][work.record.id] = MethodScore(
                     record["score"], record.get("boxes", ()), record.get("confidences", ())

@@ -13,11 +13,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.error import HTTPError
 from urllib.parse import urlparse
+from urllib.request import urlopen
 
 import numpy as np
 
@@ -39,10 +41,11 @@ if TYPE_CHECKING:
     from nacd_bench.harness.benchmark import Benchmarked
 
 Mode = Literal["auto", "online", "offline"]
-SYNC_SECONDS = 120
-"""Patience with a server."""
+ANSWER_SECONDS, SYNC_SECONDS = 10, 600
+"""Patience with a server: until it answers at all, and until it has the log."""
 STRONGEST = 8
 """Detections per detector in the tracker's table."""
+STAGING = "WANDB_DATA_DIR"
 HOST = "https://api.wandb.ai"
 EVIDENCE = {1: "a quarter of the scale or more", 2: "half or more", 3: "three quarters or more"}
 """Classes of a heat map's mask."""
@@ -69,6 +72,25 @@ def tracked(
         folder: the run's folder.
         config: what is logged as the run's configuration.
     """
+    with _staged_in(folder):
+        yield from _tracked(node, folder, config)
+
+
+@contextmanager
+def _staged_in(folder: Path) -> Iterator[None]:
+    """W&B stages artifacts in the user's data folder, where a log would lose them."""
+    before = os.environ.get(STAGING)
+    os.environ[STAGING] = before or str((folder / "wandb").resolve())
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[STAGING]
+
+
+def _tracked(
+    node: Mapping[str, Any] | None, folder: Path, config: Mapping[str, Any]
+) -> Iterator[Tracker]:
     tracker = Tracker(None, folder)
     if node:
         tracker.logger = made("logger", {**node, **_place(node, folder)})
@@ -95,8 +117,9 @@ def wandb_logger(
         mode: ``auto`` sends the log when a key is configured and ``WANDB_MODE`` is not offline.
         options: what ``wandb.init`` takes: ``entity``, ``tags``, ``group``, ``notes``.
     """
-    import wandb
     from lightning.pytorch.loggers import WandbLogger
+
+    import wandb
 
     if mode not in ("auto", "online", "offline"):
         raise UserError(f"expected logger.mode auto, online or offline, got {mode!r}.")
@@ -318,6 +341,7 @@ def _finish(tracker: Tracker, status: str) -> None:
         return
     command = [sys.executable, "-m", "wandb", "sync", str(place)]
     try:
+        _require_answer(os.environ.get("WANDB_BASE_URL", HOST))
         sent = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
@@ -328,11 +352,17 @@ def _finish(tracker: Tracker, status: str) -> None:
         )
         reason = sent.stdout.strip().splitlines()[-1:] if sent.returncode else []
     except (OSError, subprocess.SubprocessError) as error:
-        reason = [type(error).__name__]
+        reason = [f"{type(error).__name__}: {error}"]
     if reason:
         tracker.message = f"W&B did not take the log ({reason[0]:.120}). It is in {place}. {later}"
     else:
         tracker.message = f"W&B has the log; a copy is in {place}."
+
+
+def _require_answer(server: str) -> None:
+    """:class:`OSError` from a server that does not answer: the client would try for minutes."""
+    with suppress(HTTPError):  # an answer, whatever it says
+        urlopen(server, timeout=ANSWER_SECONDS).close()
 
 
 def has_key() -> bool:

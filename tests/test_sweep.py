@@ -1,0 +1,129 @@
+"""Sweeps: a table and a plot over all runs, by the basic launcher and by joblib; Slurm composes."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_module
+from test_benchmark import planted  # noqa: F401 (a fixture)
+
+from nacd_bench.cli import main
+from nacd_bench.evaluation.auc import AUC
+from nacd_bench.harness.benchmark_table import to_markdown
+from nacd_bench.harness.sweep import Sweep, SweepRun, read_sweep, seen_from, sweep_layout
+
+
+def auc(value: float, half: float = 0.05) -> AUC:
+    return AUC(value, value - half, value + half, 10, 10, 0, 20)
+
+
+def sweep(values: list[float], aucs: list[float]) -> Sweep:
+    runs = [
+        SweepRun(i, {"data.strength": f"{v:g}"}, {"text/text": auc(a), "text/psnr": auc(0.5)})
+        for i, (v, a) in enumerate(zip(values, aucs, strict=True))
+    ]
+    return Sweep(Path(), runs)
+
+
+def arguments(planted: Path, tmp_path: Path, *more: str) -> list[str]:  # noqa: F811
+    return [
+        *("benchmark", "-m", str(planted), "detector=[texture]", "baseline=[psnr]"),
+        *("sets.types=[texture]", "sets.n=4", "bootstrap.resamples=100", "logger=none"),
+        *("show_progress=false", f"cache={tmp_path / 'cache'}", f"folder={tmp_path / 'sweep'}"),
+        *more,
+    ]
+
+
+@pytest.mark.parametrize("launcher", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]])
+def test_a_sweep_ends_with_one_table_and_plot(
+    planted: Path,  # noqa: F811
+    tmp_path: Path,
+    launcher: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    swept = ["detector.texture.si_threshold=0.02,0.05", "detector.texture.window=64,128"]
+    assert main(arguments(planted, tmp_path, *swept, *launcher)) == 0
+    folder = tmp_path / "sweep"
+    rows = list(csv.DictReader((folder / "sweep.csv").open()))
+    assert len(rows) == 4 * 2
+    ours = [row for row in rows if row["column"] == "texture/texture"]
+    assert {(r["detector.texture.si_threshold"], r["detector.texture.window"]) for r in ours} == {
+        (a, b) for a in ("0.02", "0.05") for b in ("64", "128")
+    }
+    best = max(ours, key=lambda row: float(row["auc"]))
+    assert [row["run"] for row in ours if row["is_best"] == "True"] == [best["run"]]
+    for run in range(4):
+        metrics = json.loads((folder / str(run) / "metrics.json").read_text())
+        settings = metrics["settings"]["methods"]["texture"]
+        row = next(row for row in ours if row["run"] == str(run))
+        assert settings["window"] == int(row["detector.texture.window"])
+        assert metrics["sets"]["texture"]["auc"]["texture"]["value"] == float(row["auc"])
+    assert (folder / "sweep.png").stat().st_size > 5000 and (folder / "sweep.svg").is_file()
+    printed = capsys.readouterr().out
+    assert "detector.texture.window" in printed and "sweep.csv" in printed
+    assert "**" in (folder / "sweep.md").read_text()
+
+
+def test_one_failed_run_does_not_cost_the_others(
+    planted: Path,  # noqa: F811
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(arguments(planted, tmp_path, "sets.n=4,400")) == 1
+    found = read_sweep(tmp_path / "sweep")
+    assert [bool(run.error) for run in found.runs] == [False, True]
+    assert "failed" in capsys.readouterr().out
+
+
+def test_other_commands_cannot_be_swept(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["detect", "-m", "preset=paper,released"]) == 1
+    assert "sweeps (-m) of benchmark" in capsys.readouterr().err
+
+
+def test_slurm_composes() -> None:
+    with initialize_config_module("nacd_conf", version_base="1.3"):
+        config = compose(
+            "benchmark",
+            [
+                "hydra/launcher=submitit_slurm",
+                "hydra.launcher.partition=short",
+                "hydra.launcher.timeout_min=30",
+            ],
+            return_hydra_config=True,
+        )
+    assert config.hydra.launcher._target_.endswith("SlurmLauncher")
+    assert config.hydra.launcher.partition == "short"
+
+
+def test_optuna_composes() -> None:
+    with initialize_config_module("nacd_conf", version_base="1.3"):
+        config = compose("benchmark", ["hydra/sweeper=optuna"], return_hydra_config=True)
+    assert "Optuna" in config.hydra.sweeper._target_
+
+
+class TestLayout:
+    def test_many_methods_and_few_runs_are_turned(self) -> None:
+        found = sweep_layout(sweep([0.1, 0.5], [0.5, 0.9]))
+        assert found.columns[0] == "run" and len(found.rows) == 2  # one column changed
+        runs = [
+            SweepRun(i, {"x": f"{i}"}, {f"text/{name}": auc(0.3 + i / 5) for name in "abcd"})
+            for i in range(3)
+        ]
+        turned = sweep_layout(Sweep(Path(), runs))
+        assert turned.columns == ["x", "0", "1", "2", "seen from"]
+        assert [row[0] for row in turned.rows if row] == ["text/a", "text/b", "text/c", "text/d"]
+        assert "**0.700" in to_markdown(turned)
+
+    @pytest.mark.parametrize(
+        ("aucs", "expected"),
+        [([0.4, 0.6, 0.9], 0.2), ([0.6, 0.5, 0.9], 0.3), ([0.6, 0.6, 0.6], 0.1)],
+    )
+    def test_seen_from(self, aucs: list[float], expected: float) -> None:
+        assert seen_from(sweep([0.1, 0.2, 0.3], aucs), "text/text") == expected
+
+    def test_never_seen(self) -> None:
+        found = seen_from(sweep([0.1, 0.2], [0.9, 0.52]), "text/text")
+        assert found != found
