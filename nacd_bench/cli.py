@@ -10,6 +10,7 @@ import math
 import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
@@ -38,6 +39,7 @@ codec at a comparable rate does not.
   nacd-bench detect [WHERE]      find, box and score artifacts in triplets of images
   nacd-bench benchmark [WHERE]   how well each method finds artifacts in labelled triplets
   nacd-bench compress IMAGES     make such triplets: two codecs at a matched rate
+  nacd-bench import TABLE        read somebody else's table of labelled triplets
   nacd-bench validate WHERE      list every problem of a data folder or manifest
   nacd-bench list                detectors, baselines, codecs and text finders that are there
 
@@ -230,7 +232,7 @@ def _with_paths(command: str, config: dict[str, Any], paths: list[str]) -> dict[
             config["data"]["source"] = value
         elif command == "compress":
             config["images"] = value
-        elif command == "validate":
+        elif command in ("validate", "import"):
             config["source"] = value
         else:
             raise UserError(f"expected no paths for {command}, got {' '.join(paths)}.")
@@ -391,6 +393,24 @@ def _validate(config: dict[str, Any]) -> int:
     return 1 if found else 0
 
 
+def _import(config: dict[str, Any]) -> int:
+    from nacd_bench.data.importer import import_records
+    from nacd_bench.data.manifest import write_manifest
+
+    records = import_records(config["source"], config["mapping"])
+    write_manifest(config["output"], records)
+    labels = Counter(label.artifact_type for record in records for label in record.labels)
+    counts = [f"{count} {name}" for name, count in sorted(labels.items())]
+    free = sum(bool(record.artifact_free) for record in records)
+    _console().print(
+        f"{len(records)} triplets, labels: {', '.join(counts) or 'none'}; {free} free of "
+        f"artifacts. Written: {config['output']}. Images were not opened: nacd-bench validate "
+        f"{config['output']}",
+        markup=False,
+    )
+    return 0
+
+
 def _list(config: dict[str, Any]) -> int:
     registries = {
         "detectors": DETECTORS,
@@ -425,6 +445,7 @@ COMMANDS: dict[str, Callable[[dict[str, Any]], int]] = {
     "detect": _detect,
     "benchmark": _benchmark,
     "compress": _compress,
+    "import": _import,
     "validate": _validate,
     "list": _list,
 }

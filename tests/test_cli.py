@@ -13,6 +13,7 @@ from triplet_folder import make_triplets
 
 from nacd_bench import __version__
 from nacd_bench.cli import check_choices, main, split_arguments
+from nacd_bench.data.manifest import read_manifest
 from nacd_bench.errors import UserError
 
 FAST = ["detector=[large_color]", "detector.large_color.window=32", "show_progress=false"]
@@ -138,9 +139,29 @@ def test_validate(tmp_path: Path) -> None:
     assert "coffee" in done.stdout and "rocket" in done.stdout and "2 problems" in done.stdout
 
 
+def test_import_writes_a_manifest_and_names_faults(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("name,kind,x,y,w,h\n1,tex,0,0,20,10\n2,none,,,,\n")
+    (tmp_path / "map.yaml").write_text(
+        "columns: {original: 'o/{name}.png', neural: 'n/{name}.png', traditional: 't/{name}.png',\n"
+        "  artifact_type: kind, box: [x, y, w, h]}\ntypes: {tex: texture, none: free}\n"
+    )
+    arguments = ("import", "a.csv", "mapping=map.yaml", "output=out/b.csv")
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "2 triplets, labels: 1 texture; 1 free" in done.stdout
+    records = read_manifest(tmp_path / "out" / "b.csv")
+    assert records[0].labels[0].box == (0, 0, 20, 10) and records[1].artifact_free
+    (tmp_path / "a.csv").write_text("name,kind,x,y,w,h\n1,texx,0,0,20,10\n")
+    done = run(*arguments[:3], "output=c.csv", cwd=tmp_path)
+    assert done.returncode == 1 and "texx" in done.stderr
+    assert not (tmp_path / "c.csv").exists()
+
+
 def test_help_explains(tmp_path: Path) -> None:
     for command, words in {
         "detect": ("ORIGINAL NEURAL TRADITIONAL", "si_threshold", "text_finder"),
+        "benchmark": ("labelled.parquet", "resamples", "-m detector"),
+        "import": ("mapping.yaml", "output"),
         "validate": ("WHERE", "workers"),
         "list": ("KIND",),
         "compress": ("images",),

@@ -127,7 +127,9 @@ def test_triplets(tmp_path: Path) -> None:
     assert len(records) == 1 and problems == []
 
 
-@pytest.mark.parametrize("command", ["detect", "benchmark", "compress", "validate", "list"])
+@pytest.mark.parametrize(
+    "command", ["detect", "benchmark", "compress", "import", "validate", "list"]
+)
 def test_commands_compose_and_hydra_stays_out_of_the_way(command: str) -> None:
     config = compose(command, return_hydra_config=True)
     assert config.hydra.job.chdir in (False, None)
