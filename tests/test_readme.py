@@ -17,7 +17,9 @@ def blocks(document: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "CONTRIBUTING.md", "docs/benchmark.md", "docs/planted.md"]
+)
 def test_python(
     document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
@@ -48,4 +50,4 @@ def test_the_two_commands_are_there_once() -> None:
     lines = (ROOT / "README.md").read_text("utf-8").splitlines()
     commands = [line for line in lines if line.startswith("python3 -m venv")]
     assert len(commands) == 2
-    assert commands[0].endswith("nacd-bench detect") and commands[1].endswith("-m pytest")
+    assert commands[0].endswith("nacd-bench benchmark") and commands[1].endswith("-m pytest")
