@@ -148,8 +148,11 @@ def test_drawn_sets_are_used_as_they_were_drawn(
     found, problems = find_labelled(sets)
     assert problems == []
     again = run(found, tmp_path, name="again", drawing=Drawing(seed=99))
-    ids = [[row["triplet"] for row in scores(each.folder)] for each in (first, again)]
-    assert ids[0] == ids[1]
+    drawn = [
+        sorted((row["test_set"], row["triplet"]) for row in scores(each.folder))
+        for each in (first, again)
+    ]
+    assert drawn[0] == drawn[1]
     assert again.scored.computed == 0
 
 
@@ -332,6 +335,25 @@ def test_killed_at_any_moment_it_goes_on(planted: Path, tmp_path: Path) -> None:
     whole = [*job, f"folder={tmp_path / 'whole'}", f"cache={tmp_path / 'other'}"]
     subprocess.run(whole, check=True, capture_output=True)
     assert scores(tmp_path / "broken") == scores(tmp_path / "whole")
+
+
+def test_stopped_by_hand_it_says_how_to_go_on(planted: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "nacd_bench.cli", "benchmark", str(planted), "sets.n=4"),
+            *("detector=[texture,boundary]", "baseline=paper", "sets.types=[texture]"),
+            *("logger=none", f"folder={tmp_path / 'run'}", f"cache={tmp_path / 'cache'}"),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    while process.poll() is None and not _count(tmp_path / "cache" / "scores.sqlite"):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    printed = process.communicate(timeout=60)[0]
+    assert process.returncode == 130 and "folder=" in printed, printed
+    assert "Traceback" not in printed
 
 
 def _count(database: Path) -> int:

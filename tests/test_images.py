@@ -15,7 +15,7 @@ from PIL import Image, ImageFile
 from nacd_bench.data import images
 from nacd_bench.data.formats import FORMATS, SUFFIXES
 from nacd_bench.data.images import content_hash, read_image
-from nacd_bench.data.photos import COLOR_PHOTOS, TEXT_PHOTOS, photo_path, photos
+from nacd_bench.data.photos import COLOR_PHOTOS, PLANTING_PHOTOS, TEXT_PHOTOS, photo_path, photos
 from nacd_bench.errors import DataError, ImageError
 
 RGB = np.random.default_rng(7).integers(0, 256, (24, 40, 3), dtype=np.uint8)
@@ -309,14 +309,17 @@ def test_every_suffix_belongs_to_one_format() -> None:
 class TestPhotos:
     def test_each_is_there_in_colour_or_gray(self) -> None:
         embedded = photos()
-        assert tuple(embedded) == COLOR_PHOTOS + TEXT_PHOTOS
+        assert tuple(embedded) == PLANTING_PHOTOS + TEXT_PHOTOS
+        assert PLANTING_PHOTOS[:8] == COLOR_PHOTOS
         for name in embedded:
             photo = embedded[name]
             assert photo.dtype == np.uint8
             assert photo.ndim == 3
             assert photo.shape[2] == 3
             assert photo.flags.c_contiguous
-            assert (np.ptp(photo, axis=2).max() > 50) == (name in COLOR_PHOTOS)
+            assert (np.ptp(photo, axis=2).max() > 50) == (
+                name in (*COLOR_PHOTOS, "hopper", "tissue")
+            )
 
     def test_pixels_equal_pillows(self) -> None:
         with Image.open(io.BytesIO(photo_path("rocket").read_bytes())) as expected:

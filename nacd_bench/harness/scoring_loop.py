@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -221,7 +222,14 @@ def run_batches(
             callbacks=[_Bar()] if engine.show_progress else [],
         )
         module = Scoring(methods, cache, trainer.num_devices * trainer.num_nodes)
-        trainer.test(module, Triplets(batches, engine.num_workers), verbose=False)
+        answer = signal.getsignal(signal.SIGINT)
+        try:
+            trainer.test(module, Triplets(batches, engine.num_workers), verbose=False)
+        except SystemExit as stop:  # Lightning's answer to Ctrl-C, after which it ignores more
+            if isinstance(stop.__context__, KeyboardInterrupt):
+                signal.signal(signal.SIGINT, answer)
+                raise KeyboardInterrupt from stop
+            raise
 
 
 class _Bar(Callback):
