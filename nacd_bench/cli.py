@@ -38,6 +38,7 @@ codec at a comparable rate does not.
 
   nacd-bench detect [WHERE]      find, box and score artifacts in triplets of images
   nacd-bench benchmark [WHERE]   how well each method finds artifacts in labelled triplets
+  nacd-bench report RUN          a run's pictures and figures as pages for a browser
   nacd-bench compress IMAGES     make such triplets: two codecs at a matched rate
   nacd-bench import TABLE        read somebody else's table of labelled triplets
   nacd-bench validate WHERE      list every problem of a data folder or manifest
@@ -73,6 +74,8 @@ GROUPINGS = {"baseline": ("all", "paper", "none")}
 
 WIDTH_IN_FILES = 140
 """Of tables where the output is no terminal."""
+HEAT_MAPS = 24
+"""Triplets per detector with a heat map in the report that a job ends with."""
 MOST_LINES = 20
 """Failures shown; the file has them all."""
 
@@ -109,6 +112,8 @@ def _composed(command: str, arguments: Sequence[str]) -> int:
     """Let Hydra compose a command's configuration, and run it."""
     from omegaconf import OmegaConf
 
+    if command == "report":
+        arguments = ["serve=true" if each == "--serve" else each for each in arguments]
     overrides, paths = split_arguments(arguments)
     check_choices(overrides)
     register_plugins()
@@ -232,6 +237,8 @@ def _with_paths(command: str, config: dict[str, Any], paths: list[str]) -> dict[
             config["data"]["source"] = value
         elif command == "compress":
             config["images"] = value
+        elif command == "report":
+            config["run"] = value
         elif command in ("validate", "import"):
             config["source"] = value
         else:
@@ -310,8 +317,9 @@ def _detect(config: dict[str, Any]) -> int:
         + (", overlays/)" if config["overlays"] else ")"),
         markup=False,
     )
+    status = _with_report(config, found.folder, console)
     lines = [": ".join(filter(None, (f.subject, f.method, f.message))) for f in found.failures]
-    return _listed_failures(console, lines, found.folder / "failures.csv")
+    return max(status, _listed_failures(console, lines, found.folder / "failures.csv"))
 
 
 def _compress(config: dict[str, Any]) -> int:
@@ -372,8 +380,9 @@ def _benchmark(config: dict[str, Any]) -> int:
     )
     if message:
         console.print(message, markup=False)
+    status = _with_report(config, done.folder, console)
     lines = [": ".join(filter(None, (f.subject, f.method, f.message))) for f in done.failures]
-    return _listed_failures(console, lines, done.folder / "failures.csv")
+    return max(status, _listed_failures(console, lines, done.folder / "failures.csv"))
 
 
 def _validate(config: dict[str, Any]) -> int:
@@ -391,6 +400,51 @@ def _validate(config: dict[str, Any]) -> int:
         console.print(str(problem), markup=False)
     console.print(f"{len(records)} triplets, {len(found)} problems.")
     return 1 if found else 0
+
+
+def _report(config: dict[str, Any]) -> int:
+    from nacd_bench.report.serve import HOST, server
+
+    page = _write_report(Path(config["run"]), config["heat_maps"], config["show_progress"])
+    console = _console()
+    console.print(f"Report: {page}", markup=False)
+    if config["serve"]:
+        with server(page.parent, config["port"]) as running:
+            port = running.server_address[1]
+            console.print(f"Serving at http://{HOST}:{port}/ until Ctrl-C", markup=False)
+            running.serve_forever()
+    return 0
+
+
+def _write_report(folder: Path, heat_maps: int, show_progress: bool) -> Path:
+    """Write the report of a run with the detectors of its configuration."""
+    from nacd_bench.harness.methods import made_methods
+    from nacd_bench.harness.progress import progress_bar
+    from nacd_bench.report.page import write_report
+    from nacd_bench.report.run import read_run
+
+    run = read_run(folder)
+    nodes = run.config.get("detector") or {}
+    try:
+        detectors = made_methods("detector", nodes)[0] if nodes else []
+    except UserError as error:
+        run.missing.append(f"heat maps: {error}")
+        detectors = []
+    with progress_bar("triplets in the report", len(run.records), show_progress) as tick:
+        return write_report(run, [each.eval() for each in detectors], heat_maps, tick)
+
+
+def _with_report(config: Mapping[str, Any], folder: Path, console: Console) -> int:
+    """The report that a job ends with; a fault in it is said and costs no results."""
+    if not config["report"]:
+        return 0
+    try:
+        page = _write_report(folder, HEAT_MAPS, config["show_progress"])
+    except (UserError, OSError) as error:
+        console.print(f"The report could not be written: {error}", markup=False)
+        return 1
+    console.print(f"Report, for a browser: {page}", markup=False)
+    return 0
 
 
 def _import(config: dict[str, Any]) -> int:
@@ -444,6 +498,7 @@ def _list(config: dict[str, Any]) -> int:
 COMMANDS: dict[str, Callable[[dict[str, Any]], int]] = {
     "detect": _detect,
     "benchmark": _benchmark,
+    "report": _report,
     "compress": _compress,
     "import": _import,
     "validate": _validate,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 from nacd_bench.errors import DataError, UserError
 
@@ -25,6 +26,9 @@ def read_bytes(path: str | Path, what: str, error: type[UserError]) -> bytes:
         error: missing, a folder, not readable.
     """
     try:
+        local = _local(path)
+        if local is not None:
+            return Path(local).read_bytes()
         if is_url(path):
             import fsspec
 
@@ -48,6 +52,29 @@ def read_bytes(path: str | Path, what: str, error: type[UserError]) -> bytes:
             f"{path}: expected {what} that can be read, got {type(cause).__name__}: {cause}. "
             "Correct the path or copy the file to a local disk."
         ) from cause
+
+
+def writable(text: str) -> str:
+    """Text that files can hold: bytes of a file name that are no UTF-8 become ``\\udcff``."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def file_url(path: str) -> str | None:
+    """An URL for a path with bytes that are no UTF-8, which tables cannot hold; else None.
+
+    >>> file_url("/photos/a.png") is None, file_url("/bad\\udcff.png")
+    (True, 'file:///bad%FF.png')
+    """
+    return Path(path).absolute().as_uri() if writable(path) != path else None
+
+
+def _local(path: str | Path) -> str | None:
+    """The file that a ``file://`` URL means, whether or not its characters are escaped."""
+    text = str(path)
+    if not text.startswith("file://"):
+        return None
+    plain = text.removeprefix("file://")
+    return plain if Path(plain).exists() else os.fsdecode(unquote_to_bytes(plain))
 
 
 def write_whole(path: str | Path, data: bytes) -> None:

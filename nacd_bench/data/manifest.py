@@ -16,7 +16,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from nacd_bench.data.files import is_url, write_whole
+from nacd_bench.data.files import file_url, is_url, writable, write_whole
 from nacd_bench.data.record import Problem, TripletRecord, contradictions
 from nacd_bench.data.rows import COLUMNS, PATHS, VERSION_COLUMN, is_missing, read_row, row_id
 from nacd_bench.data.tables import MANIFEST_SUFFIXES, Row, read_table, row_problem, table_bytes
@@ -105,7 +105,9 @@ def _relative(path: str, base: str) -> str:
         return path.removeprefix(f"{base}/")
     # lexically, so that links in a data set stay links
     whole, folder = Path(os.path.abspath(path)), Path(os.path.abspath(base))  # noqa: PTH100
-    return whole.relative_to(folder).as_posix() if whole.is_relative_to(folder) else str(whole)
+    if whole.is_relative_to(folder) and file_url(whole.relative_to(folder).as_posix()) is None:
+        return whole.relative_to(folder).as_posix()
+    return file_url(str(whole)) or str(whole)
 
 
 def _require_columns(path: str | Path, rows: Mapping[int, Row]) -> None:
@@ -147,4 +149,5 @@ def _row(record: TripletRecord, path: str | Path) -> Row:
         {**asdict(label), "box": list(label.box) if label.box else None} for label in record.labels
     ]
     extra = {name: value for name, value in record.extra.items() if not is_missing(value)}
-    return {VERSION_COLUMN: SCHEMA_VERSION, **values, **extra}
+    row = {VERSION_COLUMN: SCHEMA_VERSION, **values, **extra}
+    return {k: writable(v) if isinstance(v, str) else v for k, v in row.items()}

@@ -7,15 +7,16 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from nacd_bench.data.balanced import BalancedSet, write_balanced_set
+from nacd_bench.data.balanced import SET_COLUMNS, BalancedSet, write_balanced_set
 from nacd_bench.data.files import write_whole
 from nacd_bench.evaluation.comparison import SetComparison, scores_on
 from nacd_bench.evaluation.curves import precision_recall, roc
 from nacd_bench.evaluation.thresholds import write_thresholds
 from nacd_bench.harness.benchmark_table import layout, to_latex, to_markdown
+from nacd_bench.harness.detect_tables import write_detections
 from nacd_bench.report.curves import Line, figure, precision_recall_figure, roc_figure
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def write_results(done: Benchmarked) -> None:
     folder = done.folder
     write_whole(folder / "metrics.json", _json(metrics(done)))
     _write_scores(done)
+    _write_detections(done)
     table = layout(done)
     write_whole(folder / "table.md", to_markdown(table).encode())
     write_whole(folder / "table.tex", to_latex(table).encode())
@@ -105,6 +107,27 @@ def _codecs(done: Benchmarked) -> list[dict[str, Any]]:
         counts[pair] = counts.get(pair, 0) + 1
     names = ("neural", "neural_version", "traditional", "traditional_version")
     return [{**dict(zip(names, pair, strict=True)), "triplets": n} for pair, n in counts.items()]
+
+
+def _write_detections(done: Benchmarked) -> None:
+    """The boxes of the detectors that ran on each triplet."""
+    records = {record.id: record for each in done.sets.values() for record in each.records}
+    plain = [
+        replace(record, extra={k: v for k, v in record.extra.items() if k not in SET_COLUMNS})
+        for record in records.values()
+    ]
+    found = {
+        name: {
+            fact: {
+                detector: getattr(done.scored.scores[detector][name], fact)
+                for detector in done.detectors
+                if name in done.scored.scores.get(detector, {})
+            }
+            for fact in ("boxes", "confidences")
+        }
+        for name in records
+    }
+    write_detections(done.folder, plain, found, done.detectors, dict.fromkeys(done.detectors, 0.0))
 
 
 def _write_scores(done: Benchmarked) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nacd_bench.data.files import write_whole
+from nacd_bench.data.files import writable, write_whole
+from nacd_bench.data.manifest import write_manifest
 from nacd_bench.data.record import TripletRecord
 
 if TYPE_CHECKING:
@@ -48,14 +49,8 @@ def write_tables(
     import pyarrow as pa
 
     finished = [(record, results[record.id]) for record in records if record.id in results]
-    detections = [
-        row for record, result in finished for row in _detections(record, result, types, thresholds)
-    ]
+    detections = write_detections(folder, records, results, types, thresholds)
     facts = [(name, pa.float64() if name.endswith("bpp") else pa.string()) for name in FACTS]
-    box = [(name, pa.int64()) for name in ("x0", "y0", "x1", "y1")]
-    kinds = [("image", pa.string()), ("detector", pa.string()), ("artifact_type", pa.string())]
-    kinds += [("confidence", pa.float64()), *box, *facts]
-    _write(folder / "detections", detections, pa.schema(kinds))
     scores = [
         {
             "image": record.id,
@@ -83,6 +78,36 @@ def write_tables(
     return detections
 
 
+def write_detections(
+    folder: Path,
+    records: Sequence[TripletRecord],
+    results: Mapping[str, Mapping[str, Any]],
+    types: Mapping[str, str],
+    thresholds: Mapping[str, float],
+) -> list[dict[str, Any]]:
+    """Write the triplets as a manifest and the boxes found in them; the rows of the boxes.
+
+    Args:
+        results: ``boxes`` and ``confidences`` by detector, by triplet id.
+        types, thresholds: as :func:`write_tables`.
+    """
+    import pyarrow as pa
+
+    write_manifest(folder / "triplets.parquet", records)
+    rows = [
+        row
+        for record in records
+        if record.id in results
+        for row in _detections(record, results[record.id], types, thresholds)
+    ]
+    facts = [(name, pa.float64() if name.endswith("bpp") else pa.string()) for name in FACTS]
+    box = [(name, pa.int64()) for name in ("x0", "y0", "x1", "y1")]
+    kinds = [("image", pa.string()), ("detector", pa.string()), ("artifact_type", pa.string())]
+    kinds += [("confidence", pa.float64()), *box, *facts]
+    _write(folder / "detections", rows, pa.schema(kinds))
+    return rows
+
+
 def _detections(
     record: TripletRecord,
     result: Mapping[str, Any],
@@ -108,7 +133,8 @@ def _write(path: Path, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.Table.from_pylist(list(rows), schema=schema)
+    rows = [{k: writable(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows]
+    table = pa.Table.from_pylist(rows, schema=schema)
     file = io.BytesIO()
     pq.write_table(table, file)
     write_whole(path.with_suffix(".parquet"), file.getvalue())
@@ -120,4 +146,4 @@ def _csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    return text.getvalue().encode()
+    return writable(text.getvalue()).encode()

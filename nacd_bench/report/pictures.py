@@ -1,0 +1,134 @@
+"""The pictures of a report: the three images of each triplet, and heat maps on one scale."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from nacd_bench.data.files import write_whole
+from nacd_bench.data.loading import load_triplet
+from nacd_bench.data.record import TripletRecord
+from nacd_bench.detection import DetectionBatch
+from nacd_bench.detectors import Detector
+from nacd_bench.errors import UserError
+from nacd_bench.report.heat_map import colored, per_pixel
+from nacd_bench.triplet import ROLES
+
+LOSSLESS_PIXELS = 80_000
+"""Images of at most so many pixels are kept as they are, larger ones as WebP of this quality."""
+QUALITY = 90
+MOST_SIDE = 2400
+"""Larger images are shown reduced to this side."""
+HEAT_SIDE = 400
+"""Largest side of a heat map's picture; it is smooth."""
+WORKERS = 2
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Of one triplet, as paths in the report's folder.
+
+    Args:
+        width, height: of the original, in pixels.
+        images: by role.
+        reduced: whether they are smaller than the original.
+        heat: heat maps by detector.
+    """
+
+    width: int
+    height: int
+    images: Mapping[str, str]
+    reduced: bool
+    heat: Mapping[str, str]
+
+
+def write_pictures(
+    folder: Path,
+    records: Sequence[TripletRecord],
+    wanted: Mapping[str, Sequence[Detector]],
+    tick: Any,
+) -> dict[str, Pictures | str]:
+    """Write what is not there yet; by triplet id, or why there is nothing to show.
+
+    Args:
+        folder: of the report.
+        records: triplets.
+        wanted: detectors whose heat maps are wanted, by triplet id.
+        tick: called after each triplet.
+    """
+    found: dict[str, Pictures | str] = {}
+    with ThreadPoolExecutor(WORKERS) as writers:
+        for record in records:
+            try:
+                found[record.id] = _pictures(folder, record, wanted.get(record.id, ()), writers)
+            except UserError as error:
+                found[record.id] = str(error)
+            tick(0)
+    return found
+
+
+def _pictures(
+    folder: Path, record: TripletRecord, detectors: Sequence[Detector], writers: ThreadPoolExecutor
+) -> Pictures:
+    loaded = load_triplet(record)
+    batch = loaded.batch
+    height, width = batch.height, batch.width
+    images = {}
+    for role in ROLES:
+        path = f"images/{loaded.sha256[role][:20]}.{_suffix(width * height)}"
+        images[role] = path
+        if not (folder / path).is_file():
+            writers.submit(_write_image, folder / path, _levels(getattr(batch, role)))
+    heat = {}
+    for detector in detectors:
+        with torch.inference_mode():
+            try:
+                one = detector(batch)
+            except Exception:  # the run's own failures say why
+                continue
+        if isinstance(one, DetectionBatch) and one.heat_map is not None:
+            name = "-".join(loaded.sha256[role][:10] for role in ROLES)
+            path = f"heat/{detector.name}/{name}.png"
+            values = per_pixel(one.heat_map, 0, height, width)
+            writers.submit(_write_heat, folder / path, values, detector.heat_map_range)
+            heat[detector.name] = path
+    return Pictures(width, height, images, max(width, height) > MOST_SIDE, heat)
+
+
+def _suffix(pixels: int) -> str:
+    return "png" if pixels <= LOSSLESS_PIXELS else "webp"
+
+
+def _levels(image: torch.Tensor) -> NDArray[np.uint8]:
+    pixels = image[0].permute(1, 2, 0)
+    if pixels.is_floating_point():
+        pixels = (pixels * 255).round().byte()
+    return np.ascontiguousarray(pixels.numpy())
+
+
+def _write_image(path: Path, pixels: NDArray[np.uint8]) -> None:
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((MOST_SIDE, MOST_SIDE))
+    file = io.BytesIO()
+    if path.suffix == ".png":
+        picture.save(file, "PNG", compress_level=6)
+    else:
+        picture.save(file, "WEBP", quality=QUALITY, method=1)
+    write_whole(path, file.getvalue())
+
+
+def _write_heat(path: Path, values: NDArray[np.float32], scale: tuple[float, float]) -> None:
+    picture = Image.fromarray(colored(values, *scale))
+    picture.thumbnail((HEAT_SIDE, HEAT_SIDE))
+    file = io.BytesIO()
+    picture.quantize(64).save(file, "PNG", optimize=True)
+    write_whole(path, file.getvalue())

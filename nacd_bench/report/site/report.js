@@ -1,0 +1,521 @@
+"use strict";
+// The page's data are in window.REPORT (data.js). Everything shown goes through textContent.
+
+const R = window.REPORT;
+const $ = (selector, root = document) => root.querySelector(selector);
+const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+const ROLES = ["original", "neural", "traditional"];
+
+function make(tag, attributes = {}, ...children) {
+  const svg = ["svg", "path", "line", "rect", "circle", "text", "g"].includes(tag);
+  const node = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name === "style") Object.assign(node.style, value);
+    else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+const number = (value) => (value === null || value === undefined || Number.isNaN(value) ? "-" : Number(value).toPrecision(4).replace(/\.?0+$/, ""));
+const share = (value) => (Number.isFinite(value) ? value.toFixed(3) : "-");
+
+// --- what the address bar holds
+
+function address() {
+  const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
+  const [page, ...rest] = (path || "overview").split("/");
+  return { page, rest: rest.map(decodeURIComponent), query: new URLSearchParams(query || "") };
+}
+
+function to(page, query, replace = false) {
+  const text = query ? query.toString() : "";
+  const hash = `#/${page}${text ? "?" + text : ""}`;
+  if (replace) history.replaceState(null, "", hash);
+  else location.hash = hash;
+}
+
+function show() {
+  const { page, rest, query } = address();
+  const known = ["overview", "gallery", "thresholds", "triplets", "triplet"].includes(page) ? page : "overview";
+  for (const section of $$(".page")) section.hidden = section.id !== known;
+  for (const link of $$("nav a")) {
+    if (link.dataset.page === known) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  ({ gallery: showGallery, thresholds: showThresholds, triplets: showTriplets, triplet: showTriplet }[known] || (() => {}))(query, rest);
+  if (known !== "overview") document.title = `${known} - ${R.title}`;
+  else document.title = R.title;
+}
+
+// --- scores, sets and thresholds
+
+const chosen = { ...R.thresholds }; // by method
+
+function members(set) {
+  // [{score, positive}] of a method on a test set, or of all triplets
+  return (method) =>
+    (set ? Object.entries(R.sets[set].truth) : R.triplets.map((_, i) => [i, null]))
+      .map(([i, positive]) => ({ score: R.triplets[i].scores[method], positive, index: Number(i) }))
+      .filter((each) => each.score !== undefined && each.score !== null);
+}
+
+function counts(rows, threshold) {
+  const found = { tp: 0, fp: 0, fn: 0, tn: 0 };
+  for (const row of rows) found[row.score > threshold ? (row.positive ? "tp" : "fp") : row.positive ? "fn" : "tn"] += 1;
+  return found;
+}
+
+function rocPoints(rows) {
+  const sorted = [...rows].sort((a, b) => b.score - a.score);
+  const positives = rows.filter((row) => row.positive).length;
+  const negatives = rows.length - positives;
+  const points = [[0, 0]];
+  let tp = 0, fp = 0;
+  sorted.forEach((row, i) => {
+    if (row.positive) tp += 1; else fp += 1;
+    if (i + 1 === sorted.length || sorted[i + 1].score !== row.score) points.push([fp / negatives, tp / positives]);
+  });
+  return points;
+}
+
+// --- charts
+
+const W = 420, H = 320, LEFT = 46, TOP = 26, RIGHT = 14, BOTTOM = 40;
+const px = (x) => LEFT + x * (W - LEFT - RIGHT);
+const py = (y) => H - BOTTOM - y * (H - TOP - BOTTOM);
+
+function chart(title, xLabel, yLabel, xTicks, yTicks) {
+  const svg = make("svg", { class: "chart", viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": title },
+    make("text", { x: LEFT, y: 16 }, title),
+    make("path", { class: "axis", d: `M${px(0)} ${py(1)}V${py(0)}H${px(1)}` }),
+    make("text", { x: px(0.5), y: H - 8, "text-anchor": "middle" }, xLabel),
+    make("text", { x: 12, y: py(0.5), transform: `rotate(-90 12 ${py(0.5)})`, "text-anchor": "middle" }, yLabel));
+  for (const [at, label] of xTicks) svg.append(make("text", { x: px(at), y: py(0) + 15, "text-anchor": "middle" }, label));
+  for (const [at, label] of yTicks) svg.append(make("text", { x: LEFT - 5, y: py(at) + 4, "text-anchor": "end" }, label));
+  return svg;
+}
+
+const UNIT = [0, 0.25, 0.5, 0.75, 1].map((x) => [x, String(x)]);
+
+function rocChart(rows, point, title) {
+  const svg = chart(title, "false positive rate", "true positive rate", UNIT, UNIT);
+  const path = rocPoints(rows).map(([x, y], i) => `${i ? "L" : "M"}${px(x).toFixed(1)} ${py(y).toFixed(1)}`).join("");
+  svg.append(make("line", { class: "axis", x1: px(0), y1: py(0), x2: px(1), y2: py(1), "stroke-dasharray": "3 3" }), make("path", { class: "curve", d: path }));
+  if (point) svg.append(make("circle", { class: "point", cx: px(point[0]), cy: py(point[1]), r: 6 }));
+  return svg;
+}
+
+function histogram(rows, title, threshold) {
+  const values = rows.map((row) => row.score);
+  const low = Math.min(...values), high = Math.max(...values), span = high - low || 1, bins = 30;
+  const bars = { with: Array(bins).fill(0), without: Array(bins).fill(0) };
+  for (const row of rows) {
+    const bin = Math.min(bins - 1, Math.floor(((row.score - low) / span) * bins));
+    bars[row.positive === true ? "with" : "without"][bin] += 1;
+  }
+  const most = Math.max(1, ...bars.with, ...bars.without);
+  const svg = chart(title, "score", "triplets", [0, 0.5, 1].map((x) => [x, number(low + x * span)]), [0, 0.5, 1].map((y) => [y, String(Math.round(y * most * 10) / 10)]));
+  for (const [side, heights] of Object.entries(bars)) {
+    heights.forEach((height, i) => {
+      if (height) svg.append(make("rect", { class: side, x: px(i / bins), width: (W - LEFT - RIGHT) / bins, y: py(height / most), height: py(0) - py(height / most) }));
+    });
+  }
+  if (threshold !== undefined) {
+    const x = px(Math.max(0, Math.min(1, (threshold - low) / span)));
+    svg.append(make("line", { class: "line", x1: x, x2: x, y1: py(1), y2: py(0) }));
+  }
+  return svg;
+}
+
+for (const place of $$("[data-histograms]")) {
+  const set = place.dataset.histograms || null;
+  const methods = set ? R.sets[set].methods : Object.keys(R.detectors);
+  for (const method of methods) {
+    const rows = members(set)(method);
+    if (rows.length) place.append(make("figure", {}, histogram(rows, `${method}: ${set ? "with (red) and without (blue) the artifact" : "all triplets"}`)));
+  }
+}
+
+// --- gallery: only the cards in sight are in the page
+
+const CARD = { width: 330, height: 168, gap: 12 };
+let shown = [];
+
+function fill(select, options, value) {
+  select.replaceChildren(...options.map(([key, label]) => make("option", { value: key }, label)));
+  select.value = value || "";
+}
+
+const unique = (values) => [...new Set(values.filter((value) => value !== null && value !== undefined && value !== ""))].sort();
+const labelOf = (triplet) => (triplet.free ? "free" : triplet.labels.map((label) => label.type).join(", ") || "none");
+const codecOf = (triplet) => [triplet.neural_codec, triplet.traditional_codec].map((name) => name || "?").join(" / ");
+const rateOf = (triplet) => (triplet.neural_point === null ? "" : String(triplet.neural_point));
+
+function showGallery(query) {
+  const form = $("#gallery .filters");
+  const any = [["", "all"]];
+  const choices = {
+    detector: Object.keys(R.detectors),
+    type: unique(Object.values(R.detectors).map((each) => each.type)),
+    codec: unique(R.triplets.map(codecOf)),
+    rate: unique(R.triplets.map(rateOf)),
+    label: unique(R.triplets.map(labelOf)),
+  };
+  for (const [name, values] of Object.entries(choices)) fill(form.elements[name], any.concat(values.map((value) => [value, value])), query.get(name));
+  form.elements.sort.value = query.get("sort") || "";
+  if (document.activeElement !== form.elements.q) form.elements.q.value = query.get("q") || "";
+  form.elements.over.checked = query.get("over") === "1";
+  const part = (query.get("q") || "").toLowerCase();
+  shown = R.detections.filter(([t, detector, confidence]) => {
+    const triplet = R.triplets[t];
+    return (!query.get("detector") || detector === query.get("detector")) &&
+      (!query.get("type") || R.detectors[detector].type === query.get("type")) &&
+      (!query.get("codec") || codecOf(triplet) === query.get("codec")) &&
+      (!query.get("rate") || rateOf(triplet) === query.get("rate")) &&
+      (!query.get("label") || labelOf(triplet) === query.get("label")) &&
+      (!part || triplet.id.toLowerCase().includes(part)) &&
+      (query.get("over") !== "1" || confidence > (chosen[detector] ?? -Infinity));
+  });
+  // confidences of different detectors have different scales: each counts by its place among its own
+  const order = { "": (a, b) => a[4] - b[4], weakest: (a, b) => b[4] - a[4], name: (a, b) => (R.triplets[a[0]].id < R.triplets[b[0]].id ? -1 : 1) };
+  shown.sort(order[query.get("sort") || ""] || order[""]);
+  $("#gallery .count").textContent = `${shown.length} of ${R.detections.length} detections` + (R.detections.length ? "" : ": the detectors found nothing.");
+  $("#gallery .cards").replaceChildren();
+  drawCards();
+}
+
+function drawCards() {
+  const place = $("#gallery .cards");
+  if ($("#gallery").hidden) return;
+  const columns = Math.max(1, Math.floor((place.clientWidth + CARD.gap) / (CARD.width + CARD.gap)));
+  const width = Math.min(CARD.width, place.clientWidth);
+  const step = CARD.height + CARD.gap;
+  place.style.height = `${Math.ceil(shown.length / columns) * step}px`;
+  const top = -place.getBoundingClientRect().top;
+  const first = Math.max(0, Math.floor(top / step) - 2) * columns;
+  const last = Math.min(shown.length, (Math.ceil((top + innerHeight) / step) + 2) * columns);
+  const kept = new Map($$(".card", place).map((card) => [card.dataset.key, card]));
+  for (const [key, card] of kept) if (key < first || key >= last || card.dataset.columns !== String(columns)) { if (document.activeElement !== card) card.remove(); }
+  for (let i = first; i < last; i += 1) {
+    if (kept.get(String(i))?.isConnected) continue;
+    place.append(card(shown[i], i, columns, width, step));
+  }
+}
+
+function card([t, detector, confidence, box], i, columns, width, step) {
+  const triplet = R.triplets[t];
+  const side = Math.floor((width - 24) / 3);
+  const crops = ROLES.map((role) => crop(triplet, role, box, side));
+  const query = new URLSearchParams({ boxes: detector, heat: triplet.heat[detector] ? detector : "" });
+  const link = make("a", {
+    class: "card", role: "listitem", href: `#/triplet/${t}?${query}`, "data-key": i, "data-columns": columns,
+    style: { left: `${(i % columns) * (CARD.width + CARD.gap)}px`, top: `${Math.floor(i / columns) * step}px`, width: `${width}px`, height: `${CARD.height}px` },
+    "aria-label": `${detector} ${number(confidence)} in ${triplet.id}`,
+  }, make("div", { class: "crops" }, crops), make("div", { class: "name", title: triplet.id }, triplet.id),
+  make("div", { class: "what" }, make("span", {}, `${detector} ${number(confidence)}`), make("span", {}, [rateOf(triplet), labelOf(triplet)].filter(Boolean).join(" · "))));
+  return link;
+}
+
+function crop(triplet, role, box, side) {
+  const [x0, y0, x1, y1] = box;
+  const margin = Math.max(8, 0.08 * Math.max(x1 - x0, y1 - y0));
+  const reach = Math.min(Math.max(x1 - x0, y1 - y0) + 2 * margin, Math.max(triplet.width, triplet.height));
+  const scale = side / reach;
+  const left = (x0 + x1) / 2 - reach / 2, top = (y0 + y1) / 2 - reach / 2;
+  return make("div", { class: "crop" },
+    make("img", { src: triplet.images[role], alt: "", loading: "lazy", decoding: "async", style: { width: `${triplet.width * scale}px`, height: `${triplet.height * scale}px`, left: `${-left * scale}px`, top: `${-top * scale}px` } }),
+    make("i", { style: { left: `${(x0 - left) * scale}px`, top: `${(y0 - top) * scale}px`, width: `${(x1 - x0) * scale}px`, height: `${(y1 - y0) * scale}px` } }),
+    make("span", {}, role));
+}
+
+$("#gallery .filters").addEventListener("input", (event) => {
+  const form = event.currentTarget;
+  const query = new URLSearchParams();
+  for (const element of form.elements) {
+    const value = element.type === "checkbox" ? (element.checked ? "1" : "") : element.value;
+    if (value) query.set(element.name, value);
+  }
+  to("gallery", query, true);
+  showGallery(query);
+});
+$("#gallery .filters").addEventListener("submit", (event) => event.preventDefault());
+let waiting = false;
+for (const kind of ["scroll", "resize"]) addEventListener(kind, () => {
+  if (waiting) return;
+  waiting = true;
+  requestAnimationFrame(() => { waiting = false; drawCards(); });
+}, { passive: true });
+
+// --- triplets
+
+function showTriplets() {
+  const names = Object.keys(R.detectors);
+  $("#triplets .count").textContent = `${R.triplets.length} triplets`;
+  const rows = R.triplets.map((triplet, i) => make("tr", {},
+    make("th", { scope: "row" }, make("a", { href: `#/triplet/${i}` }, triplet.id)), make("td", {}, labelOf(triplet)),
+    names.map((name) => make("td", {}, number(triplet.scores[name])))));
+  $("#triplets table").replaceChildren(
+    make("thead", {}, make("tr", {}, ["triplet", "label", ...names].map((name) => make("th", { scope: "col" }, name)))), make("tbody", {}, rows));
+}
+
+// --- thresholds
+
+function showThresholds(query) {
+  const sets = Object.keys(R.sets);
+  if (!sets.length) return;
+  const form = $("#thresholds .filters");
+  const set = sets.includes(query.get("set")) ? query.get("set") : sets[0];
+  const methods = R.sets[set].methods;
+  const method = methods.includes(query.get("method")) ? query.get("method") : methods[0];
+  fill(form.elements.set, sets.map((name) => [name, name]), set);
+  fill(form.elements.method, methods.map((name) => [name, name]), method);
+  const known = R.sets[set].criteria[method] || {};
+  fill(form.elements.criterion, [["", "as chosen"], ...Object.keys(known).map((name) => [name, name])], "");
+  const rows = members(set)(method);
+  const cuts = unique2(rows.map((row) => row.score));
+  const slider = $("#thresholds input[type=range]");
+  slider.max = cuts.length - 1;
+  let threshold = query.has("at") ? Number(query.get("at")) : chosen[method] ?? (known.youden ? known.youden.threshold : cuts[Math.floor(cuts.length / 2)]);
+  slider.value = nearest(cuts, threshold);
+  const update = (value) => {
+    threshold = value;
+    if (R.detectors[method]) chosen[method] = value;
+    draw(set, method, rows, value);
+  };
+  slider.oninput = () => { update(cuts[slider.value]); to("thresholds", new URLSearchParams({ set, method, at: threshold }), true); };
+  form.oninput = (event) => {
+    if (event.target.name === "criterion" && event.target.value) {
+      update(known[event.target.value].threshold);
+      slider.value = nearest(cuts, threshold);
+      to("thresholds", new URLSearchParams({ set, method, at: threshold }), true);
+      return;
+    }
+    const next = new URLSearchParams({ set: form.elements.set.value, method: form.elements.method.value });
+    to("thresholds", next, true);
+    showThresholds(next);
+  };
+  form.onsubmit = (event) => event.preventDefault();
+  update(threshold);
+}
+
+function unique2(values) {
+  // between two scores nothing changes: cuts are the scores themselves, and one below all
+  const sorted = [...new Set(values)].sort((a, b) => a - b);
+  return sorted.length ? [sorted[0] - Math.max(1e-9, Math.abs(sorted[0]) * 1e-6), ...sorted] : [0];
+}
+const nearest = (cuts, value) => cuts.reduce((best, cut, i) => (Math.abs(cut - value) < Math.abs(cuts[best] - value) ? i : best), 0);
+
+function draw(set, method, rows, threshold) {
+  const { tp, fp, fn, tn } = counts(rows, threshold);
+  const figures = {
+    precision: share(tp / (tp + fp)), recall: share(tp / (tp + fn)), FPR: share(fp / (fp + tn)), F1: share((2 * tp) / (2 * tp + fp + fn)),
+    "true positives": tp, "false positives": fp, "false negatives": fn, "true negatives": tn,
+  };
+  $("#thresholds output").textContent = number(threshold);
+  $("#thresholds .numbers").replaceChildren(...Object.entries(figures).map(([name, value]) => make("div", { "data-figure": name }, make("b", {}, String(value)), name)));
+  const point = [fp / (fp + tn), tp / (tp + fn)];
+  const auc = R.sets[set].auc[method];
+  $("[data-chart=roc]").replaceChildren(rocChart(rows, point, `ROC of ${method}, AUC ${auc === null ? "-" : auc.toFixed(3)}`));
+  $("[data-chart=scores]").replaceChildren(histogram(rows, "scores with (red) and without (blue) the artifact", threshold));
+  $("#thresholds .button").href = `#/gallery?${new URLSearchParams(R.detectors[method] ? { detector: method, over: "1" } : {})}`;
+  $("#thresholds textarea").value = yaml();
+}
+
+function yaml() {
+  const lines = ["schema_version: 1", "criterion: youden", "sets:"];
+  for (const set of Object.keys(R.sets)) {
+    const own = R.sets[set].methods.filter((method) => R.detectors[method] && R.detectors[method].type === set && chosen[method] !== undefined);
+    if (!own.length) continue;
+    lines.push(`  ${set}:`);
+    for (const method of own) {
+      const rows = members(set)(method);
+      const { tp, fp, fn, tn } = counts(rows, chosen[method]);
+      const value = tp / (tp + fn) - fp / (fp + tn);
+      lines.push(`    ${JSON.stringify(method)}:`, "      youden:", `        threshold: ${chosen[method]}`, `        value: ${value}`,
+        `        tp: ${tp}`, `        fp: ${fp}`, `        fn: ${fn}`, `        tn: ${tn}`, `        n: ${rows.length}`,
+        `        n_excluded: ${Object.keys(R.sets[set].truth).length - rows.length}`);
+    }
+  }
+  return lines.join("\n") + "\n";
+}
+
+$("#thresholds .copy").addEventListener("click", async () => {
+  const area = $("#thresholds textarea");
+  area.select();
+  try { await navigator.clipboard.writeText(area.value); } catch { document.execCommand("copy"); }
+});
+
+// --- viewer of one triplet
+
+const view = { k: 1, x: 0, y: 0, mode: "side", flipped: 0, index: 0 };
+
+function showTriplet(query, rest) {
+  const index = Math.max(0, Math.min(R.triplets.length - 1, Number(rest[0]) || 0));
+  const triplet = R.triplets[index];
+  if (!triplet) return;
+  if (index !== view.index) Object.assign(view, { k: 1, x: 0, y: 0 });
+  view.index = index;
+  view.mode = ["side", "slider", "flip", "checker"].includes(query.get("mode")) ? query.get("mode") : "side";
+  $("#triplet-title").textContent = triplet.id;
+  for (const button of $$("#triplet [data-mode]")) button.setAttribute("aria-pressed", button.dataset.mode === view.mode);
+  const detectors = Object.keys(R.detectors);
+  const boxes = $("#triplet select[name=boxes]"), heat = $("#triplet select[name=heat]");
+  fill(boxes, [["", "all"], ["none", "none"], ["labels", "labels only"], ...detectors.map((name) => [name, name])], query.get("boxes"));
+  fill(heat, [["", "none"], ...Object.keys(triplet.heat).map((name) => [name, name])], triplet.heat[query.get("heat")] ? query.get("heat") : "");
+  $("#triplet .divider").hidden = view.mode !== "slider";
+  $("#triplet .flip").hidden = view.mode !== "flip";
+  $("#triplet .opacity").hidden = !heat.value;
+  legend(heat.value);
+  drawPanes(triplet, boxes.value, heat.value);
+  details(triplet);
+}
+
+function legend(name) {
+  const place = $("#triplet .legend");
+  place.hidden = !name;
+  if (!name) return;
+  const [low, high] = R.detectors[name].range;
+  const scale = make("span", { class: "scale", style: { background: `linear-gradient(to right, ${R.colors.join(",")})` } });
+  place.replaceChildren(`heat map of ${name}: ${number(low)}`, scale, `${number(high)}, one scale for all images of the run`);
+}
+
+function layers(triplet) {
+  const image = (role, more = {}) => make("img", { src: triplet.images[role], alt: `${role} of ${triplet.id}`, draggable: "false", ...more });
+  const square = Math.max(8, Math.round(Math.min(triplet.width, triplet.height) / 16));
+  const mask = "repeating-conic-gradient(#000 0 25%, transparent 0 50%)";
+  const checked = { maskImage: mask, maskSize: `${2 * square}px ${2 * square}px`, webkitMaskImage: mask, webkitMaskSize: `${2 * square}px ${2 * square}px` };
+  const divider = $("#triplet .divider input").value;
+  const flipped = ["neural", "traditional", "original"][view.flipped % 3];
+  return {
+    side: () => ROLES.map((role) => [role, [image(role)]]),
+    slider: () => [["neural left, traditional right", [image("traditional"), image("neural", { class: "cut", style: { clipPath: `inset(0 ${100 - divider}% 0 0)` } })]]],
+    flip: () => [[flipped, [image(flipped)]]],
+    checker: () => ["neural", "traditional"].map((role) => [`original and ${role}`, [image(role), image("original", { style: checked })]]),
+  }[view.mode]();
+}
+
+function drawPanes(triplet, chosenBoxes, heat) {
+  const opacity = $("#triplet .opacity input").value;
+  const panes = layers(triplet).map(([caption, images]) => {
+    const stage = make("div", { class: "stage", style: { width: `${triplet.width}px`, height: `${triplet.height}px` } }, images);
+    if (heat) stage.append(make("img", { class: "heat", src: triplet.heat[heat], alt: `heat map of ${heat}`, style: { opacity } }));
+    stage.append(...boxesOf(triplet, chosenBoxes));
+    return make("div", { class: "pane" }, make("div", { class: "caption" }, caption), stage);
+  });
+  $("#triplet .panes").replaceChildren(...panes);
+  if (view.k === 1) fit();
+  place();
+}
+
+function boxesOf(triplet, name) {
+  const draw = ([x0, y0, x1, y1], text, kind) => make("div", { class: `box ${kind}`, style: { left: `${x0}px`, top: `${y0}px`, width: `${x1 - x0}px`, height: `${y1 - y0}px` } }, make("span", {}, text));
+  const labels = name === "none" ? [] : triplet.labels.filter((label) => label.box).map((label) => draw(label.box, `label: ${label.type}`, "label"));
+  if (name === "none" || name === "labels") return labels;
+  return labels.concat(R.detections.filter(([t, detector]) => t === view.index && (!name || detector === name)).map(([, detector, confidence, box]) => draw(box, `${detector} ${number(confidence)}`, "")));
+}
+
+function details(triplet) {
+  const rows = [
+    ["neural", [triplet.neural_codec, triplet.neural_version, triplet.neural_point, triplet.neural_bpp && `${number(triplet.neural_bpp)} bpp`]],
+    ["traditional", [triplet.traditional_codec, triplet.traditional_version, triplet.traditional_point, triplet.traditional_bpp && `${number(triplet.traditional_bpp)} bpp`]],
+    ["size", [`${triplet.width} x ${triplet.height}`, triplet.reduced && "shown at reduced size"]],
+    ["known", [labelOf(triplet)]],
+    ...Object.entries(triplet.scores).map(([name, value]) => [`score of ${name}`, [number(value)]]),
+  ];
+  $("#triplet .details").replaceChildren(make("table", { class: "facts" }, make("tbody", {}, rows.map(([name, values]) => make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, values.filter(Boolean).join(", ")))))));
+}
+
+function fit() {
+  const pane = $("#triplet .pane"), triplet = R.triplets[view.index];
+  if (!pane) return;
+  view.base = Math.min(pane.clientWidth / triplet.width, pane.clientHeight / triplet.height);
+  Object.assign(view, { k: 1, x: (pane.clientWidth - triplet.width * view.base) / 2, y: (pane.clientHeight - triplet.height * view.base) / 2 });
+}
+
+function place() {
+  const scale = view.k * (view.base || 1);
+  for (const stage of $$("#triplet .stage")) {
+    stage.style.transform = `translate(${view.x}px, ${view.y}px) scale(${scale})`;
+    stage.style.setProperty("--k", scale);
+    for (const image of $$("img", stage)) image.style.imageRendering = scale >= 2 ? "pixelated" : "auto";
+  }
+}
+
+function zoom(factor, x, y) {
+  const pane = $("#triplet .pane");
+  if (!pane) return;
+  if (!factor) { fit(); place(); return; }
+  const at = [x ?? pane.clientWidth / 2, y ?? pane.clientHeight / 2];
+  const k = Math.max(0.25, Math.min(64, view.k * factor)), ratio = k / view.k;
+  view.x = at[0] - (at[0] - view.x) * ratio;
+  view.y = at[1] - (at[1] - view.y) * ratio;
+  view.k = k;
+  place();
+}
+
+function change(settings) {
+  const { rest, query } = address();
+  for (const [name, value] of Object.entries(settings)) { if (value) query.set(name, value); else query.delete(name); }
+  to(`triplet/${rest[0] || 0}`, query, true);
+  showTriplet(query, rest);
+}
+
+function stepBy(count) {
+  const { query } = address();
+  const next = (view.index + count + R.triplets.length) % R.triplets.length;
+  to(`triplet/${next}`, query, true);
+  show();
+}
+
+function flip() {
+  view.flipped += 1;
+  if (view.mode !== "flip") change({ mode: "flip" });
+  else { const { query, rest } = address(); showTriplet(query, rest); }
+}
+
+const panes = $("#triplet .panes");
+panes.addEventListener("wheel", (event) => {
+  event.preventDefault();
+  const bounds = event.target.closest(".pane")?.getBoundingClientRect();
+  if (bounds) zoom(event.deltaY < 0 ? 1.2 : 1 / 1.2, event.clientX - bounds.left, event.clientY - bounds.top);
+}, { passive: false });
+panes.addEventListener("pointerdown", (event) => {
+  const start = [event.clientX - view.x, event.clientY - view.y];
+  const move = (each) => { view.x = each.clientX - start[0]; view.y = each.clientY - start[1]; place(); };
+  const stop = () => { removeEventListener("pointermove", move); removeEventListener("pointerup", stop); };
+  addEventListener("pointermove", move);
+  addEventListener("pointerup", stop);
+});
+for (const button of $$("#triplet [data-mode]")) button.addEventListener("click", () => change({ mode: button.dataset.mode }));
+for (const button of $$("#triplet [data-zoom]")) button.addEventListener("click", () => zoom(Number(button.dataset.zoom)));
+for (const button of $$("#triplet [data-step]")) button.addEventListener("click", () => stepBy(Number(button.dataset.step)));
+$("#triplet [data-close]").addEventListener("click", () => history.length > 1 ? history.back() : to("gallery"));
+$("#triplet .flip").addEventListener("click", flip);
+$("#triplet select[name=boxes]").addEventListener("change", (event) => change({ boxes: event.target.value }));
+$("#triplet select[name=heat]").addEventListener("change", (event) => change({ heat: event.target.value }));
+$("#triplet .opacity input").addEventListener("input", (event) => { for (const image of $$("#triplet .heat")) image.style.opacity = event.target.value; });
+$("#triplet .divider input").addEventListener("input", (event) => { for (const image of $$("#triplet .cut")) image.style.clipPath = `inset(0 ${100 - event.target.value}% 0 0)`; });
+
+addEventListener("keydown", (event) => {
+  if ($("#triplet").hidden || event.ctrlKey || event.metaKey || event.altKey || /^(SELECT|TEXTAREA)$/.test(event.target.tagName) || event.target.type === "search") return;
+  const onSlider = event.target.type === "range";
+  const cycle = (name) => {
+    const select = $(`#triplet select[name=${name}]`);
+    change({ [name]: select.options[(select.selectedIndex + 1) % select.options.length].value });
+  };
+  const actions = {
+    1: () => change({ mode: "" }), 2: () => change({ mode: "slider" }), 3: () => change({ mode: "flip" }), 4: () => change({ mode: "checker" }),
+    f: flip, "+": () => zoom(1.5), "=": () => zoom(1.5), "-": () => zoom(1 / 1.5), 0: () => zoom(0), b: () => cycle("boxes"), h: () => cycle("heat"),
+    Escape: () => $("#triplet [data-close]").click(),
+    ...(onSlider ? {} : { ArrowLeft: () => stepBy(-1), ArrowRight: () => stepBy(1) }),
+  };
+  const action = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+  if (action) { event.preventDefault(); action(); }
+});
+addEventListener("resize", () => { if (!$("#triplet").hidden) { fit(); place(); } });
+
+addEventListener("hashchange", () => { show(); scrollTo(0, 0); });
+show();

@@ -1,0 +1,436 @@
+"""The report, in a real browser: what it shows, what it computes, and names that mean harm."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from nacd_bench.cli import main
+from nacd_bench.data.manifest import read_manifest, write_manifest
+from nacd_bench.data.photos import photo_path, photos
+from nacd_bench.data.record import TripletRecord
+from nacd_bench.detectors import LargeColor, Texture
+from nacd_bench.errors import DataError
+from nacd_bench.evaluation.thresholds import read_thresholds
+from nacd_bench.harness.planted import planted_triplets
+from nacd_bench.report.page import write_report
+from nacd_bench.report.run import read_run
+from nacd_bench.report.serve import server
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path")
+
+
+@pytest.fixture(scope="module")
+def benchmark_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    records, _ = planted_triplets(
+        [photo_path(name) for name in ("coffee", "brick")],
+        neural="jpeg",
+        folder=folder / "planted",
+        tiles=14,
+        workers=0,
+        show_progress=False,
+    )
+    write_manifest(folder / "labelled.parquet", records)
+    status = main(
+        [
+            *("benchmark", str(folder / "labelled.parquet"), "logger=none", "sets.n=5"),
+            *("detector=[texture,large_color,small_color]", "baseline=[psnr,ssim]"),
+            *("sets.types=[texture,color]", "bootstrap.resamples=200", "show_progress=false"),
+            f"folder={folder / 'run'}",
+            f"cache={folder / 'cache'}",
+        ]
+    )
+    assert status == 0
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page that fails the test for any fault on its console and any request that leaves."""
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("console", lambda each: faults.append(each.text) if each.type == "error" else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("requestfailed", lambda request: faults.append(f"failed: {request.url}"))
+    page.on(
+        "request",
+        lambda request: (
+            None
+            if request.url.startswith(("file://", "data:", "http://127.0.0.1"))
+            else faults.append(f"left the machine: {request.url}")
+        ),
+    )
+    yield page
+    context.close()
+    assert faults == []
+
+
+def address(run: Path, place: str = "") -> str:
+    return (run / "report" / "index.html").as_uri() + place
+
+
+class TestWithoutABrowser:
+    def test_every_run_has_one(self, benchmark_run: Path) -> None:
+        report = benchmark_run / "report"
+        assert {path.name for path in report.iterdir()} >= {
+            *("index.html", "data.js", "report.js", "style.css", "images", "heat", "curves"),
+        }
+        text = (report / "index.html").read_text()
+        assert "http://" not in text.replace("http://www.w3.org", "") and "https://" not in text
+        metrics = json.loads((benchmark_run / "metrics.json").read_text())
+        auc = metrics["sets"]["color"]["auc"]["large_color"]
+        assert f"{auc['value']:.3f}" in text and "50 with" not in text
+
+    def test_the_data_are_those_of_the_run(self, benchmark_run: Path) -> None:
+        data = report_data(benchmark_run)
+        assert len(data["triplets"]) == len(read_manifest(benchmark_run / "triplets.parquet"))
+        for triplet in data["triplets"]:
+            for path in (*triplet["images"].values(), *triplet["heat"].values()):
+                assert (benchmark_run / "report" / path).is_file()
+        first = data["triplets"][0]
+        with Image.open(benchmark_run / "report" / first["images"]["neural"]) as shown:
+            record = read_manifest(benchmark_run / "triplets.parquet")[0]
+            with Image.open(record.neural) as real:
+                assert np.array_equal(np.asarray(shown), np.asarray(real))  # small: lossless
+
+    def test_written_again_it_is_the_same(self, benchmark_run: Path) -> None:
+        before = (benchmark_run / "report" / "data.js").read_bytes()
+        assert main(["report", str(benchmark_run), "show_progress=false"]) == 0
+        assert (benchmark_run / "report" / "data.js").read_bytes() == before
+
+    def test_a_run_that_is_not_whole_shows_the_rest(
+        self, benchmark_run: Path, tmp_path: Path
+    ) -> None:
+        broken = tmp_path / "broken"
+        shutil.copytree(benchmark_run, broken)
+        (broken / "metrics.json").write_text("{")
+        (broken / "detections.parquet").unlink()
+        (broken / "config.yaml").unlink()
+        assert main(["report", str(broken), "show_progress=false"]) == 0
+        text = (broken / "report" / "index.html").read_text()
+        assert "metrics.json cannot be read" in text and "detections.parquet is missing" in text
+        assert report_data(broken)["triplets"]
+
+    def test_no_run_at_all(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match=r"neither triplets\.parquet nor settings"):
+            read_run(tmp_path)
+
+    def test_images_that_are_gone(self, benchmark_run: Path, tmp_path: Path) -> None:
+        run = read_run(benchmark_run)
+        run.folder = tmp_path
+        run.records[0] = replace(run.records[0], neural=str(tmp_path / "gone.png"))
+        write_report(run, [Texture()], heat_maps=2)
+        assert "1 triplets cannot be shown" in (tmp_path / "report" / "index.html").read_text()
+        assert len(report_data(tmp_path)["triplets"]) == len(run.records) - 1
+
+    def test_large_images_are_reduced(self, tmp_path: Path) -> None:
+        big = np.tile(photos()["coffee"], (2, 6, 1))
+        paths = {}
+        for role in ("original", "neural", "traditional"):
+            paths[role] = str(tmp_path / f"{role}.png")
+            Image.fromarray(big).save(paths[role])
+        write_manifest(tmp_path / "triplets.parquet", [TripletRecord("big", **paths)])
+        run = read_run(tmp_path)
+        write_report(run, [LargeColor()], heat_maps=0)
+        (triplet,) = report_data(tmp_path)["triplets"]
+        assert triplet["width"] == 3600 and triplet["reduced"]
+        with Image.open(tmp_path / "report" / triplet["images"]["neural"]) as shown:
+            assert max(shown.size) <= 2400
+
+    def test_served_on_this_machine_only(self, benchmark_run: Path) -> None:
+        import threading
+        import urllib.request
+
+        with server(benchmark_run / "report", 0) as running:
+            host, port = running.server_address[:2]
+            threading.Thread(target=running.serve_forever, daemon=True).start()
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/index.html") as answer:
+                assert b"nacd-bench" in answer.read()
+            running.shutdown()
+        assert host == "127.0.0.1"
+
+
+def report_data(run: Path) -> dict[str, Any]:
+    text = (run / "report" / "data.js").read_text()
+    return json.loads(text.removeprefix("window.REPORT = ").rstrip().rstrip(";"))
+
+
+@needs_browser
+class TestInChromium:
+    def test_overview(self, page: Any, benchmark_run: Path) -> None:
+        page.goto(address(benchmark_run))
+        assert page.locator("#overview table tr.best").count() == 2
+        assert page.locator("[data-histograms=color] svg").count() >= 3
+        loaded = "[...document.querySelectorAll('#overview figure img')].length"
+        assert page.evaluate(loaded) == 4
+
+    def test_filters_sorting_and_deep_links(self, page: Any, benchmark_run: Path) -> None:
+        data = report_data(benchmark_run)
+        page.goto(address(benchmark_run, "#/gallery"))
+        total = len(data["detections"])
+        assert page.locator("#gallery .count").inner_text() == f"{total} of {total} detections"
+        page.select_option("#gallery select[name=detector]", "large_color")
+        own = [row for row in data["detections"] if row[1] == "large_color"]
+        assert page.locator("#gallery .count").inner_text().startswith(f"{len(own)} of")
+        strongest = max(own, key=lambda row: row[2])
+        name = data["triplets"][strongest[0]]["id"]
+        first = "#gallery .card[data-key='0'] .name"
+        assert page.locator(first).inner_text() == name
+        page.fill("#gallery input[name=q]", name)
+        assert "q=" in page.evaluate("location.hash") and "detector=large_color" in page.evaluate(
+            "location.hash"
+        )
+        link = page.evaluate("location.href")
+        other = page.context.new_page()
+        other.goto(link)
+        count = sum(data["triplets"][row[0]]["id"] == name for row in own)
+        assert other.locator("#gallery .count").inner_text().startswith(f"{count} of")
+        other.click("#gallery .card")
+        assert other.locator("#triplet-title").inner_text() == name
+        other.go_back()
+        assert (
+            "detector=large_color" in other.evaluate("location.hash")
+            and other.locator("#gallery").is_visible()
+        )
+
+    def test_the_viewer_by_keyboard(self, page: Any, benchmark_run: Path) -> None:
+        data = report_data(benchmark_run)
+        page.goto(address(benchmark_run, "#/triplet/0"))
+        assert page.locator("#triplet .pane").count() == 3
+        page.keyboard.press("ArrowRight")
+        assert page.locator("#triplet-title").inner_text() == data["triplets"][1]["id"]
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("2")
+        assert page.locator("#triplet .pane").count() == 1 and "mode=slider" in page.evaluate(
+            "location.hash"
+        )
+        page.locator("#triplet .divider input").evaluate(
+            "each => { each.value = 20; each.dispatchEvent(new Event('input')); }"
+        )
+        assert "80%" in page.locator("#triplet .cut").get_attribute("style")
+        page.keyboard.press("f")
+        before = page.locator("#triplet .caption").inner_text()
+        page.keyboard.press("f")
+        assert page.locator("#triplet .caption").inner_text() != before
+        page.keyboard.press("4")
+        assert page.locator("#triplet .pane").count() == 2
+        page.keyboard.press("1")
+        stage = page.locator("#triplet .stage").first
+        still = stage.get_attribute("style")
+        page.keyboard.press("+")
+        assert stage.get_attribute("style") != still
+        styles = [each.get_attribute("style") for each in page.locator("#triplet .stage").all()]
+        moves = {style.split("transform:")[1] for style in styles}
+        assert len(moves) == 1  # all three move together
+        page.keyboard.press("0")
+        assert page.locator("#triplet .box").count() >= 3
+        page.keyboard.press("b")
+        assert page.locator("#triplet .box").count() == 0
+
+    def test_heat_maps_have_one_legend(self, page: Any, benchmark_run: Path) -> None:
+        data = report_data(benchmark_run)
+        index, triplet = next((i, t) for i, t in enumerate(data["triplets"]) if t["heat"])
+        name = next(iter(triplet["heat"]))
+        page.goto(address(benchmark_run, f"#/triplet/{index}?heat={name}"))
+        assert page.locator("#triplet .heat").count() == 3
+        legend = page.locator("#triplet .legend").inner_text()
+        low, high = data["detectors"][name]["range"]
+        assert name in legend and f"{high:g}" in legend and f"{low:g}" in legend
+
+    def test_thresholds_say_what_the_run_says(
+        self, page: Any, benchmark_run: Path, tmp_path: Path
+    ) -> None:
+        entries = yaml.safe_load((benchmark_run / "thresholds.yaml").read_text())["sets"]
+        for kind, method in (("texture", "texture"), ("color", "large_color"), ("color", "psnr")):
+            page.goto(address(benchmark_run, f"#/thresholds?set={kind}&method={method}"))
+            for criterion, entry in entries[kind][method].items():
+                if entry.get("threshold") is None:
+                    continue
+                page.select_option("#thresholds select[name=criterion]", criterion)
+                counts = {
+                    key: int(page.locator(f"[data-figure='{name}'] b").inner_text())
+                    for key, name in (
+                        ("tp", "true positives"),
+                        ("fp", "false positives"),
+                        ("fn", "false negatives"),
+                        ("tn", "true negatives"),
+                    )
+                }
+                assert counts == {key: entry[key] for key in counts}
+                value = entry["tp"] / max(entry["tp"] + entry["fp"], 1)
+                shown = page.locator("[data-figure=precision] b").inner_text()
+                assert shown == "-" or math.isclose(float(shown), value, abs_tol=6e-4)
+        title = page.locator("[data-chart=roc] text").first.text_content()
+        metrics = json.loads((benchmark_run / "metrics.json").read_text())
+        assert f"{metrics['sets']['color']['auc']['psnr']['value']:.3f}" in title
+        page.goto(address(benchmark_run, "#/thresholds?set=color&method=large_color"))
+        slider = page.locator("#thresholds input[type=range]")
+        slider.focus()
+        before = slider.input_value()
+        page.keyboard.press("ArrowRight")
+        assert int(slider.input_value()) == int(before) + 1 and "at=" in page.evaluate(
+            "location.hash"
+        )
+        copied = tmp_path / "thresholds.yaml"
+        copied.write_text(page.locator("#thresholds textarea").input_value())
+        chosen = read_thresholds(copied).of({"large_color": "color", "texture": "texture"})
+        shown = float(page.locator("#thresholds output").inner_text())
+        assert chosen["large_color"] == pytest.approx(shown, rel=1e-3)
+        page.click("#thresholds .button")
+        data = report_data(benchmark_run)
+        over = [
+            r for r in data["detections"] if r[1] == "large_color" and r[2] > chosen["large_color"]
+        ]
+        assert page.locator("#gallery .count").inner_text().startswith(f"{len(over)} of")
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    @pytest.mark.parametrize("place", ["#/overview", "#/gallery", "#/thresholds", "#/triplet/0"])
+    def test_nothing_seriously_inaccessible(
+        self, browser: Any, benchmark_run: Path, place: str, scheme: str
+    ) -> None:
+        from axe_playwright_python.sync_playwright import Axe
+
+        context = browser.new_context(color_scheme=scheme)
+        page = context.new_page()
+        page.goto(address(benchmark_run, place))
+        page.wait_for_timeout(200)
+        found = Axe().run(page).response["violations"]
+        serious = [each for each in found if each["impact"] in ("serious", "critical")]
+        context.close()
+        assert not serious, [(each["id"], each["nodes"][0]["html"][:120]) for each in serious]
+
+    def test_on_a_phone_nothing_sticks_out(self, browser: Any, benchmark_run: Path) -> None:
+        context = browser.new_context(viewport={"width": 380, "height": 700})
+        page = context.new_page()
+        for place in ("#/overview", "#/gallery", "#/thresholds", "#/triplet/0"):
+            page.goto(address(benchmark_run, place))
+            page.wait_for_timeout(100)
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1"), place
+        context.close()
+
+    def test_five_thousand_detections_stay_fluid(
+        self, page: Any, benchmark_run: Path, tmp_path: Path
+    ) -> None:
+        run = read_run(benchmark_run)
+        times = math.ceil(5000 / len(run.detections))
+        run.detections = [row for row in run.detections for _ in range(times)]
+        run.folder = tmp_path
+        write_report(run, [], heat_maps=0)
+        page.goto(address(tmp_path, "#/gallery"))
+        page.wait_for_selector("#gallery .card")
+        seconds = page.evaluate("performance.now() / 1000")
+        assert seconds < 5  # 2 is the aim, on a machine with nothing else to do
+        assert page.locator("#gallery .card").count() < 60
+        page.mouse.move(600, 500)
+        for _ in range(10):
+            page.mouse.wheel(0, 3000)
+            page.wait_for_timeout(30)
+        page.wait_for_timeout(200)
+        assert page.locator("#gallery .card").count() < 90
+        keys = [int(each.get_attribute("data-key")) for each in page.locator(".card").all()]
+        assert max(keys) > 100
+
+
+HOSTILE = [
+    "<script>window.HIT=1</script>",
+    "\"'><img src=x onerror=window.HIT=1>",
+    "a#b%41?c",
+    "emoji 🦊 and ümlaut",
+    "x" * 120,
+    "{{ 7 * 7 }}",
+]
+
+
+@needs_browser
+def test_hostile_names(page: Any, tmp_path: Path) -> None:
+    """Names of files and ids that mean harm or confuse; and bytes that are no UTF-8."""
+    small = np.ascontiguousarray(photos()["coffee"][:96, :128])
+    records = []
+    for number, name in enumerate(HOSTILE):
+        folder = tmp_path / "data" / name.replace("/", "_").replace("\0", "")
+        folder.mkdir(parents=True)
+        paths = {}
+        for role in ("original", "neural", "traditional"):
+            paths[role] = str(folder / f"{role}.png")
+            Image.fromarray(np.roll(small, number, 1)).save(paths[role])
+        records.append(TripletRecord(name, **paths, neural_codec=name, neural_version=name))
+    write_manifest(tmp_path / "hostile.jsonl", records)
+    run = tmp_path / "<b>run & 'quotes'"
+    status = main(
+        [
+            *("detect", str(tmp_path / "hostile.jsonl"), "detector=[large_color,texture]"),
+            *("show_progress=false", "overlays=false"),
+            "folder='" + str(run).replace("'", "\\'") + "'",
+        ]
+    )
+    assert status == 0
+    page.goto(address(run))
+    assert page.evaluate("window.HIT") is None
+    for place in ("#/gallery", "#/triplets"):
+        page.goto(address(run, place))
+        page.wait_for_timeout(100)
+        assert page.evaluate("window.HIT") is None
+    shown = {each.inner_text() for each in page.locator("#triplets tbody th a").all()}
+    assert shown == set(HOSTILE)
+    for number, name in enumerate(HOSTILE):
+        page.goto(address(run, f"#/triplet/{number}"))
+        assert page.locator("#triplet-title").inner_text() == name
+        natural = "[...document.querySelectorAll('#triplet .stage img')].map(i => i.naturalWidth)"
+        page.wait_for_function(f"{natural}.every(width => width === 128)")
+
+
+@needs_browser
+def test_nothing_found(page: Any, tmp_path: Path) -> None:
+    flat = np.full((64, 64, 3), 128, np.uint8)
+    paths = {}
+    for role in ("original", "neural", "traditional"):
+        paths[role] = str(tmp_path / f"{role}.png")
+        Image.fromarray(flat).save(paths[role])
+    arguments = ["detect", *paths.values(), "detector=[small_color]", "show_progress=false"]
+    assert main([*arguments, f"folder={tmp_path / 'run'}"]) == 0
+    page.goto(address(tmp_path / "run", "#/gallery"))
+    assert "found nothing" in page.locator("#gallery .count").inner_text()
+
+
+def test_names_that_are_no_utf8(tmp_path: Path) -> None:
+    flat = photos()["coffee"][:64, :64]
+    folder = os.fsencode(tmp_path) + b"/bad\xff"
+    os.makedirs(folder)  # noqa: PTH103 (bytes)
+    paths = {}
+    for role in ("original", "neural", "traditional"):
+        paths[role] = os.fsdecode(folder + f"/{role}.png".encode())
+        Image.fromarray(flat).save(paths[role])
+    run_folder = tmp_path / "run"
+    status = main(
+        [
+            *("detect", *paths.values(), "detector=[large_color]", "show_progress=false"),
+            f"folder={run_folder}",
+        ]
+    )
+    assert status == 0 and len(report_data(run_folder)["triplets"]) == 1
