@@ -403,11 +403,19 @@ def _validate(config: dict[str, Any]) -> int:
 
 
 def _report(config: dict[str, Any]) -> int:
+    from nacd_bench.report.figures import write_figures
+    from nacd_bench.report.run import read_run
     from nacd_bench.report.serve import HOST, server
 
+    width = config["figures"]
+    if width is not None and not (isinstance(width, int | float) and 1 <= width <= 40):
+        raise UserError(f"expected figures as a width of 1 to 40 inches, got {width!r}.")
     page = _write_report(Path(config["run"]), config["heat_maps"], config["show_progress"])
     console = _console()
     console.print(f"Report: {page}", markup=False)
+    if width is not None:
+        written = write_figures(read_run(config["run"]), width)
+        console.print(f"{len(written)} figures: {page.parent / 'figures'}", markup=False)
     if config["serve"]:
         with server(page.parent, config["port"]) as running:
             port = running.server_address[1]

@@ -163,6 +163,24 @@ class TestWithoutABrowser:
         with Image.open(tmp_path / "report" / triplet["images"]["neural"]) as shown:
             assert max(shown.size) <= 2400
 
+    def test_figures_for_a_paper(self, benchmark_run: Path) -> None:
+        from PIL import ImageChops
+
+        arguments = ["report", str(benchmark_run), "figures=3.5", "show_progress=false"]
+        assert main(arguments) == 0
+        folder = benchmark_run / "report" / "figures"
+        names = {path.name for path in folder.iterdir()}
+        for name in ("auc", "roc_color", "precision_recall_texture", "scores_color_large_color"):
+            assert {f"{name}.{kind}" for kind in ("svg", "png", "pdf")} <= names
+        assert (folder / "auc.pdf").read_bytes().startswith(b"%PDF")
+        with Image.open(folder / "roc_color.png") as drawn:
+            assert drawn.width == pytest.approx(3.5 * 150, abs=2)
+        with Image.open(folder / "contact_color.png") as sheet:
+            assert sheet.width == 912 and sheet.height > 3 * 192
+            box = ImageChops.difference(sheet, Image.new("RGB", sheet.size, "white")).getbbox()
+            assert box is not None
+        assert main([*arguments[:2], "figures=wide"]) == 1
+
     def test_served_on_this_machine_only(self, benchmark_run: Path) -> None:
         import threading
         import urllib.request

@@ -118,9 +118,7 @@ def place_on(
     """
     height, width = worth.shape
     w, h = min(size[0], width), min(size[1], height)
-    free = np.ones_like(worth)
-    for x0, y0, x1, y1 in avoid:
-        free[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)] = 0
+    free = without(avoid, worth.shape)
     mean = cv2.blur(worth * free, (odd(w), odd(h)), borderType=cv2.BORDER_CONSTANT)
     xs = np.arange(width)[None, :]
     ys = np.arange(height)[:, None]
@@ -137,6 +135,14 @@ def place_on(
     )
     mask = smooth((1 - distance) * min(w, h) / 2 / edge) * soft(free, edge)
     return region(mask)
+
+
+def without(boxes: Sequence[Box], shape: tuple[int, ...]) -> Floats:
+    """1 outside the boxes, 0 inside."""
+    free = np.ones(shape)
+    for x0, y0, x1, y1 in boxes:
+        free[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)] = 0
+    return free
 
 
 def region(mask: Floats) -> Region | None:

@@ -15,6 +15,7 @@ from nacd_bench.data.planting.scene import (
     luma,
     place_on,
     with_luma,
+    without,
 )
 
 SIDES = (72.0, 120.0)
@@ -67,8 +68,9 @@ def lines(scene: Scene, region: Region, strength: float, rng: np.random.Generato
     detail = _detail(y)
     angle = math.degrees(strength * LARGEST_TURN) * rng.choice([-1, 1])
     turn = cv2.getRotationMatrix2D(region.center, angle, 1)
+    bare = detail * without([each.around(2 * GRAIN) for each in scene.texts], scene.shape)
     turned = cv2.warpAffine(
-        detail, turn, detail.shape[::-1], flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
+        bare, turn, detail.shape[::-1], flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
     )
     return with_luma(scene.neural, y + np.asarray(turned) - detail)
 
