@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -90,18 +92,26 @@ def _pictures(
             writers.submit(_write_image, folder / path, _levels(getattr(batch, role)))
     heat = {}
     for detector in detectors:
+        path = f"heat/{detector.name}/{_heat_name(loaded.sha256, detector)}.png"
+        if (folder / path).is_file():
+            heat[detector.name] = path
+            continue
         with torch.inference_mode():
             try:
                 one = detector(batch)
             except Exception:  # the run's own failures say why
                 continue
         if isinstance(one, DetectionBatch) and one.heat_map is not None:
-            name = "-".join(loaded.sha256[role][:10] for role in ROLES)
-            path = f"heat/{detector.name}/{name}.png"
             values = per_pixel(one.heat_map, 0, height, width)
             writers.submit(_write_heat, folder / path, values, detector.heat_map_range)
             heat[detector.name] = path
     return Pictures(width, height, images, max(width, height) > MOST_SIDE, heat)
+
+
+def _heat_name(sha256: Mapping[str, str], detector: Detector) -> str:
+    """Of what decides a heat map, so that one that is there need not be made again."""
+    content = json.dumps([dict(sha256), detector.settings], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:20]
 
 
 def _suffix(pixels: int) -> str:
