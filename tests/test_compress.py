@@ -761,3 +761,16 @@ class TestConfiguration:
         assert set(CODEC_NAMES) <= set(CODECS)
         built_in = {name for name, entry in CODECS.entries.items() if entry.origin == "nacd-bench"}
         assert built_in <= set(CODEC_NAMES)
+
+
+def test_a_script_without_a_guard_is_told(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from nacd_bench.harness.compress import compress\n"
+        "from nacd_bench.data.photos import photo_path\n"
+        "compress([photo_path('rocket')], 'jpeg', 'webp', 'out', points=[50], workers=1)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1 and "if __name__ == '__main__'" in done.stderr

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for
+from pathlib import Path
 
-from nacd_bench.errors import CodecError
+from nacd_bench.errors import CodecError, UserError
 from nacd_bench.harness.coding import Done, Job, run_job
 
 GRACE = 2.0
@@ -29,9 +30,14 @@ class Workers:
 
     Args:
         count: processes; 0 runs every job in this one.
+
+    Raises:
+        UserError: processes are wanted by a script that each of them would run again.
     """
 
     def __init__(self, count: int) -> None:
+        if count:
+            _require_guard()
         self.count = count
         self._pool: ProcessPoolExecutor | None = None
         self._running: dict[Future[Done], Job] = {}
@@ -144,6 +150,23 @@ def _end(*_: object) -> None:
     if _at_work:
         sys.exit(1)  # see _work
     os._exit(1)
+
+
+def _require_guard() -> None:
+    """New processes import the script that runs, and one without a guard begins all over again."""
+    main = sys.modules.get("__main__")
+    file = getattr(main, "__file__", None)
+    if file is None or getattr(main, "__spec__", None) is not None:
+        return
+    try:
+        source = Path(file).read_text("utf-8")
+    except (OSError, ValueError):
+        return
+    if "__name__" not in source:
+        raise UserError(
+            f"expected {file} to run its work under `if __name__ == '__main__':`, got a script "
+            "that every worker process would begin again. Add that line, or give workers=0."
+        )
 
 
 def _died(job: Job) -> Done:
