@@ -341,12 +341,13 @@ def test_stopped_by_hand_it_says_how_to_go_on(planted: Path, tmp_path: Path) -> 
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "nacd_bench.cli", "benchmark", str(planted), "sets.n=4"),
-            *("detector=[texture,boundary]", "baseline=paper", "sets.types=[texture]"),
-            *("logger=none", f"folder={tmp_path / 'run'}", f"cache={tmp_path / 'cache'}"),
+            *("baseline=all", "full=true", "logger=none", f"folder={tmp_path / 'run'}"),
+            f"cache={tmp_path / 'cache'}",
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        env={**os.environ, "NACD_BENCH_CACHE": "off"},
     )
     while process.poll() is None and not _count(tmp_path / "cache" / "scores.sqlite"):
         time.sleep(0.01)

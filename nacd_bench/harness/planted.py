@@ -47,7 +47,7 @@ from nacd_bench.harness.journal import new_run_id, run_lock
 from nacd_bench.harness.photos import image_paths, read_8_bit
 from nacd_bench.harness.progress import progress_bar
 
-NEURAL, TRADITIONAL = "avif", "x265"
+NEURAL, TRADITIONAL = "hyperprior", "x265"
 TILE = 192
 TILES = 110
 OVERLAP = 1 / 6

@@ -117,9 +117,8 @@ def wandb_logger(
         mode: ``auto`` sends the log when a key is configured and ``WANDB_MODE`` is not offline.
         options: what ``wandb.init`` takes: ``entity``, ``tags``, ``group``, ``notes``.
     """
-    from lightning.pytorch.loggers import WandbLogger
-
     import wandb
+    from lightning.pytorch.loggers import WandbLogger
 
     if mode not in ("auto", "online", "offline"):
         raise UserError(f"expected logger.mode auto, online or offline, got {mode!r}.")
@@ -339,7 +338,7 @@ def _finish(tracker: Tracker, status: str) -> None:
     if mode == "offline" or (mode != "online" and not has_key()):
         tracker.message = tracker.message or f"W&B log, offline: {place}. {later}"
         return
-    command = [sys.executable, "-m", "wandb", "sync", str(place)]
+    command = [sys.executable, "-m", "wandb", "sync", str(place.resolve())]
     try:
         _require_answer(os.environ.get("WANDB_BASE_URL", HOST))
         sent = subprocess.run(
@@ -349,6 +348,7 @@ def _finish(tracker: Tracker, status: str) -> None:
             stderr=subprocess.STDOUT,
             text=True,
             timeout=SYNC_SECONDS,
+            cwd=place.parent,  # it leaves a log where it runs
         )
         reason = sent.stdout.strip().splitlines()[-1:] if sent.returncode else []
     except (OSError, subprocess.SubprocessError) as error:
