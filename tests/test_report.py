@@ -157,11 +157,19 @@ class TestWithoutABrowser:
             Image.fromarray(big).save(paths[role])
         write_manifest(tmp_path / "triplets.parquet", [TripletRecord("big", **paths)])
         run = read_run(tmp_path)
+        place = {"x0": 700, "y0": 100, "x1": 1000, "y1": 300}
+        what = {"image": "big", "detector": "large_color", "artifact_type": "color"}
+        run.detections = [{**what, "confidence": 1.0, **place}]
         write_report(run, [LargeColor()], heat_maps=0)
         (triplet,) = report_data(tmp_path)["triplets"]
         assert triplet["width"] == 3600 and triplet["reduced"]
         with Image.open(tmp_path / "report" / triplet["images"]["neural"]) as shown:
             assert max(shown.size) <= 2400
+        (paths,) = triplet["crops"].values()
+        with Image.open(tmp_path / "report" / paths["original"]) as crop:
+            assert crop.size == (300, 200)
+            error = np.abs(np.asarray(crop).astype(int) - big[100:300, 700:1000])
+            assert error.mean() < 4  # WebP of quality 90
 
     def test_figures_for_a_paper(self, benchmark_run: Path) -> None:
         from PIL import ImageChops

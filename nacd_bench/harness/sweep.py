@@ -1,7 +1,7 @@
 """A sweep: one benchmark per value of a parameter, and one table and plot over all of them.
 
 Each run has a folder of its own, ``<sweep>/<number>``, with ``overrides.json`` beside its results.
-The sweep's folder gets ``sweep.csv``, ``sweep.md`` and ``sweep.svg`` and ``.png``.
+The sweep's folder gets ``sweep.csv``, ``sweep.md`` and ``sweep.svg``, ``.png`` and ``.pdf``.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def write_sweep(sweep: Sweep) -> None:
     writer.writerows(rows)
     write_whole(sweep.folder / "sweep.csv", text.getvalue().encode())
     if sweep.columns and sweep.parameters:
-        for suffix, data in figure(sweep_figure(sweep)).items():
+        for suffix, data in figure(sweep_figure(sweep), ("svg", "png", "pdf")).items():
             write_whole(sweep.folder / f"sweep.{suffix}", data)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from nacd_bench import __version__
 from nacd_bench.data.files import write_whole
-from nacd_bench.data.record import TripletRecord
+from nacd_bench.data.record import Box, TripletRecord
 from nacd_bench.detectors import Detector
 from nacd_bench.report.heat_map import colored
 from nacd_bench.report.pictures import Pictures, write_pictures
@@ -43,7 +43,11 @@ def write_report(
         tick: called after each triplet.
     """
     folder = run.folder / "report"
-    pictures = write_pictures(folder, run.records, _wanted(run, detectors, heat_maps), tick)
+    boxes: dict[str, list[Box]] = defaultdict(list)
+    for row in run.detections:
+        boxes[row["image"]].append((row["x0"], row["y0"], row["x1"], row["y1"]))
+    wanted = _wanted(run, detectors, heat_maps)
+    pictures = write_pictures(folder, run.records, wanted, boxes, tick)
     unseen = [f"{name}: {each}" for name, each in pictures.items() if isinstance(each, str)]
     if unseen:
         run.missing.append(f"{len(unseen)} triplets cannot be shown. The first: {unseen[0]}")
@@ -110,6 +114,7 @@ def _triplet(run: Run, record: TripletRecord, pictures: Pictures | str) -> dict[
         "reduced": pictures.reduced,
         "images": dict(pictures.images),
         "heat": dict(pictures.heat),
+        "crops": dict(pictures.crops),
         "free": bool(record.artifact_free),
         "labels": [
             {"type": label.artifact_type, "box": list(label.box) if label.box else None}

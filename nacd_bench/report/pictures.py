@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from PIL import Image
 
 from nacd_bench.data.files import write_whole
 from nacd_bench.data.loading import load_triplet
-from nacd_bench.data.record import TripletRecord
+from nacd_bench.data.record import Box, TripletRecord
 from nacd_bench.detection import DetectionBatch
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import UserError
@@ -44,6 +44,7 @@ class Pictures:
         images: by role.
         reduced: whether they are smaller than the original.
         heat: heat maps by detector.
+        crops: of reduced images, what lies in detections at full resolution: by box, then role.
     """
 
     width: int
@@ -51,12 +52,14 @@ class Pictures:
     images: Mapping[str, str]
     reduced: bool
     heat: Mapping[str, str]
+    crops: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def write_pictures(
     folder: Path,
     records: Sequence[TripletRecord],
     wanted: Mapping[str, Sequence[Detector]],
+    boxes: Mapping[str, Sequence[Box]],
     tick: Any,
 ) -> dict[str, Pictures | str]:
     """Write what is not there yet; by triplet id, or why there is nothing to show.
@@ -65,13 +68,16 @@ def write_pictures(
         folder: of the report.
         records: triplets.
         wanted: detectors whose heat maps are wanted, by triplet id.
+        boxes: of detections, by triplet id.
         tick: called after each triplet.
     """
     found: dict[str, Pictures | str] = {}
     with ThreadPoolExecutor(WORKERS) as writers:
         for record in records:
             try:
-                found[record.id] = _pictures(folder, record, wanted.get(record.id, ()), writers)
+                found[record.id] = _pictures(
+                    folder, record, wanted.get(record.id, ()), boxes.get(record.id, ()), writers
+                )
             except UserError as error:
                 found[record.id] = str(error)
             tick(0)
@@ -79,7 +85,11 @@ def write_pictures(
 
 
 def _pictures(
-    folder: Path, record: TripletRecord, detectors: Sequence[Detector], writers: ThreadPoolExecutor
+    folder: Path,
+    record: TripletRecord,
+    detectors: Sequence[Detector],
+    boxes: Sequence[Box],
+    writers: ThreadPoolExecutor,
 ) -> Pictures:
     loaded = load_triplet(record)
     batch = loaded.batch
@@ -105,7 +115,18 @@ def _pictures(
             values = per_pixel(one.heat_map, 0, height, width)
             writers.submit(_write_heat, folder / path, values, detector.heat_map_range)
             heat[detector.name] = path
-    return Pictures(width, height, images, max(width, height) > MOST_SIDE, heat)
+    is_reduced = max(width, height) > MOST_SIDE
+    crops = {}
+    for box in boxes if is_reduced else ():
+        x0, y0, x1, y1 = box
+        crops[",".join(map(str, box))] = {
+            role: f"crops/{loaded.sha256[role][:20]}-{x0}-{y0}-{x1}-{y1}.webp" for role in ROLES
+        }
+        for role, path in crops[",".join(map(str, box))].items():
+            if not (folder / path).is_file():
+                cut = getattr(batch, role)[:, :, y0:y1, x0:x1]
+                writers.submit(_write_image, folder / path, _levels(cut))
+    return Pictures(width, height, images, is_reduced, heat, crops)
 
 
 def _heat_name(sha256: Mapping[str, str], detector: Detector) -> str:

@@ -225,9 +225,12 @@ function crop(triplet, role, box, side) {
   const reach = Math.min(Math.max(x1 - x0, y1 - y0) + 2 * margin, Math.max(triplet.width, triplet.height));
   const scale = side / reach;
   const left = (x0 + x1) / 2 - reach / 2, top = (y0 + y1) / 2 - reach / 2;
+  const sharp = triplet.crops[box.join(",")]?.[role];
+  const inBox = { left: `${(x0 - left) * scale}px`, top: `${(y0 - top) * scale}px`, width: `${(x1 - x0) * scale}px`, height: `${(y1 - y0) * scale}px` };
   return make("div", { class: "crop" },
     make("img", { src: triplet.images[role], alt: "", loading: "lazy", decoding: "async", style: { width: `${triplet.width * scale}px`, height: `${triplet.height * scale}px`, left: `${-left * scale}px`, top: `${-top * scale}px` } }),
-    make("i", { style: { left: `${(x0 - left) * scale}px`, top: `${(y0 - top) * scale}px`, width: `${(x1 - x0) * scale}px`, height: `${(y1 - y0) * scale}px` } }),
+    sharp && make("img", { src: sharp, alt: "", loading: "lazy", style: inBox }),
+    make("i", { style: inBox }),
     make("span", {}, role));
 }
 
@@ -389,10 +392,15 @@ function layers(triplet) {
   const checked = { maskImage: mask, maskSize: `${2 * square}px ${2 * square}px`, webkitMaskImage: mask, webkitMaskSize: `${2 * square}px ${2 * square}px` };
   const divider = $("#triplet .divider input").value;
   const flipped = ["neural", "traditional", "original"][view.flipped % 3];
+  // of reduced images, detections are there at full resolution
+  const sharp = (role) => Object.entries(triplet.crops).map(([box, paths]) => {
+    const [x0, y0, x1, y1] = box.split(",").map(Number);
+    return make("img", { class: "sharp", src: paths[role], alt: "", draggable: "false", style: { left: `${x0}px`, top: `${y0}px`, width: `${x1 - x0}px`, height: `${y1 - y0}px` } });
+  });
   return {
-    side: () => ROLES.map((role) => [role, [image(role)]]),
+    side: () => ROLES.map((role) => [role, [image(role), ...sharp(role)]]),
     slider: () => [["neural left, traditional right", [image("traditional"), image("neural", { class: "cut", style: { clipPath: `inset(0 ${100 - divider}% 0 0)` } })]]],
-    flip: () => [[flipped, [image(flipped)]]],
+    flip: () => [[flipped, [image(flipped), ...sharp(flipped)]]],
     checker: () => ["neural", "traditional"].map((role) => [`original and ${role}`, [image(role), image("original", { style: checked })]]),
   }[view.mode]();
 }
@@ -421,7 +429,7 @@ function details(triplet) {
   const rows = [
     ["neural", [triplet.neural_codec, triplet.neural_version, triplet.neural_point, triplet.neural_bpp && `${number(triplet.neural_bpp)} bpp`]],
     ["traditional", [triplet.traditional_codec, triplet.traditional_version, triplet.traditional_point, triplet.traditional_bpp && `${number(triplet.traditional_bpp)} bpp`]],
-    ["size", [`${triplet.width} x ${triplet.height}`, triplet.reduced && "shown at reduced size"]],
+    ["size", [`${triplet.width} x ${triplet.height}`, triplet.reduced && "shown at reduced size, detections at full resolution"]],
     ["known", [labelOf(triplet)]],
     ...Object.entries(triplet.scores).map(([name, value]) => [`score of ${name}`, [number(value)]]),
   ];
