@@ -22,7 +22,7 @@ from nacd_bench.registry import CODECS
 from nacd_codecs.command import NEEDED, OPTIONAL, CommandLine, read_commands
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("codecs.md", "compress.md")
+PAGES = ("codecs.md", "compress.md", "learned_codec.md")
 
 
 def blocks(language):
