@@ -95,6 +95,12 @@ def address(run: Path, place: str = "") -> str:
     return (run / "report" / "index.html").as_uri() + place
 
 
+def wait_for_text(page: Any, selector: str, beginning: str) -> None:
+    """Wait until an element's text begins so: a page answers a click when it has time."""
+    begins = "([place, text]) => document.querySelector(place)?.innerText.startsWith(text)"
+    page.wait_for_function(begins, arg=[selector, beginning], timeout=15000)
+
+
 class TestWithoutABrowser:
     def test_every_run_has_one(self, benchmark_run: Path) -> None:
         report = benchmark_run / "report"
@@ -220,14 +226,14 @@ class TestInChromium:
         data = report_data(benchmark_run)
         page.goto(address(benchmark_run, "#/gallery"))
         total = len(data["detections"])
-        assert page.locator("#gallery .count").inner_text() == f"{total} of {total} detections"
+        wait_for_text(page, "#gallery .count", f"{total} of {total} detections")
         page.select_option("#gallery select[name=detector]", "large_color")
         own = [row for row in data["detections"] if row[1] == "large_color"]
-        assert page.locator("#gallery .count").inner_text().startswith(f"{len(own)} of")
+        wait_for_text(page, "#gallery .count", f"{len(own)} of")
         strongest = max(own, key=lambda row: row[2])
         name = data["triplets"][strongest[0]]["id"]
         first = "#gallery .card[data-key='0'] .name"
-        assert page.locator(first).inner_text() == name
+        wait_for_text(page, first, name)
         page.fill("#gallery input[name=q]", name)
         assert "q=" in page.evaluate("location.hash") and "detector=large_color" in page.evaluate(
             "location.hash"
@@ -236,21 +242,19 @@ class TestInChromium:
         other = page.context.new_page()
         other.goto(link)
         count = sum(data["triplets"][row[0]]["id"] == name for row in own)
-        assert other.locator("#gallery .count").inner_text().startswith(f"{count} of")
+        wait_for_text(other, "#gallery .count", f"{count} of")
         other.click("#gallery .card")
-        assert other.locator("#triplet-title").inner_text() == name
+        wait_for_text(other, "#triplet-title", name)
         other.go_back()
-        assert (
-            "detector=large_color" in other.evaluate("location.hash")
-            and other.locator("#gallery").is_visible()
-        )
+        other.wait_for_selector("#gallery", state="visible")
+        assert "detector=large_color" in other.evaluate("location.hash")
 
     def test_the_viewer_by_keyboard(self, page: Any, benchmark_run: Path) -> None:
         data = report_data(benchmark_run)
         page.goto(address(benchmark_run, "#/triplet/0"))
         assert page.locator("#triplet .pane").count() == 3
         page.keyboard.press("ArrowRight")
-        assert page.locator("#triplet-title").inner_text() == data["triplets"][1]["id"]
+        wait_for_text(page, "#triplet-title", data["triplets"][1]["id"])
         page.keyboard.press("ArrowLeft")
         page.keyboard.press("2")
         assert page.locator("#triplet .pane").count() == 1 and "mode=slider" in page.evaluate(
@@ -333,7 +337,7 @@ class TestInChromium:
         over = [
             r for r in data["detections"] if r[1] == "large_color" and r[2] > chosen["large_color"]
         ]
-        assert page.locator("#gallery .count").inner_text().startswith(f"{len(over)} of")
+        wait_for_text(page, "#gallery .count", f"{len(over)} of")
 
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     @pytest.mark.parametrize("place", ["#/overview", "#/gallery", "#/thresholds", "#/triplet/0"])
@@ -426,7 +430,7 @@ def test_hostile_names(page: Any, tmp_path: Path) -> None:
     assert shown == set(HOSTILE)
     for number, name in enumerate(HOSTILE):
         page.goto(address(run, f"#/triplet/{number}"))
-        assert page.locator("#triplet-title").inner_text() == name
+        wait_for_text(page, "#triplet-title", name)
         natural = "[...document.querySelectorAll('#triplet .stage img')].map(i => i.naturalWidth)"
         page.wait_for_function(f"{natural}.every(width => width === 128)")
 
