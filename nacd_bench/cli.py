@@ -305,9 +305,7 @@ def _detect(config: dict[str, Any]) -> int:
         table.add_row(name, artifact_type, str(len(known)), str(count), strongest, best or "-")
     console.print()
     if config["data"]["_target_"].endswith(".embedded_sample"):
-        console.print(
-            f"The embedded sample: {config['data']['neural']} stands in for a neural codec."
-        )
+        console.print("The embedded sample: photographs from installed packages.")
     for line in found.codecs:
         console.print(line, markup=False)
     console.print(table)

@@ -114,7 +114,7 @@ def test_embedded_data(tmp_path: Path) -> None:
     node = composed("detect", *few)["data"]
     records, problems = instantiate(node)
     assert problems == [] and len(records) == 1
-    assert (records[0].neural_codec, records[0].traditional_codec) == ("avif", "x265")
+    assert (records[0].neural_codec, records[0].traditional_codec) == ("hyperprior", "x265")
 
 
 def test_triplets(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The embedded sample: what ``nacd-bench`` works on where nobody gave it anything.
 
-Photographs from installed wheels, coded on the spot: x265 intra as the traditional side, AVIF at
-the same rate as a stand-in for a neural codec.
+Photographs from installed wheels, coded on the spot: the learned codec that comes with nacd-bench
+as the neural side, x265 intra at the same rate as the traditional one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from nacd_bench.data.record import Problem, TripletRecord
 from nacd_bench.data.source import find_triplets
 from nacd_bench.harness.compress import compress
 
-NEURAL = "avif"
+NEURAL = "hyperprior"
 TRADITIONAL = "x265"
 BPP = 0.25
 
