@@ -1,7 +1,7 @@
 """The command line: ``nacd-bench COMMAND [PATHS] [setting=value ...]``.
 
-Each command is a primary configuration of ``conf/``, composed by Hydra, and a function here that
-hands it to the harness and prints what came of it.
+Each command is a primary configuration of ``conf/``, composed by Hydra, and a module of
+:mod:`nacd_bench.commands` that hands it to the harness and prints what came of it.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ import math
 import re
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nacd_bench import __version__
+from nacd_bench.commands.printing import console
 from nacd_bench.errors import UserError
 from nacd_bench.harness.tuning import tune_process
 from nacd_bench.registry import (
@@ -30,25 +32,65 @@ from nacd_bench.registry import (
     unknown,
 )
 
-if TYPE_CHECKING:
-    from rich.console import Console
 
-USAGE = f"""nacd-bench {__version__}: where a neural image codec damages pictures and a traditional
-codec at a comparable rate does not.
+@dataclass(frozen=True)
+class Command:
+    """What the command line needs to know of a command.
 
-  nacd-bench detect [WHERE]      find, box and score artifacts in triplets of images
-  nacd-bench benchmark [WHERE]   how well each method finds artifacts in labelled triplets
-  nacd-bench report RUN          a run's pictures and figures as pages for a browser
-  nacd-bench compress IMAGES     make such triplets: two codecs at a matched rate
-  nacd-bench import TABLE        read somebody else's table of labelled triplets
-  nacd-bench validate WHERE      list every problem of a data folder or manifest
-  nacd-bench list                detectors, baselines, codecs and text finders that are there
+    Args:
+        module: of :mod:`nacd_bench.commands`, whose ``run(config)`` returns the exit status.
+        usage: what follows the command's name in the list of commands.
+        summary: a line for that list.
+        paths: settings that paths on the command line fill in this order, the last one all that
+            are left.
+        data: the choice of the group ``data`` that paths stand for.
+        flags: settings that ``--NAME`` makes true.
+    """
 
-  nacd-bench COMMAND --help      what a command takes
-  nacd-bench --version
+    module: str
+    usage: str
+    summary: str
+    paths: tuple[str, ...] = ()
+    data: str | None = None
+    flags: tuple[str, ...] = ()
 
-Without any data, detect and benchmark work on photographs from installed packages.
-"""
+
+COMMANDS: dict[str, Command] = {
+    "detect": Command(
+        "detect",
+        "[WHERE]",
+        "find, box and score artifacts in triplets of images",
+        ("data.source",),
+        "triplets",
+    ),
+    "benchmark": Command(
+        "benchmark",
+        "[WHERE]",
+        "how well each method finds artifacts in labelled triplets",
+        ("data.source",),
+        "labelled",
+    ),
+    "report": Command(
+        "report",
+        "RUN",
+        "a run's pictures and figures as pages for a browser",
+        ("run",),
+        flags=("serve",),
+    ),
+    "compress": Command(
+        "compress", "IMAGES", "make such triplets: two codecs at a matched rate", ("images",)
+    ),
+    "import": Command(
+        "import_table", "TABLE", "read somebody else's table of labelled triplets", ("source",)
+    ),
+    "validate": Command(
+        "validate", "WHERE", "list every problem of a data folder or manifest", ("source",)
+    ),
+    "list": Command(
+        "list_plugins", "", "detectors, baselines, codecs and text finders that are there"
+    ),
+}
+"""By their words on the command line; the configuration of ``verify export`` is verify_export."""
 
 GROUPS: dict[str, Registry] = {
     "detector": DETECTORS,
@@ -66,27 +108,34 @@ QUIET_HYDRA = (
 )
 """The harness writes its own run folder."""
 
-DATA = {"detect": "triplets", "benchmark": "labelled"}
-"""What paths are to commands that take data: a choice of the group ``data``."""
-
 GROUPINGS = {"baseline": ("all", "paper", "none")}
 """Choices of a configuration group that stand for several names."""
 
-WIDTH_IN_FILES = 140
-"""Of tables where the output is no terminal."""
-HEAT_MAPS = 24
-"""Triplets per detector with a heat map in the report that a job ends with."""
-MOST_LINES = 20
-"""Failures shown; the file has them all."""
+
+def usage() -> str:
+    """What ``nacd-bench --help`` says."""
+    words = {name: f"{name} {command.usage}".strip() for name, command in COMMANDS.items()}
+    wide = max(map(len, words.values())) + 2
+    lines = [f"  nacd-bench {words[name]:{wide}}{COMMANDS[name].summary}" for name in COMMANDS]
+    return f"""nacd-bench {__version__}: where a neural image codec damages pictures and a
+traditional codec at a comparable rate does not.
+
+{chr(10).join(lines)}
+
+  nacd-bench COMMAND --help      what a command takes
+  nacd-bench --version
+
+Without any data, detect and benchmark work on photographs from installed packages.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit status: 0 all well, 1 something failed, 2 wrong usage."""
     tune_process()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    command, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
+    command, rest = split_command(arguments)
     if command in ("-h", "--help", "help"):
-        print(USAGE, end="")
+        print(usage(), end="")
         return 0
     if command == "--version":
         print(f"nacd-bench {__version__}")
@@ -112,13 +161,16 @@ def _composed(command: str, arguments: Sequence[str]) -> int:
     """Let Hydra compose a command's configuration, and run it."""
     from omegaconf import OmegaConf
 
-    if command == "report":
-        arguments = ["serve=true" if each == "--serve" else each for each in arguments]
+    flags = COMMANDS[command].flags
+    arguments = [
+        f"{each[2:]}=true" if each.startswith("--") and each[2:] in flags else each
+        for each in arguments
+    ]
     overrides, paths = split_arguments(arguments)
     check_choices(overrides)
     register_plugins()
-    if command in DATA and paths:
-        overrides.append(f"data={DATA[command]}")
+    if COMMANDS[command].data and paths:
+        overrides.append(f"data={COMMANDS[command].data}")
     if "-m" in overrides or "--multirun" in overrides:
         return _swept(command, overrides, paths)
     outcome: list[int | BaseException] = []
@@ -126,7 +178,8 @@ def _composed(command: str, arguments: Sequence[str]) -> int:
     def task(config: Any) -> None:
         try:
             plain: Any = OmegaConf.to_container(config, resolve=True)
-            outcome.append(COMMANDS[command](_with_paths(command, plain, paths)))
+            module = import_module(f"nacd_bench.commands.{COMMANDS[command].module}")
+            outcome.append(module.run(_with_paths(command, plain, paths)))
         except (UserError, OSError, KeyboardInterrupt) as error:
             outcome.append(error)  # Hydra would print it as a crash
 
@@ -141,10 +194,11 @@ def _by_hydra(command: str, overrides: Sequence[str], task: Callable[[Any], Any]
     """Call a task with what Hydra composes; the status where Hydra itself ended the program."""
     import hydra
 
+    name = command.replace(" ", "_")
     before = sys.argv
     sys.argv = [f"nacd-bench {command}", *overrides, *QUIET_HYDRA]
     try:
-        hydra.main(version_base="1.3", config_path="pkg://nacd_conf", config_name=command)(task)()
+        hydra.main(version_base="1.3", config_path="pkg://nacd_conf", config_name=name)(task)()
     except SystemExit as stop:
         return int(stop.code or 0)
     finally:
@@ -171,10 +225,10 @@ def _swept(command: str, overrides: list[str], paths: list[str]) -> int:
         return status
     sweep = read_sweep(folder)
     write_sweep(sweep)
-    console = _console()
-    console.print()
-    console.print(to_rich(sweep_layout(sweep)))
-    console.print(f"Table and plot: {folder}/ (sweep.csv, sweep.md, sweep.png)", markup=False)
+    out = console()
+    out.print()
+    out.print(to_rich(sweep_layout(sweep)))
+    out.print(f"Table and plot: {folder}/ (sweep.csv, sweep.md, sweep.png)", markup=False)
     failed = [f"run {run.number}: {run.error}" for run in sweep.runs if run.error]
     failed += [
         f"run {run.number}: {run.n_failures} failures, see {folder / str(run.number)}/failures.csv"
@@ -182,7 +236,7 @@ def _swept(command: str, overrides: list[str], paths: list[str]) -> int:
         if run.n_failures
     ]
     for line in failed:
-        console.print(line, markup=False)
+        out.print(line, markup=False)
     return 1 if failed or not sweep.runs else 0
 
 
@@ -209,6 +263,21 @@ def _sweep_job(folder: Path, paths: list[str], config: Any) -> float:
         return math.nan
 
 
+def split_command(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """The command, of one word or two, and what follows it.
+
+    >>> split_command(["list", "kind=codecs"])
+    ('list', ['kind=codecs'])
+    """
+    two = " ".join(arguments[:2])
+    if two in COMMANDS:
+        return two, list(arguments[2:])
+    beginnings = {name.partition(" ")[0] for name in COMMANDS if " " in name}
+    if arguments and arguments[0] in beginnings:
+        return two, list(arguments[2:])
+    return (arguments[0], list(arguments[1:])) if arguments else ("--help", [])
+
+
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Settings and options for Hydra, and paths: what exists, or what is neither.
 
@@ -231,18 +300,19 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _with_paths(command: str, config: dict[str, Any], paths: list[str]) -> dict[str, Any]:
     """The configuration with the paths where the command wants them, nothing left out."""
-    if paths:
-        value = paths[0] if len(paths) == 1 else paths
-        if command in DATA:
-            config["data"]["source"] = value
-        elif command == "compress":
-            config["images"] = value
-        elif command == "report":
-            config["run"] = value
-        elif command in ("validate", "import"):
-            config["source"] = value
-        else:
-            raise UserError(f"expected no paths for {command}, got {' '.join(paths)}.")
+    names = COMMANDS[command].paths
+    if paths and not names:
+        raise UserError(f"expected no paths for {command}, got {' '.join(paths)}.")
+    given: dict[str, str | list[str]] = dict(zip(names[:-1], paths, strict=False))
+    rest = paths[len(names) - 1 :]
+    if rest:
+        given[names[-1]] = rest[0] if len(rest) == 1 else rest
+    for name, value in given.items():
+        *groups, last = name.split(".")
+        node = config
+        for group in groups:
+            node = node[group]
+        node[last] = value
     missing = list(_missing(config))
     if missing:
         settings = ", ".join(f"{name}=..." for name in missing)
@@ -288,263 +358,6 @@ def register_plugins() -> None:
                 package = f"{group}.{name}" if group in ("detector", "baseline") else group
                 target = entry.target.replace(":", ".")
                 store.store(name, {"_target_": target}, group, package)
-
-
-def _detect(config: dict[str, Any]) -> int:
-    from nacd_bench.harness.detect import detect_from_config
-
-    found = detect_from_config(config)
-    console = _console()
-    table = _table("detector", "type", "triplets", "detections", "strongest", "in")
-    for name, artifact_type in found.detectors.items():
-        scores = {key: result["scores"].get(name) for key, result in found.results.items()}
-        known = {key: score for key, score in scores.items() if score is not None}
-        best = max(known, key=lambda key: known[key], default=None)
-        count = sum(row["detector"] == name for row in found.detections)
-        strongest = "-" if best is None else f"{known[best]:.4g}"
-        table.add_row(name, artifact_type, str(len(known)), str(count), strongest, best or "-")
-    console.print()
-    if config["data"]["_target_"].endswith(".embedded_sample"):
-        console.print("The embedded sample: photographs from installed packages.")
-    for line in found.codecs:
-        console.print(line, markup=False)
-    console.print(table)
-    console.print(
-        f"{len(found.records)} triplets, {found.computed} computed in {found.seconds:.1f} s. "
-        f"Results: {found.folder}/ (detections.parquet, scores.parquet"
-        + (", overlays/)" if config["overlays"] else ")"),
-        markup=False,
-    )
-    status = _with_report(config, found.folder, console)
-    lines = [": ".join(filter(None, (f.subject, f.method, f.message))) for f in found.failures]
-    return max(status, _listed_failures(console, lines, found.folder / "failures.csv"))
-
-
-def _compress(config: dict[str, Any]) -> int:
-    from nacd_bench.harness.compress import compress_from_config
-
-    done = compress_from_config(config)
-    console = _console()
-    for twin, first in done.duplicates.items():
-        console.print(f"{twin}: left out, the same bytes as {first}", markup=False)
-    table = _table("codec", "step", "bpp", "PSNR of Y in dB", "MS-SSIM of Y", "images")
-    for curve in done.curves:
-        steps = zip(curve.presets, curve.bpp, curve.psnr, curve.msssim, curve.images, strict=True)
-        for preset, bpp, psnr, msssim, images in steps:
-            table.add_row(
-                curve.name, preset, f"{bpp:.4f}", f"{psnr:.2f}", f"{msssim:.4f}", str(images)
-            )
-    console.print(table)
-    for rate in done.bd_rates:
-        if rate.images:
-            console.print(
-                f"BD-rate by {rate.quality} of {rate.neural} against {rate.traditional}: "
-                f"{rate.percent:+.1f} % (mean of {rate.images} images)",
-                markup=False,
-            )
-    console.print(
-        f"{len(done.rows)} triplets, {done.encodes} encodes. Manifest: {done.manifest}. "
-        f"Next: nacd-bench detect {done.folder}",
-        markup=False,
-    )
-    lines = [
-        f"{each['image']}: {each['side']} {each['preset']}: {each['error']}"
-        for each in done.failures
-    ]
-    return _listed_failures(console, lines, done.folder / "failures.csv")
-
-
-def _benchmark(config: dict[str, Any]) -> int:
-    from nacd_bench.harness.benchmark import benchmark_from_config
-    from nacd_bench.harness.benchmark_table import layout, places_table, tests_table, to_rich
-
-    done, message = benchmark_from_config(config)
-    console = _console()
-    console.print()
-    for each in done.comparisons.values():
-        for note in each.notes:
-            console.print(f"set {each.artifact_type}: {note}", markup=False)
-    console.print(to_rich(layout(done)))
-    for table in (tests_table(done), places_table(done)):
-        if table.row_count:
-            console.print(table)
-    if done.reference is not None:
-        console.print(f"Reference: {done.reference.source}", markup=False)
-    console.print(
-        f"{done.scored.computed} scores computed, {done.scored.cached} from the cache, in "
-        f"{done.facts['wall_seconds']:.1f} s. Results: {done.folder}/ (metrics.json, "
-        "scores.parquet, table.md, table.tex, thresholds.yaml, curves/, sets/)",
-        markup=False,
-    )
-    if message:
-        console.print(message, markup=False)
-    status = _with_report(config, done.folder, console)
-    lines = [": ".join(filter(None, (f.subject, f.method, f.message))) for f in done.failures]
-    return max(status, _listed_failures(console, lines, done.folder / "failures.csv"))
-
-
-def _validate(config: dict[str, Any]) -> int:
-    from nacd_bench.data.source import find_triplets
-    from nacd_bench.data.validate import validate
-    from nacd_bench.harness.progress import progress_bar
-
-    records, problems = find_triplets(config["source"])
-    with progress_bar("triplets", len(records), config["show_progress"]) as tick:
-        found = validate(
-            records, problems, lambda done, total: tick(len(problems)), config["workers"]
-        )
-    console = _console()
-    for problem in found:
-        console.print(str(problem), markup=False)
-    console.print(f"{len(records)} triplets, {len(found)} problems.")
-    return 1 if found else 0
-
-
-def _report(config: dict[str, Any]) -> int:
-    from nacd_bench.report.figures import write_figures
-    from nacd_bench.report.run import read_run
-    from nacd_bench.report.serve import HOST, server
-
-    width = config["figures"]
-    if width is not None and not (isinstance(width, int | float) and 1 <= width <= 40):
-        raise UserError(f"expected figures as a width of 1 to 40 inches, got {width!r}.")
-    page = _write_report(Path(config["run"]), config["heat_maps"], config["show_progress"])
-    console = _console()
-    console.print(f"Report: {page}", markup=False)
-    if width is not None:
-        written = write_figures(read_run(config["run"]), width)
-        console.print(f"{len(written)} figures: {page.parent / 'figures'}", markup=False)
-    if config["serve"]:
-        with server(page.parent, config["port"]) as running:
-            port = running.server_address[1]
-            console.print(f"Serving at http://{HOST}:{port}/ until Ctrl-C", markup=False)
-            running.serve_forever()
-    return 0
-
-
-def _write_report(folder: Path, heat_maps: int, show_progress: bool) -> Path:
-    """Write the report of a run with the detectors of its configuration."""
-    from nacd_bench.harness.methods import made_methods
-    from nacd_bench.harness.progress import progress_bar
-    from nacd_bench.report.page import write_report
-    from nacd_bench.report.run import read_run
-
-    run = read_run(folder)
-    nodes = run.config.get("detector") or {}
-    try:
-        detectors = made_methods("detector", nodes)[0] if nodes else []
-    except UserError as error:
-        run.missing.append(f"heat maps: {error}")
-        detectors = []
-    with progress_bar("triplets in the report", len(run.records), show_progress) as tick:
-        return write_report(run, [each.eval() for each in detectors], heat_maps, tick)
-
-
-def _with_report(config: Mapping[str, Any], folder: Path, console: Console) -> int:
-    """The report that a job ends with; a fault in it is said and costs no results."""
-    if not config["report"]:
-        return 0
-    try:
-        page = _write_report(folder, HEAT_MAPS, config["show_progress"])
-    except (UserError, OSError) as error:
-        console.print(f"The report could not be written: {error}", markup=False)
-        return 1
-    console.print(f"Report, for a browser: {page}", markup=False)
-    return 0
-
-
-def _import(config: dict[str, Any]) -> int:
-    from nacd_bench.data.importer import import_records
-    from nacd_bench.data.manifest import write_manifest
-
-    records = import_records(config["source"], config["mapping"])
-    write_manifest(config["output"], records)
-    labels = Counter(label.artifact_type for record in records for label in record.labels)
-    counts = [f"{count} {name}" for name, count in sorted(labels.items())]
-    free = sum(bool(record.artifact_free) for record in records)
-    _console().print(
-        f"{len(records)} triplets, labels: {', '.join(counts) or 'none'}; {free} free of "
-        f"artifacts. Written: {config['output']}. Images were not opened: nacd-bench validate "
-        f"{config['output']}",
-        markup=False,
-    )
-    return 0
-
-
-def _list(config: dict[str, Any]) -> int:
-    registries = {
-        "detectors": DETECTORS,
-        "baselines": BASELINES,
-        "codecs": CODECS,
-        "text_finders": TEXT_FINDERS,
-    }
-    if config["kind"] != "all" and config["kind"] not in registries:
-        raise UserError(unknown("kind", config["kind"], ["all", *registries]))
-    table = _table("kind", "name", "from", "what it is")
-    faults: list[str] = []
-    for plural, registry in registries.items():
-        if config["kind"] not in ("all", plural):
-            continue
-        for name, entry in registry.entries.items():
-            origin = "built in" if entry.origin == BUILT_IN else entry.origin
-            try:
-                what = _first_line(entry.load())
-            except UserError as error:
-                faults.append(str(error))
-                what = "does not load, see below"
-            table.add_row(registry.kind, name, origin, what)
-        faults += registry.clashes
-    console = _console()
-    console.print(table)
-    for fault in faults:
-        console.print(fault, markup=False)
-    return 1 if faults else 0
-
-
-COMMANDS: dict[str, Callable[[dict[str, Any]], int]] = {
-    "detect": _detect,
-    "benchmark": _benchmark,
-    "report": _report,
-    "compress": _compress,
-    "import": _import,
-    "validate": _validate,
-    "list": _list,
-}
-
-
-def _first_line(thing: Any) -> str:
-    return ((thing.__doc__ or "").strip().splitlines() or ["-"])[0]
-
-
-def _table(*columns: str) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    is_terminal = sys.stdout.isatty()
-    width = None if is_terminal else WIDTH_IN_FILES
-    return Console(highlight=False, soft_wrap=not is_terminal, width=width)
-
-
-def _listed_failures(console: Console, lines: Sequence[str], file: Path) -> int:
-    """Print what failed, the same only once; the exit status."""
-    if not lines:
-        return 0
-    console.print(f"\n{len(lines)} failed:", markup=False)
-    for line in lines[:MOST_LINES]:
-        console.print(f"  {line}", markup=False)
-    if len(lines) > MOST_LINES:
-        console.print(f"  and {len(lines) - MOST_LINES} more", markup=False)
-    console.print(f"All of them: {file}", markup=False)
-    return 1
 
 
 def _complain(message: str) -> None:

@@ -1,0 +1,41 @@
+"""``nacd-bench compress``: images to triplets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nacd_bench.commands.printing import console, empty_table, listed_failures
+
+
+def run(config: dict[str, Any]) -> int:
+    from nacd_bench.harness.compress import compress_from_config
+
+    done = compress_from_config(config)
+    out = console()
+    for twin, first in done.duplicates.items():
+        out.print(f"{twin}: left out, the same bytes as {first}", markup=False)
+    table = empty_table("codec", "step", "bpp", "PSNR of Y in dB", "MS-SSIM of Y", "images")
+    for curve in done.curves:
+        steps = zip(curve.presets, curve.bpp, curve.psnr, curve.msssim, curve.images, strict=True)
+        for preset, bpp, psnr, msssim, images in steps:
+            table.add_row(
+                curve.name, preset, f"{bpp:.4f}", f"{psnr:.2f}", f"{msssim:.4f}", str(images)
+            )
+    out.print(table)
+    for rate in done.bd_rates:
+        if rate.images:
+            out.print(
+                f"BD-rate by {rate.quality} of {rate.neural} against {rate.traditional}: "
+                f"{rate.percent:+.1f} % (mean of {rate.images} images)",
+                markup=False,
+            )
+    out.print(
+        f"{len(done.rows)} triplets, {done.encodes} encodes. Manifest: {done.manifest}. "
+        f"Next: nacd-bench detect {done.folder}",
+        markup=False,
+    )
+    lines = [
+        f"{each['image']}: {each['side']} {each['preset']}: {each['error']}"
+        for each in done.failures
+    ]
+    return listed_failures(out, lines, done.folder / "failures.csv")

@@ -1,0 +1,24 @@
+"""``nacd-bench validate``: every problem of a data folder or manifest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nacd_bench.commands.printing import console
+
+
+def run(config: dict[str, Any]) -> int:
+    from nacd_bench.data.source import find_triplets
+    from nacd_bench.data.validate import validate
+    from nacd_bench.harness.progress import progress_bar
+
+    records, problems = find_triplets(config["source"])
+    with progress_bar("triplets", len(records), config["show_progress"]) as tick:
+        found = validate(
+            records, problems, lambda done, total: tick(len(problems)), config["workers"]
+        )
+    out = console()
+    for problem in found:
+        out.print(str(problem), markup=False)
+    out.print(f"{len(records)} triplets, {len(found)} problems.")
+    return 1 if found else 0
