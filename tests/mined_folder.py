@@ -63,14 +63,7 @@ def make_mined(folder: Path, images: int = 3, seed: int = 0) -> Path:
                             "artifact_type": kind,
                             "confidence": float(1 / (number + 1 + rng.random())),
                             "number": number,
-                            **_crops(
-                                folder,
-                                coded,
-                                {"original": pixels, **decoded},
-                                detector,
-                                box,
-                                number,
-                            ),
+                            **_crops(folder, coded, pixels, decoded, detector, box, number),
                         }
                     )
         rows[IMAGES].append({**facts, "names": [str(path)], "candidates": found})

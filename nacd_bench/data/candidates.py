@@ -180,4 +180,4 @@ def fan_out(kind: str, image: str) -> str:
 
 def pixels_sha256(image: Image) -> str:
     """What tells one decoded image ``(H, W, 3)`` from another."""
-    return hashlib.sha256(np.ascontiguousarray(image)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()

@@ -8,7 +8,8 @@ so that of three boxes in a row the outer two may both stay.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +61,7 @@ def with_duplicates(candidates: pa.Table, iou: float = IOU) -> pa.Table:
 def keepers(
     group: NDArray[np.int64],
     boxes: NDArray[np.float64],
-    order: list[NDArray[np.float64]],
+    order: Sequence[NDArray[Any]],
     iou: float,
 ) -> NDArray[np.int64]:
     """For each row the row that stands for it, itself where it is kept: ``(n,)``.
