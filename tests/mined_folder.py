@@ -20,9 +20,8 @@ from nacd_bench.data.candidates import (
     CANDIDATES,
     CODED,
     IMAGES,
-    bitstream_name,
-    fan_out,
     pixels_sha256,
+    place_of,
     schema,
     write_mined,
 )
@@ -96,7 +95,7 @@ def _coded(folder: Path, facts: dict, pixels: np.ndarray, codecs: dict, place: i
     for side, codec in codecs.items():
         data = codec.encode(pixels, POINTS[side][1][place])
         decoded[side] = codec.decode(data)
-        name = bitstream_name(facts["image"], preset, side)
+        name = f"{place_of('bitstreams', facts['image_sha256'])}/{preset}-{side}.bin"
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
         row |= {
@@ -132,7 +131,7 @@ def _crops(
     x0, y0, x1, y1 = box
     edges = ("x0", "y0", "x1", "y1")
     row = {f"{kind}{edge}": v for kind in ("", "crop_") for edge, v in zip(edges, box, strict=True)}
-    place = fan_out("crops", coded["image"])
+    place = place_of("crops", coded["image_sha256"])
     for role, pixels in {"original": original, **decoded}.items():
         name = f"{place}/{coded['preset']}-{detector}-{number}-{role}.png"
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

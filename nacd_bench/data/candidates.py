@@ -7,9 +7,9 @@ A mined folder (``nacd-bench mine``) is read by everything that comes after it t
     candidates/artifact_type=T/preset=P/part-0.parquet     one row per candidate, see SCHEMA
     coded/preset=P/part-0.parquet    one row per image and operating point, see CODED
     images/part-0.parquet            one row per image, see IMAGES
-    bitstreams/ab/<image>/           <preset>-neural.bin, <preset>-traditional.bin
-    crops/ab/<image>/                PNG files, named by the candidates' rows
-    decoded/ab/<image>/              on request: <preset>-neural.png, <preset>-traditional.png
+    bitstreams/ab/<sha256>/          <preset>-neural.bin, <preset>-traditional.bin
+    crops/ab/<sha256>/               PNG files, named by the candidates' rows
+    decoded/ab/<sha256>/             on request: <preset>-neural.png, <preset>-traditional.png
 
 Paths in the tables are relative to the mined folder, unless they name an image that was mined.
 """
@@ -30,6 +30,8 @@ from nacd_bench.errors import DataError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+CROP = 300
+"""Least side in pixels of a crop: the paper's regions (section 3)."""
 CANDIDATES, CODED, IMAGES = "candidates", "coded", "images"
 """Folders of the three tables."""
 PARTITIONS = {CANDIDATES: ("artifact_type", "preset"), CODED: ("preset",), IMAGES: ()}
@@ -164,18 +166,13 @@ def kept(candidates: pa.Table) -> pa.Table:
     return candidates.filter(pc.is_null(candidates["duplicate_of"]))
 
 
-def bitstream_name(image: str, preset: str, side: str) -> str:
-    """Where a bitstream lies in a mined folder.
+def place_of(kind: str, sha256: str) -> str:
+    """The folder of an image's files of a kind, by the hash of its file; 256 folders share them.
 
-    >>> bitstream_name("kodim01-c14cddc0aa11", "quality-3", "neural")
-    'bitstreams/c1/kodim01-c14cddc0aa11/quality-3-neural.bin'
+    >>> place_of("crops", "c14cddc0aa11ffee")
+    'crops/c1/c14cddc0aa11'
     """
-    return f"{fan_out('bitstreams', image)}/{preset}-{side}.bin"
-
-
-def fan_out(kind: str, image: str) -> str:
-    """The folder of an image's files of a kind: 256 folders share them."""
-    return f"{kind}/{image.rpartition('-')[2][:2]}/{image}"
+    return f"{kind}/{sha256[:2]}/{sha256[:12]}"
 
 
 def pixels_sha256(image: Image) -> str:

@@ -69,7 +69,11 @@ def read_image(path: str | Path) -> Image:
         ImageError: missing, unreadable, empty, truncated or damaged; not an image; named as
             another format than it holds; with an alpha channel; CMYK; several pictures in one.
     """
-    data = read_bytes(path, "an image file", ImageError)
+    return decode_image(path, read_bytes(path, "an image file", ImageError))
+
+
+def decode_image(path: str | Path, data: bytes) -> Image:
+    """The image in the bytes of a file; ``path`` names it in messages. As :func:`read_image`."""
     found = _require_format(path, data)
     if found == "PNG":
         _require_whole_png(path, data)

@@ -191,8 +191,17 @@ def run_job(job: Job) -> Done:
             return _points(job, codec, image)
         return _matches(job, codec, image)
     except Exception as error:  # of whatever kind: a codec is somebody else's code
-        _stop_if_disk_full(error, job.folder)
+        stop_if_disk_full(error, job.folder)
         return Done(failures={ask.preset: describe(error) for ask in job.asks})
+
+
+def process_died(job: Job) -> Done:
+    """What came of a job that took its process down."""
+    error = (
+        f"the process that coded it died (crash or out of memory) in {job.side}. "
+        "Run the codec on this image alone to see why."
+    )
+    return Done(failures={ask.preset: error for ask in job.asks})
 
 
 def run_batch(jobs: Sequence[Job]) -> list[Done]:
@@ -208,7 +217,7 @@ def run_batch(jobs: Sequence[Job]) -> list[Done]:
         decoded = codec.decode_batch(data)
         seconds = (middle - start) / len(jobs), (time.perf_counter() - middle) / len(jobs)
     except Exception as error:  # one image may spoil the batch: find out which
-        _stop_if_disk_full(error, jobs[0].folder)
+        stop_if_disk_full(error, jobs[0].folder)
         return [run_job(job) for job in jobs]
     done = []
     for job, image, stream, picture in zip(jobs, images, data, decoded, strict=True):
@@ -216,7 +225,7 @@ def run_batch(jobs: Sequence[Job]) -> list[Done]:
             coded = _Coded(stream, ask.value, None, ask.value, 1, False, *seconds)
             done.append(Done([_row(job, codec, job.asks[0], image, picture, coded)]))
         except Exception as error:
-            _stop_if_disk_full(error, job.folder)
+            stop_if_disk_full(error, job.folder)
             done.append(Done(failures={job.asks[0].preset: describe(error)}))
     return done
 
@@ -244,7 +253,7 @@ def _points(job: Job, codec: Codec, image: Image) -> Done:
             coded = _Coded(data, ask.value, None, ask.value, 1, False, seconds, decode_seconds)
             rows.append(_row(job, codec, ask, image, decoded, coded))
         except Exception as error:
-            _stop_if_disk_full(error, job.folder)
+            stop_if_disk_full(error, job.folder)
             failures[ask.preset] = describe(error)
     return Done(rows, failures=failures)
 
@@ -288,14 +297,7 @@ def _row(
     job: Job, codec: Codec, ask: Ask, image: Image, decoded: Image, coded: _Coded
 ) -> dict[str, Any]:
     """Write the bitstream and the decoded image; everything about the result."""
-    if decoded.shape != image.shape or decoded.dtype != np.uint8:
-        raise DataError(
-            f"expected {codec.name} to decode to {image.shape} of uint8, got {decoded.shape} of "
-            f"{decoded.dtype}. The codec has to crop its padding."
-        )
-    size = float(codec.rate_bytes(coded.data))
-    if not size > 0:
-        raise DataError(f"expected {codec.name} to write a bitstream, got {size:g} bytes.")
+    size = checked_size(codec, image, decoded, coded.data)
     place = Path(job.side) / ask.preset
     bitstream = Path("bitstreams") / place / f"{job.photo.id}.bin"
     picture = Path("decoded") / place / f"{job.photo.id}.png"
@@ -332,6 +334,19 @@ def _row(
     }
 
 
+def checked_size(codec: Codec, image: Image, decoded: Image, data: bytes) -> float:
+    """The bytes of a bitstream that count as rate; DataError for a decode that is none."""
+    if decoded.shape != image.shape or decoded.dtype != np.uint8:
+        raise DataError(
+            f"expected {codec.name} to decode to {image.shape} of uint8, got {decoded.shape} of "
+            f"{decoded.dtype}. The codec has to crop its padding."
+        )
+    size = float(codec.rate_bytes(data))
+    if not size > 0:
+        raise DataError(f"expected {codec.name} to write a bitstream, got {size:g} bytes.")
+    return size
+
+
 def stream_hash(data: bytes) -> str:
     """What tells one bitstream from another, 16 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()[:16]
@@ -354,7 +369,7 @@ def describe(error: Exception) -> str:
     return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"
 
 
-def _stop_if_disk_full(error: BaseException, folder: Path) -> None:
+def stop_if_disk_full(error: BaseException, folder: Path) -> None:
     if isinstance(error, DiskFullError):
         raise error
     cause: BaseException | None = error

@@ -34,7 +34,17 @@ from typing import Any
 from nacd_bench import __version__
 from nacd_bench.data.files import write_whole
 from nacd_bench.errors import CodecError, UserError
-from nacd_bench.harness.coding import Ask, Done, Job, Photo, describe, run_batch, stream_hash
+from nacd_bench.harness.coding import (
+    Ask,
+    Done,
+    Job,
+    Photo,
+    describe,
+    process_died,
+    run_batch,
+    run_job,
+    stream_hash,
+)
 from nacd_bench.harness.compress_plan import (
     NEURAL,
     TARGETS,
@@ -133,7 +143,7 @@ def compress(
         count = _cores() if workers is None else workers
         try:
             with (
-                Workers(count) as pool,
+                Workers(count, run_job, process_died) as pool,
                 progress_bar("results", plan.pieces, show_progress) as progress,
             ):
                 run.execute(pool, progress)
@@ -239,7 +249,7 @@ class _Run:
 
     # --- the loop
 
-    def execute(self, pool: Workers, progress: Progress) -> None:
+    def execute(self, pool: Workers[Job, Done], progress: Progress) -> None:
         """Do everything that is not there yet."""
         self.progress = progress
         blocks = self._blocks()

@@ -132,7 +132,7 @@ def make_plan(
         raise UserError(unknown("scheme", str(scheme), list(SCHEMES)))
     if tolerance is not None:
         require_number("tolerance", tolerance, above=0)
-    first = _side(NEURAL, neural)
+    first = make_side(NEURAL, neural)
     several = isinstance(traditional, Sequence) and not isinstance(traditional, str)
     followers: list[Any] = list(traditional) if several else [traditional]  # type: ignore[arg-type]
     sides = [first]
@@ -156,29 +156,41 @@ def make_plan(
             )
         require_number("rate_factor", follower.rate_factor, above=0)
         follows = None if scheme == "target" else follower.follows
-        sides.append(_side(label, follower.codec, follows, follower.rate_factor))
-    if scheme == "target":
-        for target in targets:
-            require_number("targets", target, above=0, most=RAW_BPP)
-        steps = tuple((f"bpp-{value:g}", float(value)) for value in targets)
-    else:
-        chosen = points if points is not None else _spread(first.codec.points.values, MOST_POINTS)
-        for point in chosen:
-            require_number("points", point)
-            first.codec.require_point(point)
-        steps = tuple((f"{first.codec.points.name}-{value:g}", float(value)) for value in chosen)
-    steps = tuple(dict(steps).items())  # what is asked for twice is done once
-    if not steps:
-        raise UserError("expected at least one operating point or target rate, got none.")
+        sides.append(make_side(label, follower.codec, follows, follower.rate_factor))
+    steps = target_steps(targets) if scheme == "target" else point_steps(first.codec, points)
     return Plan(tuple(image_paths(images, folder)), tuple(sides), scheme, steps, tolerance)
 
 
-def _side(
+def target_steps(targets: Sequence[float]) -> tuple[tuple[str, float], ...]:
+    """Names and bits per pixel of target rates, each once."""
+    for target in targets:
+        require_number("targets", target, above=0, most=RAW_BPP)
+    return _each_once((f"bpp-{value:g}", float(value)) for value in targets)
+
+
+def point_steps(codec: Codec, points: Sequence[float] | None) -> tuple[tuple[str, float], ...]:
+    """Names and values of operating points, each once; all of a codec's, or eight, for None."""
+    chosen = points if points is not None else _spread(codec.points.values, MOST_POINTS)
+    for point in chosen:
+        require_number("points", point)
+        codec.require_point(point)
+    return _each_once((f"{codec.points.name}-{value:g}", float(value)) for value in chosen)
+
+
+def _each_once(steps: Iterable[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
+    found = tuple(dict(steps).items())
+    if not found:
+        raise UserError("expected at least one operating point or target rate, got none.")
+    return found
+
+
+def make_side(
     label: str,
     given: AnyCodec,
     follows: str | None = None,
     rate_factor: float = 1.0,
 ) -> Side:
+    """One codec of a run, built, so that a missing one is known now."""
     source = CodecSpec(given) if isinstance(given, str) else given
     codec = built(source)
     identity = {

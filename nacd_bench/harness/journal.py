@@ -19,6 +19,9 @@ from typing import Any, TextIO
 
 from nacd_bench.errors import DataError
 
+BLOCK = 1 << 16
+"""Bytes that are read at a time, from the end, to find the last whole line."""
+
 
 class Journal:
     """Records that are only ever added.
@@ -71,8 +74,16 @@ class Journal:
         if not self.path.exists():
             return
         with self.path.open("rb+") as file:
-            whole = file.read().rfind(b"\n") + 1
-            file.truncate(whole)
+            end = file.seek(0, os.SEEK_END)
+            while end:
+                start = max(0, end - BLOCK)
+                file.seek(start)
+                found = file.read(end - start).rfind(b"\n")
+                if found >= 0:
+                    file.truncate(start + found + 1)
+                    return
+                end = start
+            file.truncate(0)
 
 
 def _record(line: bytes) -> dict[str, Any] | None:

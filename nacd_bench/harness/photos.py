@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
 from nacd_bench.codec import Image
+from nacd_bench.data import images
 from nacd_bench.data.formats import SUFFIXES, has_image_suffix
 from nacd_bench.data.images import read_image
 from nacd_bench.errors import DataError
@@ -29,11 +30,8 @@ def image_paths(
     Raises:
         DataError: nothing there.
     """
-    if isinstance(source, str | Path):
-        found = _paths(source)
-    else:
-        found = [path for item in source for path in _paths(item)]
-    paths = [path for path in dict.fromkeys(found) if not _is_result(path, run_folder)]
+    found = files_of(source, has_image_suffix)
+    paths = [path for path in found if not _is_result(path, run_folder)]
     if not paths:
         raise DataError(
             f"expected images in {source}, got none. Known kinds: {', '.join(SUFFIXES)}."
@@ -48,10 +46,27 @@ def _is_result(path: Path, run_folder: Path | None) -> bool:
     return results / "decoded" in place.parents or place == results / "rate_distortion.png"
 
 
-def _paths(source: str | Path) -> list[Path]:
+def files_of(
+    source: str | Path | Iterable[str | Path], is_wanted: Callable[[Path], bool]
+) -> list[Path]:
+    """The files that a source names, see :func:`image_paths`, each once.
+
+    Args:
+        source: where to look.
+        is_wanted: of the files that a folder or pattern holds; a file that is named is taken.
+
+    Raises:
+        DataError: a name that nothing has.
+    """
+    if isinstance(source, str | Path):
+        return list(dict.fromkeys(_paths(source, is_wanted)))
+    return list(dict.fromkeys(path for item in source for path in _paths(item, is_wanted)))
+
+
+def _paths(source: str | Path, is_wanted: Callable[[Path], bool]) -> list[Path]:
     path = Path(source)
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if has_image_suffix(p) and p.is_file())
+        files = sorted(p for p in path.rglob("*") if is_wanted(p) and p.is_file())
         return [p for p in files if not p.name.startswith(".")]
     if path.suffix.lower() == ".txt" and path.is_file():
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -62,19 +77,22 @@ def _paths(source: str | Path) -> list[Path]:
     found = [Path(name) for name in pattern]
     if not found:
         raise DataError(f"expected an image, a folder or a pattern, got {source}: nothing there.")
-    return [p for p in found if has_image_suffix(p)]
+    return [p for p in found if is_wanted(p)]
 
 
 def read_8_bit(path: str | Path) -> tuple[Image, str]:
     """An image as a codec takes it, ``(H, W, 3)`` uint8, and the hash of its file.
 
-    Deeper images are rounded to 8 bits.
-
     Raises:
         ImageError: see :func:`nacd_bench.data.images.read_image`.
     """
     image = read_image(path)
+    return to_8_bit(image), image.sha256
+
+
+def to_8_bit(image: images.Image) -> Image:
+    """The pixels as a codec takes them, ``(H, W, 3)`` uint8; deeper ones are rounded."""
     pixels = image.pixels.permute(1, 2, 0).numpy()
     if pixels.dtype != np.uint8:
         pixels = np.rint(pixels * 255.0).astype(np.uint8)
-    return np.ascontiguousarray(pixels), image.sha256
+    return np.ascontiguousarray(pixels)

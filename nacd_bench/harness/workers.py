@@ -9,20 +9,23 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
-from nacd_bench.errors import CodecError, UserError
-from nacd_bench.harness.coding import Done, Job, run_job
+from nacd_bench.errors import UserError
+
+Job = TypeVar("Job")
+Done = TypeVar("Done")
 
 GRACE = 2.0
 """Seconds that a worker has to end its children and itself."""
 
 
-class Workers:
+class Workers(Generic[Job, Done]):
     """Runs jobs in other processes.
 
     A codec that takes its process down breaks the whole pool. Every job that was on the way then
@@ -30,21 +33,27 @@ class Workers:
 
     Args:
         count: processes; 0 runs every job in this one.
+        work: what is done with a job; sent to each process once.
+        died: what is to be said of a job that took its process down alone.
 
     Raises:
         UserError: processes are wanted by a script that each of them would run again.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(
+        self, count: int, work: Callable[[Job], Done], died: Callable[[Job], Done]
+    ) -> None:
         if count:
             _require_guard()
         self.count = count
+        self.work = work
+        self.died = died
         self._pool: ProcessPoolExecutor | None = None
         self._running: dict[Future[Done], Job] = {}
         self._suspects: deque[Job] = deque()
         self._here: deque[Job] = deque()
 
-    def __enter__(self) -> Workers:
+    def __enter__(self) -> Workers[Job, Done]:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -78,7 +87,7 @@ class Workers:
         """
         if self._here:
             job = self._here.popleft()
-            yield job, run_job(job)
+            yield job, self.work(job)
             return
         if not self._running and self._suspects:
             self._start(self._suspects.popleft())
@@ -99,17 +108,20 @@ class Workers:
         self._running.clear()
         self._close()
         if alone:
-            yield broken[0], _died(broken[0])
+            yield broken[0], self.died(broken[0])
         else:
             self._suspects.extend(broken)
 
     def _start(self, job: Job) -> None:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
-                self.count, mp_context=worker_context(), initializer=_prepare_worker
+                self.count,
+                mp_context=worker_context(),
+                initializer=_prepare_worker,
+                initargs=(self.work,),
             )
         try:
-            self._running[self._pool.submit(_work, job)] = job
+            self._running[self._pool.submit(_done, job)] = job
         except BrokenProcessPool:
             self._suspects.append(job)
             self._suspects.extend(self._running.values())
@@ -132,14 +144,16 @@ class Workers:
 
 
 _at_work = False
+_work: Callable[[Any], Any]
+"""What this worker does with a job."""
 
 
-def _work(job: Job) -> Done:
-    """:func:`run_job` in a worker; when it is told to end, it ends its children and then itself."""
+def _done(job: Any) -> Any:
+    """A job's work in a worker; when it is told to end, it ends its children and then itself."""
     global _at_work
     try:
         _at_work = True
-        return run_job(job)
+        return _work(job)
     except SystemExit:
         os._exit(1)
     finally:
@@ -148,7 +162,7 @@ def _work(job: Job) -> Done:
 
 def _end(*_: object) -> None:
     if _at_work:
-        sys.exit(1)  # see _work
+        sys.exit(1)  # see _done
     os._exit(1)
 
 
@@ -169,14 +183,6 @@ def _require_guard() -> None:
         )
 
 
-def _died(job: Job) -> Done:
-    error = CodecError(
-        f"the process that coded it died (crash or out of memory) in {job.side}. "
-        "Run the codec on this image alone to see why."
-    )
-    return Done(failures={ask.preset: str(error) for ask in job.asks})
-
-
 def worker_context() -> multiprocessing.context.BaseContext:
     """Processes that do not inherit this one's threads; PyTorch is loaded once for all of them."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
@@ -186,8 +192,10 @@ def worker_context() -> multiprocessing.context.BaseContext:
     return context
 
 
-def _prepare_worker() -> None:
+def _prepare_worker(work: Callable[[Any], Any]) -> None:
     """One thread per process, no answer to Ctrl-C (the parent's task), no life after the parent."""
+    global _work
+    _work = work
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -1,0 +1,258 @@
+"""Where mined images come from: files, folders, patterns, lists, tar shards, URLs.
+
+A source is listed once, without opening an image, into :class:`Item`s in a fixed order; a shard
+takes every n-th of them. An item is read by whichever process works on it.
+"""
+
+from __future__ import annotations
+
+import tarfile
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from nacd_bench.data.files import file_url, is_url, read_bytes
+from nacd_bench.data.formats import SUFFIXES, has_image_suffix
+from nacd_bench.errors import DataError, ImageError
+from nacd_bench.harness.photos import files_of
+
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+BLOCK = 512
+"""Bytes of a block of a tar file."""
+
+AnySource = str | Path | Iterable[str | Path]
+
+
+@dataclass(frozen=True)
+class Item:
+    """An image, before it is opened.
+
+    Args:
+        index: its place in the list of all, from 0.
+        name: what people see: the path, URL, or ``shard.tar/name.jpg``.
+        path: the file that holds it.
+        stamp: changes when the file does.
+        offset, size: where it lies in a tar file (decompressed), else None.
+    """
+
+    index: int
+    name: str
+    path: str
+    stamp: str = ""
+    offset: int | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All images of a source.
+
+    Args:
+        items: in their order.
+        faults: what could not be listed, and why, by the file's name.
+        roots: folders and files that were named, to tell a file that is gone from a whole disk.
+    """
+
+    items: list[Item]
+    faults: dict[str, str] = field(default_factory=dict)
+    roots: list[str] = field(default_factory=list)
+
+
+def list_images(source: AnySource, run_folder: Path | None = None) -> Listing:
+    """The images of a source.
+
+    Args:
+        source: folders (with all their folders), image files, tar files, patterns, text files of
+            any of these (one per line), URLs that fsspec opens (of files, folders, patterns), or a
+            list of these.
+        run_folder: a folder whose content is no source, wherever it lies.
+
+    Raises:
+        DataError: nothing there.
+    """
+    sources = [source] if isinstance(source, str | Path) else list(source)
+    listing = Listing([], roots=[str(each) for each in sources])
+    for path, stamp in _each_once(_files(sources), run_folder):
+        if _is_tar(path):
+            _add_members(listing, path, stamp)
+        else:
+            listing.items.append(Item(len(listing.items), file_url(path) or path, path, stamp))
+    if not listing.items and not listing.faults:
+        raise DataError(
+            f"expected images in {', '.join(map(str, sources))}, got none. Known kinds: "
+            f"{', '.join(SUFFIXES)}, and tar files of these."
+        )
+    return listing
+
+
+def read_item(item: Item) -> bytes:
+    """The bytes of an image file.
+
+    Raises:
+        ImageError: gone, unreadable, or beyond the end of its tar file.
+    """
+    if item.offset is None or item.size is None:
+        return read_bytes(item.path, "an image file", ImageError)
+    try:
+        file = _opened.tar(item.path, item.stamp)
+        file.seek(item.offset)
+        data = file.read(item.size)
+    except Exception as error:  # the operating system's, a decompressor's, a remote file system's
+        _opened.close()
+        raise ImageError(
+            f"{item.name}: expected a tar file that can be read, got {type(error).__name__}: "
+            f"{error}. Copy {item.path} again."
+        ) from error
+    if len(data) < item.size:
+        raise ImageError(
+            f"{item.name}: expected {item.size} bytes, got {len(data)}: {item.path} is cut short. "
+            "Copy it again."
+        )
+    return data
+
+
+def gone(listing: Listing) -> str | None:
+    """A source that was there when it was listed and is not any more, or None."""
+    for root in listing.roots:
+        if not is_url(root) and not any(each in root for each in "*?[") and not Path(root).exists():
+            return root
+    return None
+
+
+def _files(sources: Iterable[str | Path]) -> Iterator[tuple[str, str]]:
+    """Paths and stamps of all files."""
+    for source in sources:
+        if is_url(source) and not str(source).startswith("file://"):
+            yield from _remote(str(source))
+            continue
+        for path in files_of(source, lambda path: has_image_suffix(path) or _is_tar(path)):
+            text = _url_in_list(path)
+            if text is not None:
+                yield from _remote(text)
+            elif path.is_dir():
+                yield from _files([path])
+            else:
+                yield str(path), _stamp(path)
+
+
+def _url_in_list(path: Path) -> str | None:
+    """The URL that a line of a text file has, which became a path in that file's folder."""
+    parts = path.parts
+    for place, part in enumerate(parts[:-1]):
+        if part.endswith(":") and len(part) > 2:
+            return f"{part}//{'/'.join(parts[place + 1 :])}"
+    return None
+
+
+def _remote(url: str) -> Iterator[tuple[str, str]]:
+    """The files of an URL, by name."""
+    import fsspec
+
+    try:
+        system, path = fsspec.core.url_to_fs(url)
+        if any(each in path for each in "*?["):
+            found = system.glob(path, detail=True)
+        elif system.isdir(path):
+            found = system.find(path, detail=True)
+        else:
+            found = {path: system.info(path)}
+    except Exception as error:  # any of a remote file system's
+        raise DataError(
+            f"{url}: expected files that can be listed, got {type(error).__name__}: {error}. "
+            "Correct the URL, or install what fsspec asks for."
+        ) from error
+    for name in sorted(found):
+        wanted = len(found) == 1 or has_image_suffix(name) or _is_tar(name)
+        if wanted and found[name].get("type") != "directory":
+            facts = found[name]
+            marks = [facts.get(key) for key in ("size", "ETag", "mtime", "LastModified", "created")]
+            yield system.unstrip_protocol(name), " ".join(map(str, filter(None, marks)))
+
+
+def _stamp(path: Path) -> str:
+    try:
+        facts = path.stat()
+    except OSError:
+        return ""
+    return f"{facts.st_size} {facts.st_mtime_ns}"
+
+
+def _each_once(
+    files: Iterable[tuple[str, str]], run_folder: Path | None
+) -> Iterator[tuple[str, str]]:
+    seen = set()
+    results = run_folder.resolve() if run_folder is not None else None
+    for path, stamp in files:
+        is_result = (
+            results is not None and not is_url(path) and (results in Path(path).absolute().parents)
+        )
+        if path not in seen and not is_result:
+            seen.add(path)
+            yield path, stamp
+
+
+def _is_tar(path: str | Path) -> bool:
+    return str(path).lower().endswith(TARS)
+
+
+def _add_members(listing: Listing, path: str, stamp: str) -> None:
+    """The images in a tar file; what follows a damage is left out and said."""
+    try:
+        with _decompressed(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
+            for member in tar:
+                if member.isfile() and has_image_suffix(member.name):
+                    place = member.offset_data, member.size
+                    name = f"{file_url(path) or path}/{member.name}"
+                    own = f"{stamp} {place[0]}"
+                    listing.items.append(Item(len(listing.items), name, path, own, *place))
+                tar.members.clear()  # type: ignore[attr-defined]  # a shard may have a million
+            end = tar.offset
+            file.seek(end)
+            rest = file.read(BLOCK)
+        if rest.strip(b"\0"):
+            raise tarfile.ReadError(f"no header at byte {end}")
+    except Exception as error:  # tarfile's, the operating system's, a decompressor's
+        there = sum(item.path == path for item in listing.items)
+        listing.faults[path] = (
+            f"expected a whole tar file, got a damaged one ({type(error).__name__}: {error}). The "
+            f"{there} images before the damage are taken. Copy it again."
+        )
+
+
+def _decompressed(path: str) -> IO[bytes]:
+    """A tar file's own bytes, to seek in."""
+    import fsspec
+
+    ending = path.lower().rpartition(".")[2]
+    compression = {"gz": "gzip", "tgz": "gzip", "bz2": "bz2", "xz": "xz"}.get(ending)
+    file: Any = fsspec.open(
+        path if is_url(path) else f"file://{Path(path).absolute()}", "rb"
+    ).open()
+    if compression is None:
+        return file  # type: ignore[no-any-return]
+    opened: IO[bytes] = fsspec.compression.compr[compression](file, mode="rb")
+    return opened
+
+
+class _Opened(threading.local):
+    """The tar file that a thread read last: its next image lies behind."""
+
+    file: IO[bytes] | None = None
+    key: tuple[str, str] = ("", "")
+
+    def tar(self, path: str, stamp: str) -> IO[bytes]:
+        key = path, stamp.rpartition(" ")[0]
+        if self.file is None or self.key != key:
+            self.close()
+            self.file, self.key = _decompressed(path), key
+        return self.file
+
+    def close(self) -> None:
+        if self.file is not None:
+            self.file.close()
+        self.file = None
+
+
+_opened = _Opened()
