@@ -20,10 +20,10 @@ from nacd_bench.data.candidates import (
     CANDIDATES,
     CODED,
     IMAGES,
+    TablesWriter,
     pixels_sha256,
     place_of,
     schema,
-    write_mined,
 )
 from nacd_bench.data.deduplication import with_duplicates
 from nacd_bench.registry import CODECS
@@ -66,9 +66,10 @@ def make_mined(folder: Path, images: int = 3, seed: int = 0) -> Path:
                         }
                     )
         rows[IMAGES].append({**facts, "names": [str(path)], "candidates": found})
-    for table, own in rows.items():
-        whole = pa.Table.from_pylist(own, schema=schema(table))
-        write_mined(folder, table, with_duplicates(whole) if table == CANDIDATES else whole)
+    with TablesWriter(folder) as tables:
+        for table, own in rows.items():
+            whole = pa.Table.from_pylist(own, schema=schema(table))
+            tables.add(table, with_duplicates(whole) if table == CANDIDATES else whole)
     settings = {
         side: {
             "codec": {"name": POINTS[side][0], "parameters": {}, "label": None},

@@ -17,19 +17,21 @@ Paths in the tables are relative to the mined folder, unless they name an image 
 from __future__ import annotations
 
 import hashlib
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
 
 import numpy as np
 
 from nacd_bench.codec import Image
-from nacd_bench.data.files import write_whole
 from nacd_bench.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
+ROW_GROUP = 50_000
+"""Rows of a table's file that are written together."""
 CROP = 300
 """Least side in pixels of a crop: the paper's regions (section 3)."""
 CANDIDATES, CODED, IMAGES = "candidates", "coded", "images"
@@ -131,32 +133,75 @@ def read_mined(folder: str | Path, table: str = CANDIDATES) -> pa.Table:
             ) from error
         for level in path.relative_to(place).parts[:-1]:
             name, _, value = level.partition("=")
-            part = part.append_column(name, pa.array([value] * len(part), pa.string()))
+            part = part.append_column(name, pa.array([unquote(value)] * len(part), pa.string()))
         parts.append(part.select(schema(table).names).cast(schema(table)))
     whole = pa.concat_tables(parts) if parts else schema(table).empty_table()
     return whole.sort_by([(name, "ascending") for name in KEYS[table]])
 
 
-def write_mined(folder: str | Path, table: str, rows: pa.Table) -> None:
-    """Write one table of a mined folder in place of what is there, sorted by its keys."""
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
+class TablesWriter:
+    """Writes the tables of a mined folder in place of what is there, piece by piece.
 
-    rows = rows.cast(schema(table)).sort_by([(name, "ascending") for name in KEYS[table]])
-    names = PARTITIONS[table]
-    wanted = set()
-    for values in rows.select(names).group_by(names).aggregate([]).to_pylist() if names else [{}]:
-        part = rows
-        for name, value in values.items():
-            part = part.filter(pc.equal(part[name], value))
-        place = Path(folder, table, *(f"{name}={values[name]}" for name in names), "part-0.parquet")
-        file = io.BytesIO()
-        pq.write_table(part.drop_columns(list(names)), file)
-        write_whole(place, file.getvalue())
-        wanted.add(place)
-    Path(folder, table).mkdir(parents=True, exist_ok=True)
-    for old in set(Path(folder, table).rglob("*.parquet")) - wanted:
-        old.unlink()
+    Pieces come in the order of :data:`KEYS`. Nothing that is there changes before the end.
+
+    Args:
+        folder: the mined folder.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._waiting: dict[Path, list[pa.Table]] = {}
+        self._writers: dict[Path, pq.ParquetWriter] = {}
+
+    def __enter__(self) -> TablesWriter:
+        return self
+
+    def add(self, table: str, rows: pa.Table) -> None:
+        """Add rows with all columns of the table's schema."""
+        import pyarrow.compute as pc
+
+        rows = rows.cast(schema(table)).sort_by([(name, "ascending") for name in KEYS[table]])
+        names = list(PARTITIONS[table])
+        groups = rows.group_by(names).aggregate([]).to_pylist() if names else [{}]
+        for values in groups:
+            part = rows
+            for name, value in values.items():
+                part = part.filter(pc.equal(part[name], value))
+            levels = [f"{name}={quote(values[name], safe='')}" for name in names]
+            place = Path(self.folder, table, *levels, "part-0.parquet")
+            self._waiting.setdefault(place, []).append(part.drop_columns(names))
+            if sum(map(len, self._waiting[place])) >= ROW_GROUP:
+                self._flush(place)
+
+    def _flush(self, place: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        rows = pa.concat_tables(self._waiting.pop(place))
+        if place not in self._writers:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            self._writers[place] = pq.ParquetWriter(_part(place), rows.schema)
+        for start in range(0, len(rows), ROW_GROUP):
+            self._writers[place].write_table(rows.slice(start, ROW_GROUP))
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            for place in list(self._waiting):
+                self._flush(place)
+        for place, writer in self._writers.items():
+            writer.close()
+            if kind is None:
+                _part(place).replace(place)
+            else:
+                _part(place).unlink(missing_ok=True)
+        for table in KEYS if kind is None else ():
+            (self.folder / table).mkdir(parents=True, exist_ok=True)
+            for old in set((self.folder / table).rglob("*.parquet")) - self._writers.keys():
+                old.unlink()
+
+
+def _part(place: Path) -> Path:
+    return place.with_name(f".{place.name}.part")
 
 
 def kept(candidates: pa.Table) -> pa.Table:

@@ -1,0 +1,99 @@
+"""What the journals of a mined folder know, whoever wrote them.
+
+``journal/`` has one file per writer: ``1-of-1.jsonl`` of a whole run, ``3-of-64.jsonl`` of a shard,
+``ray-....jsonl`` of each process of a Ray cluster. A record is one image, done or set aside, or
+another name of an image, or an item that could not be read, or the end of a shard. The files of
+several folders can be put together in one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nacd_bench.errors import DataError
+
+SCHEMA = "nacd-bench mine 1"
+JOURNAL = "journal"
+
+
+@dataclass
+class State:
+    """What is done, in as few bytes as it takes.
+
+    Args:
+        items: marks of items that need no work, see :func:`item_mark`.
+        images: hashes of images that are done or set aside, 16 bytes each.
+        ended: shards that came to their end.
+        failed: images with something that failed.
+    """
+
+    items: set[bytes] = field(default_factory=set)
+    images: set[bytes] = field(default_factory=set)
+    ended: set[str] = field(default_factory=set)
+    failed: int = 0
+
+
+def read_state(folder: Path, retry_failed: bool = False) -> State:
+    """What the journals say is done.
+
+    Args:
+        folder: the mined folder.
+        retry_failed: images with failures count as not done.
+    """
+    state = State()
+    for _, _, record in records(folder):
+        if "ended" in record:
+            state.ended.add(record["ended"])
+            continue
+        if "unreadable" in record:
+            continue
+        if record.get("failures"):
+            state.failed += 1
+            if retry_failed:
+                continue
+        state.items.add(item_mark(record["name"], record["stamp"]))
+        state.images.add(bytes.fromhex(record["sha256"])[:16])
+    if retry_failed:  # other names of an image that is done again wait for nothing
+        state.failed = 0
+    return state
+
+
+def records(folder: Path) -> Iterator[tuple[Path, int, dict[str, Any]]]:
+    """Every record with its file and the place of its line; torn and damaged lines are left out.
+
+    Raises:
+        DataError: a journal of another version.
+    """
+    for path in sorted((folder / JOURNAL).glob("*.jsonl")):
+        with path.open("rb") as file:
+            start = 0
+            for line in file:
+                try:
+                    record = dict(json.loads(line)) if line.endswith(b"\n") else None
+                except (ValueError, TypeError):
+                    record = None
+                if start == 0 and record is not None and record != {"schema": SCHEMA}:
+                    raise DataError(
+                        f"expected a journal of {SCHEMA} in {path}, got {str(record)[:60]}. "
+                        "Another version wrote it: use that version, or a new folder."
+                    )
+                if record is not None and "schema" not in record:
+                    yield path, start, record
+                start += len(line)
+
+
+def record_at(path: Path, start: int) -> Mapping[str, Any]:
+    """The record whose line begins there."""
+    with path.open("rb") as file:
+        file.seek(start)
+        return dict(json.loads(file.readline()))
+
+
+def item_mark(name: str, stamp: str) -> bytes:
+    """16 bytes that tell one state of one item from all others."""
+    return hashlib.sha256(f"{name}\0{stamp}".encode("utf-8", "surrogatepass")).digest()[:16]
