@@ -80,6 +80,13 @@ COMMANDS: dict[str, Command] = {
     "compress": Command(
         "compress", "IMAGES", "make such triplets: two codecs at a matched rate", ("images",)
     ),
+    "mine": Command(
+        "mine",
+        "[IMAGES]",
+        "from many images to candidates for artifacts",
+        ("images",),
+        flags=("plan", "tables"),
+    ),
     "import": Command(
         "import_table", "TABLE", "read somebody else's table of labelled triplets", ("source",)
     ),

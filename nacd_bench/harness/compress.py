@@ -140,7 +140,7 @@ def compress(
         clear_parts(folder)
         run = _Run(plan, folder, failure_limit)
         _describe(plan, run, run_id)
-        count = _cores() if workers is None else workers
+        count = cores() if workers is None else workers
         try:
             with (
                 Workers(count, run_job, process_died) as pool,
@@ -522,7 +522,8 @@ def _describe(plan: Plan, run: _Run, run_id: str) -> None:
     write_whole(run.folder / "run.json", json.dumps(description, indent=2).encode())
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

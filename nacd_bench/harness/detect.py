@@ -193,7 +193,7 @@ def detect_from_config(config: Mapping[str, Any]) -> Detected:
         source,
         detectors,
         config["folder"],
-        thresholds=_thresholds(config["thresholds"], detectors),
+        thresholds=thresholds_from_config(config["thresholds"], detectors),
         outputs=Outputs(config["overlays"], config["heat_maps"]),
         batch_size=config["batch_size"],
         device=config["device"],
@@ -203,7 +203,9 @@ def detect_from_config(config: Mapping[str, Any]) -> Detected:
     )
 
 
-def _thresholds(given: Mapping[str, float] | str, detectors: Sequence[Detector]) -> Any:
+def thresholds_from_config(
+    given: Mapping[str, float] | str, detectors: Sequence[Detector]
+) -> Mapping[str, float]:
     """Thresholds by detector, given as such or as a file that a benchmark wrote."""
     types = {detector.name: detector.artifact_type for detector in detectors}
     if isinstance(given, str):

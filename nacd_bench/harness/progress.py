@@ -29,6 +29,7 @@ class Progress:
         self.done = 0
         self.worked = 0
         self.failures = 0
+        self.note = ""
         self.started = self.last = time.monotonic()
 
     def __call__(self, failures: int) -> None:
@@ -67,10 +68,10 @@ class Progress:
     def __str__(self) -> str:
         elapsed = clock(time.monotonic() - self.started)
         left = "unknown" if self.left is None else clock(self.left)
-        return (
-            f"{self.done}/{self.total} {self.what}, elapsed {elapsed}, left {left}, "
-            f"{self.failures} failures"
-        )
+        said = f"{self.done}/{self.total} {self.what}, elapsed {elapsed}, left {left}, "
+        if self.note and self.worked:
+            said += f"{self.worked / max(self.last - self.started, 1e-9):.2g} per second, "
+        return said + ", ".join(filter(None, [f"{self.failures} failures", self.note]))
 
 
 class _LoggedProgress(Progress):

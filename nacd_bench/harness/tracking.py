@@ -137,6 +137,11 @@ def log_benchmark(tracker: Tracker, done: Benchmarked) -> None:
     _guarded(tracker, lambda logger: _log(logger, done))
 
 
+def log_numbers(tracker: Tracker, numbers: Mapping[str, float], step: int) -> None:
+    """Log the state of a job that is going on."""
+    _guarded(tracker, lambda logger: logger.log_metrics(dict(numbers), step=step))
+
+
 def _guarded(tracker: Tracker, action: Any) -> None:
     if tracker.logger is None:
         return

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -96,8 +97,11 @@ def unreadable(item: Item, error: Exception) -> dict[str, Any]:
 class Stage(Protocol):
     """One step; ``on_device`` says whether it wants the one process that owns the GPU."""
 
-    name: str
-    on_device: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def on_device(self) -> bool: ...
 
     def __call__(self, work: Work) -> Work: ...
 
@@ -167,7 +171,7 @@ class Neural:
                 return work
             for preset, point in self.steps:
                 with noted(work, self.name, preset):
-                    data = twice(lambda point=point: codec.encode(image, point))
+                    data = twice(partial(codec.encode, image, point))
                     _keep(work, self, codec, image, preset, data, point)
         return work
 
@@ -293,7 +297,7 @@ class Detect:
         original = work.pixels
         assert original is not None
         x0, y0, x1, y1 = around(box, original.shape[1], original.shape[0])
-        row = _edges("crop_", (x0, y0, x1, y1))
+        row: dict[str, Any] = _edges("crop_", (x0, y0, x1, y1))
         place = place_of("crops", work.sha256)
         for role, image in {"original": original, **work.decoded[preset]}.items():
             file = f"{place}/{file_name(f'{preset}-{name}-{role}')}.png"
@@ -353,11 +357,11 @@ def around(box: Sequence[int], width: int, height: int, least: int = CROP) -> tu
     (0, 20, 300, 400)
     """
     edges = []
-    for low, high, size in ((box[0], box[2], width), (box[1], box[3], height)):
-        low, high = max(low, 0), min(high, size)
+    for first, last, size in ((box[0], box[2], width), (box[1], box[3], height)):
+        low, high = max(first, 0), min(last, size)
         side = min(max(least, high - low), size)
-        first = min(max((low + high - side) // 2, 0), size - side)
-        edges.append((first, first + side))
+        start = min(max((low + high - side) // 2, 0), size - side)
+        edges.append((start, start + side))
     (x0, x1), (y0, y1) = edges
     return x0, y0, x1, y1
 

@@ -1,0 +1,73 @@
+"""Pictures of the strongest candidates of a mined folder: original, neural, traditional."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Any
+
+from nacd_bench.data.candidates import kept, read_mined
+from nacd_bench.data.files import write_whole
+from nacd_bench.triplet import ROLES
+
+ROWS = 12
+"""Candidates in a picture."""
+GAP, LINE = 6, 20
+
+
+def write_strongest(folder: Path) -> None:
+    """Write ``strongest_<type>.png`` into a mined folder, for every type that it has."""
+    candidates = kept(read_mined(folder))
+    for old in folder.glob("strongest_*.png"):
+        old.unlink()
+    for artifact_type in candidates["artifact_type"].unique().to_pylist():
+        picture = _sheet(folder, _chosen(candidates, artifact_type))
+        write_whole(folder / f"strongest_{artifact_type.replace('/', '_')}.png", picture)
+
+
+def _chosen(candidates: Any, artifact_type: str) -> list[Mapping[str, Any]]:
+    """The strongest of each detector of a type in turn: detectors have scales of their own."""
+    import pyarrow.compute as pc
+
+    own = candidates.filter(pc.equal(candidates["artifact_type"], artifact_type))
+    order = [("confidence", "descending"), ("candidate", "ascending")]
+    turns = [
+        own.filter(pc.equal(own["detector"], name)).sort_by(order).slice(0, ROWS).to_pylist()
+        for name in sorted(own["detector"].unique().to_pylist())
+    ]
+    rows = chain.from_iterable(zip_longest(*turns))
+    return [row for row in rows if row is not None][:ROWS]
+
+
+def _sheet(folder: Path, rows: list[Mapping[str, Any]]) -> bytes:
+    from PIL import Image, ImageDraw
+
+    strips = []
+    for row in rows:
+        crops = []
+        for role in ROLES:
+            with Image.open(folder / row[f"crop_{role}"]) as file:
+                crops.append(file.convert("RGB"))
+        width = sum(crop.width + GAP for crop in crops)
+        strip = Image.new("RGB", (width, crops[0].height + LINE), "white")
+        left = 0
+        for role, crop in zip(ROLES, crops, strict=True):
+            strip.paste(crop, (left, LINE))
+            what = f"{row['detector']} {row['confidence']:.4g}, {row['triplet']}"
+            said = what[:60] if role == "original" else f"{role} {row[f'{role}_bpp']:.3f} bpp"
+            ImageDraw.Draw(strip).text(
+                (left + 2, 4), said.encode("ascii", "replace").decode(), "black"
+            )
+            left += crop.width + GAP
+        strips.append(strip)
+    height = sum(strip.height + GAP for strip in strips)
+    sheet = Image.new("RGB", (max(strip.width for strip in strips), height), "white")
+    top = 0
+    for strip in strips:
+        sheet.paste(strip, (0, top))
+        top += strip.height + GAP
+    file = io.BytesIO()
+    sheet.save(file, "PNG", compress_level=6)
+    return file.getvalue()
