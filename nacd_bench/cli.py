@@ -87,6 +87,27 @@ COMMANDS: dict[str, Command] = {
         ("images",),
         flags=("plan", "tables"),
     ),
+    "dataset build": Command(
+        "dataset_build",
+        "VERIFIED",
+        "confirmed artifacts to a data set with card, COCO and checksums",
+        ("verified",),
+    ),
+    "dataset merge": Command(
+        "dataset_merge", "DATA DATA ...", "several data sets as one", ("datasets",)
+    ),
+    "dataset stats": Command(
+        "dataset_stats", "DATA", "what is in a data set, counted", ("dataset",)
+    ),
+    "dataset check": Command(
+        "dataset_check", "DATA", "whether a data set is whole", ("dataset",)
+    ),
+    "compare": Command(
+        "compare",
+        "RUN_A RUN_B",
+        "two versions of a codec: artifacts that are fixed, new, or stayed",
+        ("before", "after"),
+    ),
     "import": Command(
         "import_table", "TABLE", "read somebody else's table of labelled triplets", ("source",)
     ),
