@@ -26,17 +26,14 @@ def run_local(
     """Send images through their stages; only so many are on the way that memory stays flat.
 
     Args:
-        chains: groups of stages; each group on a GPU gets one process, the others share ``workers``
-            processes.
+        chains: groups of stages; each group on a GPU gets one process, the others ``workers`` each.
         work: the images, read when they are asked for.
         workers: processes; 0 does everything in this one.
         finished: takes the record of each image.
     """
     with ExitStack() as stack:
         pools = [
-            stack.enter_context(
-                Workers(min(workers, 1) if chain.on_device else workers, chain, chain.died)
-            )
+            stack.enter_context(Workers(_processes(chain, workers), chain, chain.died))
             for chain in chains
         ]
         waiting: list[deque[Any]] = [deque() for _ in chains]
@@ -64,3 +61,9 @@ def run_local(
                         finished(done)
             if busy and not came:
                 time.sleep(PAUSE)
+
+
+def _processes(chain: Chain, workers: int) -> int:
+    if chain.stays_here:
+        return 0
+    return min(workers, 1) if chain.on_device else workers

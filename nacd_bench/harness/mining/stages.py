@@ -124,6 +124,11 @@ class Read:
             work.data = read_item(work.item)
             work.sha256 = sha256(work.data)
         data, work.data = work.data, None
+        with timed(work, self.name):
+            self._read(work, data)
+        return work
+
+    def _read(self, work: Work, data: bytes) -> None:
         for kind in ("bitstreams", "crops", "decoded"):
             place = self.folder / place_of(kind, work.sha256)
             for part in place.glob(".*.part") if place.is_dir() else ():
@@ -132,7 +137,6 @@ class Read:
             work.pixels = to_8_bit(decode_image(work.item.name, data))
         except Exception as error:
             work.fail(self.name, "", describe(error).removeprefix(f"{work.item.name}: "))
-        return work
 
 
 @dataclass
@@ -321,6 +325,12 @@ class Chain:
     @property
     def on_device(self) -> bool:
         return self.stages[0].on_device
+
+    @property
+    def stays_here(self) -> bool:
+        """Whether a codec object in it is never to be sent to another process."""
+        codecs = [stage.codec for stage in self.stages if isinstance(stage, Neural | Traditional)]
+        return any(isinstance(each, Codec) and each.in_main_process for each in codecs)
 
     def __call__(self, work: Work) -> Any:
         for stage in self.stages:
