@@ -64,7 +64,8 @@ def run_ray(
         )
         for place, chain in enumerate(chains(stages)):
             rows = rows.map_batches(
-                _actor(chain, folder.resolve(), ledger, place == 0),
+                ChainActor,
+                fn_constructor_args=(chain, folder.resolve(), ledger, place == 0),
                 batch_size=1,
                 concurrency=1 if chain.on_device else (1, count),
                 num_cpus=0 if chain.on_device else 1,
@@ -160,16 +161,6 @@ class ChainActor:
             self.journal.append(done)
             ray.get(self.ledger.finish.remote(done["sha256"]))
         return done
-
-
-def _actor(chain: Chain, folder: Path, ledger: Any, is_first: bool) -> type[ChainActor]:
-    """A class without arguments, which Ray can make again wherever an actor was lost."""
-
-    class Made(ChainActor):
-        def __init__(self) -> None:
-            super().__init__(chain, folder, ledger, is_first)
-
-    return Made
 
 
 def _count(run: MiningRun, record: dict[str, Any]) -> None:

@@ -426,8 +426,20 @@ def _of_side(side: Side) -> dict[str, Any]:
     spec = side.source
     if not isinstance(spec, CodecSpec):
         return {**side.identity, "codec": None}
-    keywords = {"name": spec.name, "parameters": dict(spec.parameters), "label": spec.label}
+    parameters = {
+        key: str(Path(value).resolve())
+        if isinstance(value, str) and Path(value).is_file()
+        else value
+        for key, value in spec.parameters.items()
+    }  # a later command may run in another folder
+    keywords = {"name": spec.name, "parameters": parameters, "label": spec.label}
     return {**side.identity, "codec": keywords}
+
+
+def _absolute(value: Any) -> Any:
+    """A file's name as later commands need it, which may run in another folder."""
+    is_file = isinstance(value, str | Path) and Path(value).is_file()
+    return str(Path(value).resolve()) if is_file else value
 
 
 def _rising(
