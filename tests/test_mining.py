@@ -387,6 +387,18 @@ class TestRestart:
         assert run(photos, tmp_path / "run").done == 5
         assert same(tmp_path / "run", mined)
 
+    def test_a_second_name_that_was_noted_before_its_image_was_done(
+        self, photos: Path, mined: Path, tmp_path: Path
+    ) -> None:
+        run(photos, tmp_path / "run")
+        journal = tmp_path / "run" / "journal" / "1-of-1.jsonl"
+        lines = journal.read_text().splitlines(keepends=True)
+        second = [line for line in lines if "again.png" in line]
+        assert len(second) == 1 and "coded" not in json.loads(second[0])
+        journal.write_text(lines[0] + second[0])
+        assert run(photos, tmp_path / "run").done == 8
+        assert same(tmp_path / "run", mined)
+
     def test_another_version_of_the_journal(self, photos: Path, tmp_path: Path) -> None:
         folder = tmp_path / "run" / "journal"
         folder.mkdir(parents=True)

@@ -103,7 +103,6 @@ class _Index:
             if "unreadable" in record:
                 self.unreadable[record["name"]] = record["unreadable"]
                 continue
-            self.unreadable.pop(record["name"], None)
             digest = record["sha256"]
             found[digest][record["name"]] = record["index"]
             if "coded" in record:
@@ -111,6 +110,8 @@ class _Index:
                 if count <= failures.get(digest, count):  # the last of the best
                     failures[digest] = count
                     self.places[digest] = path, start
+        read = {name for own in found.values() for name in own}
+        self.unreadable = {name: why for name, why in self.unreadable.items() if name not in read}
         for digest in self.places:
             own = found[digest]
             self.names[digest] = sorted(own, key=lambda name: (own[name], name))

@@ -29,13 +29,11 @@ class State:
         items: marks of items that need no work, see :func:`item_mark`.
         images: hashes of images that are done or set aside, 16 bytes each.
         ended: shards that came to their end.
-        failed: images with something that failed.
     """
 
     items: set[bytes] = field(default_factory=set)
     images: set[bytes] = field(default_factory=set)
     ended: set[str] = field(default_factory=set)
-    failed: int = 0
 
 
 def read_state(folder: Path, retry_failed: bool = False) -> State:
@@ -46,20 +44,17 @@ def read_state(folder: Path, retry_failed: bool = False) -> State:
         retry_failed: images with failures count as not done.
     """
     state = State()
+    named: dict[bytes, bytes] = {}
     for _, _, record in records(folder):
         if "ended" in record:
             state.ended.add(record["ended"])
-            continue
-        if "unreadable" in record:
-            continue
-        if record.get("failures"):
-            state.failed += 1
-            if retry_failed:
-                continue
-        state.items.add(item_mark(record["name"], record["stamp"]))
-        state.images.add(bytes.fromhex(record["sha256"])[:16])
-    if retry_failed:  # other names of an image that is done again wait for nothing
-        state.failed = 0
+        elif "sha256" in record:
+            image = bytes.fromhex(record["sha256"])[:16]
+            named[item_mark(record["name"], record["stamp"])] = image
+            if "coded" in record and not (retry_failed and record["failures"]):
+                state.images.add(image)
+    # A second name is on record as soon as it is seen, which may be before the image is done.
+    state.items = {mark for mark, image in named.items() if image in state.images}
     return state
 
 
