@@ -163,7 +163,7 @@ def _loading(dataset: DataSet) -> str:
 
 - `{TRIPLETS}`: a row per triplet (original, neural result, traditional result) with its labels.
 - `{ARTIFACTS}`: a row per artifact, with box `[x0, y0, x1, y1)` in pixels, votes and codecs.
-- `{COCO}`: the confirmed artifacts as COCO, boxes in the neural results.
+- `{COCO}`: the artifacts as COCO, boxes in the neural results.
 - {where if has_files else "Images are not in this folder: the tables say where they lie."}
 
 ```python
@@ -188,7 +188,8 @@ def _making(settings: Mapping[str, Any]) -> str:
         for side in ("neural", "traditional"):
             of_side = run.get(side) or {}
             codec = of_side.get("codec") or {}
-            what = ", ".join(f"{k}={v}" for k, v in (codec.get("parameters") or {}).items())
+            given = of_side.get("parameters") or codec.get("parameters") or {}
+            what = ", ".join(f"{name}={value}" for name, value in given.items())
             rows.append((side, str(codec.get("name", UNKNOWN)), str(of_side.get("version")), what))
         factor = (run.get("traditional") or {}).get("rate_factor")
         if factor is not None:

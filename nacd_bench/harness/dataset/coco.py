@@ -63,7 +63,7 @@ def coco(dataset: DataSet, folder: Path, description: str) -> dict[str, Any]:
                 "segmentation": [],
                 "artifact": each.id,
                 "detector": each.detector,
-                "confidence": each.confidence,
+                "detector_confidence": each.confidence,  # FiftyOne has its own confidence
                 "votes_for": each.votes_for,
                 "votes_against": each.votes_against,
                 "duplicate_of": each.duplicate_of,

@@ -20,7 +20,7 @@ from nacd_bench.data.deduplication import IOU, with_duplicates
 from nacd_bench.data.images import sha256
 from nacd_bench.data.record import Box, Problem, TripletRecord
 from nacd_bench.harness.dataset.content import CODEC_FACTS, EDGES, HASHES, Artifact
-from nacd_bench.harness.dataset.licenses import license_of, united_licenses
+from nacd_bench.harness.dataset.licenses import License, license_of, united_licenses
 from nacd_bench.triplet import ROLES
 
 Part = tuple[Sequence[TripletRecord], Sequence[Artifact]]
@@ -136,7 +136,7 @@ def _with_one_license(
     licenses = {image: united_licenses(each) for image, each in said.items()}
     for image in sorted(image for image, license in licenses.items() if license is None):
         ids = sorted(r.id for r in triplets.values() if r.extra["image_sha256"] == image)
-        got = " and ".join(sorted(map(str, said[image])))
+        got = " and ".join(sorted(map(str, said[image] - {License()})))
         problems.append(
             Problem(
                 ids[0],
@@ -223,7 +223,7 @@ def _decided(same: Sequence[Artifact], triplet: str, problems: list[Problem]) ->
     best = [max(own, key=_weight) for _, own in sorted(by_detector.items())]
     if len(decisions) < 2:
         return best
-    said = {(each.confirmed, _votes(each)) for each in same}
+    said = {(each.confirmed, _votes(each)) for each in same if each.confirmed is not None}
     votes_for, votes_against = (
         sum(each) for each in zip(*(votes for _, votes in said), strict=True)
     )
@@ -250,7 +250,7 @@ def _weight(artifact: Artifact) -> tuple[Any, ...]:
     """Of several statements about one artifact the strongest: decided, then by votes."""
     votes = (artifact.votes_for or 0) + (artifact.votes_against or 0)
     rest = artifact.is_found, artifact.confidence, artifact.id, artifact.duplicate_of or ""
-    return artifact.confirmed is not None, votes, *rest
+    return artifact.confirmed is not None, votes, artifact.votes_for or 0, *rest
 
 
 def deduplicated(
