@@ -379,6 +379,29 @@ class TestRestart:
         assert read_mined(tmp_path / "whole", IMAGES).num_rows == 8
         assert same(tmp_path / "killed", tmp_path / "whole")
 
+    def test_long_encodes_outlive_a_kill(
+        self, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from nacd_bench.harness import coding
+
+        monkeypatch.setattr(coding, "WORTH_KEEPING", 0.0)
+        log, folder = tmp_path / "log", tmp_path / "run"
+        toy = Toy(log=str(log))
+        decode = toy.decode
+
+        def killed_at_the_last(data: bytes) -> np.ndarray:
+            if np.frombuffer(data[:6], np.uint16)[2] == 4:
+                raise KeyboardInterrupt
+            return decode(data)
+
+        monkeypatch.setattr(toy, "decode", killed_at_the_last)
+        with pytest.raises(KeyboardInterrupt):
+            run(photos / "face0.png", folder, toy)
+        assert list((folder / "encodes").rglob("*"))
+        run(photos / "face0.png", folder, Toy(log=str(log)))
+        assert log.read_text().split() == ["64", "16", "4"]
+        assert not (folder / "encodes").exists()
+
     def test_a_torn_line_is_dropped(self, photos: Path, mined: Path, tmp_path: Path) -> None:
         run(photos, tmp_path / "run")
         journal = tmp_path / "run" / "journal" / "1-of-1.jsonl"

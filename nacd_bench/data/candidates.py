@@ -9,6 +9,7 @@ A mined folder (``nacd-bench mine``) is read by everything that comes after it t
     images/part-0.parquet            one row per image, see IMAGES
     bitstreams/ab/<sha256>/          <preset>-neural.bin, <preset>-traditional.bin
     crops/ab/<sha256>/               PNG files, named by the candidates' rows
+    encodes/ab/<sha256>/             while it runs: long encodes of what is not done
     decoded/ab/<sha256>/             on request: <preset>-neural.png, <preset>-traditional.png
 
 Paths in the tables are relative to the mined folder, unless they name an image that was mined.

@@ -20,7 +20,15 @@ from typing import TYPE_CHECKING, Any
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.harness.journal import Journal, new_run_id
 from nacd_bench.harness.mining.sources import Item, read_item
-from nacd_bench.harness.mining.stages import Chain, Stage, Work, chains, of_item, unreadable
+from nacd_bench.harness.mining.stages import (
+    Chain,
+    Stage,
+    Work,
+    chains,
+    forget_encodes,
+    of_item,
+    unreadable,
+)
 from nacd_bench.harness.mining.state import JOURNAL, SCHEMA
 from nacd_bench.harness.workers import Workers
 
@@ -113,6 +121,7 @@ class ChainActor:
 
     def __init__(self, chain: Chain, folder: Path, ledger: Any, is_first: bool) -> None:
         name = f"ray-{socket.gethostname()}-{os.getpid()}-{new_run_id()}.jsonl"
+        self.folder = folder
         self.journal_path = folder / JOURNAL / name
         self.journal: Journal | None = None
         self.workers: Workers[Work, Any] = Workers(1, chain, chain.died)
@@ -159,6 +168,7 @@ class ChainActor:
             if self.journal is None:
                 self.journal = Journal(self.journal_path, SCHEMA)
             self.journal.append(done)
+            forget_encodes(self.folder, done["sha256"])
             ray.get(self.ledger.finish.remote(done["sha256"]))
         return done
 

@@ -19,7 +19,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ from nacd_bench.harness.mining.stages import (
     Traditional,
     Work,
     chains,
+    forget_encodes,
     of_item,
     unreadable,
 )
@@ -238,7 +239,9 @@ def mine(
             ) as tracker,
             progress_bar("images", len(items), show_progress) as progress,
         ):
-            run = MiningRun(listing, items, state, journal, progress, tracker, failure_limit)
+            run = MiningRun(
+                folder, listing, items, state, journal, progress, tracker, failure_limit
+            )
             for path, fault in listing.faults.items() if number == 1 else ():
                 run.unreadable(unreadable(Item(-1, path, path), DataError(fault)))
             if engine == "ray":
@@ -268,6 +271,9 @@ def write_results(folder: Path) -> Summary:
         raise DataError(f"expected the folder of a nacd-bench mine run, got {folder}.")
     summary = write_tables(folder)
     write_strongest(folder)
+    for place in (*(folder / "encodes").glob("*"), folder / "encodes"):
+        with suppress(OSError):  # of encodes that are kept for the next run
+            place.rmdir()
     return summary
 
 
@@ -290,6 +296,7 @@ class MiningRun:
     """The images of a run on their way: read ahead, done once each, on record.
 
     Args:
+        folder: the mined folder.
         listing: all images of the source.
         items: those of this run.
         state: what is done already.
@@ -301,6 +308,7 @@ class MiningRun:
 
     def __init__(
         self,
+        folder: Path,
         listing: Listing,
         items: Sequence[Item],
         state: State,
@@ -309,6 +317,7 @@ class MiningRun:
         tracker: Tracker,
         failure_limit: float,
     ) -> None:
+        self.folder = folder
         self.listing = listing
         self.items = items
         self.state = state
@@ -377,6 +386,7 @@ class MiningRun:
     def finished(self, record: Mapping[str, Any]) -> None:
         """An image is done, or set aside with what failed."""
         self.journal.append(record)
+        forget_encodes(self.folder, record["sha256"])
         self.seen(record)
 
     def seen(self, record: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ engine, order or shard an image is worked on. What fails is tried a second time 
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,7 +25,14 @@ from nacd_bench.data.files import write_whole
 from nacd_bench.data.images import decode_image, sha256
 from nacd_bench.detection import DetectionBatch
 from nacd_bench.detectors import Detector
-from nacd_bench.harness.coding import CodecSpec, built, checked_size, describe, stop_if_disk_full
+from nacd_bench.harness.coding import (
+    CodecSpec,
+    KeptEncodes,
+    built,
+    checked_size,
+    describe,
+    stop_if_disk_full,
+)
 from nacd_bench.harness.methods import outcomes
 from nacd_bench.harness.mining.sources import Item, read_item
 from nacd_bench.harness.photos import to_8_bit
@@ -173,9 +181,10 @@ class Neural:
             if self.kind == "bpp":
                 _matched(work, self, codec, image, dict(self.steps))
                 return work
+            encodings = _encodings(work, self, codec, image)
             for preset, point in self.steps:
                 with noted(work, self.name, preset):
-                    data = twice(partial(codec.encode, image, point))
+                    data = twice(partial(encodings.encode, encodings.points.index(point)))
                     _keep(work, self, codec, image, preset, data, point)
         return work
 
@@ -409,6 +418,17 @@ def timed(work: Work, stage: str) -> Any:
         work.seconds[stage] = work.seconds.get(stage, 0.0) + time.perf_counter() - began
 
 
+def _encodings(work: Work, stage: Neural | Traditional, codec: Codec, image: Image) -> Encodings:
+    """An image's encodes; long ones are kept until the image is done, beyond a kill."""
+    kept = KeptEncodes(stage.folder / place_of("encodes", work.sha256) / stage.name)
+    return Encodings(codec, image, kept)
+
+
+def forget_encodes(folder: Path, sha256: str) -> None:
+    """Remove what was kept of an image that is done."""
+    shutil.rmtree(folder / place_of("encodes", sha256), ignore_errors=True)
+
+
 def _matched(
     work: Work,
     stage: Neural | Traditional,
@@ -417,9 +437,10 @@ def _matched(
     rates: Mapping[str, float],
 ) -> None:
     with noted(work, stage.name, *rates):
+        encodings = _encodings(work, stage, codec, image)
         matches = twice(
             lambda: match_rates(
-                Encodings(codec, image),
+                encodings,
                 list(rates.values()),
                 tolerance=stage.tolerance,
                 estimate=Estimate.of(codec),
