@@ -1,0 +1,745 @@
+"""Two versions of a codec: what is called fixed, new or stayed, and what a build server is told."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from mined_folder import make_mined
+
+from nacd_bench.cli import main
+from nacd_bench.codec import png
+from nacd_bench.data.candidates import CANDIDATES, CODED, KEYS, TablesWriter, read_mined
+from nacd_bench.data.manifest import write_manifest
+from nacd_bench.data.photos import photos
+from nacd_bench.data.planting import Scene, plant
+from nacd_bench.data.record import TripletRecord
+from nacd_bench.errors import DataError
+from nacd_bench.evaluation.artifact_matching import Boxes, match_boxes
+from nacd_bench.evaluation.bootstrap import Resampling
+from nacd_bench.evaluation.paired_versions import presence_test, score_test
+from nacd_bench.harness.compared_run import read_compared
+from nacd_bench.harness.comparison_gate import Gate, objections
+from nacd_bench.harness.comparison_job import compare
+from nacd_bench.harness.detect_tables import write_tables
+from nacd_bench.harness.version_comparison import Rules, compare_runs
+from nacd_bench.registry import CODECS
+
+PLANTED = {"motorcycle_left": "texture", "rocket": "large_color", "coffee": "small_color"}
+FAST = Resampling(resamples=200)
+QUICK = Rules(resampling=FAST)
+
+
+# --- matching
+
+
+def boxes(*rows: tuple[int, int, tuple[int, int, int, int], float]) -> Boxes:
+    """Of rows of group, detector, place and confidence."""
+    group, detector, places, confidences = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return Boxes(
+        np.array(group, np.int64),
+        np.array(detector, np.int64),
+        np.array(places, np.float64).reshape(-1, 4),
+        np.array(confidences, np.float64),
+    )
+
+
+HERE, NEAR, AWAY = (0, 0, 100, 100), (20, 0, 120, 100), (300, 300, 400, 400)
+
+
+class TestMatching:
+    def test_the_largest_sum_of_overlaps_wins_not_the_first_come(self) -> None:
+        shifted = (-20, 0, 80, 100)
+        one = boxes((0, 0, HERE, 1.0))
+        found = match_boxes(boxes((0, 0, shifted, 1.0), (0, 0, HERE, 1.0)), one)
+        assert found.before.tolist() == [1] and found.iou.tolist() == [1.0]
+        # the largest overlap (0.82) would leave 0.33 to the other two; 0.67 + 0.67 is more
+        first = boxes((0, 0, HERE, 1.0), (0, 0, (30, 0, 130, 100), 1.0))
+        second = boxes((0, 0, NEAR, 1.0), (0, 0, (50, 0, 150, 100), 1.0))
+        found = match_boxes(first, second)
+        assert found.after.tolist() == [0, 1] and found.iou.round(2).tolist() == [0.67, 0.67]
+
+    def test_only_inside_a_group_and_over_the_threshold(self) -> None:
+        assert not len(match_boxes(boxes((0, 0, HERE, 1.0)), boxes((1, 0, HERE, 1.0))).before)
+        near = boxes((0, 0, HERE, 1.0)), boxes((0, 0, NEAR, 1.0))
+        assert len(match_boxes(*near, iou=0.6).before) == 1
+        far = match_boxes(*near, iou=0.7)
+        assert not len(far.before) and far.nearest_after.round(2).tolist() == [0.67]
+
+    def test_a_detector_prefers_its_own_and_another_may_stand_in(self) -> None:
+        first = boxes((0, 0, HERE, 0.1), (0, 1, NEAR, 0.1))
+        second = boxes((0, 1, HERE, 0.1))
+        assert match_boxes(first, second).before.tolist() == [1]  # though the first overlaps more
+        assert match_boxes(first.rows(np.array([0])), second).before.tolist() == [0]
+        alone = match_boxes(first.rows(np.array([0])), second, across_detectors=False)
+        assert not len(alone.before)
+
+    def test_ties_go_to_the_nearer_confidence(self) -> None:
+        first = boxes((0, 0, HERE, 0.9), (0, 0, HERE, 0.1))
+        second = boxes((0, 0, HERE, 0.11), (0, 0, HERE, 0.8))
+        found = match_boxes(first, second)
+        assert dict(zip(found.before.tolist(), found.after.tolist(), strict=True)) == {0: 1, 1: 0}
+
+    def test_nothing_on_a_side(self) -> None:
+        found = match_boxes(boxes(), boxes((0, 0, HERE, 1.0)))
+        assert not len(found.before) and found.nearest_after.tolist() == [0.0]
+
+    def test_neither_order_nor_direction_matters(self) -> None:
+        rng = np.random.default_rng(0)
+        sides = []
+        for _ in range(2):
+            corner = rng.integers(0, 60, (400, 2)) * 5
+            places = np.hstack([corner, corner + rng.integers(8, 20, (400, 2)) * 5]).astype(float)
+            confidences = rng.integers(1, 5, 400) / 5
+            groups, detectors = rng.integers(0, 40, 400), rng.integers(0, 2, 400)
+            sides.append(Boxes(groups, detectors, places, confidences))
+        found = match_boxes(*sides)
+        pairs = set(zip(found.before.tolist(), found.after.tolist(), strict=True))
+        assert len(pairs) == len(found.before) == len({a for a, _ in pairs}) > 50
+        mirrored = match_boxes(*sides[::-1])
+        assert pairs == set(zip(mirrored.after.tolist(), mirrored.before.tolist(), strict=True))
+        orders = [rng.permutation(400) for _ in sides]
+        shuffled = match_boxes(*(s.rows(o) for s, o in zip(sides, orders, strict=True)))
+        assert pairs == {
+            (int(orders[0][a]), int(orders[1][b]))
+            for a, b in zip(shuffled.before, shuffled.after, strict=True)
+        }
+
+    def test_the_sum_of_overlaps_is_the_largest_there_is(self) -> None:
+        from itertools import permutations
+
+        rng = np.random.default_rng(1)
+        for _ in range(20):
+            sides = [
+                boxes(
+                    *((0, 0, (x, y, x + 50, y + 50), 0.5) for x, y in rng.integers(0, 60, (4, 2)))
+                )
+                for _ in range(2)
+            ]
+            overlaps = np.zeros((4, 4))
+            for i in range(4):
+                for j in range(4):
+                    one = match_boxes(
+                        sides[0].rows(np.array([i])), sides[1].rows(np.array([j])), iou=0.2
+                    )
+                    overlaps[i, j] = one.iou.sum()
+            best = max(sum(overlaps[i, p[i]] for i in range(4)) for p in permutations(range(4)))
+            assert match_boxes(*sides, iou=0.2).iou.sum() == pytest.approx(best, abs=1e-5)
+
+    @pytest.mark.parametrize("iou", [0, -1, 1.1])
+    def test_a_threshold_that_is_none(self, iou: float) -> None:
+        with pytest.raises(ValueError, match="above 0 and up to 1"):
+            match_boxes(boxes(), boxes(), iou)
+
+
+class TestStatistics:
+    def test_mcnemar_counts_originals(self) -> None:
+        names = [f"image {i}" for i in range(10)]
+        found = presence_test([0] * 10, [1] * 10, names)
+        assert found.p == pytest.approx(2 * 0.5**10) and found.worse == 10
+        crops = presence_test([0] * 10, [1] * 10, ["image"] * 10)
+        assert crops.p == 1.0 and crops.worse == 1 and crops.only_after == 10
+        undecided = presence_test([0, 1], [1, 0], ["image"] * 2)
+        assert (undecided.better, undecided.worse, undecided.p) == (0, 0, 1.0)
+
+    def test_wilcoxon_is_that_of_scipy_on_originals(self) -> None:
+        from scipy.stats import wilcoxon
+
+        rng = np.random.default_rng(0)
+        before, change = rng.normal(size=24), rng.normal(0.4, 1, 24)
+        names = [str(i // 2) for i in range(24)]
+        found = score_test(before, before + change, names, FAST)
+        assert found.p == pytest.approx(wilcoxon(change.reshape(-1, 2).mean(axis=1)).pvalue)
+        assert found.difference.value == pytest.approx(change.mean())
+        assert found.difference.low < change.mean() < found.difference.high
+        assert found.difference.n_clusters == 12 and found.difference.n == 24
+        mirrored = score_test(before + change, before, names, FAST)
+        assert mirrored.p == pytest.approx(found.p)
+        assert mirrored.difference.low == pytest.approx(-found.difference.high)
+
+    def test_the_interval_of_many_originals_is_the_one_of_few(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rng = np.random.default_rng(0)
+        change, names = rng.normal(0.1, 1, 3000), [str(i // 3) for i in range(3000)]
+        few = score_test(np.zeros(3000), change, names, Resampling(resamples=4000)).difference
+        monkeypatch.setattr("nacd_bench.evaluation.paired_versions.MANY", 10)
+        many = score_test(np.zeros(3000), change, names, FAST).difference
+        assert (many.value, many.n, many.n_clusters) == (few.value, few.n, few.n_clusters)
+        assert many.low == pytest.approx(few.low, abs=0.002)
+        assert many.high == pytest.approx(few.high, abs=0.002)
+
+    def test_nothing_differs(self) -> None:
+        found = score_test([1.0, 2.0], [1.0, 2.0], ["a", "b"], FAST)
+        assert found.p == 1.0 and found.difference.value == 0
+
+    def test_nothing_to_compare(self) -> None:
+        assert np.isnan(score_test([], [], [], FAST).p)
+
+
+# --- a real pair: clean decodes, and the same with planted artifacts
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs ``before`` (clean decodes of the learned codec) and ``after`` (faults in some)."""
+    folder = tmp_path_factory.mktemp("real")
+    neural, traditional = CODECS.get("hyperprior")(), CODECS.get("x265")()
+    points = neural.points.values
+    clean, faulty = [], []
+    for name in (*PLANTED, "astronaut", "chelsea", "flower"):
+        original = np.ascontiguousarray(photos()[name][:300, :600])
+        streams = [neural.encode(original, point) for point in (points[0], points[4])]
+        weak, decoded = map(neural.decode, streams)
+        stream = traditional.encode(original, 30.0)
+        images = {
+            "original": original,
+            "neural": decoded,
+            "traditional": traditional.decode(stream),
+        }
+        paths = {}
+        for role, pixels in images.items():
+            path = folder / role / f"{name}.png"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(png(pixels))
+            paths[role] = str(path)
+        bpp = {"neural_bpp": 8 * len(streams[1]) / original[..., 0].size, "traditional_bpp": 0.5}
+        record = TripletRecord(f"{name}-v1", **paths, **bpp, neural_point="4", source=name)
+        clean.append(replace(record, neural_codec="hyperprior", neural_version="1"))
+        done = None
+        if name in PLANTED:
+            done = plant(Scene(original, decoded, weak), PLANTED[name], 1.0, seed=2)
+            assert done is not None
+            path = folder / "faulty" / f"{name}.png"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(png(done.image))
+        faulty.append(
+            replace(
+                record,
+                id=f"{name}-v2",
+                neural=str(path) if done else paths["neural"],
+                neural_codec="hyperprior",
+                neural_version="2",
+            )
+        )
+    for version, records in (("before", clean), ("after", faulty)):
+        write_manifest(folder / f"{version}.parquet", records)
+        status = main(
+            [
+                *("detect", str(folder / f"{version}.parquet"), f"folder={folder / version}"),
+                *("detector=[texture,boundary,large_color,small_color]", "overlays=false"),
+                *("report=false", "show_progress=false"),
+            ]
+        )
+        assert status == 0
+    return folder
+
+
+def run(*arguments: str | Path) -> int:
+    return main(["compare", *map(str, arguments), "show_progress=false", "bootstrap.resamples=200"])
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    return pq.read_table(folder / "changes.parquet").to_pylist()
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "summary.json").read_text())
+
+
+class TestARealPair:
+    def test_what_is_new_is_what_was_planted(self, real: Path, tmp_path: Path) -> None:
+        assert run(real / "before", real / "after", f"folder={tmp_path}") == 0
+        found = rows(tmp_path)
+        changed = {r["image"] for r in found if r["status"] == "new" or r["change"] == "stronger"}
+        assert changed == set(PLANTED)
+        assert not [r for r in found if r["status"] == "fixed" or r["change"] == "weaker"]
+        for r in found:
+            if r["status"] == "new":
+                assert r["confidence_before"] is None and r["x0_before"] is None
+                assert r["confidence_after"] > r["score_before"]
+            if r["image"] not in PLANTED:
+                assert (r["status"], r["change"], r["iou"]) == ("stayed", "same", 1.0)
+        counts = summary(tmp_path)["types"]
+        for own in counts.values():
+            assert own["before"] == own["stayed"] + own["fixed"] + own["unclear_before"]
+            assert own["after"] == own["stayed"] + own["new"] + own["unclear_after"]
+        detectors = summary(tmp_path)["detectors"]
+        assert detectors["small_color"]["new"] > 0
+        assert all(own["scores"]["difference"]["value"] >= 0 for own in detectors.values())
+        page = tmp_path / "compare" / "index.html"
+        assert "http" not in page.read_text() and (page.parent / "pictures").is_dir()
+        assert {r["original_sha256"] for r in found} and (tmp_path / "changes.csv").is_file()
+        assert "| texture |" in (tmp_path / "summary.md").read_text()
+
+    def test_a_run_and_itself(self, real: Path, tmp_path: Path) -> None:
+        status = run(
+            *(real / "before", real / "before", f"folder={tmp_path}", "report=false"),
+            *("fail_on_new=0", "fail_on_stronger=0", "fail_on_worse=0.05", "same=0"),
+        )
+        assert status == 0
+        found = summary(tmp_path)
+        assert found["passed"] is True and found["total"]["stayed"] == found["total"]["before"] > 0
+        assert {r["status"] for r in rows(tmp_path)} == {"stayed"}
+        for own in found["types"].values():
+            assert own["presence"]["p_holm"] == 1
+        for own in found["detectors"].values():
+            assert own["scores"]["p_holm"] == 1 and own["scores"]["difference"]["value"] == 0
+
+    def test_the_other_way_round_is_the_mirror_image(self, real: Path) -> None:
+        forth = compare_runs(real / "before", real / "after", QUICK)
+        back = compare_runs(real / "after", real / "before", QUICK)
+        swapped = {"new": "fixed", "fixed": "new"}
+        turned = {"stronger": "weaker", "weaker": "stronger"}
+
+        def seen(done: Any, mirrored: bool) -> Counter:
+            c = done.changes
+            first, second = ("after", "before") if mirrored else ("before", "after")
+            return Counter(
+                (
+                    swapped.get(status, status) if mirrored else status,
+                    turned.get(change, change) if mirrored else change,
+                    *place,
+                )
+                for status, change, *place in zip(
+                    *(c[name] for name in ("status", "change", "image", "detector", "iou")),
+                    *(c[f"x0_{run}"] for run in (first, second)),
+                    *(c[f"confidence_{run}"] for run in (first, second)),
+                    strict=True,
+                )
+            )
+
+        assert seen(forth, False) == seen(back, True)
+        assert forth.total.new == back.total.fixed > 0
+        for name, test in forth.scores.items():
+            other = back.scores[name]
+            assert other.p == test.p and other.p_holm == test.p_holm
+            assert other.difference.value == pytest.approx(-test.difference.value)
+            assert other.difference.low == pytest.approx(-test.difference.high)
+        for kind, test in forth.presence.items():
+            assert (test.better, test.worse) == (
+                back.presence[kind].worse,
+                back.presence[kind].better,
+            )
+
+    def test_a_hidden_box_is_not_called_fixed(self, real: Path) -> None:
+        """A detector with one box per image moves it to a fault: the old place may be as it was."""
+        done = compare_runs(real / "before", real / "after", QUICK)
+        assert done.total.fixed == 0 and done.total.unclear_before > 0
+        status, change = done.changes["status"], done.changes["change"]
+        assert {c for s, c in zip(status, change, strict=True) if s == "unclear"} == {"hidden"}
+
+    def test_gates(self, real: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+        own = (real / "before", real / "after", "report=false", f"folder={tmp_path / 'out'}")
+        new = compare_runs(real / "before", real / "after", QUICK).counts
+        total = sum(each.new for each in new.values())
+        assert run(*own, f"fail_on_new={total}") == 0
+        assert run(*own, f"fail_on_new={total - 1}") == 3
+        assert f"FAILED: {total} new" in capsys.readouterr().out
+        assert summary(tmp_path / "out")["passed"] is False
+        assert run(*own, f"fail_on_new={{color: {new['color'].new}}}") == 0
+        assert run(*own, f"fail_on_new={{color: {new['color'].new - 1}}}") == 3
+        assert run(*own, "fail_on_new={text: 0}") == 3  # nothing looked for text
+        assert "nothing of type text was compared" in capsys.readouterr().out
+        assert run(*own, "fail_on_new={txt: 0}") == 1
+        assert "text" in capsys.readouterr().err
+
+    def test_thresholds_and_margin(self, real: Path) -> None:
+        plain = compare_runs(real / "before", real / "after", QUICK)
+        over = {"large_color": 1.0, "texture": 0.02, "boundary": 0.05}
+        cut = compare_runs(real / "before", real / "after", replace(QUICK, thresholds=over))
+        assert 0 < cut.total.before < plain.total.before
+        assert cut.thresholds == {**over, "small_color": 0.0}
+        assert not any("Every triplet has a box" in line for line in cut.warnings)
+        assert any("Every triplet has a box" in line for line in plain.warnings)
+        wide = compare_runs(
+            real / "before", real / "after", replace(QUICK, thresholds=over, margin=1e6)
+        )
+        kept = wide.counts_by_detector
+        assert all(kept[name].new == 0 for name in over) and kept["small_color"].new > 0
+        assert wide.total.unclear_after >= cut.total.new - kept["small_color"].new
+        no_use = compare_runs(real / "before", real / "after", replace(QUICK, margin=0.5))
+        assert any("margin has no effect" in line for line in no_use.warnings)
+
+    def test_a_thresholds_file(self, real: Path, tmp_path: Path) -> None:
+        from nacd_bench.evaluation.thresholds import best_thresholds, write_thresholds
+
+        types = {"texture": "texture", "boundary": "texture"}
+        types |= {"large_color": "color", "small_color": "color"}
+        entries = [
+            entry
+            for name, kind in types.items()
+            for entry in best_thresholds([0, 1], [0.0, 0.1], name, kind)
+        ]
+        write_thresholds(tmp_path / "thresholds.yaml", entries)
+        given = f"thresholds={tmp_path / 'thresholds.yaml'}"
+        own = ("report=false", f"folder={tmp_path / 'out'}")
+        assert run(real / "before", real / "after", given, *own) == 0
+        assert set(summary(tmp_path / "out")["rules"]["thresholds"].values()) == {0.05}
+
+    def test_by_detector(self, real: Path) -> None:
+        done = compare_runs(real / "before", real / "after", replace(QUICK, by="detector"))
+        assert "other detector" not in done.changes["change"]
+        for counts in done.counts_by_detector.values():
+            assert counts.before == counts.stayed + counts.fixed + counts.unclear_before
+
+    def test_the_order_of_rows_does_not_matter(self, real: Path, tmp_path: Path) -> None:
+        shuffled = shutil.copytree(real / "after", tmp_path / "after")
+        for name in ("triplets", "detections", "scores"):
+            table = pq.read_table(shuffled / f"{name}.parquet")
+            order = np.random.default_rng(1).permutation(len(table))
+            pq.write_table(table.take(order), shuffled / f"{name}.parquet")
+        one = compare_runs(real / "before", real / "after", QUICK)
+        two = compare_runs(real / "before", shuffled, QUICK)
+        assert one.changes == two.changes and one.scores == two.scores
+
+    def test_images_that_are_gone_cost_their_pictures(
+        self, real: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    ) -> None:
+        """A file that another version has written over is not shown as the earlier one."""
+        neural = real / "neural" / "coffee.png"
+        content = neural.read_bytes()
+        try:
+            shutil.copy(real / "faulty" / "coffee.png", neural)
+            assert run(real / "before", real / "after", f"folder={tmp_path}") == 0
+            (message,) = {
+                row["message"] for row in csv.DictReader((tmp_path / "failures.csv").open())
+            }
+            assert "changed since the run" in message
+            neural.unlink()
+            assert run(real / "before", real / "after", f"folder={tmp_path}") == 0
+        finally:
+            neural.write_bytes(content)
+        assert "pictures are missing" in capsys.readouterr().out
+        data = (tmp_path / "compare" / "data.js").read_text()
+        assert "nothing of that name" in data
+
+
+# --- runs that are made by hand
+
+
+DETECTORS = {"texture": "texture", "small_color": "color"}
+
+
+def make_run(
+    folder: Path,
+    found: dict[str, dict[str, list[tuple[list[int], float]]]],
+    scores: dict[str, dict[str, float]] | None = None,
+    **facts: Any,
+) -> Path:
+    """A detect run of triplets by id; boxes by triplet and detector."""
+    records, results = [], {}
+    for name, own in found.items():
+        extra = {"image_sha256": f"{name.split('@')[0]:0>64}", **facts.get("extra", {})}
+        given = {key: value for key, value in facts.items() if key not in ("extra", "failures")}
+        records.append(
+            TripletRecord(name, "gone.png", "gone.png", "gone.png", **given, extra=extra)
+        )
+        results[name] = {
+            "boxes": {d: [box for box, _ in each] for d, each in own.items()},
+            "confidences": {d: [c for _, c in each] for d, each in own.items()},
+            "scores": (scores or {}).get(name)
+            or {d: max((c for _, c in own.get(d, ())), default=0.0) for d in DETECTORS},
+            "scales": {},
+            "files": [],
+        }
+    folder.mkdir(parents=True)
+    thresholds = dict.fromkeys(DETECTORS, 0.0)
+    failures = facts.get("failures", [])
+    write_tables(folder, records, results, DETECTORS, thresholds, failures)
+    settings = {"nacd_bench": "1", "detectors": {name: {"version": "1"} for name in DETECTORS}}
+    (folder / "settings.json").write_text(json.dumps(settings))
+    (folder / "config.yaml").write_text("thresholds: {}\n")
+    return folder
+
+
+BOX, FAR = [0, 0, 300, 300], [400, 0, 700, 300]
+
+
+class TestPairing:
+    def test_content_and_operating_point(self, tmp_path: Path) -> None:
+        one = {"small_color": [(BOX, 0.5)]}
+        before = make_run(tmp_path / "a", {"x@1": one, "y@1": one}, extra={"preset": "low"})
+        after = make_run(tmp_path / "b", {"x@9": one, "z@1": one}, extra={"preset": "low"})
+        done = compare_runs(before, after, QUICK)
+        assert len(done.pairs) == 1 and done.total.stayed == 1
+        lonely = {(each.run, each.triplet, each.reason) for each in done.unpaired}
+        reason = "the other run does not have its original"
+        assert lonely == {("before", "y@1", reason), ("after", "z@1", reason)}
+
+    def test_other_operating_points_do_not_pair(self, tmp_path: Path) -> None:
+        one = {"small_color": [(BOX, 0.5)]}
+        before = make_run(tmp_path / "a", {"x@1": one}, neural_point="3")
+        after = make_run(tmp_path / "b", {"x@1": one}, neural_point="5")
+        with pytest.raises(DataError, match="same originals at the same operating points"):
+            compare_runs(before, after, QUICK)
+
+    def test_several_triplets_of_an_original_pair_by_id(self, tmp_path: Path) -> None:
+        one, none = {"small_color": [(BOX, 0.5)]}, {"small_color": []}
+        before = make_run(tmp_path / "a", {"x@left": one, "x@right": none}, neural_point="3")
+        after = make_run(tmp_path / "b", {"x@right": none, "x@left": one}, neural_point="3")
+        done = compare_runs(before, after, QUICK)
+        assert len(done.pairs) == 2 and (done.total.stayed, done.total.new) == (1, 0)
+        assert len(set(done.clusters)) == 1  # one original is one piece of evidence
+
+    def test_a_result_that_one_run_lacks_is_not_new(self, tmp_path: Path) -> None:
+        own = {"x@1": {"small_color": [(BOX, 0.5)]}, "y@1": {"small_color": [(BOX, 0.5)]}}
+        after = make_run(tmp_path / "b", own)
+        lacking = {"x@1": {"small_color": [(BOX, 0.5)]}, "y@1": {}}
+        scores = {"y@1": {"texture": 0.0}}  # small_color failed
+        before = make_run(tmp_path / "a", lacking, scores)
+        done = compare_runs(before, after, QUICK)
+        assert done.total.new == 0 and done.counts["color"].stayed == 1
+        (left,) = done.unpaired
+        assert (left.triplet, left.detector) == ("y@1", "small_color")
+        assert any("1 results of a detector are in one run only" in w for w in done.warnings)
+
+    def test_mined_and_detected_pair(self, tmp_path: Path) -> None:
+        mined = make_mined(tmp_path / "mined", images=1)
+        row = read_mined(mined, CODED).to_pylist()[0]
+        extra = {"image_sha256": row["image_sha256"], "preset": row["preset"]}
+        found = {"any": {"small_color": [(BOX, 0.5)], "texture": [(BOX, 0.9)]}}
+        other = make_run(tmp_path / "b", found, extra=extra)
+        done = compare_runs(mined, other, QUICK)
+        assert len(done.pairs) == 1 and set(done.types) == {"texture"}
+        assert any("Left out: small_color" in line for line in done.warnings)
+
+
+class TestWarnings:
+    def test_what_else_may_be_behind_it(self, tmp_path: Path) -> None:
+        found = {f"{i}@1": {"small_color": [(BOX, 0.5)]} for i in range(5)}
+        before = make_run(
+            *(tmp_path / "a", found),
+            neural_bpp=0.5,
+            traditional_codec="hm",
+            traditional_point="30",
+        )
+        after = make_run(
+            *(tmp_path / "b", found),
+            neural_bpp=0.6,
+            traditional_codec="hm",
+            traditional_point="31",
+        )
+        settings = json.loads((after / "settings.json").read_text())
+        settings["detectors"]["texture"]["version"] = "2"
+        settings["nacd_bench"] = "2"
+        (after / "settings.json").write_text(json.dumps(settings))
+        (after / "config.yaml").write_text("thresholds: {small_color: 0.1}\n")
+        rules = replace(QUICK, thresholds={"small_color": 0.05})
+        text = "\n".join(compare_runs(before, after, rules).warnings)
+        for line in (
+            "The settings of texture differ",
+            "nacd-bench 1 made the first run and 2 the second",
+            "different thresholds for small_color",
+            "Thresholds below those of a run have no effect (small_color 0.05)",
+            "In 5 of 5 pairs the traditional result is another one",
+            "spends 20.0% more bits",
+            "Every triplet has a box of small_color",
+        ):
+            assert line in text
+        assert not compare_runs(before, before, replace(QUICK, by="detector")).warnings[1:]
+
+    def test_failures_of_a_run_are_told_and_counted(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture
+    ) -> None:
+        from nacd_bench.harness.methods import Failure
+
+        one = {"x@1": {"small_color": [(BOX, 0.5)]}}
+        before = make_run(tmp_path / "a", one)
+        after = make_run(tmp_path / "b", one, failures=[Failure("y@1", "", "no such file")])
+        own = ("report=false", f"folder={tmp_path / 'out'}")
+        assert run(before, after, *own) == 1
+        assert "y@1: in the run after: no such file" in capsys.readouterr().out
+        assert "no such file" in (tmp_path / "out" / "failures.csv").read_text()
+        gated = make_run(
+            *(tmp_path / "c", {"x@1": {"small_color": [(BOX, 0.5), (FAR, 0.2)]}}),
+            failures=[Failure("y@1", "", "no such file")],
+        )
+        assert run(before, gated, *own, "fail_on_new=0") == 3  # what is certain comes first
+
+
+class TestRules:
+    def test_margin(self, tmp_path: Path) -> None:
+        before = make_run(tmp_path / "a", {"x@1": {"small_color": []}})
+        after = make_run(tmp_path / "b", {"x@1": {"small_color": [(BOX, 0.11), (FAR, 0.2)]}})
+        rules = replace(QUICK, thresholds={"small_color": 0.1}, margin=0.2)
+        done = compare_runs(before, after, rules)
+        assert (done.total.new, done.total.unclear_after) == (1, 1)
+        assert dict(zip(done.changes["x0_after"], done.changes["change"], strict=True)) == {
+            0: "marginal",
+            400: "",
+        }
+
+    def test_a_weaker_box_elsewhere_may_have_been_hidden(self, tmp_path: Path) -> None:
+        before = make_run(tmp_path / "a", {"x@1": {"texture": [(BOX, 0.9)]}})
+        after = make_run(tmp_path / "b", {"x@1": {"texture": [(FAR, 0.2)]}})
+        done = compare_runs(before, after, QUICK)
+        assert (done.total.fixed, done.total.new, done.total.unclear_after) == (1, 0, 1)
+
+    def test_stronger_and_weaker(self, tmp_path: Path) -> None:
+        before = make_run(tmp_path / "a", {"x@1": {"small_color": [(BOX, 1.0), (FAR, 1.0)]}})
+        after = make_run(tmp_path / "b", {"x@1": {"small_color": [(BOX, 1.05), (FAR, 0.5)]}})
+        done = compare_runs(before, after, QUICK)
+        assert (done.total.stronger, done.total.weaker) == (0, 1)
+        fine = compare_runs(before, after, replace(QUICK, same=0.01))
+        assert (fine.total.stronger, fine.total.weaker) == (1, 1)
+        assert objections(Gate(stronger=0), fine) == ["1 stronger artifacts, more than 0"]
+
+    def test_a_rise_that_is_no_chance(self, tmp_path: Path) -> None:
+        names = [f"{i}@1" for i in range(12)]
+        runs = [
+            make_run(tmp_path / f"{level}", {n: {"small_color": [(BOX, level)]} for n in names})
+            for level in (0.5, 0.6)
+        ]
+        done = compare_runs(*runs, QUICK)
+        (line,) = objections(Gate(worse=0.05), done)
+        assert "scores of small_color rose by 0.1 on average" in line
+        assert not objections(Gate(worse=0.05), compare_runs(*runs[::-1], QUICK))
+
+    @pytest.mark.parametrize(
+        ("wrong", "message"),
+        [
+            ({"iou": 0}, "an iou above 0"),
+            ({"by": "image"}, "by"),
+            ({"margin": -1}, "a margin of 0 or more"),
+            ({"same": 1}, "same as a share"),
+            ({"rate_tolerance": -1}, "rate_tolerance of 0 or more"),
+        ],
+    )
+    def test_rules_that_are_none(self, wrong: dict[str, Any], message: str) -> None:
+        with pytest.raises(DataError, match=message):
+            Rules(**wrong)
+
+    @pytest.mark.parametrize("limit", [-1, True, 0.5, "many", {"text": -1}])
+    def test_limits_that_are_none(self, limit: Any) -> None:
+        with pytest.raises(DataError, match="expected fail_on_new as a number"):
+            Gate(new=limit)
+
+    def test_levels_that_are_none(self) -> None:
+        with pytest.raises(DataError, match="fail_on_worse as a significance level"):
+            Gate(worse=5)
+
+    def test_thresholds_of_unknown_detectors(self, tmp_path: Path) -> None:
+        one = make_run(tmp_path / "a", {"x@1": {"small_color": [(BOX, 0.5)]}})
+        with pytest.raises(DataError, match="detector in thresholds"):
+            compare_runs(one, one, Rules(thresholds={"textur": 1.0}))
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            (["iou=wide"], "expected iou as a number"),
+            (["pictures=-1"], "pictures as a number"),
+            (["bootstrap.resamples=0"], "bootstrap"),
+            (["+thresholds.small_color=high"], "thresholds.small_color as a number"),
+            (["thresholds=nowhere.yaml"], "nowhere.yaml"),
+        ],
+    )
+    def test_settings(
+        self, settings: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture
+    ) -> None:
+        one = make_run(tmp_path / "a", {"x@1": {"small_color": [(BOX, 0.5)]}})
+        arguments = ["compare", str(one), str(one), f"folder={tmp_path / 'out'}"]
+        assert main([*arguments, *settings]) == 1
+        assert message in capsys.readouterr().err
+
+    def test_folders(self, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+        one = make_run(tmp_path / "a", {"x@1": {"small_color": [(BOX, 0.5)]}})
+        assert main(["compare", str(one)]) == 1
+        assert "after=..." in capsys.readouterr().err
+        assert main(["compare", str(one), str(one), str(one)]) == 1
+        assert "two folders of runs" in capsys.readouterr().err
+        with pytest.raises(DataError, match="which is no folder"):
+            read_compared(tmp_path / "nothing")
+        with pytest.raises(DataError, match="neither triplets"):
+            read_compared(tmp_path)
+        with pytest.raises(DataError, match="folder of its own"):
+            compare(one, one, one)
+        (one / "scores.parquet").unlink()
+        with pytest.raises(DataError, match="without its tables: scores"):
+            read_compared(one)
+
+    def test_no_common_detector(self, tmp_path: Path) -> None:
+        one = make_run(tmp_path / "a", {"x@1": {"small_color": [(BOX, 0.5)]}})
+        first, second = read_compared(one), read_compared(one)
+        second.types = {"other": "text"}
+        with pytest.raises(DataError, match="two runs of the same detectors"):
+            compare_runs(first, second)
+
+    def test_a_run_without_any_box(self, tmp_path: Path) -> None:
+        empty = make_run(tmp_path / "a", {"x@1": {}})
+        some = make_run(tmp_path / "b", {"x@1": {"small_color": [(BOX, 0.5)]}})
+        done = compare(empty, some, tmp_path / "out", QUICK, show_progress=False)
+        assert done.compared.total.new == 1
+        done = compare(empty, empty, tmp_path / "out", QUICK, show_progress=False)
+        assert not rows(tmp_path / "out") and done.compared.total.before == 0
+
+
+@pytest.fixture(scope="module")
+def mined(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two mined folders of the same images with other candidates; they are not changed."""
+    folder = tmp_path_factory.mktemp("mined")
+    return make_mined(folder / "a", 2, seed=0), make_mined(folder / "b", 2, seed=1)
+
+
+class TestMined:
+    def test_other_candidates_in_the_same_images(
+        self, mined: tuple[Path, Path], tmp_path: Path
+    ) -> None:
+        first, second = mined
+        folder = tmp_path / "out"
+        assert run(first, second, f"folder={folder}") == 0
+        found = rows(folder)
+        total = summary(folder)["total"]
+        assert len(found) == sum(
+            total[n] for n in ("new", "fixed", "stayed", "unclear_before", "unclear_after")
+        )
+        assert total["before"] == len(read_mined(first, CANDIDATES))
+        assert not list(csv.DictReader((folder / "failures.csv").open()))
+        # what one side has no crop of is decoded from its bitstream
+        text = (folder / "compare" / "data.js").read_text()
+        data = json.loads(text.removeprefix("window.COMPARISON = ").rstrip().rstrip(";"))
+        assert {len(each["pictures"]) for each in data["changes"]} == {4}
+
+    def test_without_decoding_there_is_a_note(
+        self, mined: tuple[Path, Path], tmp_path: Path
+    ) -> None:
+        first, second = mined
+        own = ("decode=false", f"folder={tmp_path / 'out'}")
+        assert run(first, second, *own) == 0
+        messages = [r["message"] for r in csv.DictReader((tmp_path / "out/failures.csv").open())]
+        assert messages and all("kept no picture" in each for each in messages)
+
+    def test_a_codec_that_is_gone_and_one_that_changed(
+        self, mined: tuple[Path, Path], tmp_path: Path
+    ) -> None:
+        first, second = (shutil.copytree(each, tmp_path / each.name) for each in mined)
+        settings = json.loads((first / "settings.json").read_text())
+        settings["neural"]["codec"]["name"] = "nobodys"
+        (first / "settings.json").write_text(json.dumps(settings))
+        tables = {name: read_mined(second, name) for name in KEYS}
+        coded = tables[CODED]
+        place = coded.column_names.index("neural_sha256")
+        tables[CODED] = coded.set_column(place, "neural_sha256", [["0" * 64] * len(coded)])
+        with TablesWriter(second) as writer:
+            for name, table in tables.items():
+                writer.add(name, table)
+        assert run(first, second, f"folder={tmp_path / 'out'}") == 0
+        messages = {r["message"] for r in csv.DictReader((tmp_path / "out/failures.csv").open())}
+        assert any("cannot be made" in each and "nobodys" in each for each in messages)
+        assert any("decodes to other pixels" in each for each in messages)
+
+    def test_a_mined_folder_and_itself(self, mined: tuple[Path, Path]) -> None:
+        one = mined[0]
+        done = compare_runs(one, one, QUICK)
+        assert set(done.changes["status"]) == {"stayed"}
+        assert set(done.changes["iou"]) == {1.0}

@@ -1,0 +1,254 @@
+"""The page of a comparison in a real browser: what it shows, by keys too, and hostile names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_report import CHROMIUM, HOSTILE, needs_browser, wait_for_text
+
+from nacd_bench.cli import main
+from nacd_bench.data.manifest import write_manifest
+from nacd_bench.data.photos import photos
+from nacd_bench.data.record import TripletRecord
+from nacd_bench.harness.comparison_job import compare
+from nacd_bench.harness.detect_tables import write_tables
+from nacd_bench.report.comparison_page import ROWS
+
+TYPES = {"large_color": "color", "small_color": "color", "texture": "texture"}
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A comparison with artifacts of every status, of images of hostile names."""
+    folder = tmp_path_factory.mktemp("compared")
+    runs = []
+    for version in (0, 1):
+        records, results = [], {}
+        for number, name in enumerate(HOSTILE):
+            paths = {}
+            for role in ("original", "neural", "traditional"):
+                pixels = np.roll(photos()["coffee"][:120, :360], 40 * number, 1).copy()
+                if role == "neural":
+                    pixels[20:40, 20:60, version] = 255
+                paths[role] = str(folder / f"{number}-{role}-{version}.png")
+                Image.fromarray(np.ascontiguousarray(pixels)).save(paths[role])
+            record = TripletRecord(
+                name, **paths, source=name, neural_codec=name, neural_point=str(number % 2)
+            )
+            records.append(record)
+            found = {"small_color": [([20, 20, 60, 40], 0.5 + 0.1 * number * version)]}
+            found["texture"] = [([200 - 150 * version, 0, 300 - 150 * version, 100], 0.1 + number)]
+            if number % 2 == version:
+                found["large_color"] = [([30, 10, 90, 70], 1.0 + number)]
+            results[name] = {
+                "boxes": {key: [box for box, _ in own] for key, own in found.items()},
+                "confidences": {key: [c for _, c in own] for key, own in found.items()},
+                "scores": {key: found.get(key, [([], -1.0)])[0][1] for key in TYPES},
+                "scales": {},
+                "files": [],
+            }
+        run = folder / f"run {version} <b>&'\""
+        run.mkdir()
+        write_tables(run, records, results, TYPES, dict.fromkeys(TYPES, 0.0), [])
+        (run / "settings.json").write_text(json.dumps({"detectors": {}}))
+        (run / "config.yaml").write_text("thresholds: {}\n")
+        runs.append(run)
+    Path(folder / "0-neural-0.png").unlink()
+    done = compare(*runs, folder / "out", show_progress=False)
+    assert done.page is not None
+    return folder / "out"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page that fails the test for any fault on its console and any request that leaves."""
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("console", lambda each: faults.append(each.text) if each.type == "error" else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("requestfailed", lambda request: faults.append(f"failed: {request.url}"))
+    page.on(
+        "request",
+        lambda request: (
+            None
+            if request.url.startswith(("file://", "data:"))
+            else faults.append(f"left the machine: {request.url}")
+        ),
+    )
+    yield page
+    context.close()
+    assert faults == []
+
+
+def address(folder: Path, place: str = "") -> str:
+    return (folder / "compare" / "index.html").as_uri() + place
+
+
+def data_of(folder: Path) -> dict[str, Any]:
+    text = (folder / "compare" / "data.js").read_text()
+    return json.loads(text.removeprefix("window.COMPARISON = ").rstrip().rstrip(";"))
+
+
+@needs_browser
+class TestInChromium:
+    def test_filters_and_deep_links(self, page: Any, compared: Path) -> None:
+        data = data_of(compared)
+        total = data["total"]
+        page.goto(address(compared))
+        wait_for_text(page, ".count", f"{total} of {total} changes.")
+        page.select_option("select[name=status]", "new")
+        own = [each for each in data["changes"] if each["status"] == "new"]
+        wait_for_text(page, ".count", f"{len(own)} of {total}")
+        page.select_option("select[name=detector]", "large_color")
+        page.fill("input[name=q]", HOSTILE[1])
+        wait_for_text(page, ".count", f"1 of {total}")
+        other = page.context.new_page()
+        other.goto(page.evaluate("location.href"))
+        wait_for_text(other, ".count", f"1 of {total}")
+        assert other.locator(".change .name").inner_text().startswith(HOSTILE[1])
+        assert other.locator(".change .status").inner_text() == "new"
+
+    def test_pictures_and_what_says_why_there_is_none(self, page: Any, compared: Path) -> None:
+        page.goto(address(compared, "#?status=stayed&sort=name"))
+        widths = "[...document.querySelectorAll('.change img')].map(i => i.naturalWidth)"
+        page.wait_for_function(f"{widths}.every(width => width === 300)")
+        assert page.locator(".change").first.locator(".view").count() == 4
+        gone = page.locator(".change .fault")
+        assert "nothing of that name" in gone.first.inner_text()
+        assert gone.first.evaluate("each => each.parentNode.dataset.role") == "before"
+
+    def test_flip_and_boxes_by_keyboard(self, page: Any, compared: Path) -> None:
+        page.goto(address(compared, "#?status=stayed"))
+        page.keyboard.press("j")
+        assert page.evaluate("document.activeElement.dataset.key") == "0"
+        page.keyboard.press("j")
+        assert page.evaluate("document.activeElement.dataset.key") == "1"
+        page.keyboard.press("k")
+        page.keyboard.press("2")
+        middle = ".change[data-key='0'] .view:nth-child(2)"
+        assert page.locator(".change[data-key='0'] .view").count() == 3
+        assert page.locator(middle).get_attribute("data-role") == "after"
+        place = page.locator(f"{middle} img").bounding_box()
+        page.keyboard.press("f")
+        assert page.locator(middle).get_attribute("data-role") == "before"
+        assert page.locator(f"{middle} img").bounding_box() == place  # at the same place
+        assert page.evaluate("document.activeElement.dataset.key") == "0"
+        assert page.locator(f"{middle} i").first.is_visible()
+        page.keyboard.press("b")
+        assert not page.locator(f"{middle} i").first.is_visible()
+        page.keyboard.press("1")
+        assert page.locator(".change[data-key='0'] .view").count() == 4
+        page.locator("input[name=q]").focus()
+        page.keyboard.press("f")  # a letter, not a key
+        assert page.locator(".change").first.locator(".view").count() in (0, 4)
+        assert page.locator("input[name=q]").input_value() == "f"
+
+    def test_hostile_names_are_text(self, page: Any, compared: Path) -> None:
+        page.goto(address(compared, "#?sort=name"))
+        assert page.evaluate("window.HIT") is None
+        assert "run 0 <b>&'\"" in page.locator(".facts").inner_text()
+        for name in HOSTILE:
+            page.fill("input[name=q]", name)
+            page.wait_for_selector(".change")
+            assert name in page.locator(".change .name").first.inner_text()
+        assert page.evaluate("window.HIT") is None
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    @pytest.mark.parametrize("place", ["", "#?view=flip&status=new"])
+    def test_nothing_seriously_inaccessible(
+        self, browser: Any, compared: Path, place: str, scheme: str
+    ) -> None:
+        from axe_playwright_python.sync_playwright import Axe
+
+        context = browser.new_context(color_scheme=scheme)
+        page = context.new_page()
+        page.goto(address(compared, place))
+        page.wait_for_selector(".change")
+        found = Axe().run(page).response["violations"]
+        serious = [each for each in found if each["impact"] in ("serious", "critical")]
+        context.close()
+        assert not serious, [(each["id"], each["nodes"][0]["html"][:120]) for each in serious]
+
+    def test_on_a_phone_nothing_sticks_out(self, browser: Any, compared: Path) -> None:
+        context = browser.new_context(viewport={"width": 380, "height": 700})
+        page = context.new_page()
+        for place in ("", "#?view=flip"):
+            page.goto(address(compared, place))
+            page.evaluate("document.querySelector('.changes').scrollIntoView()")
+            page.wait_for_selector(".change")
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1"), place
+        context.close()
+
+    def test_thousands_of_changes(self, page: Any, tmp_path: Path) -> None:
+        """The page holds the strongest, draws those in sight, and says how many there are."""
+        flat = np.full((320, 320, 3), 128, np.uint8)
+        paths = {}
+        for role in ("original", "neural", "traditional"):
+            paths[role] = str(tmp_path / f"{role}.png")
+            Image.fromarray(flat).save(paths[role])
+        runs = []
+        for version in (0, 1):
+            found = [[x, y, x + 2, y + 2] for x in range(0, 300, 4) for y in range(0, 300, 4)]
+            result = {
+                "boxes": {"small_color": found if version else []},
+                "confidences": {"small_color": [i + 1.0 for i in range(len(found))][: len(found)]},
+                "scores": {"small_color": 1.0},
+                "scales": {},
+                "files": [],
+            }
+            if not version:
+                result["confidences"] = {"small_color": []}
+            run = tmp_path / str(version)
+            run.mkdir()
+            record = TripletRecord("one", **paths)
+            types = {"small_color": "color"}
+            write_tables(run, [record], {"one": result}, types, {"small_color": 0.0}, [])
+            (run / "settings.json").write_text("{}")
+            (run / "config.yaml").write_text("thresholds: {}\n")
+            runs.append(run)
+        done = compare(*runs, tmp_path / "out", pictures=3, show_progress=False)
+        total = done.compared.total.new
+        assert total > ROWS == len(data_of(tmp_path / "out")["changes"])
+        page.goto(address(tmp_path / "out"))
+        wait_for_text(page, ".count", f"{ROWS} of {total} changes. The page holds the {ROWS}")
+        assert "The 3 strongest have pictures" in page.locator(".count").inner_text()
+        assert page.locator(".change").count() < 20
+        assert f"confidence {total}" in page.locator(".change[data-key='0']").inner_text()
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        page.wait_for_selector(f".change[data-key='{ROWS - 1}']")
+        assert page.locator(".change").count() < 20
+        assert "only the strongest changes have some" in page.locator(".fault").first.inner_text()
+
+
+@needs_browser
+def test_nothing_to_show(page: Any, tmp_path: Path) -> None:
+    flat = np.full((64, 64, 3), 128, np.uint8)
+    paths = {}
+    for role in ("original", "neural", "traditional"):
+        paths[role] = str(tmp_path / f"{role}.png")
+        Image.fromarray(flat).save(paths[role])
+    write_manifest(tmp_path / "triplets.jsonl", [TripletRecord("flat", **paths)])
+    run = tmp_path / "run"
+    arguments = ["detect", str(tmp_path / "triplets.jsonl"), "detector=[small_color]"]
+    assert main([*arguments, f"folder={run}", "report=false", "show_progress=false"]) == 0
+    out = tmp_path / "out"
+    assert main(["compare", str(run), str(run), f"folder={out}", "show_progress=false"]) == 0
+    page.goto(address(out))
+    assert page.locator(".count").inner_text().startswith("Nothing to show")
