@@ -20,7 +20,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -292,6 +292,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     return int(number), int(count)
 
 
+@dataclass
 class MiningRun:
     """The images of a run on their way: read ahead, done once each, on record.
 
@@ -304,31 +305,24 @@ class MiningRun:
         progress: counts items.
         tracker: gets the numbers of the progress now and then.
         failure_limit: share of images that may fail.
+        failed: items that failed.
+        done: images that were worked on.
+        candidates: by artifact type.
+        told: when the tracker was told last.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        listing: Listing,
-        items: Sequence[Item],
-        state: State,
-        journal: Journal,
-        progress: Progress,
-        tracker: Tracker,
-        failure_limit: float,
-    ) -> None:
-        self.folder = folder
-        self.listing = listing
-        self.items = items
-        self.state = state
-        self.journal = journal
-        self.progress = progress
-        self.tracker = tracker
-        self.failure_limit = failure_limit
-        self.failed = 0
-        self.done = 0
-        self.candidates: Counter[str] = Counter()
-        self.told = time.monotonic()
+    folder: Path
+    listing: Listing
+    items: Sequence[Item]
+    state: State
+    journal: Journal
+    progress: Progress
+    tracker: Tracker
+    failure_limit: float
+    failed: int = 0
+    done: int = 0
+    candidates: Counter[str] = field(default_factory=Counter)
+    told: float = field(default_factory=time.monotonic)
 
     def left(self) -> Iterator[Item]:
         """The items that need work."""
