@@ -25,7 +25,7 @@ The comparison's folder::
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -49,6 +49,14 @@ from nacd_bench.evaluation.paired_versions import (
 from nacd_bench.evaluation.thresholds import Thresholds
 from nacd_bench.harness.compared_run import CodedTriplet, ComparedRun, read_compared
 from nacd_bench.harness.methods import Failure
+from nacd_bench.harness.run_differences import (
+    Rate,
+    differences,
+    mean_rates,
+    rate_changes,
+    shared_thresholds,
+    shared_types,
+)
 from nacd_bench.harness.triplet_pairs import Unpaired, paired_triplets, point_of
 from nacd_bench.registry import unknown
 
@@ -122,24 +130,6 @@ class Counts:
     unclear_after: int = 0
     stronger: int = 0
     weaker: int = 0
-
-
-@dataclass(frozen=True)
-class Rate:
-    """Mean bits per pixel of the neural codec.
-
-    Args:
-        preset: of which triplets, ``""`` for all.
-        before, after: means over the same triplets.
-        change: of the geometric mean, 0.05 for 5 % more.
-        n: triplets with both rates known.
-    """
-
-    preset: str
-    before: float
-    after: float
-    change: float
-    n: int
 
 
 @dataclass(frozen=True)
@@ -222,7 +212,7 @@ class _Comparison:
 
     def __init__(self, before: ComparedRun, after: ComparedRun, rules: Rules) -> None:
         self.runs = before, after
-        self.types = _shared_types(before, after)
+        self.types = shared_types(before, after)
         self.given = (
             rules.thresholds.of(self.types)
             if isinstance(rules.thresholds, Thresholds)
@@ -241,7 +231,7 @@ class _Comparison:
             for run, own in zip(self.runs, self.rows, strict=True)
         ]
         self.known = ~np.isnan(self.scores[0]) & ~np.isnan(self.scores[1])
-        limits = _thresholds(self.runs, self.types, self.given)
+        limits = shared_thresholds(self.runs, self.types, self.given)
         self.thresholds = np.array([limits[name] for name in self.detectors])
         self.triplets = [(before.triplets[row], after.triplets[other]) for row, other in self.pairs]
         self.clusters = np.array([_cluster(*each) for each in self.triplets])
@@ -253,7 +243,7 @@ class _Comparison:
         single = {
             name: np.arange(len(self.detectors)) == d for d, name in enumerate(self.detectors)
         }
-        rates = _rates(self.triplets)
+        rates = mean_rates(self.triplets)
         by_detector = {name: self._presence(boxes, own) for name, own in single.items()}
         unscored = self._unscored()
         return Compared(
@@ -273,7 +263,12 @@ class _Comparison:
             corrected({name: self._score_test(d) for d, name in enumerate(self.detectors)}),
             {kind: self._per_triplet(boxes, own) for kind, own in kinds.items()},
             rates,
-            _warnings(self, rates, unscored, by_detector),
+            [
+                *differences(*self.runs, self.types, self.triplets),
+                *_idle(self, by_detector),
+                *rate_changes(rates, self.rules.rate_tolerance),
+                *_lacking(unscored),
+            ],
             [*_of_run("before", self.runs[0]), *_of_run("after", self.runs[1])],
         )
 
@@ -514,21 +509,6 @@ def _or_none(values: Sequence[Any], is_there: NDArray[np.bool_]) -> list[Any]:
     return [value if there else None for value, there in zip(values, is_there, strict=True)]
 
 
-# --- what is compared with what
-
-
-def _shared_types(before: ComparedRun, after: ComparedRun) -> dict[str, str]:
-    shared = {name: kind for name, kind in before.types.items() if after.types.get(name) == kind}
-    if not shared:
-        raise DataError(
-            "expected two runs of the same detectors, got "
-            f"{', '.join(before.types) or 'none'} in {before.folder} and "
-            f"{', '.join(after.types) or 'none'} in {after.folder}. Run one of them again with the "
-            "detectors of the other."
-        )
-    return shared
-
-
 def _nothing_pairs(before: ComparedRun, after: ComparedRun, unpaired: Sequence[Unpaired]) -> str:
     example = f" The first: {unpaired[0].triplet}: {unpaired[0].reason}." if unpaired else ""
     return (
@@ -539,21 +519,6 @@ def _nothing_pairs(before: ComparedRun, after: ComparedRun, unpaired: Sequence[U
     )
 
 
-def _thresholds(
-    runs: Sequence[ComparedRun], types: Mapping[str, str], given: Mapping[str, float]
-) -> dict[str, float]:
-    """The highest that any of the runs or the user has, so that both are cut at the same place."""
-    for name in given:
-        if name not in types:
-            raise DataError(unknown("detector in thresholds", name, list(types)))
-    return {
-        name: max(
-            *(run.thresholds.get(name, -math.inf) for run in runs), given.get(name, -math.inf)
-        )
-        for name in types
-    }
-
-
 def _cluster(before: CodedTriplet, after: CodedTriplet) -> str:
     """The original photograph, or what both runs call it."""
     if before.source is not None and before.source == after.source:
@@ -562,62 +527,9 @@ def _cluster(before: CodedTriplet, after: CodedTriplet) -> str:
     return f"content {content}" if content else f"image {min(before.image, after.image)}"
 
 
-def _rates(triplets: Sequence[tuple[CodedTriplet, CodedTriplet]]) -> list[Rate]:
-    known: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for before, after in triplets:
-        first, second = before.bpp["neural"], after.bpp["neural"]
-        if first and second:
-            known[""].append((first, second))
-            known[point_of(after)].append((first, second))
-    names = sorted(known, key=lambda name: (bool(name), np.mean([a for a, _ in known[name]])))
-    return [_rate(name, np.array(known[name])) for name in names]
-
-
-def _rate(preset: str, values: Floats) -> Rate:
-    first, second = values.mean(axis=0).tolist()
-    change = float(np.exp(np.log(values[:, 1] / values[:, 0]).mean()) - 1)
-    return Rate(preset, first, second, change, len(values))
-
-
-def _warnings(
-    of: _Comparison,
-    rates: Sequence[Rate],
-    unscored: Sequence[Unpaired],
-    of_presence: Mapping[str, PresenceTest],
-) -> list[str]:
-    """What else than the codec may be behind a difference."""
-    before, after = of.runs
+def _idle(of: _Comparison, presence: Mapping[str, PresenceTest]) -> list[str]:
+    """A line for each setting that can have no effect on these runs."""
     found = []
-    for run, other in ((before, after), (after, before)):
-        only = [name for name in run.types if name not in of.types]
-        if only:
-            found.append(
-                f"Left out: {', '.join(only)}, which {other.folder} does not have (or as another "
-                "type)."
-            )
-    changed = [
-        name
-        for name in of.types
-        if name in before.detectors
-        and name in after.detectors
-        and before.detectors[name] != after.detectors[name]
-    ]
-    if changed:
-        found.append(
-            f"The settings of {', '.join(changed)} differ between the runs (settings.json): what "
-            "is fixed or new may be due to the detector."
-        )
-    if before.version and after.version and before.version != after.version:
-        found.append(
-            f"nacd-bench {before.version} made the first run and {after.version} the second."
-        )
-    limits = [{name: run.thresholds.get(name) for name in of.types} for run in of.runs]
-    differ = [name for name in of.types if limits[0][name] != limits[1][name]]
-    if differ:
-        found.append(
-            f"The runs had different thresholds for {', '.join(differ)}; the higher ones are used "
-            "for both."
-        )
     low = [
         f"{name} {value:g}"
         for name, value in of.given.items()
@@ -630,23 +542,9 @@ def _warnings(
         )
     if of.rules.margin and not (of.thresholds[np.isfinite(of.thresholds)] != 0).any():
         found.append("The margin has no effect: it is a share of thresholds that are 0.")
-    other_sides = sum(a.traditional_identity != b.traditional_identity for a, b in of.triplets)
-    if other_sides and before.kind == after.kind:
-        found.append(
-            f"In {other_sides} of {len(of.triplets)} pairs the traditional result is another one: "
-            "what is fixed or new may be due to it. Compare both versions with the same."
-        )
-    for rate in rates:
-        if abs(rate.change) > of.rules.rate_tolerance:
-            where = f" at {rate.preset}" if rate.preset else ""
-            found.append(
-                f"The second run spends {abs(rate.change):.1%} "
-                f"{'more' if rate.change > 0 else 'fewer'} bits{where} "
-                f"({rate.before:.4f} and {rate.after:.4f} bpp)."
-            )
     full = [
         name
-        for name, test in of_presence.items()
+        for name, test in presence.items()
         if test.n >= FEW and test.with_before == test.with_after == test.n
     ]
     if full:
@@ -654,13 +552,16 @@ def _warnings(
             f"Every triplet has a box of {', '.join(full)} in both runs, so that only confidences "
             "and places can change. Give thresholds= (nacd-bench benchmark writes them)."
         )
-    if unscored:
-        count = len({(each.run, each.triplet, each.detector) for each in unscored})
-        found.append(
-            f"{count} results of a detector are in one run only and are compared with nothing, see "
-            "unpaired.csv."
-        )
     return found
+
+
+def _lacking(unscored: Sequence[Unpaired]) -> list[str]:
+    if not unscored:
+        return []
+    return [
+        f"{len(unscored)} results of a detector are in one run only and are compared with nothing, "
+        "see unpaired.csv."
+    ]
 
 
 def _of_run(name: str, run: ComparedRun) -> list[Failure]:
