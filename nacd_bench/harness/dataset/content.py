@@ -268,6 +268,9 @@ def read_parquet(path: Path, schema: pa.Schema, wanted: Sequence[str]) -> pa.Tab
 
 
 def relative(path: str, folder: Path) -> str:
-    """A path of a record as tables have it: relative where the file lies in the data set."""
-    place = Path(path)
-    return place.relative_to(folder).as_posix() if place.is_relative_to(folder) else path
+    """A path of a record as tables have it: relative where the file lies in the data set.
+
+    >>> relative("data/images/a.png", Path("data")), relative("/photos/a.png", Path("data"))
+    ('images/a.png', '/photos/a.png')
+    """
+    return path.removeprefix(f"{folder}/")
