@@ -366,8 +366,6 @@ class TestARealPair:
         kept = wide.counts_by_detector
         assert all(kept[name].new == 0 for name in over) and kept["small_color"].new > 0
         assert wide.total.unclear_after >= cut.total.new - kept["small_color"].new
-        no_use = compare_runs(real / "before", real / "after", replace(QUICK, margin=0.5))
-        assert any("margin has no effect" in line for line in no_use.warnings)
 
     def test_a_thresholds_file(self, real: Path, tmp_path: Path) -> None:
         from nacd_bench.evaluation.thresholds import best_thresholds, write_thresholds
@@ -583,6 +581,20 @@ class TestRules:
         after = make_run(tmp_path / "b", {"x@1": {"texture": [(FAR, 0.2)]}})
         done = compare_runs(before, after, QUICK)
         assert (done.total.fixed, done.total.new, done.total.unclear_after) == (1, 0, 1)
+
+    def test_a_box_that_moves_for_next_to_nothing_is_not_new(self, tmp_path: Path) -> None:
+        before = make_run(tmp_path / "a", {"x@1": {"texture": [(BOX, 0.50)]}})
+        after = make_run(tmp_path / "b", {"x@1": {"texture": [(FAR, 0.51)]}})
+        assert compare_runs(before, after, QUICK).total.new == 1
+        done = compare_runs(before, after, replace(QUICK, margin=0.1))
+        assert (done.total.new, done.total.unclear_before, done.total.unclear_after) == (0, 1, 1)
+
+    def test_a_margin_that_has_no_effect_is_told(self, tmp_path: Path) -> None:
+        run = read_compared(make_run(tmp_path / "a", {"x@1": {"small_color": [(BOX, 0.5)]}}))
+        told = "margin has no effect"
+        assert told not in "".join(compare_runs(run, run, replace(QUICK, margin=1)).warnings)
+        run.types = {"small_color": "color"}  # the other boxes one place only
+        assert told in "".join(compare_runs(run, run, replace(QUICK, margin=1)).warnings)
 
     def test_stronger_and_weaker(self, tmp_path: Path) -> None:
         before = make_run(tmp_path / "a", {"x@1": {"small_color": [(BOX, 1.0), (FAR, 1.0)]}})

@@ -128,7 +128,7 @@ def test_triplets(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["detect", "benchmark", "compress", "import", "validate", "list"]
+    "command", ["detect", "benchmark", "compare", "compress", "import", "validate", "list"]
 )
 def test_commands_compose_and_hydra_stays_out_of_the_way(command: str) -> None:
     config = compose(command, return_hydra_config=True)

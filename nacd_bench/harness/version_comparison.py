@@ -81,8 +81,8 @@ class Rules:
         by: ``type``: detectors of one type may stand for each other; ``detector``: they may not.
         thresholds: confidence over which a box is an artifact, by detector or as a thresholds file
             has them; the runs' own where they are higher.
-        margin: a box without partner counts as new or fixed only over (1 + margin) x threshold; up
-            to there it is unclear.
+        margin: a box without partner counts as new or fixed only over (1 + margin) x threshold, and
+            (1 + margin) x the strongest box elsewhere that may hide it; up to there it is unclear.
         same: an artifact that stayed is stronger or weaker where its confidence changes by more
             than this share of the larger one.
         rate_tolerance: change of the rate from which on there is a warning.
@@ -321,10 +321,14 @@ class _Comparison:
         np.maximum.at(strongest, (other.boxes.detector, other.pair), other.boxes.confidences)
         detector, confidences = own.boxes.detector[rows], own.boxes.confidences[rows]
         has_one = np.array([name in ONE_BOX for name in self.detectors])[detector]
-        is_hidden = has_one & (strongest[detector, own.pair[rows]] >= confidences)
-        over = self.thresholds[detector]
-        enough = over + self.rules.margin * np.abs(np.where(np.isfinite(over), over, 0))
+        other_place = self._with_margin(strongest[detector, own.pair[rows]])
+        enough = self._with_margin(self.thresholds[detector])
+        is_hidden = has_one & (confidences <= other_place)
         return np.where(is_hidden, "hidden", np.where(confidences > enough, "", "marginal"))
+
+    def _with_margin(self, values: Floats) -> Floats:
+        """Higher by the margin; -inf stays."""
+        return values + self.rules.margin * np.abs(np.where(np.isfinite(values), values, 0))
 
     def _counts(self, changes: _Changes, detectors: NDArray[np.bool_]) -> Counts:
         is_own = [
@@ -540,7 +544,8 @@ def _idle(of: _Comparison, presence: Mapping[str, PresenceTest]) -> list[str]:
             f"Thresholds below those of a run have no effect ({', '.join(low)}): a run keeps "
             "nothing under its own."
         )
-    if of.rules.margin and not (of.thresholds[np.isfinite(of.thresholds)] != 0).any():
+    has_limits = (of.thresholds[np.isfinite(of.thresholds)] != 0).any()
+    if of.rules.margin and not has_limits and not ONE_BOX.intersection(of.detectors):
         found.append("The margin has no effect: it is a share of thresholds that are 0.")
     full = [
         name
