@@ -128,9 +128,13 @@ def test_triplets(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["detect", "benchmark", "compare", "compress", "import", "validate", "list"]
+    "command",
+    [
+        *("detect", "benchmark", "compare", "compress", "import", "validate", "list"),
+        *("dataset build", "dataset merge", "dataset stats", "dataset check"),
+    ],
 )
 def test_commands_compose_and_hydra_stays_out_of_the_way(command: str) -> None:
-    config = compose(command, return_hydra_config=True)
+    config = compose(command.replace(" ", "_"), return_hydra_config=True)
     assert config.hydra.job.chdir in (False, None)
     assert f"nacd-bench {command}" == config.hydra.help.app_name

@@ -24,6 +24,7 @@ import pytest
 import yaml
 from mined_folder import make_mined
 from PIL import Image
+from test_readme import blocks
 
 from nacd_bench.cli import main
 from nacd_bench.data.candidates import (
@@ -1027,27 +1028,40 @@ class TestReaders:
             with Image.open(built / image["file_name"]) as picture:
                 assert picture.size == (image["width"], image["height"])
 
-    def test_hugging_face_datasets(self, built: Path, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("library", ["datasets", "pycocotools", "nacd_bench"])
+    def test_what_the_docs_show(
+        self, library: str, built: Path, original_mined: Path, tmp_path: Path
+    ) -> None:
         """In a process of its own, which has no network and no cache of the user's."""
-        pytest.importorskip("datasets")
-        code = (
-            "from datasets import load_dataset\n"
-            "own = load_dataset('parquet', data_files='artifacts.parquet', split='train')\n"
-            "print(own.num_rows, load_dataset('../data', 'triplets', split='train').num_rows,\n"
-            "      load_dataset('../data', split='train').num_rows)\n"
-        )
+        pytest.importorskip(library)
+        (code,) = [
+            each for each in blocks("docs/dataset.md", "python") if f"from {library}" in each
+        ]
+        code += {
+            "datasets": "print(artifacts.num_rows, triplets.num_rows)",
+            "pycocotools": "print(len(coco.getAnnIds()), len(text))",
+            "nacd_bench": f"print(*published({str(built.parent / 'verified')!r}, 'own'))",
+        }[library]
+        if library == "nacd_bench":
+            verify(original_mined, built.parent / "verified")
         environment = {**os.environ, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"}
         done = subprocess.run(
             [sys.executable, "-c", code],
-            cwd=built,
+            cwd=built.parent,
             env=environment,
             capture_output=True,
             text=True,
             check=True,
         )
         dataset = read_dataset(built)
-        rows = [len(dataset.artifacts), len(dataset.records), len(dataset.artifacts)]
-        assert done.stdout.split() == list(map(str, rows))
+        found = [each for each in dataset.artifacts if each.is_found]
+        text = [each for each in found if each.artifact_type == "text"]
+        printed = {
+            "datasets": f"{len(dataset.artifacts)} {len(dataset.records)}",
+            "pycocotools": f"{len(found)} {len(text)}",
+            "nacd_bench": f"{len(dataset.artifacts)} []",
+        }[library]
+        assert done.stdout.splitlines()[-1] == printed
 
     def test_checksums_are_of_what_is_there(self, original_built: Assembled) -> None:
         for line in (original_built.folder / "checksums.sha256").read_text().splitlines():
