@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -41,7 +42,7 @@ from nacd_bench.data.presence import presence
 from nacd_bench.data.record import TripletRecord
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.harness.dataset.assemble import Assembled, Options
-from nacd_bench.harness.dataset.build import Rights, build
+from nacd_bench.harness.dataset.build import Rights, _path_of, build
 from nacd_bench.harness.dataset.card import card, markdown
 from nacd_bench.harness.dataset.check import check
 from nacd_bench.harness.dataset.content import (
@@ -308,6 +309,7 @@ class TestBuild:
         assert Path(coco["images"][0]["file_name"]).is_absolute()
         assert check(done.folder).faults == []
         Image.fromarray(np.zeros((310, 420, 3), np.uint8)).save(records[0].neural)
+        assert "Images are not in this folder" in (done.folder / "README.md").read_text()
         (fault, *_) = check(done.folder).faults
         assert "neural: expected the" in fault or "three images of one size" in fault
 
@@ -323,9 +325,10 @@ class TestBuild:
 
     def test_originals_in_a_tar_file(self, original_mined: Path, tmp_path: Path) -> None:
         photo = next((original_mined.parent / "mined-photos").iterdir())
-        subprocess.run(
-            ["tar", "cf", tmp_path / "s.tar", "-C", photo.parent, photo.name], check=True
-        )
+        with tarfile.open(tmp_path / "s.tar", "w") as tar:
+            tar.add(photo, photo.name)
+        place = f"{tmp_path}/s.tar/{photo.name}"
+        assert _path_of([f"gone/s.tar/{photo.name}"], tmp_path) == place
         assert read_original(f"{tmp_path}/s.tar/{photo.name}") == photo.read_bytes()
         with pytest.raises(UserError, match=r"expected an image in .*s\.tar, got none of that"):
             read_original(f"{tmp_path}/s.tar/other.png")
@@ -668,6 +671,33 @@ class TestLicenses:
         coco = json.loads((done.folder / COCO).read_text())
         names = {each["id"]: each["name"] for each in coco["licenses"]}
         assert {names[each["license"]] for each in coco["images"]} == set(licenses.values())
+
+    def test_the_same_bytes_under_other_names_in_another_folder(
+        self, original_mined: Path, other_mined: Path, tmp_path: Path
+    ) -> None:
+        """One table of licences speaks of an image of either mined folder, and differently."""
+        other = Path(shutil.copytree(other_mined, tmp_path / "other"))
+        for table in (CANDIDATES, "images"):
+            rows = read_mined(other, table).to_pylist()
+            for row in rows:
+                named = {"names": ["a/twin.png"]} if table == "images" else {}
+                row |= {"image_path": "a/twin.png", **named}
+            rewrite(other, table, rows)
+        rows = [
+            pq.read_table(verify(each, tmp_path / name) / "verified.parquet")
+            for name, each in (("v1", original_mined), ("v2", other))
+        ]
+        (tmp_path / "both").mkdir()
+        pq.write_table(pa.concat_tables(rows), tmp_path / "both" / "verified.parquet")
+        done = build(
+            tmp_path / "both",
+            tmp_path / "data",
+            rights=Rights(table=self.table(tmp_path, "photo0,MIT,,,", "twin,CC0-1.0,,,")),
+            options=QUIET,
+        )
+        (problem,) = done.problems
+        assert "expected one licence for an image, got CC0-1.0" in str(problem)
+        assert not any("photo0" in str(each.source) for each in done.dataset.records)
 
 
 class TestCard:

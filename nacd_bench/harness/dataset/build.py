@@ -27,7 +27,7 @@ from nacd_bench.harness.dataset.content import (
     SIDES,
     Artifact,
 )
-from nacd_bench.harness.dataset.images import Bitstream, ImageFile
+from nacd_bench.harness.dataset.images import Bitstream, ImageFile, tar_of
 from nacd_bench.harness.dataset.licenses import License, LicenseTable, given_license
 from nacd_bench.harness.dataset.unite import Part, content_key
 from nacd_bench.harness.dataset.verified import MinedRun, Verified, find_run, read_verified
@@ -168,7 +168,7 @@ class _Parts:
     parts: list[Part] = field(default_factory=list)
     sources: dict[str, dict[str, ImageFile]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
-    known: dict[str, License | None] = field(default_factory=dict)
+    known: dict[tuple[str, ...], License | None] = field(default_factory=dict)
 
     def add_run(self, name: str, run: MinedRun) -> None:
         """Add every triplet of a mined folder that has an artifact."""
@@ -268,11 +268,11 @@ class _Parts:
         return [record]
 
     def _license(self, row: Mapping[str, Any], names: Sequence[str]) -> License | None:
-        image = row["image_sha256"]
+        image = row["image_sha256"], *names
         if image not in self.known:
             self.known[image] = None
             try:
-                self.known[image] = self.licenses.of(image, names)
+                self.known[image] = self.licenses.of(row["image_sha256"], names)
             except DataError as error:
                 self.problems.append(Problem(row["image"], f"{row['image']}: {error}"))
         return self.known[image]
@@ -371,7 +371,7 @@ def _path_of(names: Sequence[str], originals: Path | None) -> str:
             parts = PurePosixPath(name).parts
             for place in range(len(parts)):
                 moved = originals / "/".join(parts[place:]).lstrip("/")
-                if moved.is_file():
+                if moved.is_file() or Path(tar_of(str(moved)) or "").is_file():
                     return str(moved.absolute())
     there = [name for name in names if not is_url(name) and Path(name).is_file()]
     first = (there or names)[0]

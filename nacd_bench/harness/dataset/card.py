@@ -157,7 +157,7 @@ def _flat(value: Any, name: str = "") -> Iterable[tuple[str, Any]]:
 
 
 def _loading(dataset: DataSet) -> str:
-    has_files = any(f"/{IMAGES}/" in f"/{record.neural}" for record in dataset.records[:1])
+    has_files = dataset.settings.get("images") != "references"
     where = f"`{IMAGES}/`: originals as they were, decoded images as PNG"
     return f"""## How to read it
 

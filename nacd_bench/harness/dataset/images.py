@@ -213,7 +213,7 @@ def read_original(name: str) -> bytes:
     Raises:
         UserError: nothing there, or it cannot be read.
     """
-    tar = _tar_of(name)
+    tar = tar_of(name)
     if tar is None or Path(name).is_file():
         return read_bytes(name, "an image file", ImageError)
     item = _members(tar).get(name)
@@ -224,10 +224,10 @@ def read_original(name: str) -> bytes:
     return read_item(item)
 
 
-def _tar_of(name: str) -> str | None:
+def tar_of(name: str) -> str | None:
     """The tar file in a name, or None.
 
-    >>> _tar_of("data/shard-0.tar/a/b.png"), _tar_of("a.tar.png")
+    >>> tar_of("data/shard-0.tar/a/b.png"), tar_of("a.tar.png")
     ('data/shard-0.tar', None)
     """
     parts = name.split("/")
