@@ -687,6 +687,12 @@ class TestBadInput:
         with pytest.raises(DataError, match="two runs of the same detectors"):
             compare_runs(first, second)
 
+    def test_a_run_started_from_python_has_no_configuration(self, tmp_path: Path) -> None:
+        one = make_run(tmp_path / "a", {"x@1": {"small_color": [(BOX, 0.5)]}})
+        (one / "config.yaml").unlink()
+        assert run(one, one, "report=false", f"folder={tmp_path / 'out'}") == 0
+        assert summary(tmp_path / "out")["rules"]["thresholds"]["small_color"] is None
+
     def test_a_run_without_any_box(self, tmp_path: Path) -> None:
         empty = make_run(tmp_path / "a", {"x@1": {}})
         some = make_run(tmp_path / "b", {"x@1": {"small_color": [(BOX, 0.5)]}})
@@ -731,13 +737,20 @@ class TestMined:
         messages = [r["message"] for r in csv.DictReader((tmp_path / "out/failures.csv").open())]
         assert messages and all("kept no picture" in each for each in messages)
 
-    def test_a_codec_that_is_gone_and_one_that_changed(
-        self, mined: tuple[Path, Path], tmp_path: Path
-    ) -> None:
-        first, second = (shutil.copytree(each, tmp_path / each.name) for each in mined)
+    def test_a_codec_that_is_gone(self, mined: tuple[Path, Path], tmp_path: Path) -> None:
+        first, second = shutil.copytree(mined[0], tmp_path / "a"), mined[1]
         settings = json.loads((first / "settings.json").read_text())
         settings["neural"]["codec"]["name"] = "nobodys"
         (first / "settings.json").write_text(json.dumps(settings))
+        assert run(first, second, f"folder={tmp_path / 'out'}") == 0
+        messages = {r["message"] for r in csv.DictReader((tmp_path / "out/failures.csv").open())}
+        assert messages and all("cannot be made" in m and "nobodys" in m for m in messages)
+
+    def test_a_codec_that_changed_and_one_that_rounds(
+        self, mined: tuple[Path, Path], tmp_path: Path
+    ) -> None:
+        """Learned codecs may differ by a level between machines: that is no other picture."""
+        first, second = mined[0], shutil.copytree(mined[1], tmp_path / "b")
         tables = {name: read_mined(second, name) for name in KEYS}
         coded = tables[CODED]
         place = coded.column_names.index("neural_sha256")
@@ -745,10 +758,16 @@ class TestMined:
         with TablesWriter(second) as writer:
             for name, table in tables.items():
                 writer.add(name, table)
-        assert run(first, second, f"folder={tmp_path / 'out'}") == 0
+        own = ("fail_on_new=100", f"folder={tmp_path / 'out'}")
+        assert run(first, second, *own) == 0
+        assert len((tmp_path / "out" / "failures.csv").read_text().splitlines()) == 1
+        streams = [second / name for name in coded["neural_bitstream"].to_pylist()]
+        contents = [stream.read_bytes() for stream in streams]
+        for stream, other in zip(streams, contents[1:] + contents[:1], strict=True):
+            stream.write_bytes(other)
+        assert run(first, second, *own) == 0
         messages = {r["message"] for r in csv.DictReader((tmp_path / "out/failures.csv").open())}
-        assert any("cannot be made" in each and "nobodys" in each for each in messages)
-        assert any("decodes to other pixels" in each for each in messages)
+        assert messages and all("decodes to other pixels" in each for each in messages)
 
     def test_a_mined_folder_and_itself(self, mined: tuple[Path, Path]) -> None:
         one = mined[0]
