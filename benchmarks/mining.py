@@ -182,18 +182,26 @@ def duplicates() -> None:
 
 
 def ray(photos: str) -> None:
-    """The two engines on the same images, and one and two Ray workers."""
+    """The two engines on the same images, and one and two Ray workers on a CPU-bound stage."""
     with tempfile.TemporaryDirectory() as name:
         images = parts(photos, Path(name) / "images", 60, 768, 512)
+        load = {"codecs": REAL, "detectors": [*CHEAP[:2], "points=[5,20,40,60,80]", REAL[-1]]}
         took = {}
-        for run in ("local 2", "ray 2", "ray 1"):
-            engine, workers = run.split()
-            folder = Path(name) / run.replace(" ", "-")
-            settings = [f"engine={engine}", f"workers={workers}", *REAL]
+        for kind, engine, workers in (
+            ("codecs", "local", 2),
+            ("codecs", "ray", 2),
+            ("detectors", "ray", 1),
+            ("detectors", "ray", 2),
+        ):
+            folder = Path(name) / f"{kind}-{engine}-{workers}"
+            settings = [f"engine={engine}", f"workers={workers}", *load[kind]]
+            run = kind, engine, workers
             took[run] = seconds(images, folder, *settings)
-            print(f"{run}: {took[run]:.1f} s", flush=True)
-        print(f"ray / local: {took['ray 2'] / took['local 2']:.2f}")
-        print(f"one Ray worker / two: {took['ray 1'] / took['ray 2']:.2f}")
+            print(f"{kind}, {engine}, {workers} workers: {took[run]:.1f} s", flush=True)
+        ratio = took["codecs", "ray", 2] / took["codecs", "local", 2]
+        print(f"ray / local: {ratio:.2f}")
+        ratio = took["detectors", "ray", 1] / took["detectors", "ray", 2]
+        print(f"one Ray worker / two, on detectors: {ratio:.2f}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nacd_bench.data.candidates import CANDIDATES, IMAGES
 from nacd_bench.data.manifest import parse_manifest
 from nacd_bench.data.record import TripletRecord
 from nacd_bench.errors import DataError, UserError
@@ -54,6 +55,12 @@ def read_run(folder: str | Path) -> Run:
         DataError: it is no folder of a run at all.
     """
     folder = Path(folder)
+    if (folder / CANDIDATES).is_dir() and (folder / IMAGES).is_dir():
+        raise DataError(
+            f"expected the folder of a detect or benchmark run, got that of a mine run, {folder}. "
+            "Its pictures are strongest_*.png; nacd-bench verify export makes pages of it, and "
+            "nacd-bench compare shows what differs from another run."
+        )
     if not (folder / "triplets.parquet").is_file() and not (folder / "settings.json").is_file():
         raise DataError(
             f"expected the folder of a detect or benchmark run, got {folder}, which has neither "

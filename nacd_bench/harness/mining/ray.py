@@ -60,7 +60,7 @@ def run_ray(
         DataError: no Ray, or no cluster at the address.
         UserError: what a stage raised to stop the run.
     """
-    with _cluster(address, workers) as ray:
+    with _cluster(address, workers) as (ray, is_own):
         items = list(run.left())
         if not items:
             return
@@ -75,7 +75,7 @@ def run_ray(
                 ChainActor,
                 fn_constructor_args=(chain, folder.resolve(), ledger, place == 0),
                 batch_size=1,
-                concurrency=1 if chain.on_device else (1, count),
+                concurrency=1 if chain.on_device else (count if is_own else (1, count)),
                 num_cpus=0 if chain.on_device else 1,
                 num_gpus=1 if chain.on_device else 0,
             )
@@ -217,7 +217,7 @@ def _cluster(address: str | None, workers: int | None) -> Iterator[Any]:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     try:
-        yield ray
+        yield ray, is_own
     finally:
         if is_own:
             ray.shutdown()

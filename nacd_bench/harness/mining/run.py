@@ -19,7 +19,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -232,11 +232,7 @@ def mine(
         state = read_state(folder, retry_failed)
         journal = Journal(folder / JOURNAL / f"{writer}.jsonl", SCHEMA)
         with (
-            (
-                tracked(logger, folder, made.settings)
-                if logger
-                else nullcontext(Tracker(None, folder))
-            ) as tracker,
+            tracked(logger, folder, made.settings) as tracker,
             progress_bar("images", len(items), show_progress) as progress,
         ):
             run = MiningRun(
