@@ -87,10 +87,16 @@ COMMANDS: dict[str, Command] = {
         ("images",),
         flags=("plan", "tables"),
     ),
+    "verify import": Command(
+        "verify_import",
+        "TASKS VOTES",
+        "votes back: confirmed candidates, precise detectors",
+        ("tasks", "votes"),
+    ),
     "dataset build": Command(
         "dataset_build",
         "VERIFIED",
-        "confirmed artifacts to a data set with card, COCO and checksums",
+        "confirmed artifacts to a data set with card and COCO",
         ("verified",),
     ),
     "dataset merge": Command(
@@ -99,13 +105,11 @@ COMMANDS: dict[str, Command] = {
     "dataset stats": Command(
         "dataset_stats", "DATA", "what is in a data set, counted", ("dataset",)
     ),
-    "dataset check": Command(
-        "dataset_check", "DATA", "whether a data set is whole", ("dataset",)
-    ),
+    "dataset check": Command("dataset_check", "DATA", "whether a data set is whole", ("dataset",)),
     "compare": Command(
         "compare",
         "RUN_A RUN_B",
-        "two versions of a codec: artifacts that are fixed, new, or stayed",
+        "two versions of a codec: what is fixed, new, or stayed",
         ("before", "after"),
     ),
     "import": Command(

@@ -1,0 +1,398 @@
+"""``verify import``: files of votes, controls, rules, agreement, precision."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from mined_folder import make_mined
+
+from nacd_bench.cli import main
+from nacd_bench.data.candidates import kept, read_mined
+from nacd_bench.errors import DataError, UserError
+from nacd_bench.harness.verify.agreement import krippendorff_alpha
+from nacd_bench.harness.verify.raters import collect, confirmed
+from nacd_bench.harness.verify.results import Verified, import_votes
+from nacd_bench.harness.verify.tasks import Key, Task, candidate_task, write_key
+from nacd_bench.harness.verify.votes import Vote, read_votes
+
+EXPORT = "e1"
+
+
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export by hand: every kept candidate, two controls."""
+    folder = tmp_path_factory.mktemp("verify")
+    run = make_mined(folder / "run")
+    rows = kept(read_mined(run))
+    asked = [candidate_task(0, row["candidate"], row["artifact_type"]) for row in rows.to_pylist()]
+    controls = [
+        Task("c1", "texture", "planted", "x", answer="A"),
+        Task("c2", "text", "identical", "x", answer="same"),
+    ]
+    out = folder / "tasks"
+    out.mkdir()
+    pq.write_table(rows, out / "candidates.parquet")
+    names = {task.id: task for task in [*asked, *controls]}
+    write_key(out, Key(run=str(run), raters=3, tasks=names, export=EXPORT))
+    return out
+
+
+def key_of(tasks: Path) -> Key:
+    from nacd_bench.harness.verify.tasks import read_key
+
+    return read_key(tasks)
+
+
+def asked(tasks: Path) -> list[Task]:
+    return [task for task in key_of(tasks).tasks.values() if task.kind == "candidate"]
+
+
+def page(path: Path, rater: str, answers: dict[str, str], export: str = EXPORT) -> Path:
+    votes = [
+        {"task": task, "answer": answer, "time": f"2026-01-01T00:{number:02}:00Z", "seconds": 1.5}
+        for number, (task, answer) in enumerate(answers.items())
+    ]
+    content = {"schema": "nacd-bench votes 1", "export": export, "rater": rater, "votes": votes}
+    path.write_text(json.dumps(content))
+    return path
+
+
+def everybody(tasks: Path, folder: Path, says: dict[str, str]) -> list[Path]:
+    """Files of raters who call the neural or traditional side worse, or none, throughout."""
+    files = []
+    for rater, what in says.items():
+        answers = {"c1": "A", "c2": "same"}
+        for task in asked(tasks):
+            other = "A" if task.neural == "B" else "B"
+            answers[task.id] = {"neural": str(task.neural), "traditional": other, "same": "same"}[
+                what
+            ]
+        files.append(page(folder / f"{rater}.json", rater, answers))
+    return files
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def verify(tasks: Path, votes: Any, folder: Path, **options: Any) -> Verified:
+    return import_votes(tasks, votes, folder / "verified", **options)
+
+
+class TestRules:
+    @pytest.mark.parametrize(
+        ("said", "any_", "majority", "unanimous"),
+        [
+            ("nnn", True, True, True),
+            ("nnt", True, True, False),
+            ("nst", True, False, False),
+            ("sst", False, False, False),
+            ("n", True, None, None),
+            ("s", None, None, False),
+            ("nn", True, True, None),
+            ("ss", None, False, False),
+            ("", None, None, None),
+            ("nnttt", True, False, False),
+        ],
+    )
+    def test_decisions(
+        self, said: str, any_: bool | None, majority: bool | None, unanimous: bool | None
+    ) -> None:
+        words = [{"n": "neural", "t": "traditional", "s": "same"}[letter] for letter in said]
+        found = [confirmed(words, rule, 3) for rule in ("any", "majority", "unanimous")]
+        assert found == [any_, majority, unanimous]
+
+    def test_unknown_rule(self) -> None:
+        with pytest.raises(UserError, match="did you mean 'majority'"):
+            confirmed([], "majorty", 3)
+
+
+class TestAgreement:
+    def test_published_example(self) -> None:
+        """Krippendorff 2011, section C: four observers, twelve units, nominal: 0.743."""
+        observers = (
+            "123321412...",
+            "1233224125.3",
+            ".3332342251.",
+            "12332441251.",
+        )
+        units = [[row[place] for row in observers if row[place] != "."] for place in range(12)]
+        assert krippendorff_alpha(units) == pytest.approx(0.743, abs=5e-4)
+
+    def test_ends(self) -> None:
+        assert krippendorff_alpha([["a", "a"], ["b", "b"]]) == 1
+        assert krippendorff_alpha([["a", "a"], ["a", "a"]]) is None
+        assert krippendorff_alpha([["a"], [], ["b"]]) is None
+        assert krippendorff_alpha([["a", "b"], ["b", "a"]]) < 0  # type: ignore[operator]
+
+    def test_chance_is_zero(self) -> None:
+        import random
+
+        rng = random.Random(0)
+        units = [[rng.choice("abc") for _ in range(3)] for _ in range(3000)]
+        assert krippendorff_alpha(units) == pytest.approx(0, abs=0.03)
+
+
+class TestVotes:
+    def test_everybody_sees_it(self, tasks: Path, tmp_path: Path) -> None:
+        files = everybody(tasks, tmp_path, dict.fromkeys("uvw", "neural"))
+        done = verify(tasks, files, tmp_path)
+        assert not done.failures
+        assert set(done.rows["confirmed"].to_pylist()) == {True}
+        assert set(done.rows["votes_for"].to_pylist()) == {3}
+        assert done.decisions["confirmed"] == len(asked(tasks))
+        shares = [each for each in done.precision if each.preset == "all"]
+        assert all(each.share == 1 and each.low < 1 for each in shares)
+
+    @pytest.mark.parametrize(("rule", "wanted"), [("any", True), ("majority", False)])
+    def test_rules_apply(self, rule: str, wanted: bool, tasks: Path, tmp_path: Path) -> None:
+        says = {"u": "neural", "v": "traditional", "w": "same"}
+        done = verify(tasks, everybody(tasks, tmp_path, says), tmp_path, rule=rule)
+        assert set(done.rows["confirmed"].to_pylist()) == {wanted}
+        assert set(done.rows["votes_same"].to_pylist()) == {1}
+        assert set(done.rows["votes_against"].to_pylist()) == {2}
+        assert done.alpha["all"] < 0
+
+    def test_too_few_raters_decide_nothing(self, tasks: Path, tmp_path: Path) -> None:
+        files = everybody(tasks, tmp_path, {"u": "same", "v": "same"})
+        assert set(verify(tasks, files, tmp_path).rows["confirmed"].to_pylist()) == {None}
+        done = verify(tasks, files, tmp_path, raters=2)
+        assert set(done.rows["confirmed"].to_pylist()) == {False}
+
+    def test_raters_who_fail_the_controls(self, tasks: Path, tmp_path: Path) -> None:
+        good = everybody(tasks, tmp_path, {"u": "same", "v": "same", "w": "same"})
+        answers = {task.id: str(task.neural) for task in asked(tasks)}
+        clicks = page(tmp_path / "x.json", "x", {**answers, "c1": "B", "c2": "A"})
+        unchecked = page(tmp_path / "y.json", "y", dict(list(answers.items())[:1]))
+        done = verify(tasks, [*good, clicks, unchecked], tmp_path)
+        dropped = {each.name: each.dropped for each in done.raters}
+        assert dropped == {"u": False, "v": False, "w": False, "x": True, "y": False}
+        assert sum(done.rows["votes_for"].to_pylist()) == 1  # that of y
+        rows = {row["name"]: row for row in read_csv(tmp_path / "verified" / "raters.csv")}
+        assert (rows["x"]["right"], rows["x"]["dropped"]) == ("0", "True")
+        assert rows["y"]["accuracy"] == ""
+        done = verify(tasks, [*good, clicks], tmp_path, min_control_accuracy=0)
+        assert not any(each.dropped for each in done.raters)
+
+    def test_votes_that_do_not_count(self, tasks: Path, tmp_path: Path) -> None:
+        task = asked(tasks)[0]
+        neural, other = str(task.neural), "A" if task.neural == "B" else "B"
+        votes = [
+            {"task": task.id, "answer": other, "time": "2026-01-01T00:00:00Z"},
+            {"task": task.id, "answer": neural, "time": "2026-01-02T00:00:00Z"},
+            {"task": task.id, "answer": neural, "time": "2026-01-02T00:00:00Z"},
+            {"task": "stranger", "answer": "A", "time": ""},
+            {"task": task.id, "answer": "both", "time": ""},
+            {"task": "", "answer": "A", "time": ""},
+            "no vote",
+        ]
+        content = {"schema": "nacd-bench votes 1", "export": "e2", "rater": "u", "votes": votes}
+        (tmp_path / "u.json").write_text(json.dumps(content))
+        (tmp_path / "v.csv").write_text(f"rater,task,answer\nv,{task.id},A\nv,{task.id},B\n,x,A\n")
+        (tmp_path / "w.csv").write_text("hello\n")
+        (tmp_path / "broken.json").write_text("[{")
+        names = ["u.json", "v.csv", "w.csv", "broken.json", "none.json"]
+        done = verify(tasks, [tmp_path / name for name in names], tmp_path)
+        row = next(r for r in done.rows.to_pylist() if r["candidate"] == task.candidate)
+        assert (row["votes_for"], row["votes_against"]) == (1, 0)
+        assert done.repeated == 1
+        said = "\n".join(done.failures)
+        for part in (
+            "expected votes of export e1, got some of e2",
+            "expected a task of this export, got 'stranger'",
+            "the later one counts",
+            "neither counts",
+            "got 'both'",
+            "expected the id of a task",
+            "expected a rater's name",
+            "a table without rater and task and answer",
+            "a damaged file",
+            "none.json: expected a file of votes",
+        ):
+            assert part in said, part
+        assert len(read_csv(tmp_path / "verified" / "failures.csv")) == len(done.failures)
+
+    def test_no_file_at_all(self, tasks: Path, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="expected a file of votes"):
+            verify(tasks, tmp_path / "none.json", tmp_path)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"rule": "all"}, "rule"),
+            ({"raters": 0}, "raters as a number"),
+            ({"min_control_accuracy": 2}, "from 0 to 1"),
+            ({"bins": 0}, "bins"),
+        ],
+    )
+    def test_settings(
+        self, tasks: Path, tmp_path: Path, options: dict[str, Any], message: str
+    ) -> None:
+        files = everybody(tasks, tmp_path, {"u": "same"})
+        with pytest.raises(UserError, match=message):
+            verify(tasks, files, tmp_path, **options)
+
+    def test_order_does_not_matter(self, tasks: Path, tmp_path: Path) -> None:
+        says = {"u": "neural", "v": "traditional", "w": "same"}
+        files = everybody(tasks, tmp_path, says)
+        first = verify(tasks, files, tmp_path)
+        second = verify(tasks, files[::-1], tmp_path)
+        assert first.rows.equals(second.rows) and first.alpha == second.alpha
+
+
+class TestFiles:
+    def same(self, path: Path, wanted: Iterable[tuple[str, str, str]], kind: str) -> None:
+        found = read_votes(path)
+        assert [(vote.rater, vote.task, vote.answer) for vote in found.votes] == list(wanted)
+        assert found.kind == kind and not found.faults
+
+    def test_label_studio(self, tmp_path: Path) -> None:
+        def annotation(who: Any, choices: list[str], **more: Any) -> dict[str, Any]:
+            value = {"choices": choices}
+            result = [{"type": "choices", "from_name": "answer", "to_name": "i", "value": value}]
+            times = {"created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-02T00:00:00Z"}
+            return {"completed_by": who, "result": result, "was_cancelled": False, **times, **more}
+
+        content = [
+            {
+                "id": 1,
+                "data": {"task": "t1", "image": "x"},
+                "annotations": [
+                    annotation(1, ["A"]),
+                    annotation({"id": 2, "email": "two@example.org"}, ["same"]),
+                    annotation(3, ["B"], was_cancelled=True),
+                ],
+            },
+            {"id": 2, "data": {"task": "t2"}, "annotations": []},
+        ]
+        path = tmp_path / "export.json"
+        path.write_text(json.dumps(content))
+        wanted = [("1", "t1", "A"), ("two@example.org", "t1", "same")]
+        self.same(path, wanted, "Label Studio, JSON")
+        assert read_votes(path).votes[0].time == "2026-01-02T00:00:00Z"
+        content[0]["annotations"] = [annotation(1, ["A", "B"]), annotation(1, [])]  # type: ignore[index]
+        path.write_text(json.dumps(content))
+        assert len(read_votes(path).faults) == 2
+        path.write_text(json.dumps([{"id": 1, "task": "t1", "answer": "A", "annotator": 1}]))
+        self.same(path, [("1", "t1", "A")], "Label Studio, JSON-MIN")
+        path.write_text('id,task,image,annotation_id,annotator,answer\n1,t1,"data:x",5,2,A\n')
+        self.same(path, [("2", "t1", "A")], "Label Studio, CSV")
+
+    def test_toloka(self, tmp_path: Path) -> None:
+        lines = [
+            "INPUT:task\tINPUT:image\tOUTPUT:answer\tGOLDEN:answer\tASSIGNMENT:worker_id"
+            "\tASSIGNMENT:status\tASSIGNMENT:started",
+            "t1\thttp://x/a.png\tA\t\tabc\tAPPROVED\t2026-01-01T10:00:00",
+            "t2\thttp://x/b.png\tB\t\tabc\tREJECTED\t2026-01-01T10:00:00",
+            "t3\thttp://x/c.png\t\tA\t\t\t",
+        ]
+        path = tmp_path / "assignments.tsv"
+        path.write_text("\n".join(lines) + "\n")
+        self.same(path, [("abc", "t1", "A")], "Toloka")
+
+    def test_what_spreadsheets_do(self, tmp_path: Path) -> None:
+        path = tmp_path / "votes.csv"
+        wanted = [("Jürgen", "t1", "A"), ("Jürgen", "t2", "same")]
+        text = "Rater;Task ;ANSWER;;\r\nJürgen; t1 ;a;;\r\n;;;;\r\nJürgen;'t2;SAME;;\r\n"
+        for encoding in ("utf-8", "utf-8-sig", "utf-16", "cp1252"):
+            path.write_bytes(text.encode(encoding))
+            self.same(path, wanted, "table")
+        path.write_text(text.replace(";", "\t"), "utf-8")
+        self.same(path, wanted, "table")
+
+    def test_the_page(self, tmp_path: Path) -> None:
+        path = page(tmp_path / "u.json", "u", {"t1": "A"})
+        self.same(path, [("u", "t1", "A")], "voting page")
+        assert read_votes(path).exports == {EXPORT}
+        path.write_text('{"schema": "nacd-bench votes 1", "votes": 3}')
+        with pytest.raises(DataError, match="a list of votes"):
+            read_votes(path)
+        path.write_text('{"something": "else"}')
+        with pytest.raises(DataError, match="JSON of another kind"):
+            read_votes(path)
+
+    def test_other_bytes(self, tmp_path: Path) -> None:
+        path = tmp_path / "votes.csv"
+        path.write_bytes(b"\xff\xfe\x00")
+        with pytest.raises(DataError, match="UTF-8"):
+            read_votes(path)
+
+
+class TestResults:
+    def test_precision_by_confidence(self, tasks: Path, tmp_path: Path) -> None:
+        rows = {row["candidate"]: row for row in kept(read_mined(key_of(tasks).run)).to_pylist()}
+        strong = {
+            task.id: str(task.neural) if rows[task.candidate]["confidence"] > 0.6 else "same"
+            for task in asked(tasks)
+        }
+        files = [page(tmp_path / f"{who}.json", who, strong) for who in "uvw"]
+        done = verify(tasks, files, tmp_path, bins=2)
+        for each in done.precision:
+            assert each.low <= each.share <= each.high
+            if each.low_confidence > 0.6:
+                assert each.share == 1
+            if each.high_confidence <= 0.6:
+                assert each.share == 0
+        table = read_csv(tmp_path / "verified" / "precision.csv")
+        assert len(table) == len(done.precision)
+        assert done.alpha["all"] in (1, None)
+        assert (tmp_path / "verified" / "precision.svg").read_bytes().startswith(b"<?xml")
+
+    def test_wilson_interval(self) -> None:
+        """8 of 10: 0.490 to 0.943 (Wilson 1927, as in Newcombe 1998)."""
+        from nacd_bench.harness.verify.results import _share
+
+        rows = [{"confidence": 0.5, "confirmed": number < 8} for number in range(10)]
+        found = _share("texture", "all", rows)
+        assert (found.low, found.high) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+
+    def test_command(self, tasks: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+        files = everybody(tasks, tmp_path, {"u": "neural", "v": "neural", "w": "same"})
+        folder = tmp_path / "out"
+        arguments = ["verify", "import", str(tasks), *map(str, files), f"folder={folder}"]
+        assert main(arguments) == 0
+        printed = capsys.readouterr().out
+        assert f"{len(asked(tasks))} confirmed, 0 refused, 0 undecided" in printed
+        assert "Krippendorff" in printed and "voting page" in printed
+        summary = json.loads((folder / "summary.json").read_text())
+        assert summary["rule"] == "any" and summary["people"] == 3
+        (tmp_path / "u.json").write_text("{")
+        assert main(arguments) == 1
+        assert "damaged file" in capsys.readouterr().out
+
+    def test_the_data_set_reads_it(self, tasks: Path, tmp_path: Path) -> None:
+        from nacd_bench.harness.dataset.verified import read_verified
+
+        files = everybody(tasks, tmp_path, dict.fromkeys("uvw", "neural"))
+        done = verify(tasks, files, tmp_path)
+        found = read_verified(done.folder)
+        assert len(found.found) == len(asked(tasks))
+        assert found.summary["rule"] == "any"
+
+    def test_damaged_candidates(self, tasks: Path, tmp_path: Path) -> None:
+        import shutil
+
+        files = everybody(tasks, tmp_path, {"u": "same"})
+        copy = tmp_path / "tasks"
+        shutil.copytree(tasks, copy)
+        (copy / "candidates.parquet").write_bytes(b"no")
+        with pytest.raises(DataError, match="expected the candidates"):
+            verify(copy, files, tmp_path)
+        (copy / "key.json").unlink()
+        with pytest.raises(DataError, match=r"no key\.json"):
+            verify(copy, files, tmp_path)
+
+
+def test_equal_times_decide_nothing() -> None:
+    task = candidate_task(0, "c", "text")
+    key = Key(run="", raters=3, tasks={task.id: task}, export=EXPORT)
+    twice = [Vote("u", task.id, answer, "2026", "here") for answer in "AB"]
+    found = collect(twice, key, 0.7)
+    assert not found.said and "neither counts" in found.faults[0]
