@@ -87,6 +87,12 @@ COMMANDS: dict[str, Command] = {
         ("images",),
         flags=("plan", "tables"),
     ),
+    "verify export": Command(
+        "verify_export",
+        "RUN",
+        "tasks for people, who say whether candidates are artifacts",
+        ("run",),
+    ),
     "verify import": Command(
         "verify_import",
         "TASKS VOTES",

@@ -1,0 +1,1 @@
+"""People look at candidates: tasks for them, and what their votes say (paper section 4.2)."""
