@@ -36,8 +36,9 @@ from nacd_bench.data.deduplication import keepers, with_duplicates
 from nacd_bench.detectors import LargeColor, Texture
 from nacd_bench.errors import CodecError, DataError, ImageError, UserError
 from nacd_bench.harness.coding import CodecSpec
+from nacd_bench.harness.mining.plan import make_mining_plan
 from nacd_bench.harness.mining.results import write_tables
-from nacd_bench.harness.mining.run import make_mining_plan, mine, parse_shard
+from nacd_bench.harness.mining.run import mine, parse_shard
 from nacd_bench.harness.mining.sources import list_images, read_item
 from nacd_bench.harness.mining.stages import around, chains, twice
 from nacd_bench.harness.mining.state import records

@@ -12,7 +12,7 @@ from typing import Any
 from nacd_bench.data.images import sha256
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.harness.compress import cores
-from nacd_bench.harness.mining.run import make_mining_plan, mining_arguments
+from nacd_bench.harness.mining.plan import make_mining_plan, mining_arguments
 from nacd_bench.harness.mining.sources import Item, list_images, read_item
 from nacd_bench.harness.mining.stages import Stage, Work
 from nacd_bench.harness.progress import progress_bar
