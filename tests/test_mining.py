@@ -615,6 +615,15 @@ class TestEngines:
         places = [(group.on_device, group.stays_here) for group in chains(plan.stages)]
         assert places == [(False, False), (True, True), (False, False)]
 
+    def test_codecs_that_take_rates_get_those_of_the_test_conditions(self, tmp_path: Path) -> None:
+        class Rates(Toy):
+            points = OperatingPoints("target_bpp", [k / 100 for k in range(1, 201)])
+
+        plan = make_mining_plan(Rates(), "jpeg", tmp_path, [Texture()])
+        assert [value for _, value in plan.settings["steps"]] == [0.06, 0.12, 0.25, 0.5, 0.75]
+        plan = make_mining_plan(Rates(), "jpeg", tmp_path, [Texture()], points=[1.0])
+        assert plan.settings["steps"] == [["target_bpp-1", 1.0]]
+
     def test_several_groups_give_what_one_gives(
         self, photos: Path, mined: Path, tmp_path: Path
     ) -> None:

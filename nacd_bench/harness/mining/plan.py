@@ -32,6 +32,9 @@ from nacd_bench.harness.methods import made_methods
 from nacd_bench.harness.mining.stages import Detect, Neural, Read, Stage, Traditional
 from nacd_bench.registry import unknown
 
+TARGET_POINT = "target_bpp"
+"""What codecs call their operating points that take a rate in bits per pixel."""
+
 
 @dataclass(frozen=True)
 class MiningPlan:
@@ -75,7 +78,8 @@ def make_mining_plan(
         require_number("tolerance", tolerance, above=0)
     sides = make_side(NEURAL, neural), make_side("traditional", traditional)
     by_target = scheme == "target"
-    steps = target_steps(targets) if by_target else point_steps(sides[0].codec, points)
+    chosen = _test_conditions(sides[0].codec) if points is None else points
+    steps = target_steps(targets) if by_target else point_steps(sides[0].codec, chosen)
     steps = _rising(steps, sides[0].codec, by_target)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -149,6 +153,12 @@ def _absolute(value: Any) -> Any:
     """A file's name as later commands need it, which may run in another folder."""
     is_file = isinstance(value, str | Path) and Path(value).is_file()
     return str(Path(value).resolve()) if is_file else value
+
+
+def _test_conditions(codec: Codec) -> Sequence[float] | None:
+    """JPEG AI's five rates for a codec that takes target rates; None for another one."""
+    takes_rates = codec.points.name == TARGET_POINT and set(TARGETS) <= set(codec.points.values)
+    return TARGETS if takes_rates else None
 
 
 def _rising(
