@@ -270,7 +270,7 @@ def _write(done: Verified, settings: Mapping[str, Any]) -> None:
     _write_csv(done.folder / "failures.csv", ["message"], failures)
     summary = {
         **settings,
-        "files": dict(done.files),
+        "files": dict(Counter(done.files.values())),  # their names may be those of people
         "candidates": len(done.rows),
         **{name: done.decisions[name] for name in ("confirmed", "refused", "undecided")},
         "votes": sum(done.rows["raters"].to_pylist()),
