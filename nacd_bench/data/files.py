@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import math
 import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from nacd_bench.errors import DataError, UserError
@@ -57,6 +62,32 @@ def read_bytes(path: str | Path, what: str, error: type[UserError]) -> bytes:
 def writable(text: str) -> str:
     """Text that files can hold: bytes of a file name that are no UTF-8 become ``\\udcff``."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def csv_bytes(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """A CSV file with these columns."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return writable(text.getvalue()).encode()
+
+
+def finite(value: Any) -> Any:
+    """JSON values that files can hold: what is not finite becomes None.
+
+    >>> finite({"auc": float("nan"), "n": (1, 2.5)})
+    {'auc': None, 'n': [1, 2.5]}
+    """
+    if isinstance(value, str):
+        return writable(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return value
 
 
 def file_url(path: str) -> str | None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nacd_bench.data.balanced import SET_COLUMNS, BalancedSet, write_balanced_set
-from nacd_bench.data.files import write_whole
+from nacd_bench.data.files import csv_bytes, write_whole
 from nacd_bench.evaluation.comparison import SetComparison, scores_on
 from nacd_bench.evaluation.curves import precision_recall, roc
 from nacd_bench.evaluation.thresholds import write_thresholds
@@ -42,7 +41,7 @@ def write_results(done: Benchmarked) -> None:
         write_balanced_set(folder / "sets" / f"{name}.parquet", balanced)
         _write_curves(done, balanced)
     failed = [asdict(each) for each in done.failures]
-    write_whole(folder / "failures.csv", _csv(failed, ["subject", "method", "message"]))
+    write_whole(folder / "failures.csv", csv_bytes(["subject", "method", "message"], failed))
 
 
 def metrics(done: Benchmarked) -> dict[str, Any]:
@@ -156,7 +155,7 @@ def _write_scores(done: Benchmarked) -> None:
     file = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), file)
     write_whole(done.folder / "scores.parquet", file.getvalue())
-    write_whole(done.folder / "scores.csv", _csv(rows, schema.names))
+    write_whole(done.folder / "scores.csv", csv_bytes(schema.names, rows))
 
 
 def _write_curves(done: Benchmarked, balanced: BalancedSet) -> None:
@@ -171,7 +170,7 @@ def _write_curves(done: Benchmarked, balanced: BalancedSet) -> None:
             for point in own
         ]
     columns = ["method", "curve", "threshold", "false_positive_rate", "true_positive_rate"]
-    write_whole(folder / f"{name}.csv", _csv(rows, [*columns, "precision", "recall"]))
+    write_whole(folder / f"{name}.csv", csv_bytes([*columns, "precision", "recall"], rows))
     for kind, draw in (("roc", roc_figure), ("precision_recall", precision_recall_figure)):
         for suffix, data in figure(draw(drawn, name)).items():
             write_whole(folder / f"{kind}_{name}.{suffix}", data)
@@ -192,11 +191,3 @@ def _plain(value: Any) -> Any:
 
 def _json(content: Any) -> bytes:
     return (json.dumps(_plain(content), indent=2, ensure_ascii=False) + "\n").encode()
-
-
-def _csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import math
@@ -11,7 +10,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nacd_bench.data.files import writable, write_whole
+from nacd_bench.data.files import csv_bytes, finite, writable, write_whole
 from nacd_bench.harness.comparison_gate import Gate
 from nacd_bench.harness.methods import Failure
 from nacd_bench.harness.triplet_pairs import Unpaired
@@ -63,7 +62,7 @@ def write_summary(
 ) -> None:
     """``summary.json`` and ``summary.md``."""
     found = summary(done, gate, against, line)
-    text = json.dumps(_finite(found), indent=2, allow_nan=False)
+    text = json.dumps(finite(found), indent=2, allow_nan=False)
     write_whole(folder / "summary.json", text.encode())
     write_whole(folder / "summary.md", writable(markdown(done, line)).encode())
 
@@ -74,12 +73,9 @@ def write_lists(folder: Path, unpaired: Sequence[Unpaired], failures: Sequence[F
         ("unpaired", Unpaired, unpaired),
         ("failures", Failure, failures),
     ):
-        text = io.StringIO()
         columns = [each.name for each in fields(kind)]
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)  # type: ignore[call-overload]
-        write_whole(folder / f"{name}.csv", writable(text.getvalue()).encode())
+        values = [asdict(row) for row in rows]  # type: ignore[call-overload]
+        write_whole(folder / f"{name}.csv", csv_bytes(columns, values))
 
 
 def summary(done: Compared, gate: Gate, against: Sequence[str], line: str) -> dict[str, Any]:
@@ -248,13 +244,3 @@ def _run(run: ComparedRun) -> dict[str, Any]:
         "neural": codecs,
         "nacd_bench": run.version,
     }
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return value

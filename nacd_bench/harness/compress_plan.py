@@ -232,8 +232,8 @@ def codec_from_config(config: object) -> tuple[CodecSpec, float]:
     """A codec and its rate factor from a dictionary with its name and parameters."""
     if not isinstance(config, Mapping) or "name" not in config:
         raise UserError(
-            f"expected a codec such as {{name: hm}}, got {config!r}. On the command line a codec is "
-            "chosen by codec@neural=hm or codec@traditional=hm."
+            f"expected a codec such as {{name: hm}}, got {config!r}. On the command line: "
+            "codec@neural=hm or codec@traditional=hm."
         )
     parameters = dict(config)
     factor = parameters.pop("rate_factor", 1.0)

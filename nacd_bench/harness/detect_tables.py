@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nacd_bench.data.files import writable, write_whole
+from nacd_bench.data.files import csv_bytes, writable, write_whole
 from nacd_bench.data.manifest import write_manifest
 from nacd_bench.data.record import TripletRecord
 
@@ -69,12 +68,12 @@ def write_tables(
         )
     ]
     if scales:
-        write_whole(folder / "heat_maps.csv", _csv(scales, list(scales[0])))
+        write_whole(folder / "heat_maps.csv", csv_bytes(list(scales[0]), scales))
     failed = [
         {"subject": each.subject, "method": each.method, "message": each.message}
         for each in failures
     ]
-    write_whole(folder / "failures.csv", _csv(failed, ["subject", "method", "message"]))
+    write_whole(folder / "failures.csv", csv_bytes(["subject", "method", "message"], failed))
     return detections
 
 
@@ -138,12 +137,4 @@ def _write(path: Path, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> 
     file = io.BytesIO()
     pq.write_table(table, file)
     write_whole(path.with_suffix(".parquet"), file.getvalue())
-    write_whole(path.with_suffix(".csv"), _csv(rows, schema.names))
-
-
-def _csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return writable(text.getvalue()).encode()
+    write_whole(path.with_suffix(".csv"), csv_bytes(schema.names, rows))

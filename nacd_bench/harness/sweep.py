@@ -6,8 +6,6 @@ The sweep's folder gets ``sweep.csv``, ``sweep.md`` and ``sweep.svg``, ``.png`` 
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections import defaultdict
@@ -16,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nacd_bench.data.files import write_whole
+from nacd_bench.data.files import csv_bytes, write_whole
 from nacd_bench.evaluation.auc import AUC
 from nacd_bench.harness.benchmark_table import Cell, Layout, interval, to_markdown
 from nacd_bench.report.curves import figure
@@ -125,12 +123,8 @@ def write_sweep(sweep: Sweep) -> None:
         for run in sweep.runs
         for column, auc in run.aucs.items()
     ]
-    text = io.StringIO()
     columns = ["run", *sweep.parameters, "column", "auc", "low", "high", "is_best"]
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_whole(sweep.folder / "sweep.csv", text.getvalue().encode())
+    write_whole(sweep.folder / "sweep.csv", csv_bytes(columns, rows))
     if sweep.columns and sweep.parameters:
         for suffix, data in figure(sweep_figure(sweep), ("svg", "png", "pdf")).items():
             write_whole(sweep.folder / f"sweep.{suffix}", data)

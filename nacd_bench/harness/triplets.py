@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from nacd_bench.data.files import write_whole
+from nacd_bench.data.files import csv_bytes, write_whole
 from nacd_bench.data.manifest import write_manifest
 from nacd_bench.data.record import TripletRecord
 from nacd_bench.data.rows import COLUMNS
@@ -95,9 +93,10 @@ def write_results(
     manifest = folder / "triplets.parquet"
     write_manifest(manifest, records)
     write_manifest(folder / "triplets.csv", records)
-    _write_csv(folder / "failures.csv", failures, ("image", "side", "preset", "error"))
-    _write_csv(folder / "rate_distortion.csv", table(found))
-    _write_csv(folder / "bd_rate.csv", [asdict(each) for each in saved])
+    columns = ("image", "side", "preset", "error")
+    write_whole(folder / "failures.csv", csv_bytes(columns, failures))
+    for name, values in (("rate_distortion", table(found)), ("bd_rate", list(map(asdict, saved)))):
+        write_whole(folder / f"{name}.csv", csv_bytes(list(values[0] if values else ()), values))
     for kind in ("svg", "png") if rows else ():
         write_whole(folder / f"rate_distortion.{kind}", figure(found, kind))
     return manifest
@@ -111,13 +110,3 @@ def _record(row: Mapping[str, Any], folder: Path) -> TripletRecord:
         values[f"{role}_point"] = f"{row[f'{role}_point']:g}"
     extra = {name: value for name, value in row.items() if name not in values}
     return TripletRecord(**values, extra=extra)
-
-
-def _write_csv(
-    path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None
-) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns or list(rows[0] if rows else ()), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_whole(path, text.getvalue().encode())

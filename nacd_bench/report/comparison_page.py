@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nacd_bench import __version__
-from nacd_bench.data.files import writable, write_whole
+from nacd_bench.data.files import write_whole
 from nacd_bench.data.record import Box
 from nacd_bench.errors import UserError
+from nacd_bench.report.page import safe_json
 
 SITE = Path(__file__).parent / "site"
 FOLDER = "compare"
@@ -135,7 +134,7 @@ def write_page(
             faults.setdefault(f"{name} {view}", message)
     _remove_others(place, {name for each in pictured for name in each.pictures.values()})
     data = _data(page, changes, shown, len(order), min(pictures, len(order)))
-    write_whole(place / "data.js", f"window.COMPARISON = {_safe_json(data)};\n".encode())
+    write_whole(place / "data.js", f"window.COMPARISON = {safe_json(data)};\n".encode())
     for source, name in (("style.css", "style.css"), ("compare.css", "compare.css")):
         write_whole(place / name, (SITE / source).read_bytes())
     write_whole(place / "compare.js", (SITE / "compare.js").read_bytes())
@@ -271,21 +270,3 @@ def _html(page: Page, total: int) -> str:
     return environment.get_template("compare.html.j2").render(
         page=page, version=__version__, total=total, statuses=STATUSES
     )
-
-
-def _safe_json(value: Any) -> str:
-    """JSON that may stand in a script: ASCII, no tag can begin in it, no NaN."""
-    text = json.dumps(_finite(value), separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, str):
-        return writable(value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,11 @@ def contact_sheet(run: Run, artifact_type: str, rows: int) -> bytes | None:
             continue
     if not strips:
         return None
+    return stacked(strips)
+
+
+def stacked(strips: Sequence[Image.Image]) -> bytes:
+    """Pictures one below the other as one PNG."""
     width = max(strip.width for strip in strips)
     sheet = Image.new("RGB", (width, sum(strip.height + GAP for strip in strips)), "white")
     top = 0

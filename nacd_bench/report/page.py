@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from nacd_bench import __version__
-from nacd_bench.data.files import write_whole
+from nacd_bench.data.files import finite, write_whole
 from nacd_bench.data.record import Box, TripletRecord
 from nacd_bench.detectors import Detector
 from nacd_bench.report.heat_map import colored
@@ -52,7 +52,7 @@ def write_report(
     if unseen:
         run.missing.append(f"{len(unseen)} triplets cannot be shown. The first: {unseen[0]}")
     data = _data(run, detectors, pictures)
-    write_whole(folder / "data.js", f"window.REPORT = {_safe_json(data)};\n".encode())
+    write_whole(folder / "data.js", f"window.REPORT = {safe_json(data)};\n".encode())
     for name in ("style.css", "report.js"):
         write_whole(folder / name, (SITE / name).read_bytes())
     for name in run.truth:
@@ -282,17 +282,7 @@ def _mean(values: Sequence[float | None]) -> str:
     return f"{sum(known) / len(known):.4f}" if known else "-"
 
 
-def _safe_json(value: Any) -> str:
+def safe_json(value: Any) -> str:
     """JSON that may stand in a script: ASCII, no tag can begin in it, no NaN."""
-    text = json.dumps(_finite(value), separators=(",", ":"))
+    text = json.dumps(finite(value), separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -10,11 +9,11 @@ from typing import Any
 
 from nacd_bench.data.candidates import kept, read_mined
 from nacd_bench.data.files import write_whole
+from nacd_bench.report.contact_sheet import GAP, LINE, stacked
 from nacd_bench.triplet import ROLES
 
 ROWS = 12
 """Candidates in a picture."""
-GAP, LINE = 6, 20
 
 
 def write_strongest(folder: Path) -> None:
@@ -62,12 +61,4 @@ def _sheet(folder: Path, rows: list[Mapping[str, Any]]) -> bytes:
             )
             left += crop.width + GAP
         strips.append(strip)
-    height = sum(strip.height + GAP for strip in strips)
-    sheet = Image.new("RGB", (max(strip.width for strip in strips), height), "white")
-    top = 0
-    for strip in strips:
-        sheet.paste(strip, (0, top))
-        top += strip.height + GAP
-    file = io.BytesIO()
-    sheet.save(file, "PNG", compress_level=6)
-    return file.getvalue()
+    return stacked(strips)

@@ -6,8 +6,6 @@ same however the work was divided, and memory does not grow with them.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -18,7 +16,7 @@ from typing import Any
 
 from nacd_bench.data.candidates import CANDIDATES, CODED, IMAGES, TablesWriter, schema
 from nacd_bench.data.deduplication import with_duplicates
-from nacd_bench.data.files import writable, write_whole
+from nacd_bench.data.files import csv_bytes, writable, write_whole
 from nacd_bench.data.rows import stem
 from nacd_bench.harness.mining.state import record_at, records
 from nacd_bench.harness.run_folder import SETTINGS, file_name
@@ -79,11 +77,8 @@ def write_tables(folder: Path) -> Summary:
     for item, message in sorted(index.unreadable.items()):
         summary.unreadable += 1
         summary.failures.append(_failure(item, "read", "", message))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(_failure("", "", "", "")), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(summary.failures)
-    write_whole(folder / "failures.csv", writable(text.getvalue()).encode())
+    columns = list(_failure("", "", "", ""))
+    write_whole(folder / "failures.csv", csv_bytes(columns, summary.failures))
     write_whole(folder / "summary.json", json.dumps(summary.as_json(), indent=2).encode())
     return summary
 

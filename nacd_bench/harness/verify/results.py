@@ -12,7 +12,6 @@ The folder::
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections import Counter, defaultdict
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nacd_bench.data.candidates import CANDIDATES, schema
-from nacd_bench.data.files import read_bytes, writable, write_whole
+from nacd_bench.data.files import csv_bytes, read_bytes, write_whole
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.harness.verify.agreement import krippendorff_alpha
 from nacd_bench.harness.verify.raters import (
@@ -260,14 +259,15 @@ def _write(done: Verified, settings: Mapping[str, Any]) -> None:
     file = io.BytesIO()
     pq.write_table(done.rows, file)
     write_whole(done.folder / "verified.parquet", file.getvalue())
-    _write_csv(done.folder / "verified.csv", done.rows.schema.names, done.rows.to_pylist())
+    verified = csv_bytes(done.rows.schema.names, done.rows.to_pylist())
+    write_whole(done.folder / "verified.csv", verified)
     names = ["name", "votes", "controls", "right", "dropped"]
     rows = [{**asdict(each), "accuracy": each.accuracy} for each in done.raters]
-    _write_csv(done.folder / "raters.csv", [*names, "accuracy"], rows)
+    write_whole(done.folder / "raters.csv", csv_bytes([*names, "accuracy"], rows))
     shares = [asdict(each) for each in done.precision]
-    _write_csv(done.folder / "precision.csv", list(Precision.__annotations__), shares)
+    write_whole(done.folder / "precision.csv", csv_bytes(list(Precision.__annotations__), shares))
     failures = [{"message": each} for each in done.failures]
-    _write_csv(done.folder / "failures.csv", ["message"], failures)
+    write_whole(done.folder / "failures.csv", csv_bytes(["message"], failures))
     summary = {
         **settings,
         "files": dict(Counter(done.files.values())),  # their names may be those of people
@@ -283,14 +283,6 @@ def _write(done: Verified, settings: Mapping[str, Any]) -> None:
     write_whole(done.folder / "summary.json", json.dumps(summary, indent=2).encode())
     for kind in ("svg", "png"):
         write_whole(done.folder / f"precision.{kind}", _figure(done.precision, kind))
-
-
-def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_whole(path, writable(text.getvalue()).encode())
 
 
 def _figure(shares: Sequence[Precision], kind: str) -> bytes:
