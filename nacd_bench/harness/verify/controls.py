@@ -43,7 +43,7 @@ FEWEST = 2
 TRIES = 3
 """Times that a crop may be used for a planted control, each time with another artifact."""
 MECHANISMS = {
-    "texture": (("texture", "phases"), ("texture", "lines"), ("boundary", "bend")),
+    "texture": (("texture", "phases"), ("texture", "lines")),
     "color": (("large_color", "shift"), ("large_color", "balance")),
     "text": (("text", "warp"), ("text", "swap")),
 }

@@ -16,7 +16,6 @@ A picture that is there is not made again, so that an export that was stopped go
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 from collections import Counter
@@ -26,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nacd_bench.data.candidates import kept, read_mined
-from nacd_bench.data.files import writable, write_whole
+from nacd_bench.data.files import csv_bytes, writable, write_whole
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.harness.compress import cores
 from nacd_bench.harness.journal import clear_parts, new_run_id, run_lock
@@ -239,11 +238,8 @@ def _write_candidates(folder: Path, chosen: pa.Table, tasks: Sequence[Task]) -> 
 
 
 def _write_failures(folder: Path, failures: Sequence[Failure]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("candidate", "error"))
-    writer.writerows((failure.subject, failure.message) for failure in failures)
-    write_whole(folder / FAILURES, writable(text.getvalue()).encode())
+    rows = [{"candidate": each.subject, "error": each.message} for each in failures]
+    write_whole(folder / FAILURES, csv_bytes(("candidate", "error"), rows))
 
 
 def _write_formats(folder: Path, key: Key, options: Options, sheet_bytes: int) -> list[str]:
