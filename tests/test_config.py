@@ -132,6 +132,7 @@ def test_triplets(tmp_path: Path) -> None:
     [
         *("detect", "benchmark", "compare", "compress", "import", "validate", "list"),
         *("dataset build", "dataset merge", "dataset stats", "dataset check"),
+        *("verify export", "verify import"),
     ],
 )
 def test_commands_compose_and_hydra_stays_out_of_the_way(command: str) -> None:

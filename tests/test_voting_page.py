@@ -72,10 +72,12 @@ def opened(page: Any, folder: Path, rater: str = "Ada") -> None:
 
 def wait_for_task(page: Any) -> None:
     """Until pictures are there and answers are taken, or all is done."""
-    page.wait_for_function(
-        "!document.querySelector('#done').hidden"
-        " || !document.querySelector('#answers button').disabled"
-    )
+    page.locator("#done:visible, #answers button:enabled:visible").first.wait_for()
+
+
+def wait_for_text(page: Any, place: str, text: str) -> None:
+    """By a selector: the page forbids code from text, which waiting for a condition is."""
+    page.locator(place, has_text=text).wait_for()
 
 
 def vote(page: Any, key: str) -> str:
@@ -241,7 +243,7 @@ def test_going_on_from_a_file(page: Any, exported: tuple[Path, Key], tmp_path: P
     good = tmp_path / "votes.json"
     good.write_text(text)
     page.set_input_files("#load", good)
-    page.wait_for_function("document.querySelector('#count').innerText.startsWith('2 of')")
+    wait_for_text(page, "#count", "2 of")
     for content, said in (
         ("no json", "is no file of votes"),
         (json.dumps({**json.loads(text), "export": "0"}), "votes on other tasks"),
@@ -250,9 +252,7 @@ def test_going_on_from_a_file(page: Any, exported: tuple[Path, Key], tmp_path: P
         bad = tmp_path / "bad.json"
         bad.write_text(content)
         page.set_input_files("#load", bad)
-        page.wait_for_function(
-            "said => document.querySelector('#notice').innerText.includes(said)", arg=said
-        )
+        wait_for_text(page, "#notice", said)
     assert count(page).startswith("2 of")
 
 
@@ -305,7 +305,7 @@ def test_a_missing_picture_is_left_for_later(
     page.reload()
     page.fill("#name", "Ada")
     page.click("#start button")
-    page.wait_for_function("!document.querySelector('#notice').hidden")
+    wait_for_text(page, "#notice", "cannot be loaded")
     assert page.locator("#answers button").first.is_disabled()
     page.keyboard.press("1")
     assert count(page).startswith("0 of")
