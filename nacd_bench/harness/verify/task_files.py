@@ -170,8 +170,23 @@ def read_crops(run: Path, row: Mapping[str, object]) -> Crops:
 
 
 def _write(files: Mapping[str, Path], pictures: Mapping[str, Image]) -> None:
-    whole = png(sheet(pictures)) if any(name in files for name in SHEETS) else b""
-    coded = {caption: png(picture) for caption, picture in pictures.items()}
-    for name, path in files.items():
-        write_whole(path, whole if name in SHEETS else coded[name])
+    sheets = [path for name, path in files.items() if name in SHEETS]
+    coded = {path: png(pictures[name]) for name, path in files.items() if name not in SHEETS}
+    if sheets:
+        coded[sheets[0]] = png(sheet(pictures))
+    for path, data in coded.items():
+        write_whole(path, data)
+        os.utime(path, (TIME, TIME))
+    for path in sheets[1:]:
+        _link(sheets[0], path)
+
+
+def _link(source: Path, path: Path) -> None:
+    """The same file at a second place, without its room where the file system can."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    try:
+        path.hardlink_to(source)
+    except OSError:
+        write_whole(path, source.read_bytes())
         os.utime(path, (TIME, TIME))
