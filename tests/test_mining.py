@@ -35,7 +35,6 @@ from nacd_bench.data.candidates import (
 from nacd_bench.data.deduplication import keepers, with_duplicates
 from nacd_bench.detectors import LargeColor, Texture
 from nacd_bench.errors import CodecError, DataError, ImageError, UserError
-from nacd_bench.harness.coding import CodecSpec
 from nacd_bench.harness.mining.plan import make_mining_plan
 from nacd_bench.harness.mining.results import write_tables
 from nacd_bench.harness.mining.run import mine, parse_shard
@@ -577,29 +576,25 @@ class TestEngines:
         run(photos, tmp_path / "run", workers=2)
         assert same(tmp_path / "run", mined)
 
-    def test_ray_changes_nothing(self, copied: Path, tmp_path: Path) -> None:
+    def test_ray_changes_nothing(
+        self, copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Poison, a second name and an empty file included."""
         pytest.importorskip("ray")
+        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # where Toy is for its workers
         red(copied)
         (copied / "twin.png").write_bytes((copied / "face0.png").read_bytes())
         (copied / "empty.png").touch()
-        spec = CodecSpec("webp")
-        options = {"points": [20, 60], "workers": 2}
         for engine in ("local", "ray"):
-            run(copied, tmp_path / engine, spec, engine=engine, **options)
+            done = run(copied, tmp_path / engine, Toy("die"), engine=engine, workers=2)
+            assert done.summary.failed == 2 and done.summary.triplets == 24
+            said = {Path(each["image"]).name: each["error"] for each in done.summary.failures}
+            assert "died twice" in said["red.png"] and "empty file" in said["empty.png"]
         assert same(tmp_path / "ray", tmp_path / "local")
         images = read_mined(tmp_path / "ray", IMAGES).to_pylist()
         assert sorted(len(row["names"]) for row in images)[-1] == 2
-        again = run(copied, tmp_path / "ray", spec, engine="ray", **options)
-        assert again.done == 0 and again.summary.failed == 1
-
-    def test_ray_sets_poison_aside(
-        self, copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        pytest.importorskip("ray")
-        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # where Toy is for its workers
-        done = run(red(copied), tmp_path / "run", Toy("die"), engine="ray", workers=2)
-        assert done.summary.failed == 1 and done.summary.triplets == 24
-        assert "died twice" in done.summary.failures[0]["error"]
+        again = run(copied, tmp_path / "ray", Toy("die"), engine="ray", workers=2)
+        assert again.done == 0 and again.summary.failed == 2
 
     def test_stages_of_a_gpu_go_apart(self, tmp_path: Path) -> None:
         plan = make_mining_plan("webp", "jpeg", tmp_path, [Texture()], device="cuda")
