@@ -150,15 +150,23 @@ GROUPINGS = {"baseline": ("all", "paper", "none")}
 """Choices of a configuration group that stand for several names."""
 
 
-def usage() -> str:
-    """What ``nacd-bench --help`` says."""
+def listed(beginning: str = "") -> str:
+    """A line for each command whose first word is ``beginning``, for all by default."""
     words = {name: f"{name} {command.usage}".strip() for name, command in COMMANDS.items()}
     wide = max(map(len, words.values())) + 2
-    lines = [f"  nacd-bench {words[name]:{wide}}{COMMANDS[name].summary}" for name in COMMANDS]
+    return "\n".join(
+        f"  nacd-bench {words[name]:{wide}}{COMMANDS[name].summary}"
+        for name in COMMANDS
+        if beginning in ("", name.partition(" ")[0])
+    )
+
+
+def usage() -> str:
+    """What ``nacd-bench --help`` says."""
     return f"""nacd-bench {__version__}: where a neural image codec damages pictures and a
 traditional codec at a comparable rate does not.
 
-{chr(10).join(lines)}
+{listed()}
 
   nacd-bench COMMAND --help      what a command takes
   nacd-bench --version
@@ -178,6 +186,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command == "--version":
         print(f"nacd-bench {__version__}")
         return 0
+    group, _, second = command.partition(" ")
+    if group in _groups() and second in ("", "-h", "--help", "help"):
+        print(listed(group))
+        return 0 if second else 2
     if command not in COMMANDS:
         near = get_close_matches(command, COMMANDS, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
@@ -310,10 +322,14 @@ def split_command(arguments: Sequence[str]) -> tuple[str, list[str]]:
     two = " ".join(arguments[:2])
     if two in COMMANDS:
         return two, list(arguments[2:])
-    beginnings = {name.partition(" ")[0] for name in COMMANDS if " " in name}
-    if arguments and arguments[0] in beginnings:
+    if arguments and arguments[0] in _groups():
         return two, list(arguments[2:])
     return (arguments[0], list(arguments[1:])) if arguments else ("--help", [])
+
+
+def _groups() -> set[str]:
+    """First words of the commands that have two."""
+    return {name.partition(" ")[0] for name in COMMANDS if " " in name}
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -46,6 +46,15 @@ class TestWords:
         assert main(["detcet"]) == 2
         assert "Did you mean detect?" in capsys.readouterr().err
 
+    def test_commands_of_two_words(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["dataset", "--help"]) == 0
+        printed = capsys.readouterr().out
+        assert "dataset build" in printed and "detect" not in printed
+        assert main(["dataset"]) == 2
+        assert "dataset check" in capsys.readouterr().out
+        assert main(["dataset", "biuld"]) == 2
+        assert "Did you mean dataset build?" in capsys.readouterr().err
+
     def test_paths_and_settings(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "a=b.png").touch()
