@@ -96,7 +96,7 @@ COMMANDS: dict[str, Command] = {
     "verify import": Command(
         "verify_import",
         "TASKS VOTES",
-        "votes back: confirmed candidates, precise detectors",
+        "votes back: confirmed candidates, precision of detectors",
         ("tasks", "votes"),
     ),
     "dataset build": Command(
