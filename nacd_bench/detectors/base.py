@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from torch import nn
-from typing_extensions import Self
 
 from nacd_bench.detection import DetectionBatch
 from nacd_bench.errors import ImageError, UserError
