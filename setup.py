@@ -1,4 +1,4 @@
-"""Which folders are packages under which name: ``packages.find`` in pyproject.toml cannot rename."""
+"""Which folders are packages under which name: what packages.find in pyproject.toml cannot say."""
 
 from setuptools import find_namespace_packages, setup
 

@@ -208,7 +208,7 @@ class TestScores:
         padded = make(name, small="pad")(small)
         assert padded.shape == (1,) and padded.isfinite().all()
 
-    @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="need a GPU")
     @pytest.mark.parametrize("name", ALL)
     def test_gpu(self, name: str, batch: TripletBatch) -> None:
         found = make(name).cuda()(batch.to("cuda")).cpu()

@@ -29,7 +29,9 @@ def built_in(name):
 @pytest.fixture(params=[*BUILT_IN, "jxl"])
 def codec(request):
     if request.param == "jxl":
-        pytest.importorskip("imagecodecs")
+        pytest.importorskip(
+            "imagecodecs", reason="need imagecodecs (pip install 'nacd-bench[jxl]')"
+        )
     return built_in(request.param)
 
 
@@ -285,7 +287,7 @@ class TestTorchModule:
         with pytest.raises(CodecError, match="nothing that depends on them"):
             self.make(Blocks(), points=(1, 2))
 
-    @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="need a machine without a GPU")
     def test_a_missing_gpu_is_said(self):
         with pytest.raises(CodecError, match="PyTorch sees no CUDA device"):
             self.make(Blocks(), device="cuda")
@@ -294,6 +296,12 @@ class TestTorchModule:
     def test_a_damaged_bitstream_is_an_error_of_ours(self, damage):
         with pytest.raises(CodecError):
             self.make(Blocks()).decode(damage)
+
+
+def compressai_zoo():
+    return pytest.importorskip(
+        "compressai.zoo.image", reason="need compressai (pip install 'nacd-bench[compressai]')"
+    )
 
 
 class TestCompressAI:
@@ -306,7 +314,7 @@ class TestCompressAI:
 
     @pytest.mark.parametrize("architecture", ["bmshj2018-factorized", "mbt2018-mean"])
     def test_real_bitstreams_of_a_local_checkpoint(self, tmp_path, architecture):
-        zoo = pytest.importorskip("compressai.zoo.image")
+        zoo = compressai_zoo()
         torch.manual_seed(0)
         model = zoo.model_architectures[architecture](16, 24)
         for quality in (1, 2):
@@ -321,7 +329,7 @@ class TestCompressAI:
         assert not codec.rate_is_estimated
 
     def test_an_unknown_architecture_names_the_near_misses(self):
-        pytest.importorskip("compressai.zoo.image")
+        compressai_zoo()
         with pytest.raises(CodecError, match="did you mean 'mbt2018"):
             CODECS.get("compressai")("mbt2081")
 

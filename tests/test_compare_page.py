@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from test_report import CHROMIUM, HOSTILE, needs_browser, wait_for_text
+from test_report import HOSTILE, wait_for_text
 
 from nacd_bench.cli import main
 from nacd_bench.data.manifest import write_manifest
@@ -65,38 +64,6 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
-
-
-@pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
-    """A page that fails the test for any fault on its console and any request that leaves."""
-    context = browser.new_context(viewport={"width": 1200, "height": 900})
-    page = context.new_page()
-    faults: list[str] = []
-    page.on("console", lambda each: faults.append(each.text) if each.type == "error" else None)
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("requestfailed", lambda request: faults.append(f"failed: {request.url}"))
-    page.on(
-        "request",
-        lambda request: (
-            None
-            if request.url.startswith(("file://", "data:"))
-            else faults.append(f"left the machine: {request.url}")
-        ),
-    )
-    yield page
-    context.close()
-    assert faults == []
-
-
 def address(folder: Path, place: str = "") -> str:
     return (folder / "compare" / "index.html").as_uri() + place
 
@@ -106,7 +73,6 @@ def data_of(folder: Path) -> dict[str, Any]:
     return json.loads(text.removeprefix("window.COMPARISON = ").rstrip().rstrip(";"))
 
 
-@needs_browser
 class TestInChromium:
     def test_filters_and_deep_links(self, page: Any, compared: Path) -> None:
         data = data_of(compared)
@@ -237,7 +203,6 @@ class TestInChromium:
         assert "only the strongest changes have some" in page.locator(".fault").first.inner_text()
 
 
-@needs_browser
 def test_nothing_to_show(page: Any, tmp_path: Path) -> None:
     flat = np.full((64, 64, 3), 128, np.uint8)
     paths = {}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from shared_data import SHARED, needs_shared
 from torch import Tensor
 from triplet_folder import jpeg, small_photo
 
@@ -24,8 +24,9 @@ from nacd_bench.errors import ImageError, UserError
 from nacd_bench.ops import color, filters, planes
 from nacd_bench.triplet import TripletBatch
 
-GOLDEN = Path(__file__).parents[2] / "shared" / "data" / "golden"
+GOLDEN = SHARED / "golden"
 ALL = [Texture, Boundary, LargeColor, SmallColor]
+PRESETS = [(kind, preset) for kind in ALL for preset in ("paper", *kind.presets)]
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
@@ -61,7 +62,7 @@ def contains(box: list[int], x: int = 175, y: int = 175) -> bool:
     return box[0] <= x < box[2] and box[1] <= y < box[3]
 
 
-@pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"needs {GOLDEN}")
+@needs_shared("golden")
 @pytest.mark.parametrize("number", ["1", "2", "4", "5"])
 @pytest.mark.parametrize("kind", [Texture, Boundary, LargeColor])
 def test_released_preset_gives_the_released_numbers(kind: type[Detector], number: str) -> None:
@@ -93,14 +94,11 @@ class TestEveryDetector:
         backwards = detector(photo_batch(*reversed(names)))
         assert torch.allclose(backwards.scores.flip(0), together.scores, atol=1e-6)
 
-    @pytest.mark.parametrize("preset", ["paper", "released"])
-    @pytest.mark.parametrize("kind", ALL)
+    @pytest.mark.parametrize(("kind", "preset"), PRESETS)
     def test_blocks_and_the_gpu_path_give_the_same(
         self, kind: type[Detector], preset: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Images of more than a block, and PyTorch's way instead of OpenCV's, here on the CPU."""
-        if preset not in ("paper", *kind.presets):
-            pytest.skip(f"{kind.name} has no preset {preset}")
         detector = kind.preset(preset)
         names = ("astronaut", "coffee", "chelsea")
         expected = detector(photo_batch(*names))
@@ -178,11 +176,8 @@ class TestEveryDetector:
         assert heat_map.rows.tolist() == [y - (side - 1) // 2 for y in range(150)]
         assert heat_map.columns.tolist() == [x - (side - 1) // 2 for x in range(170)]
 
-    @pytest.mark.parametrize("preset", ["paper", "released"])
-    @pytest.mark.parametrize("kind", ALL)
+    @pytest.mark.parametrize(("kind", "preset"), PRESETS)
     def test_floats_of_two_precisions_in_a_triplet(self, kind: type[Detector], preset: str) -> None:
-        if preset not in ("paper", *kind.presets):
-            pytest.skip(f"{kind.name} has no preset {preset}")
         detector = kind.preset(preset)
         batch = photo_batch("chelsea")
         expected = detector(batch).scores.item()
@@ -206,7 +201,7 @@ class TestEveryDetector:
         difference = found.heat_map.values - mirrored.heat_map.values.flip(2)
         assert difference.abs().max() < 1e-4
 
-    @pytest.mark.skipif(len(DEVICES) == 1, reason="no GPU")
+    @pytest.mark.skipif(len(DEVICES) == 1, reason="need a GPU")
     @pytest.mark.parametrize("kind", ALL)
     def test_gpu(self, kind: type[Detector]) -> None:
         batch = photo_batch("astronaut", "coffee")
@@ -373,10 +368,10 @@ class TestWindows:
         assert one.heat_map is not None and one.heat_map.values.shape[0] == 1
 
 
-@pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"needs {GOLDEN.parent}")
+@needs_shared("jpegai_vm33")
 def test_real_artifacts_beat_the_same_without() -> None:
     """On a JPEG AI decode large_color finds more than with the two sides exchanged."""
-    folder = GOLDEN.parent / "jpegai_vm33"
+    folder = SHARED / "jpegai_vm33"
     batch = triplet_batch(*(folder / role / "kodim09.png" for role in ("orig", "ai", "classic")))
     assert Image.open(folder / "orig" / "kodim09.png").size == (batch.width, batch.height)
     assert LargeColor()(batch).scores > 2 * LargeColor()(swapped(batch)).scores

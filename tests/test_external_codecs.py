@@ -94,8 +94,8 @@ def provided(
         return codec
     try:
         codec()
-    except CodecError as error:
-        pytest.skip(f"no real {codec.label}: {str(error).partition(':')[0]}, {variables(codec)}")
+    except CodecError:
+        pytest.skip(f"need {codec.label} ({variables(codec)})")
     return codec
 
 
@@ -426,8 +426,8 @@ class TestFFmpeg:
         try:
             codec = FFmpeg(request.param, preset=fast.get(request.param, "8"))
             codec.version()
-        except CodecError as error:
-            pytest.skip(f"no real {request.param}: {str(error).partition(';')[0]}, NACD_FFMPEG")
+        except CodecError:
+            pytest.skip(f"need ffmpeg with {request.param} (pip install imageio-ffmpeg)")
         return codec
 
     @pytest.mark.parametrize("size", [(64, 64), (65, 71)])
@@ -461,8 +461,8 @@ class TestFFmpeg:
     def test_x265_formats(self, options: dict[str, int]) -> None:
         try:
             codec = FFmpeg("libx265", preset="fast", **options)
-        except CodecError as error:
-            pytest.skip(f"no real ffmpeg: {str(error).partition(':')[0]}, NACD_FFMPEG")
+        except CodecError:
+            pytest.skip("need ffmpeg with libx265 (pip install imageio-ffmpeg)")
         image = photograph(35, 37)
         assert luma_psnr(image, codec.decode(codec.encode(image, 8))) > 44
 

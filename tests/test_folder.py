@@ -1,12 +1,13 @@
 """Finding triplets: folders by stem, an index beside them, run folders, manifests, three files."""
 
-import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from shared_data import SHARED, needs_shared
 
 from nacd_bench.data.folder import read_folder
 from nacd_bench.data.manifest import write_manifest
@@ -14,7 +15,7 @@ from nacd_bench.data.record import TripletRecord
 from nacd_bench.data.source import find_triplets
 from nacd_bench.errors import DataError
 
-REAL = Path(__file__).parents[2] / "shared" / "data" / "jpegai_vm33"
+REAL = SHARED / "jpegai_vm33"
 RELEASED = ("orig", "ai", "classic")
 OWN = ("original", "neural", "traditional")
 
@@ -69,9 +70,8 @@ class TestLayout:
         (root / "README.md").write_text("about")
         assert lines(root) == []
 
+    @needs_shared("jpegai_vm33")
     def test_the_real_triplets(self) -> None:
-        if not REAL.is_dir():
-            pytest.skip("needs shared/data/jpegai_vm33")
         records, problems = find_triplets(REAL)
         assert (len(records), problems) == (20, [])
         (kodim01,) = [each for each in records if each.id == "kodim01"]
@@ -158,16 +158,14 @@ class TestProblems:
         with pytest.raises(DataError, match="one folder of neural images, got ai and neural"):
             find_triplets(root)
 
-    def test_a_folder_that_cannot_be_listed(self, tmp_path: Path) -> None:
-        root = make(tmp_path / "data")
+    def test_a_folder_that_cannot_be_listed(self, other_user: Any) -> None:
+        folder, without_rights = other_user
+        root = make(folder / "data")
         (root / "ai").chmod(0)
-        try:
-            if os.access(root / "ai", os.R_OK):
-                pytest.skip("this user may list every folder (root)")
-            with pytest.raises(DataError, match="ai: expected a folder that can be listed"):
-                find_triplets(root)
-        finally:
-            (root / "ai").chmod(0o755)
+        message = "ai: expected a folder that can be listed"
+        with without_rights(), pytest.raises(DataError, match=message):
+            find_triplets(root)
+        (root / "ai").chmod(0o755)
 
 
 class TestIndex:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
+from shared_data import SHARED, needs_shared
 
 from nacd_bench.codec import bits_per_pixel
 from nacd_bench.data.photos import photos
@@ -26,7 +27,6 @@ from nacd_codecs.hyperprior.networks import Hyperprior as Networks
 from nacd_codecs.hyperprior.networks import Size, cosines
 from nacd_codecs.hyperprior.prior import SCALES, WholePrior
 
-KODAK = Path(__file__).parents[2] / "shared" / "data" / "kodak"
 PHOTO = np.ascontiguousarray(photos()["coffee"][100:300, 100:340])
 
 
@@ -85,16 +85,16 @@ def test_a_batch_is_its_images(codec: Hyperprior) -> None:
 
 
 def kodak() -> list[np.ndarray]:
-    return [np.asarray(Pillow.open(path).convert("RGB")) for path in sorted(KODAK.glob("*.png"))]
+    paths = sorted((SHARED / "kodak").glob("*.png"))
+    return [np.asarray(Pillow.open(path).convert("RGB")) for path in paths]
 
 
+@needs_shared("kodak")
 @pytest.mark.parametrize(("bpp", "margin"), [(0.25, 0.01), (0.5, 0.001)])
 def test_kodak_at_least_like_jpeg_and_clearly_above_in_ms_ssim(
     codec: Hyperprior, bpp: float, margin: float
 ) -> None:
     images = kodak()[::4]
-    if not images:
-        pytest.skip("no Kodak images in shared/data")
     ours, theirs = (_at(CODECS.get(name)(), images, bpp) for name in ("hyperprior", "jpeg"))
     assert ours[0] >= theirs[0] and ours[1] > theirs[1] + margin
 
@@ -232,7 +232,7 @@ def test_training_runs_stops_and_goes_on(tmp_path: Path) -> None:
         codec.decode(other)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="need a GPU")
 def test_a_gpu_decodes_what_a_cpu_encoded(codec: Hyperprior) -> None:
     gpu = Hyperprior(device="cuda")
     assert gpu.in_main_process

@@ -357,7 +357,7 @@ class TestRestart:
     @pytest.mark.parametrize("engine", ["local", "ray"])
     def test_kills(self, engine: str, photos: Path, tmp_path: Path) -> None:
         if engine == "ray":
-            pytest.importorskip("ray")
+            pytest.importorskip("ray", reason="need Ray (pip install 'nacd-bench[ray]')")
         arguments = [sys.executable, "-m", "nacd_bench.cli", "mine", str(photos)]
         arguments += ["codec@neural=webp", "codec@traditional=jpeg", "points=[20,60]"]
         arguments += ["detector=[large_color]", "detector.large_color.window=32", "workers=2"]
@@ -580,7 +580,7 @@ class TestEngines:
         self, copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Poison, a second name and an empty file included."""
-        pytest.importorskip("ray")
+        pytest.importorskip("ray", reason="need Ray (pip install 'nacd-bench[ray]')")
         monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # where Toy is for its workers
         red(copied)
         (copied / "twin.png").write_bytes((copied / "face0.png").read_bytes())

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage, signal
+from shared_data import SHARED, needs_shared
 from skimage import data
 
 from nacd_bench.ops.nlpd import FAR_RIGHT, LOW_PASS, NEIGHBORS, SIGMA, nlpd
 
-GOLDEN = Path(__file__).parents[2] / "shared" / "data" / "golden" / "nlpd.json"
+GOLDEN = SHARED / "golden" / "nlpd.json"
 
 
 def plane(image: np.ndarray) -> torch.Tensor:
@@ -30,7 +30,7 @@ def camera_pairs() -> list[tuple[np.ndarray, np.ndarray]]:
     ]
 
 
-@pytest.mark.skipif(not GOLDEN.is_file(), reason=f"needs {GOLDEN}")
+@needs_shared("golden")
 @pytest.mark.parametrize("number", range(3))
 def test_reference_values(number: int) -> None:
     expected = json.loads(GOLDEN.read_text())["pairs"][number]["faithful"]

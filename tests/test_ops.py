@@ -57,7 +57,7 @@ SHARMA = (
 )
 """L1 a1 b1, L2 a2 b2, difference: Sharma, Wu, Dalal 2005, table 1."""
 
-NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="need a GPU")
 
 
 def image_tensor(image: np.ndarray) -> Tensor:

@@ -6,7 +6,6 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,11 +26,6 @@ from nacd_bench.harness.planted import planted_triplets
 from nacd_bench.report.page import write_report
 from nacd_bench.report.run import read_run
 from nacd_bench.report.serve import server
-
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path")
 
 
 @pytest.fixture(scope="module")
@@ -57,38 +51,6 @@ def benchmark_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert status == 0
     return folder / "run"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
-
-
-@pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
-    """A page that fails the test for any fault on its console and any request that leaves."""
-    context = browser.new_context(viewport={"width": 1200, "height": 900})
-    page = context.new_page()
-    faults: list[str] = []
-    page.on("console", lambda each: faults.append(each.text) if each.type == "error" else None)
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("requestfailed", lambda request: faults.append(f"failed: {request.url}"))
-    page.on(
-        "request",
-        lambda request: (
-            None
-            if request.url.startswith(("file://", "data:", "http://127.0.0.1"))
-            else faults.append(f"left the machine: {request.url}")
-        ),
-    )
-    yield page
-    context.close()
-    assert faults == []
 
 
 def address(run: Path, place: str = "") -> str:
@@ -213,7 +175,6 @@ def report_data(run: Path) -> dict[str, Any]:
     return json.loads(text.removeprefix("window.REPORT = ").rstrip().rstrip(";"))
 
 
-@needs_browser
 class TestInChromium:
     def test_overview(self, page: Any, benchmark_run: Path) -> None:
         page.goto(address(benchmark_run))
@@ -397,7 +358,6 @@ HOSTILE = [
 ]
 
 
-@needs_browser
 def test_hostile_names(page: Any, tmp_path: Path) -> None:
     """Names of files and ids that mean harm or confuse; and bytes that are no UTF-8."""
     small = np.ascontiguousarray(photos()["coffee"][:96, :128])
@@ -435,7 +395,6 @@ def test_hostile_names(page: Any, tmp_path: Path) -> None:
         page.wait_for_function(f"{natural}.every(width => width === 128)")
 
 
-@needs_browser
 def test_nothing_found(page: Any, tmp_path: Path) -> None:
     flat = np.full((64, 64, 3), 128, np.uint8)
     paths = {}

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
+from shared_data import SHARED, needs_shared
 
 from nacd_bench.cache import FOLDER_VARIABLE, cache_folder
 from nacd_bench.data.photos import photos
 from nacd_bench.errors import ImageError, TextFinderError
 from nacd_bench.text import MMOCR, Cached, PolygonFile, RapidOCR, TextFinder, TextPolygon
 
-SHARED = Path(__file__).parents[2] / "shared" / "data" / "text"
 FAKE = Path(__file__).parent / "fakes" / "mmocr_package"
 
 
@@ -106,10 +106,10 @@ class TestRapidOCR:
         assert settings["rapidocr"][0].isdigit() and len(settings["sha256"]) == 64
         assert json.loads(json.dumps(settings)) == settings
 
-    @pytest.mark.skipif(not SHARED.is_dir(), reason=f"needs {SHARED}")
+    @needs_shared("text")
     def test_real_photographs(self) -> None:
         found = 0
-        for path in sorted(SHARED.glob("*.png"))[:3]:
+        for path in sorted((SHARED / "text").glob("*.png"))[:3]:
             image = Image.open(path).convert("RGB")
             image.thumbnail((1000, 1000))
             polygons = RapidOCR(threads=1).find(np.array(image))

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,6 @@ from nacd_bench.harness.verify.export import export
 from nacd_bench.harness.verify.making import Options
 from nacd_bench.harness.verify.tasks import Key
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path")
-
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Key]:
@@ -29,38 +23,6 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Key]:
     options = Options(formats=("page",), workers=0, show_progress=False)
     done = export(make_mined(folder / "mined"), folder / "tasks", options=options)
     return folder / "tasks" / "page", done.key
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
-
-
-@pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
-    """A page that fails the test for any fault on its console and any request that leaves."""
-    context = browser.new_context(viewport={"width": 1200, "height": 900})
-    page = context.new_page()
-    faults: list[str] = []
-    page.on("console", lambda each: faults.append(each.text) if each.type == "error" else None)
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on(
-        "request",
-        lambda request: (
-            None
-            if request.url.startswith(("file://", "blob:"))
-            else faults.append(f"left the disk: {request.url}")
-        ),
-    )
-    page.on("dialog", lambda dialog: dialog.accept())
-    yield page
-    context.close()
-    assert faults == []
 
 
 def opened(page: Any, folder: Path, rater: str = "Ada") -> None:
