@@ -16,6 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from processes import Starter
 
 if "NACD_FFMPEG" not in os.environ:
     try:
@@ -61,6 +62,13 @@ def other_user() -> Iterator[tuple[Path, Callable[[], AbstractContextManager[Non
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         yield Path(folder), without_rights
+
+
+@pytest.fixture(scope="session")
+def starter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
+    """Starts processes that have imported all of nacd-bench already."""
+    with Starter(tmp_path_factory.mktemp("printed")) as starter:
+        yield starter
 
 
 @pytest.fixture(scope="module")

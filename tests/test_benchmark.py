@@ -7,8 +7,6 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +17,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from processes import Starter
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
@@ -302,10 +301,10 @@ class TestBadInput:
         assert done.scored.computed == 0 and (done.folder / "metrics.json").is_file()
 
 
-def test_killed_at_any_moment_it_goes_on(planted: Path, tmp_path: Path) -> None:
+def test_killed_at_any_moment_it_goes_on(planted: Path, tmp_path: Path, starter: Starter) -> None:
     """The scores are those of an undisturbed run, and what was done is not done again."""
     job = [
-        *(sys.executable, "-m", "nacd_bench.cli", "benchmark", str(planted)),
+        *("benchmark", str(planted)),
         *("detector=[texture,boundary]", "baseline=[psnr,ssim,vifp]", "sets.n=4"),
         *("bootstrap.resamples=100", "sets.types=[texture]", "logger=none"),
         "show_progress=false",
@@ -315,48 +314,39 @@ def test_killed_at_any_moment_it_goes_on(planted: Path, tmp_path: Path) -> None:
     database = tmp_path / "cache" / "scores.sqlite"
     kills = 0
     while True:
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        process = starter.command(*command)
         if kills < 3:
             size = _count(database)
             while process.poll() is None and _count(database) == size:
                 time.sleep(0.01)
             time.sleep(float(rng.uniform(0, 0.1)))
             if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
+                process.send(signal.SIGKILL)
                 process.wait()
                 kills += 1
                 continue
-        output = process.communicate()[0]
-        assert process.returncode == 0, output
+        assert process.wait() == 0, process.output
         break
-    assert kills and "from the cache" in output
+    assert kills and "from the cache" in process.output
     whole = [*job, f"folder={tmp_path / 'whole'}", f"cache={tmp_path / 'other'}"]
-    subprocess.run(whole, check=True, capture_output=True)
+    assert main(whole) == 0
     assert scores(tmp_path / "broken") == scores(tmp_path / "whole")
 
 
-def test_stopped_by_hand_it_says_how_to_go_on(planted: Path, tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "nacd_bench.cli", "benchmark", str(planted), "sets.n=4"),
-            *("baseline=all", "full=true", "logger=none", f"folder={tmp_path / 'run'}"),
-            f"cache={tmp_path / 'cache'}",
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "NACD_BENCH_CACHE": "off"},
-        # whoever started the tests may have told their children to ignore it
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+def test_stopped_by_hand_it_says_how_to_go_on(
+    planted: Path, tmp_path: Path, starter: Starter
+) -> None:
+    process = starter.command(
+        *("benchmark", str(planted), "sets.n=4"),
+        *("baseline=all", "full=true", "logger=none", f"folder={tmp_path / 'run'}"),
+        f"cache={tmp_path / 'cache'}",
+        NACD_BENCH_CACHE="off",
     )
     while process.poll() is None and not _count(tmp_path / "cache" / "scores.sqlite"):
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    printed = process.communicate(timeout=60)[0]
-    assert process.returncode == 130 and "folder=" in printed, printed
-    assert "Traceback" not in printed
+    process.send(signal.SIGINT)
+    assert process.wait() == 130 and "folder=" in process.output, process.output
+    assert "Traceback" not in process.output
 
 
 def _count(database: Path) -> int:

@@ -25,6 +25,7 @@ import pytest
 import yaml
 from mined_folder import make_mined
 from PIL import Image
+from processes import Starter
 from test_readme import blocks
 
 from nacd_bench.cli import main
@@ -266,17 +267,14 @@ class TestBuild:
         changed = [path for path in images if path.stat().st_mtime_ns != times[path]]
         assert changed == [images[0], images[-1]]
 
-    def test_kill_9(self, original_mined: Path, tmp_path: Path) -> None:
+    def test_kill_9(self, original_mined: Path, tmp_path: Path, starter: Starter) -> None:
         verified = verify(original_mined, tmp_path / "verified", lambda *_: True)
-        code = (
-            "import sys; from nacd_bench.cli import main; sys.exit(main(['dataset', 'build', "
-            f"{str(verified)!r}, 'folder={tmp_path}/killed', 'workers=0', 'show_progress=false']))"
-        )
-        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL)
+        settings = (f"folder={tmp_path}/killed", "workers=0", "show_progress=false")
+        process = starter.command("dataset", "build", str(verified), *settings)
         images = tmp_path / "killed" / "images" / "neural"
         while process.poll() is None and not (images.is_dir() and any(images.iterdir())):
             time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
+        process.send(signal.SIGKILL)
         process.wait()
         again = build(verified, tmp_path / "killed", options=QUIET)
         undisturbed = build(verified, tmp_path / "undisturbed", options=QUIET)

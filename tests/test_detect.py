@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
+from processes import Starter
 from triplet_folder import make_triplets, small_photo
 
 from nacd_bench.detection import DetectionBatch
@@ -265,7 +263,7 @@ class TestResume:
         journal.write_bytes(whole[: whole.rindex(b'"scores"')])
         assert run(data, tmp_path / "run").computed == 1
 
-    def test_killed_runs_end_like_one_that_was_not(self, tmp_path: Path) -> None:
+    def test_killed_runs_end_like_one_that_was_not(self, tmp_path: Path, starter: Starter) -> None:
         data = make_triplets(tmp_path / "data", ("astronaut", "coffee", "rocket", "chelsea"))
         script = (
             "import sys\n"
@@ -273,14 +271,13 @@ class TestResume:
             "from nacd_bench.harness.detect import detect\n"
             "detect(sys.argv[1], [Texture(window=32), Boundary()], sys.argv[2])\n"
         )
-        command = [sys.executable, "-c", script, str(data), str(tmp_path / "killed")]
         journal = tmp_path / "killed" / "journal.jsonl"
         for wanted in (2, 4):  # lines: the schema, then one per triplet
-            process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+            process = starter.code(script, str(data), str(tmp_path / "killed"))
             deadline = time.monotonic() + 60
             while time.monotonic() < deadline and process.poll() is None:
                 if journal.exists() and journal.read_bytes().count(b"\n") >= wanted:
-                    os.kill(process.pid, signal.SIGKILL)
+                    process.send(signal.SIGKILL)
                     break
                 time.sleep(0.002)
             process.wait()

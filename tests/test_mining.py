@@ -6,8 +6,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import tarfile
 import time
 from pathlib import Path
@@ -17,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image as Pillow
+from processes import Starter
 from skimage import data
 
 from nacd_bench.cli import main
@@ -355,16 +354,16 @@ class TestRestart:
             run(photos, mined, iou=0.3)
 
     @pytest.mark.parametrize("engine", ["local", "ray"])
-    def test_kills(self, engine: str, photos: Path, tmp_path: Path) -> None:
+    def test_kills(self, engine: str, photos: Path, tmp_path: Path, starter: Starter) -> None:
         if engine == "ray":
             pytest.importorskip("ray", reason="need Ray (pip install 'nacd-bench[ray]')")
-        arguments = [sys.executable, "-m", "nacd_bench.cli", "mine", str(photos)]
+        arguments = ["mine", str(photos)]
         arguments += ["codec@neural=webp", "codec@traditional=jpeg", "points=[20,60]"]
         arguments += ["detector=[large_color]", "detector.large_color.window=32", "workers=2"]
         arguments += [f"engine={engine}", "show_progress=false"]
         rng = random.Random(3)
         for _ in range({"local": 2, "ray": 1}[engine]):
-            process = subprocess.Popen([*arguments, f"folder={tmp_path / 'killed'}"])
+            process = starter.command(*arguments, f"folder={tmp_path / 'killed'}")
             journal = tmp_path / "killed" / "journal"
             deadline = time.monotonic() + 60
             while time.monotonic() < deadline and process.poll() is None:
@@ -372,10 +371,10 @@ class TestRestart:
                     break
                 time.sleep(0.02)
             time.sleep(rng.random())
-            process.send_signal(signal.SIGKILL)
+            process.send(signal.SIGKILL)
             process.wait()
-        subprocess.run([*arguments, f"folder={tmp_path / 'killed'}"], check=True)
-        subprocess.run([*arguments, f"folder={tmp_path / 'whole'}", "engine=local"], check=True)
+        assert main([*arguments, f"folder={tmp_path / 'killed'}"]) == 0
+        assert main([*arguments, f"folder={tmp_path / 'whole'}", "engine=local"]) == 0
         assert read_mined(tmp_path / "whole", IMAGES).num_rows == 8
         assert same(tmp_path / "killed", tmp_path / "whole")
 

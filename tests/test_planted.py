@@ -4,9 +4,7 @@ only itself."""
 from __future__ import annotations
 
 import itertools
-import os
-import subprocess
-import sys
+import signal
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import Starter
 
 from nacd_bench.data.balanced import balanced_sets
 from nacd_bench.data.images import read_image
@@ -158,16 +157,16 @@ def test_a_point_that_the_codec_does_not_have_is_refused(tmp_path: Path) -> None
         planted_triplets(PHOTOS, neural="jpeg", point=1000, folder=tmp_path, show_progress=False)
 
 
-def test_it_goes_on_after_a_kill(tmp_path: Path) -> None:
+def test_it_goes_on_after_a_kill(tmp_path: Path, starter: Starter) -> None:
     code = (
         "from nacd_bench.harness.planted import planted_triplets\n"
         f"planted_triplets({[str(p) for p in PHOTOS]!r}, neural='jpeg', folder={str(tmp_path)!r},"
         " tiles=6, workers=0, show_progress=False)"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ})
+    process = starter.code(code)
     while process.poll() is None and not list(tmp_path.rglob("strength-*/*.png")):
         time.sleep(0.02)
-    process.kill()
+    process.send(signal.SIGKILL)
     process.wait()
     found, problems = planted_triplets(
         PHOTOS, neural="jpeg", folder=tmp_path, tiles=6, workers=0, show_progress=False
