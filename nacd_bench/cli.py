@@ -7,14 +7,18 @@ Each command is a primary configuration of ``conf/``, composed by Hydra, and a m
 from __future__ import annotations
 
 import math
+import os
 import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
+from importlib.resources import files
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +150,9 @@ QUIET_HYDRA = (
 )
 """The harness writes its own run folder."""
 
+BROKEN_PIPE = 128 + 13
+"""Exit status by the convention of shells: 128 and the number of the signal, SIGPIPE."""
+
 GROUPINGS = {"baseline": ("all", "paper", "none")}
 """Choices of a configuration group that stand for several names."""
 
@@ -176,9 +183,24 @@ Without any data, detect and benchmark work on photographs from installed packag
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit status: 0 all well, 1 something failed, 2 wrong usage."""
+    """Run a command; the exit status: 0 all well, 1 something failed, 2 wrong usage.
+
+    Where whoever reads the output has gone (``nacd-bench list | head -3``), it ends without a word
+    and with 141, as a program does that SIGPIPE ended.
+    """
     tune_process()
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = _run(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):  # Python flushes both once more at its end
+            os.dup2(nowhere, stream.fileno())
+        return BROKEN_PIPE
+    return status
+
+
+def _run(arguments: list[str]) -> int:
     command, rest = split_command(arguments)
     if command in ("-h", "--help", "help"):
         print(usage(), end="")
@@ -197,6 +219,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         return _composed(command, rest)
+    except BrokenPipeError:
+        raise
     except UserError as error:
         _complain(str(error))
     except OSError as error:
@@ -221,6 +245,8 @@ def _composed(command: str, arguments: Sequence[str]) -> int:
     register_plugins()
     if COMMANDS[command].data and paths:
         overrides.append(f"data={COMMANDS[command].data}")
+    if not {"-h", "--help"}.isdisjoint(overrides):
+        return _helped(command, overrides)
     if "-m" in overrides or "--multirun" in overrides:
         return _swept(command, overrides, paths)
     outcome: list[int | BaseException] = []
@@ -238,6 +264,21 @@ def _composed(command: str, arguments: Sequence[str]) -> int:
         if isinstance(error, BaseException):
             raise error
     return max((status for status in outcome if isinstance(status, int)), default=stopped)
+
+
+def _helped(command: str, overrides: Sequence[str]) -> int:
+    """Print Hydra's help with the comments of the command's configuration, which Hydra drops."""
+    with redirect_stdout(StringIO()) as printed:
+        status = _by_hydra(command, overrides, lambda config: None)
+    lines = printed.getvalue().splitlines()
+    source = files("nacd_conf").joinpath(f"{command.replace(' ', '_')}.yaml").read_text("utf-8")
+    for match in re.finditer(r"^(\w+:)([^#\n]*)(#.*(?:\n +#.*)*)", source, re.MULTILINE):
+        key, value, comment = match.groups()
+        for i, line in enumerate(lines):
+            if line.startswith(key):
+                lines[i] = f"{line:{len(key + value)}}{comment}"
+    print("\n".join(lines))
+    return status
 
 
 def _by_hydra(command: str, overrides: Sequence[str], task: Callable[[Any], Any]) -> int:
