@@ -114,7 +114,9 @@ def read_png(data: bytes) -> Image:
 
     with Pillow.open(io.BytesIO(data), formats=["PNG"]) as picture:
         picture.load()  # all of it: a file cut off fails here
-        if picture.has_transparency_data and picture.convert("RGBA").getextrema()[3] != (255, 255):
+        if picture.has_transparency_data and picture.convert("RGBA").getchannel(
+            "A"
+        ).getextrema() != (255, 255):
             raise ValueError("it is transparent, and alpha is not supported")
         if data[24] < 16:
             return np.asarray(picture.convert("RGB"))

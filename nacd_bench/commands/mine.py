@@ -50,7 +50,7 @@ def _summary(summary: Summary, folder: Path, out: Console) -> int:
         f"{summary.candidates.total()} candidates, {summary.kept.total()} without duplicates; "
         f"{summary.failed} images with failures, {summary.unreadable} unreadable. Results: "
         f"{folder}/ (candidates/, coded/, images/, crops/, bitstreams/, strongest_*.png). Next: "
-        f"nacd-bench verify export {folder}",
+        f"nacd-bench verify export {folder} folder=TASKS",
         markup=False,
     )
     lines = [

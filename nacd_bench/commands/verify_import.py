@@ -37,7 +37,7 @@ def run(config: dict[str, Any]) -> int:
         f"{decisions['confirmed']} confirmed, {decisions['refused']} refused, "
         f"{decisions['undecided']} undecided of {len(done.rows)} candidates. Krippendorff's alpha: "
         f"{', '.join(alphas)}. Results: {done.folder}/ (verified.parquet, precision.csv, "
-        f"precision.png, raters.csv). Next: nacd-bench dataset build {done.folder}",
+        f"precision.png, raters.csv). Next: nacd-bench dataset build {done.folder} folder=DATA",
         markup=False,
     )
     return listed_failures(out, done.failures, done.folder / "failures.csv")
