@@ -14,7 +14,8 @@ from typing import Any
 
 from nacd_bench.errors import CodecError
 from nacd_bench.registry import unknown
-from nacd_codecs.torch_module import TorchModule, load_weights
+from nacd_codecs.checkpoint import read_weights, unfit
+from nacd_codecs.torch_module import TorchModule
 
 
 class CompressAI(TorchModule):
@@ -71,18 +72,24 @@ class CompressAI(TorchModule):
     def build(self, point: float) -> Any:
         from compressai.zoo.pretrained import load_pretrained
 
+        zoo = _zoo()
+        architecture = zoo.model_architectures[self.architecture]
+        channels = next(iter(zoo.cfgs[self.architecture].values()))
+        expected = architecture(*(12 for _ in channels)).state_dict()  # for the names
         if self.checkpoint is not None:
-            weights = load_weights(self.checkpoint.replace("{point}", f"{point:g}"))
+            source = self.checkpoint.replace("{point}", f"{point:g}")
+            weights = read_weights(source, expected)
         else:
-            weights = self._downloaded(int(point))
+            source, weights = (
+                f"CompressAI's zoo for quality {point:g}",
+                self._downloaded(int(point)),
+            )
+        weights = load_pretrained(weights)
         try:
-            model = _zoo().model_architectures[self.architecture]
-            return model.from_state_dict(load_pretrained(weights))
-        except (KeyError, RuntimeError) as error:
-            raise CodecError(
-                f"the weights for quality {point:g} do not fit {self.architecture}: {error}. Give "
-                "a checkpoint of this architecture."
-            ) from error
+            return architecture.from_state_dict(weights)
+        except Exception as error:  # KeyError, RuntimeError, IndexError: it looks into the weights
+            sizes = {name: weights.get(name, value) for name, value in expected.items()}
+            raise unfit(source, weights, sizes, error) from error
 
     def _downloaded(self, quality: int) -> dict[str, Any]:
         from torch.hub import load_state_dict_from_url

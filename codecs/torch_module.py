@@ -18,7 +18,8 @@ import hashlib
 import importlib
 import io
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ import numpy as np
 
 from nacd_bench.codec import Codec, Image, OperatingPoints, png
 from nacd_bench.errors import CodecError
+from nacd_codecs.checkpoint import load_weights, make_tables
 from nacd_codecs.packing import Packed, pack, unpack
 
 ESTIMATED = b"nacd-estimated-1"
@@ -45,8 +47,8 @@ class TorchModule(Codec):
             point), ``"call"`` (second argument of ``compress`` or ``forward``), or ``None``.
         slope: change of log2(bpp) from one point to the next, a first guess.
         arguments: more keywords for the factory.
-        checkpoint: file of weights (a state dict, alone or under ``state_dict``), read with
-            ``weights_only``; ``{point}`` in it stands for the operating point.
+        checkpoint: file of weights, see :mod:`nacd_codecs.checkpoint`; ``{point}`` in it stands for
+            the operating point.
         multiple: sides are padded to a multiple of this by repeating the border.
         device: where the module runs.
         batch_size: images of one size in one call.
@@ -107,23 +109,31 @@ class TorchModule(Codec):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the weights at all operating points, 16 hexadecimal digits."""
+        """Hash of weights and tables at all operating points, 16 hexadecimal digits."""
+        import torch
+
         digest = hashlib.sha256()
         for point in self.points.values:
-            for key, value in sorted(self.module(point).state_dict().items()):
-                digest.update(key.encode())
-                if hasattr(value, "cpu"):
-                    digest.update(np.ascontiguousarray(value.cpu().float().numpy()).tobytes())
+            module = self.module(point)
+            # with the buffers that a checkpoint does not hold
+            for name, value in sorted(
+                {**module.state_dict(), **dict(module.named_buffers())}.items()
+            ):
+                if isinstance(value, torch.Tensor):
+                    value = value.detach().cpu().contiguous()
+                    digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+                    digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()[:16]
 
     def module(self, point: float) -> Any:
         """The module of an operating point, with its weights, on its device."""
         key = point if self.point_to == "factory" or "{point}" in (self.checkpoint or "") else 0.0
         if key not in self._modules:
-            module = self.build(point).to(self.device).eval()
-            if hasattr(module, "update") and hasattr(module, "compress"):
-                module.update()  # the entropy coder's tables, in CompressAI's models
-            self._modules[key] = module
+            module = self.build(point).cpu().eval()
+            if hasattr(module, "compress"):
+                with _one_thread():  # the same tables in every process, on every device
+                    make_tables(module)
+            self._modules[key] = module.to(self.device)
         return self._modules[key]
 
     def build(self, point: float) -> Any:
@@ -137,14 +147,7 @@ class TorchModule(Codec):
         elif "{point}" in (self.checkpoint or ""):
             target = copy.deepcopy(target)
         if self.checkpoint is not None:
-            path = self.checkpoint.replace("{point}", f"{point:g}")
-            try:
-                target.load_state_dict(load_weights(path))
-            except RuntimeError as error:
-                raise CodecError(
-                    f"the weights in {path} do not fit the module: {error}. "
-                    "Give the checkpoint of this architecture and operating point."
-                ) from error
+            load_weights(target, self.checkpoint.replace("{point}", f"{point:g}"))
         return target
 
     def encode(self, image: Image, point: float) -> bytes:
@@ -253,31 +256,6 @@ def load(name: str) -> Any:
         ) from error
 
 
-def load_weights(path: str | Path) -> dict[str, Any]:
-    """A state dict from a file, read without running code in it (``weights_only``).
-
-    Raises:
-        CodecError: no such file, or one that holds more than weights.
-    """
-    import pickle
-
-    import torch
-
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise CodecError(
-            f"expected weights in {path}, got {type(error).__name__}: {str(error)[:300]}. Give a "
-            "file that torch.save wrote from a state dict; whole pickled models are not read."
-        ) from error
-    for key in ("state_dict", "model_state_dict"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping):
-        raise CodecError(f"expected a state dict in {path}, got {type(content).__name__}.")
-    return {key.removeprefix("module."): value for key, value in content.items()}
-
-
 def _strings(out: Any, count: int) -> tuple[list[list[bytes]], tuple[int, ...]]:
     """The strings ``[kind][image]`` and the latent's shape of what ``compress`` gave."""
     if isinstance(out, Mapping) and {"strings", "shape"} <= out.keys():
@@ -337,6 +315,18 @@ def _reproducible() -> Any:
         )
     )
     return stack
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _name_of(target: Any) -> str:

@@ -9,6 +9,7 @@ from nacd_bench.commands.printing import console, empty_table, listed_failures
 
 def run(config: dict[str, Any]) -> int:
     from nacd_bench.harness.compress import compress_from_config
+    from nacd_bench.harness.decode_check import in_words, is_fault
 
     done = compress_from_config(config)
     out = console()
@@ -34,8 +35,16 @@ def run(config: dict[str, Any]) -> int:
         f"Next: nacd-bench detect {done.folder}",
         markup=False,
     )
+    faults = [in_words(row) for row in filter(is_fault, done.decoded_again)]
+    if done.decoded_again:
+        out.print(
+            f"Decoded again in a fresh process: {len(done.decoded_again)} decodes, "
+            f"{len(faults) or 'none'} with another picture.",
+            markup=False,
+        )
+    status = listed_failures(out, faults, done.folder / "decode_check.csv")
     lines = [
         f"{each['image']}: {each['side']} {each['preset']}: {each['error']}"
         for each in done.failures
     ]
-    return listed_failures(out, lines, done.folder / "failures.csv")
+    return max(status, listed_failures(out, lines, done.folder / "failures.csv"))

@@ -14,6 +14,7 @@ The run's folder::
     rate_distortion.*   table, figure and BD-rates
     bitstreams/         neural/quality-3/kodim01.bin, x265/quality-3/kodim01.bin, ...
     decoded/            the same as PNG
+    decode_check.csv    with check=decode: what a second decode gives
     journal.jsonl       what is done
     encodes/            while it runs: long encodes of what is not done
 """
@@ -32,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from nacd_bench import __version__
-from nacd_bench.data.files import write_whole
+from nacd_bench.data.files import csv_bytes, write_whole
 from nacd_bench.errors import CodecError, UserError
 from nacd_bench.harness.coding import (
     Ask,
@@ -56,6 +57,7 @@ from nacd_bench.harness.compress_plan import (
     make_plan,
     require_number,
 )
+from nacd_bench.harness.decode_check import COLUMNS, decoded_again, is_fault
 from nacd_bench.harness.journal import Journal, clear_parts, new_run_id, run_lock
 from nacd_bench.harness.photos import read_8_bit
 from nacd_bench.harness.progress import Progress, progress_bar
@@ -82,6 +84,7 @@ class Compressed:
         encodes: encodes that this run's results needed; 0 when everything was there.
         curves: mean rate and quality of each codec, the neural one first.
         bd_rates: how many bits the neural codec saves.
+        decoded_again: what a second decode of each bitstream gave, with ``check="decode"``.
     """
 
     folder: Path
@@ -92,6 +95,7 @@ class Compressed:
     encodes: int
     curves: list[Curve]
     bd_rates: list[BDRate]
+    decoded_again: list[dict[str, Any]]
 
 
 def compress(
@@ -106,6 +110,7 @@ def compress(
     tolerance: float | None = None,
     workers: int | None = None,
     failure_limit: float = 0.2,
+    check: str | None = None,
     show_progress: bool = True,
 ) -> Compressed:
     """Code images with a neural codec and traditional ones at a comparable rate.
@@ -122,6 +127,7 @@ def compress(
         tolerance: miss of the rate beyond which a codec's fine control is used.
         workers: processes; the number of cores by default, 0 for none but this one.
         failure_limit: share of images that may fail before the run stops.
+        check: ``"decode"`` decodes every bitstream again, in a fresh process.
         show_progress: a progress bar with the time left.
 
     Raises:
@@ -134,6 +140,8 @@ def compress(
         raise UserError(
             f"expected workers to be a number of processes, 0 or more, got {workers!r}."
         )
+    if check not in (None, "decode"):
+        raise UserError(f"expected check to be decode or null, got {check!r}.")
     plan = make_plan(images, neural, traditional, scheme, points, targets, tolerance, folder)
     run_id = new_run_id()
     with run_lock(folder, run_id):
@@ -151,7 +159,16 @@ def compress(
             with suppress(UserError):  # the first error is the one to show
                 _finish(plan, run, run_id)
             raise
-        return _finish(plan, run, run_id)
+        checked = None
+        if check:
+            rows = [
+                row
+                for _, sides in run.results()
+                for each in sides.values()
+                for row in each.values()
+            ]
+            checked = decoded_again(folder, rows, run.sides, count, show_progress)
+        return _finish(plan, run, run_id, checked)
 
 
 def compress_from_config(config: Mapping[str, Any]) -> Compressed:
@@ -487,18 +504,28 @@ class _Run:
         return [(image.photo, image.rows) for image in images]
 
 
-def _finish(plan: Plan, run: _Run, run_id: str) -> Compressed:
+def _finish(
+    plan: Plan, run: _Run, run_id: str, checked: list[dict[str, Any]] | None = None
+) -> Compressed:
     """Write what is there; all that the run can tell."""
     rows = triplet_rows(plan, run.results())
     found = curves(rows), bd_rates(rows)
     manifest = write_results(run.folder, rows, run.failures, *found)
-    _describe(plan, run, run_id)
+    if checked is not None:
+        write_whole(run.folder / "decode_check.csv", csv_bytes(COLUMNS, checked))
+    _describe(plan, run, run_id, checked)
     with suppress(OSError):  # of encodes that are kept for the next run
         (run.folder / "encodes").rmdir()
-    return Compressed(run.folder, manifest, rows, run.failures, run.duplicates, run.encodes, *found)
+    return Compressed(
+        *(run.folder, manifest, rows, run.failures, run.duplicates, run.encodes),
+        *found,
+        checked or [],
+    )
 
 
-def _describe(plan: Plan, run: _Run, run_id: str) -> None:
+def _describe(
+    plan: Plan, run: _Run, run_id: str, checked: list[dict[str, Any]] | None = None
+) -> None:
     """The run in words, for people and for the report."""
     description = {
         "run": run_id,
@@ -509,6 +536,8 @@ def _describe(plan: Plan, run: _Run, run_id: str) -> None:
         "images": len(plan.paths),
         "duplicates": run.duplicates,
         "failures": len(run.failures),
+        "decode_check": checked
+        and {"decodes": len(checked), "faults": sum(map(is_fault, checked))},
         "codecs": {
             side.label: {
                 **side.identity,

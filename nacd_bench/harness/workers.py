@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -35,19 +36,28 @@ class Workers(Generic[Job, Done]):
         count: processes; 0 runs every job in this one.
         work: what is done with a job; sent to each process once.
         died: what is to be said of a job that took its process down alone.
+        threads: of PyTorch and OpenCV in each process.
+        context: how processes start.
 
     Raises:
         UserError: processes are wanted by a script that each of them would run again.
     """
 
     def __init__(
-        self, count: int, work: Callable[[Job], Done], died: Callable[[Job], Done]
+        self,
+        count: int,
+        work: Callable[[Job], Done],
+        died: Callable[[Job], Done],
+        threads: int = 1,
+        context: BaseContext | None = None,
     ) -> None:
         if count:
             _require_guard()
         self.count = count
         self.work = work
         self.died = died
+        self.threads = threads
+        self.context = context
         self._pool: ProcessPoolExecutor | None = None
         self._running: dict[Future[Done], Job] = {}
         self._suspects: deque[Job] = deque()
@@ -116,9 +126,9 @@ class Workers(Generic[Job, Done]):
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
                 self.count,
-                mp_context=worker_context(),
+                mp_context=self.context or worker_context(),
                 initializer=_prepare_worker,
-                initargs=(self.work,),
+                initargs=(self.work, self.threads),
             )
         try:
             self._running[self._pool.submit(_done, job)] = job
@@ -183,7 +193,7 @@ def _require_guard() -> None:
         )
 
 
-def worker_context() -> multiprocessing.context.BaseContext:
+def worker_context() -> BaseContext:
     """Processes that do not inherit this one's threads; PyTorch is loaded once for all of them."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -192,8 +202,8 @@ def worker_context() -> multiprocessing.context.BaseContext:
     return context
 
 
-def _prepare_worker(work: Callable[[Any], Any]) -> None:
-    """One thread per process, no answer to Ctrl-C (the parent's task), no life after the parent."""
+def _prepare_worker(work: Callable[[Any], Any], threads: int) -> None:
+    """Few threads in each, no answer to Ctrl-C (the parent's task), no life after the parent."""
     global _work
     _work = work
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -202,8 +212,8 @@ def _prepare_worker(work: Callable[[Any], Any]) -> None:
     import cv2
     import torch
 
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
 
 
 def _end_with_parent() -> None:
