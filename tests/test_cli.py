@@ -1,10 +1,11 @@
-"""The command line as a user meets it, each command in a process of its own."""
+"""The command line as a user meets it."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -19,16 +20,35 @@ from nacd_bench.errors import UserError
 FAST = ["detector=[large_color]", "detector.large_color.window=32", "show_progress=false"]
 
 
-def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """``nacd-bench`` in a process, with its output."""
+Done = subprocess.CompletedProcess[str]
+Run = Callable[..., Done]
+
+
+def run(*arguments: str, cwd: Path, **environment: str) -> Done:
+    """``nacd-bench`` in a process of its own, with its output."""
     return subprocess.run(
         [sys.executable, "-m", "nacd_bench.cli", *arguments],
         cwd=cwd,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100", **environment},
+        env={**os.environ, "COLUMNS": "100", **environment},
         capture_output=True,
         text=True,
         timeout=300,
     )
+
+
+@pytest.fixture
+def run_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """``nacd-bench`` in this process, in the folder of the test, with its output."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def called(*arguments: str) -> Done:
+        capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, main(arguments), *capsys.readouterr())
+
+    return called
 
 
 class TestWords:
@@ -83,22 +103,22 @@ def test_detect_a_folder(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "out"]  # and nothing of Hydra's
 
 
-def test_detect_three_files_with_awkward_names(tmp_path: Path) -> None:
+def test_detect_three_files_with_awkward_names(tmp_path: Path, run_here: Run) -> None:
     data = make_triplets(tmp_path / "data", ("rocket",))
     names = ["it's ${one},[x].png", "b=2 {y}.png", "c#.png"]
     for role, name in zip(("orig", "ai", "classic"), names, strict=True):
         (data / role / "rocket.png").rename(tmp_path / name)
-    done = run("detect", *names, "folder=out", *FAST, cwd=tmp_path)
+    done = run_here("detect", *names, "folder=out", *FAST)
     assert done.returncode == 0, done.stderr
     row = pq.read_table(tmp_path / "out" / "scores.parquet").to_pylist()[0]
     assert row["image"] == "it's ${one},[x]"
 
 
-def test_failures_are_listed_and_turn_the_status(tmp_path: Path) -> None:
+def test_failures_are_listed_and_turn_the_status(tmp_path: Path, run_here: Run) -> None:
     data = make_triplets(tmp_path / "data")
     (data / "ai" / "coffee.png").write_text("this is no picture")
     (data / "classic" / "rocket.png").unlink()
-    done = run("detect", "data", "folder=out", *FAST, cwd=tmp_path)
+    done = run_here("detect", "data", "folder=out", *FAST)
     assert done.returncode == 1
     assert "2 failed" in done.stdout and "coffee" in done.stdout and "rocket" in done.stdout
     assert len(pq.read_table(tmp_path / "out" / "scores.parquet")) == 1
@@ -119,54 +139,54 @@ def test_failures_are_listed_and_turn_the_status(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_usage_is_one_clear_message(
-    tmp_path: Path, arguments: list[str], message: str
+    tmp_path: Path, run_here: Run, arguments: list[str], message: str
 ) -> None:
     make_triplets(tmp_path / "data", ("rocket",))
     (tmp_path / "empty").mkdir()
-    done = run(*arguments, cwd=tmp_path)
+    done = run_here(*arguments)
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_continuing_with_other_settings_is_refused(tmp_path: Path) -> None:
+def test_continuing_with_other_settings_is_refused(tmp_path: Path, run_here: Run) -> None:
     make_triplets(tmp_path / "data", ("rocket",))
-    assert run("detect", "data", "folder=out", *FAST, cwd=tmp_path).returncode == 0
-    done = run("detect", "data", "folder=out", *FAST, "detector.large_color.low=2", cwd=tmp_path)
+    assert run_here("detect", "data", "folder=out", *FAST).returncode == 0
+    done = run_here("detect", "data", "folder=out", *FAST, "detector.large_color.low=2")
     assert done.returncode == 1
     assert "large_color.low: 3.0 before, 2" in done.stderr
 
 
-def test_validate(tmp_path: Path) -> None:
+def test_validate(tmp_path: Path, run_here: Run) -> None:
     data = make_triplets(tmp_path / "data")
-    done = run("validate", "data", "show_progress=false", cwd=tmp_path)
+    done = run_here("validate", "data", "show_progress=false")
     assert (done.returncode, done.stdout) == (0, "3 triplets, 0 problems.\n")
     (data / "ai" / "coffee.png").write_text("no picture")
     (data / "orig" / "rocket.png").write_bytes((data / "orig" / "rocket.png").read_bytes()[:99])
-    done = run("validate", "data", "show_progress=false", cwd=tmp_path)
+    done = run_here("validate", "data", "show_progress=false")
     assert done.returncode == 1
     assert "coffee" in done.stdout and "rocket" in done.stdout and "2 problems" in done.stdout
 
 
-def test_import_writes_a_manifest_and_names_faults(tmp_path: Path) -> None:
+def test_import_writes_a_manifest_and_names_faults(tmp_path: Path, run_here: Run) -> None:
     (tmp_path / "a.csv").write_text("name,kind,x,y,w,h\n1,tex,0,0,20,10\n2,none,,,,\n")
     (tmp_path / "map.yaml").write_text(
         "columns: {original: 'o/{name}.png', neural: 'n/{name}.png', traditional: 't/{name}.png',\n"
         "  artifact_type: kind, box: [x, y, w, h]}\ntypes: {tex: texture, none: free}\n"
     )
     arguments = ("import", "a.csv", "mapping=map.yaml", "output=out/b.csv")
-    done = run(*arguments, cwd=tmp_path)
+    done = run_here(*arguments)
     assert done.returncode == 0, done.stderr
     assert "2 triplets, labels: 1 texture; 1 free" in done.stdout
     records = read_manifest(tmp_path / "out" / "b.csv")
     assert records[0].labels[0].box == (0, 0, 20, 10) and records[1].artifact_free
     (tmp_path / "a.csv").write_text("name,kind,x,y,w,h\n1,texx,0,0,20,10\n")
-    done = run(*arguments[:3], "output=c.csv", cwd=tmp_path)
+    done = run_here(*arguments[:3], "output=c.csv")
     assert done.returncode == 1 and "texx" in done.stderr
     assert not (tmp_path / "c.csv").exists()
 
 
-def test_help_explains(tmp_path: Path) -> None:
+def test_help_explains(run_here: Run) -> None:
     for command, words in {
         "detect": ("ORIGINAL NEURAL TRADITIONAL", "si_threshold", "text_finder"),
         "benchmark": ("labelled.parquet", "resamples", "-m detector"),
@@ -175,7 +195,7 @@ def test_help_explains(tmp_path: Path) -> None:
         "list": ("KIND",),
         "compress": ("images",),
     }.items():
-        done = run(command, "--help", cwd=tmp_path)
+        done = run_here(command, "--help")
         assert done.returncode == 0
         assert all(word in done.stdout for word in words), done.stdout
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import struct
-import subprocess
-import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
 from test_benchmark import planted  # noqa: F401 (a fixture)
 
+from nacd_bench.cli import main
 from nacd_bench.harness.tracking import has_key
 
 BLOCK, HEAD, START = 32768, 7, 7
@@ -43,25 +44,28 @@ def records(path: Path) -> Iterator[Any]:
 
 
 def benchmark(planted: Path, folder: Path, *more: str, **environment: str) -> str:  # noqa: F811
-    """Run the command in a process of its own, without a terminal; its output."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("WANDB")}
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "nacd_bench.cli", "benchmark", str(planted)),
-            *("detector=[large_color]", "baseline=[psnr]", "sets.types=[color]", "sets.n=4"),
-            *("bootstrap.resamples=100", "show_progress=false"),
-            f"folder={folder}",
-            f"cache={folder}-cache",
-            *more,
-        ],
-        env={**kept, "HOME": str(folder.parent), "NACD_BENCH_CACHE": "off", **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    """Run the command without a terminal and without W&B's settings of the user; its output."""
+    printed = io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        redirect_stdout(printed),
+        redirect_stderr(printed),
+    ):
+        for name in [name for name in os.environ if name.startswith("WANDB")]:
+            patch.delenv(name)
+        own = {"HOME": str(folder.parent), "NACD_BENCH_CACHE": "off", **environment}
+        for name, value in own.items():
+            patch.setenv(name, value)
+        patch.setattr("sys.stdin", io.StringIO())
+        status = main(
+            [
+                *("benchmark", str(planted), "detector=[large_color]", "baseline=[psnr]"),
+                *("sets.types=[color]", "sets.n=4", "bootstrap.resamples=100"),
+                *("show_progress=false", f"folder={folder}", f"cache={folder}-cache", *more),
+            ]
+        )
+    assert status == 0, printed.getvalue()
+    return printed.getvalue()
 
 
 @pytest.fixture(scope="module")
