@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from nacd_bench.codec import OperatingPoints
+from nacd_bench.data.text_files import read_yaml
 from nacd_bench.errors import CodecError
 from nacd_bench.registry import unknown
 from nacd_codecs.image_files import ImageFormat
@@ -85,16 +86,7 @@ def read_commands(file: Path) -> Commands:
     Raises:
         CodecError: the file cannot be read, or a key or value in it is wrong; named.
     """
-    import yaml
-
-    try:
-        content = yaml.safe_load(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        what = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
-        raise CodecError(
-            f"expected a description of a codec in YAML, got {file}: {what}. Correct the path or "
-            "the file; docs/codecs.md has one to copy."
-        ) from error
+    content = read_yaml(file, "a description of a codec", CodecError)
     try:
         return _commands(content, file.parent)
     except CodecError as error:

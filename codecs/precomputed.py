@@ -11,7 +11,6 @@ An image is recognised by its pixels, not by its name.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import json
@@ -24,7 +23,10 @@ from typing import Any
 import numpy as np
 
 from nacd_bench.codec import Codec, Image, OperatingPoints
-from nacd_bench.errors import CodecError
+from nacd_bench.data.files import as_on_disk, read_bytes
+from nacd_bench.data.rows import finite_number
+from nacd_bench.data.text_files import csv_entries, read_text
+from nacd_bench.errors import CodecError, DataError
 from nacd_codecs.image_files import read_png
 
 
@@ -60,10 +62,11 @@ class Precomputed(Codec):
         point_name: str = "point",
         estimated: bool = False,
     ) -> None:
-        self.table = Path(table)
+        self.table = as_on_disk(table)
         self.software = software
         self.rate_is_estimated = estimated
         self.rows = list(_rows(self.table))
+        self._unread: list[str] = []
         rates = {row.point: [] for row in self.rows}  # type: dict[float, list[float]]
         for row in self.rows:
             rates[row.point].append(row.size if row.size is not None else row.bpp or 0.0)
@@ -84,14 +87,17 @@ class Precomputed(Codec):
         self.require(image, point)
         row = self._by_content.get((_content(image), point))
         if row is None:
+            unread = f" Originals that cannot be read: {self._unread[0]}" if self._unread else ""
             raise CodecError(
                 f"{self.table} has no result at {self.points.name} {point:g} for this image of "
                 f"{image.shape[1]} x {image.shape[0]}. Add a row whose original has its pixels."
+                f"{unread}"
             )
         size = row.size
         if size is None:
             size = (row.bpp or 0.0) * image.shape[0] * image.shape[1] / 8
-        digest = hashlib.sha256(row.decoded.read_bytes()).hexdigest()
+        data = read_bytes(row.decoded, "a decoded image", CodecError)
+        digest = hashlib.sha256(data).hexdigest()
         stands_for = {"decoded": str(row.decoded), "sha256": digest, "bytes": size}
         return json.dumps(stands_for, sort_keys=True).encode()
 
@@ -103,19 +109,24 @@ class Precomputed(Codec):
 
     @cached_property
     def _by_content(self) -> dict[tuple[str, float], Row]:
-        contents = {path: _content(_read(path)) for path in {row.original for row in self.rows}}
-        return {(contents[row.original], row.point): row for row in self.rows}
+        contents = {}
+        for path in dict.fromkeys(row.original for row in self.rows):
+            try:
+                contents[path] = _content(_read(path))
+            except CodecError as error:  # costs only the image that it is an original of
+                self._unread.append(str(error))
+        rows = [row for row in self.rows if row.original in contents]
+        return {(contents[row.original], row.point): row for row in rows}
 
 
 def _rows(table: Path) -> Iterator[Row]:
     try:
-        with table.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            columns, lines = set(reader.fieldnames or ()), list(reader)
-    except OSError as error:
-        raise CodecError(
-            f"expected a CSV file of results, got {table}: {error.strerror}. Give its path."
-        ) from error
+        entries = csv_entries(table, read_text(table, "a CSV file of results", CodecError))
+    except DataError as error:
+        raise CodecError(str(error)) from error
+    columns = set(entries[0].cells) if entries else set()
+    if not entries:
+        raise CodecError(f"expected at least one result in {table}, got at most its first line.")
     missing = {"original", "point", "decoded"} - columns
     if missing or not columns & {"bytes", "bpp"}:
         missing |= set() if columns & {"bytes", "bpp"} else {"bytes"}
@@ -123,29 +134,34 @@ def _rows(table: Path) -> Iterator[Row]:
             f"{table} lacks the columns {', '.join(sorted(missing))}; it has "
             f"{', '.join(sorted(columns)) or 'none'}. Name them in its first line."
         )
-    if not lines:
-        raise CodecError(f"expected at least one result in {table}, got only its first line.")
-    for number, line in enumerate(lines, start=2):
-        try:
-            size = float(line["bytes"]) if line.get("bytes") else None
-            bpp = float(line["bpp"]) if line.get("bpp") else None
-            point = float(line["point"])
-        except ValueError as error:
-            raise CodecError(f"line {number} of {table}: expected numbers, got {error}.") from error
+    for _, line, cells, fault in entries:
+        if fault:
+            raise CodecError(f"line {line} of {table}: {fault}")
+        numbers = {name: finite_number(cells.get(name)) for name in ("bytes", "bpp", "point")}
+        given = {name: cells.get(name, "").strip() for name in numbers}
+        odd = [name for name in numbers if given[name] and numbers[name] is None]
+        if odd or numbers["point"] is None:
+            name = odd[0] if odd else "point"
+            raise CodecError(
+                f"line {line} of {table}: expected a number in {name}, got {given[name]!r}."
+            )
+        size, bpp = numbers["bytes"], numbers["bpp"]
         if not max(size or 0, bpp or 0) > 0:
             raise CodecError(
-                f"line {number} of {table}: expected bytes or bpp above 0, got "
-                f"bytes={line.get('bytes')!r}, bpp={line.get('bpp')!r}."
+                f"line {line} of {table}: expected bytes or bpp above 0, got "
+                f"bytes={given['bytes']!r}, bpp={given['bpp']!r}."
             )
-        folder = table.parent
-        yield Row(folder / line["original"], point, folder / line["decoded"], size, bpp)
+        original, decoded = (
+            as_on_disk(table.parent / cells[name].strip()) for name in ("original", "decoded")
+        )
+        yield Row(original, numbers["point"], decoded, size, bpp)
 
 
 def _read(path: Path) -> Image:
     from PIL import Image as Pillow
 
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, "an image", CodecError)
         if data.startswith(b"\x89PNG"):
             return read_png(data)
         with Pillow.open(io.BytesIO(data)) as image:

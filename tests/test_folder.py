@@ -183,7 +183,7 @@ class TestIndex:
 
     def test_rows_and_images_that_do_not_match(self, tmp_path: Path) -> None:
         root = make(tmp_path / "data", "abc")
-        rows = "a,,,0.1,,,,\nx,,,,,,,\na,,,,,,,\nb,,,lots,,,0.2,\n,,,,,,,\n"
+        rows = "a,,,0.1,,,,\nx,,,,,,,\na,,,,,,,\nb,,,lots,,,0.2,\n,,0.2,,,,,\n"
         (root / "index.csv").write_text(self.HEADER + rows)
         records, problems = find_triplets(root)
         assert [(each.id, each.neural_bpp) for each in records] == [

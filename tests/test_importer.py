@@ -201,9 +201,9 @@ class TestJson:
         [
             ("[1]", "a.json", "expected a list of objects, got something else at item 1"),
             ('{"a": 3}', "a.json", "got something else at 'a'"),
-            ("[\n{]", "a.json", "a.json line 2: expected JSON"),
+            ("[\n{]", "a.json", "a.json line 2: expected a table of labels as JSON"),
             ("[]", "a.json", "expected at least one row"),
-            ("[1]\n{", "a.jsonl", "a.jsonl line 2: expected a JSON object, got text"),
+            ("[1]\n{", "a.jsonl", "a.jsonl line 2: expected a JSON object in one line, got text"),
             ("a", "a.xml", "unknown kind of table '.xml'"),
         ],
     )
@@ -283,7 +283,7 @@ class TestMapping:
         assert message in str(error.value)
 
     def test_no_yaml(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match="expected YAML, got a fault"):
+        with pytest.raises(DataError, match="line 1: expected a mapping in YAML, got a fault"):
             read_mapping(table(tmp_path, "a: [", "mapping.yaml"))
 
     def test_columns_that_the_table_lacks(self, tmp_path: Path) -> None:

@@ -347,7 +347,7 @@ class TestFile:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            ("{", "got no valid JSON"),
+            ("{", "expected polygons as JSON, got a damaged file"),
             ([], "got no object"),
             ({"pictures": {}}, "got pictures"),
             ({"images": {"a": {}}}, "a: expected a list of polygons"),
@@ -361,7 +361,9 @@ class TestFile:
             polygon_file(tmp_path, content)
 
     def test_missing(self, tmp_path: Path) -> None:
-        with pytest.raises(TextFinderError, match="cannot be read: No such file"):
+        with pytest.raises(
+            TextFinderError, match="expected a polygon file, got nothing of that name"
+        ):
             PolygonFile(tmp_path / "none.json")
         finder = polygon_file(tmp_path, {"images": {"a.png": [], "a.jpg": []}})
         with pytest.raises(TextFinderError, match=r"b: expected one entry .* Add it under its id"):

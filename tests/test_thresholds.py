@@ -133,7 +133,11 @@ class TestFile:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            ("a: [", "expected YAML"),
+            ("a: [", "line 1: expected a thresholds file in YAML"),
+            (
+                "{schema_version: 1, sets: {t: {a: {f1: {threshold: .nan, n: 1, n_excluded: 0}}}}}",
+                "t.a.f1: expected threshold to be a number, got nan",
+            ),
             ("- 1", "schema_version, criterion and sets"),
             ("{schema_version: 9, sets: {}}", "expected schema_version 1, got 9"),
             ("{schema_version: 1, criterion: best, sets: {}}", "unknown criterion 'best'"),

@@ -25,6 +25,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from nacd_bench.codec import Image
+from nacd_bench.data.text_files import read_parquet
 from nacd_bench.errors import DataError
 
 if TYPE_CHECKING:
@@ -115,7 +116,6 @@ def read_mined(folder: str | Path, table: str = CANDIDATES) -> pa.Table:
         DataError: no mined folder, or a file in it that cannot be read.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     place = Path(folder) / table
     if not place.is_dir():
@@ -125,17 +125,17 @@ def read_mined(folder: str | Path, table: str = CANDIDATES) -> pa.Table:
         )
     parts = []
     for path in sorted(place.rglob("*.parquet")):
-        try:
-            part = pq.ParquetFile(path).read()
-        except (OSError, pa.ArrowException) as error:
-            raise DataError(
-                f"{path}: expected a Parquet file, got one that cannot be read ({error}). "
-                "Copy it again, or let nacd-bench mine write it again."
-            ) from error
+        part = read_parquet(path)
         for level in path.relative_to(place).parts[:-1]:
             name, _, value = level.partition("=")
             part = part.append_column(name, pa.array([unquote(value)] * len(part), pa.string()))
-        parts.append(part.select(schema(table).names).cast(schema(table)))
+        try:
+            parts.append(part.select(schema(table).names).cast(schema(table)))
+        except (pa.ArrowException, KeyError, ValueError) as error:
+            raise DataError(
+                f"{path}: expected the columns of nacd-bench mine, got others "
+                f"({str(error).splitlines()[0]}). Let nacd-bench mine write it again."
+            ) from error
     whole = pa.concat_tables(parts) if parts else schema(table).empty_table()
     return whole.sort_by([(name, "ascending") for name in KEYS[table]])
 

@@ -6,7 +6,10 @@ import csv
 import io
 import math
 import os
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -32,16 +35,16 @@ def read_bytes(path: str | Path, what: str, error: type[UserError]) -> bytes:
     """
     try:
         local = _local(path)
-        if local is not None:
-            return Path(local).read_bytes()
-        if is_url(path):
+        if local is None and is_url(path):
             import fsspec
 
             with fsspec.open(str(path), "rb") as file:
                 return file.read()
-        return Path(path).read_bytes()
+        return as_on_disk(local or path).read_bytes()
     except FileNotFoundError as cause:
         got = "a link to nothing" if Path(path).is_symlink() else "nothing of that name"
+        if len(_forms_on_disk(Path(path))) > 1:
+            got += " but several that look like it, in other Unicode forms (NFC, NFD)"
         raise error(
             f"{path}: expected {what}, got {got}. Correct the path or put the file there."
         ) from cause
@@ -57,6 +60,52 @@ def read_bytes(path: str | Path, what: str, error: type[UserError]) -> bytes:
             f"{path}: expected {what} that can be read, got {type(cause).__name__}: {cause}. "
             "Correct the path or copy the file to a local disk."
         ) from cause
+
+
+def composed(name: str) -> str:
+    """A name in Unicode's composed form (NFC): what two names share that look the same.
+
+    macOS and its archives have names decomposed (NFD), people and tables write them composed.
+
+    >>> composed("cafe\u0301") == "caf\u00e9"
+    True
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def as_on_disk(path: str | Path) -> Path:
+    """A path with its names in the Unicode form that the disk has.
+
+    What is there under the very name is taken; else the only thing whose names differ in form.
+    """
+    forms = _forms_on_disk(Path(path))
+    return forms[0] if len(forms) == 1 else Path(path)
+
+
+def _forms_on_disk(path: Path) -> list[Path]:
+    if str(path).isascii() or os.path.lexists(path):
+        return [path]
+    found = []
+    for parent in _forms_on_disk(path.parent):
+        exact = parent / path.name
+        if os.path.lexists(exact):
+            found.append(exact)
+            continue
+        try:
+            names = _names_by_form(parent, parent.stat().st_mtime_ns)
+        except (OSError, ValueError):
+            continue
+        found += [parent / name for name in names.get(composed(path.name), ())]
+    return found
+
+
+@lru_cache(maxsize=16)  # a manifest names thousands of files of few folders
+def _names_by_form(folder: Path, changed: int) -> dict[str, list[str]]:
+    names: dict[str, list[str]] = {}
+    for name in sorted(os.listdir(folder)):  # noqa: PTH208 - names only
+        if not name.isascii():
+            names.setdefault(composed(name), []).append(name)
+    return names
 
 
 def writable(text: str) -> str:
@@ -108,6 +157,16 @@ def _local(path: str | Path) -> str | None:
     return plain if Path(plain).exists() else os.fsdecode(unquote_to_bytes(plain))
 
 
+def part_of(path: Path) -> Path:
+    """The temporary file beside a path that becomes it; as short for a name of 255 bytes.
+
+    >>> len(part_of(Path("a" * 255)).name) < 50
+    True
+    """
+    name = sha256(os.fsencode(path.name)).hexdigest()[:16]
+    return path.with_name(f".{name}.{os.getpid()}.part")
+
+
 def write_whole(path: str | Path, data: bytes) -> None:
     """Write a file by way of a temporary one beside it, so that a kill never leaves half of it.
 
@@ -115,7 +174,7 @@ def write_whole(path: str | Path, data: bytes) -> None:
         DataError: the place cannot be written.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = part_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:

@@ -7,13 +7,14 @@ manifest's columns or with ``qp`` for the traditional point.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from nacd_bench.data.files import composed
 from nacd_bench.data.formats import SUFFIXES, has_image_suffix
 from nacd_bench.data.record import Problem, TripletRecord
 from nacd_bench.data.rows import is_missing, read_row, text
@@ -81,6 +82,7 @@ def read_folder(root: str | Path) -> tuple[list[TripletRecord], list[Problem]]:
                 "none. Put them there, with equal names before the suffix in the three folders."
                 + "".join(f"\n{problem}" for problem in problems)
             )
+    files = _by_composed_stem(files)
     stems = sorted({stem for role in LAYOUT for stem in files[role]})
     strangers = {
         role: [name for name in files[role] if any(name not in files[other] for other in LAYOUT)]
@@ -92,7 +94,7 @@ def read_folder(root: str | Path) -> tuple[list[TripletRecord], list[Problem]]:
         problems += [Problem(stem, line) for line in wrong]
         if not wrong:
             paths[stem] = {role: str(files[role][stem][0]) for role in LAYOUT}
-    index, faults = _read_index(Path(root) / INDEX, stems)
+    index, faults = _read_index(Path(root) / INDEX, set(stems))
     problems += faults
     records = []
     for stem, three in paths.items():
@@ -100,6 +102,21 @@ def read_folder(root: str | Path) -> tuple[list[TripletRecord], list[Problem]]:
         records.append(record)
         problems += faults
     return records, problems
+
+
+def _by_composed_stem(
+    files: Mapping[str, Mapping[str, list[Path]]],
+) -> dict[str, dict[str, list[Path]]]:
+    """The files by stem in Unicode's composed form, by the very stem where a side has several."""
+    times = [Counter(map(composed, by_stem)) for by_stem in files.values()]
+    several = {stem for counted in times for stem, n in counted.items() if n > 1}
+    return {
+        role: {
+            stem if composed(stem) in several else composed(stem): paths
+            for stem, paths in by_stem.items()
+        }
+        for role, by_stem in files.items()
+    }
 
 
 def listed(folder: str | Path) -> list[Path]:
@@ -199,7 +216,7 @@ def _share_a_start(name: str, stem: str) -> bool:
     return name.startswith(stem) or stem.startswith(name)
 
 
-def _read_index(path: Path, stems: Sequence[str]) -> tuple[dict[str, IndexRow], list[Problem]]:
+def _read_index(path: Path, stems: Collection[str]) -> tuple[dict[str, IndexRow], list[Problem]]:
     """The rows of an index by stem with their numbers; nothing where there is no index."""
     if not path.exists():
         return {}, []
@@ -212,6 +229,7 @@ def _read_index(path: Path, stems: Sequence[str]) -> tuple[dict[str, IndexRow], 
             problems.append(Problem(f"row {number}", f"{path} row {number}: {line}", number))
             continue
         stem = text(row["id"])
+        stem = stem if stem in stems else composed(stem)
         if stem in rows:
             line = f"expected one row for '{stem}', got another in row {rows[stem][0]}. Remove one."
             problems.append(Problem(stem, f"{path} row {number}: {line}", number))
@@ -237,4 +255,4 @@ def _record(
         Problem(stem, f"{path} row {number} (id '{stem}'): {line} The row is not used.", number)
         for line in wrong
     ]
-    return record or plain, problems
+    return (replace(record, id=stem) if record else plain), problems

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nacd_bench.data.files import read_bytes
 from nacd_bench.data.formats import suffix_of
+from nacd_bench.data.tables import entries
+from nacd_bench.data.text_files import read_json
 from nacd_bench.errors import DataError
 from nacd_bench.registry import unknown
 
@@ -21,7 +18,7 @@ Rows = list[tuple[str, Mapping[str, Any]]]
 
 
 def foreign_rows(
-    path: str | Path, inner: str | None = None, delimiter: str = ","
+    path: str | Path, inner: str | None = None, separator: str | None = None
 ) -> tuple[Rows, list[str]]:
     """The rows of a table that is not one of ours.
 
@@ -29,7 +26,7 @@ def foreign_rows(
         path: a ``.csv``, ``.json`` or ``.jsonl`` file or URL.
         inner: of JSON, the name of the list (``a.b``: inside another). JSON may be a list of
             objects, an object of them (its keys become the column ``$key``), or one of lists.
-        delimiter: of CSV.
+        separator: of CSV; that of its header by default.
 
     Returns:
         The rows that can be read, and a line for each that cannot.
@@ -41,88 +38,19 @@ def foreign_rows(
     if suffix not in SUFFIXES:
         near = unknown("kind of table", suffix or "without suffix", list(SUFFIXES))
         raise DataError(f"{path}: {near}. Rename or convert it.")
-    data = read_bytes(path, "a table of labels", DataError)
-    try:
-        content = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: expected text in UTF-8, got other bytes at {error.start}. Save it as UTF-8."
-        ) from error
-    if suffix == ".csv":
-        rows, wrong = _from_csv(path, content, delimiter)
-    elif suffix == ".json":
-        rows, wrong = _from_json(path, content, inner), []
+    if suffix == ".json":
+        rows, wrong = _from_json(path, read_json(path, "a table of labels"), inner), []
     else:
-        rows, wrong = _from_json_lines(path, content)
+        found = entries(path, "a table of labels", separator)
+        rows = [(f"line {each.line}", each.cells) for each in found if not each.fault]
+        wrong = [f"{path} line {each.line}: {each.fault}" for each in found if each.fault]
     if not rows and not wrong:
         raise DataError(f"{path}: expected at least one row, got none. Name another file.")
     return rows, wrong
 
 
-def _from_csv(path: str | Path, content: str, delimiter: str) -> tuple[Rows, list[str]]:
-    reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
-    rows: Rows = []
-    wrong: list[str] = []
-    header: list[str] = []
-    begins = 1
-    try:
-        for cells in reader:
-            place, begins = f"line {begins}", reader.line_num + 1
-            if not any(cell.strip() for cell in cells):
-                continue
-            if not header:
-                header = [cell.strip() for cell in cells]
-                twice = [name for name, k in Counter(header).items() if name and k > 1]
-                if twice:
-                    wrong.append(
-                        f"{path} {place}: expected columns of different names, got "
-                        f"{', '.join(twice)} more than once. Rename one."
-                    )
-            elif len(cells) != len(header):
-                wrong.append(
-                    f"{path} {place}: expected {len(header)} cells as in the header, got "
-                    f"{len(cells)}. Quote cells that hold {delimiter!r}."
-                )
-            else:
-                rows.append((place, dict(zip(header, cells, strict=True))))
-    except csv.Error as error:
-        wrong.append(
-            f"{path} line {reader.line_num}: expected separated values, got a fault ({error}). "
-            "Quote cells that hold quotes or line breaks."
-        )
-    return rows, wrong
-
-
-def _from_json_lines(path: str | Path, content: str) -> tuple[Rows, list[str]]:
-    rows: Rows = []
-    wrong = []
-    for number, line in enumerate(content.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            fault = "" if isinstance(row, Mapping) else f"a {type(row).__name__}"
-        except json.JSONDecodeError as error:
-            row, fault = {}, f"text that is no JSON ({error})"
-        if fault:
-            wrong.append(
-                f"{path} line {number}: expected a JSON object, got {fault}. "
-                "Write one object per line."
-            )
-        else:
-            rows.append((f"line {number}", row))
-    return rows, wrong
-
-
-def _from_json(path: str | Path, content: str, name: str | None) -> Rows:
-    try:
-        found = json.loads(content)
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{path} line {error.lineno}: expected JSON, got a fault ({error.msg}). Correct it."
-        ) from error
-    if name:
-        found = value_at(found, name) if isinstance(found, Mapping) else None
+def _from_json(path: str | Path, content: Any, name: str | None) -> Rows:
+    found = value_at(content, name) if name else content
     rows: Rows = []
     if isinstance(found, Mapping):
         for key, held in found.items():

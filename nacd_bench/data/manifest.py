@@ -16,7 +16,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from nacd_bench.data.files import file_url, is_url, writable, write_whole
+from nacd_bench.data.files import as_on_disk, file_url, is_url, writable, write_whole
 from nacd_bench.data.record import Problem, TripletRecord, contradictions
 from nacd_bench.data.rows import COLUMNS, PATHS, VERSION_COLUMN, is_missing, read_row, row_id
 from nacd_bench.data.tables import MANIFEST_SUFFIXES, Row, read_table, row_problem, table_bytes
@@ -87,12 +87,14 @@ def write_manifest(path: str | Path, records: Iterable[TripletRecord]) -> None:
 def resolved(path: str, base: str) -> str:
     """A path of a manifest that lies in ``base``; URLs and absolute paths stay as they are.
 
+    Local names get the Unicode form that the disk has, see :func:`.files.as_on_disk`.
+
     >>> resolved("orig/a.png", "data"), resolved("s3://bucket/a.png", "data")
     ('data/orig/a.png', 's3://bucket/a.png')
     """
     if is_url(path):
         return path
-    return f"{base}/{path}" if is_url(base) else str(Path(base) / path)
+    return f"{base}/{path}" if is_url(base) else str(as_on_disk(Path(base) / path))
 
 
 def _folder(path: str | Path) -> str:
@@ -116,12 +118,9 @@ def _require_columns(path: str | Path, rows: Mapping[int, Row]) -> None:
         return
     missing = [name for name in PATHS if name not in columns]
     if missing:
-        hint = ""
-        if len(columns) == 1 and ";" in columns[0]:
-            hint = " The cells are separated by semicolons: save it with commas."
         raise DataError(
             f"{path}: expected the columns {', '.join(PATHS)}; {', '.join(missing)} "
-            f"{'is' if len(missing) == 1 else 'are'} missing. Got {', '.join(columns[:20])}.{hint} "
+            f"{'is' if len(missing) == 1 else 'are'} missing. Got {', '.join(columns[:20])}. "
             "Rename or add columns."
         )
 
@@ -133,7 +132,7 @@ def _require_version(path: str | Path, rows: Mapping[int, Row]) -> None:
             continue
         try:
             is_known = 1 <= float(version) <= SCHEMA_VERSION  # type: ignore[arg-type]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             is_known = False
         if not is_known:
             raise DataError(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
+from nacd_bench.data.files import composed
 from nacd_bench.data.record import Box, Label, TripletRecord, contradictions
+from nacd_bench.data.text_files import load_json
 from nacd_bench.registry import unknown
 from nacd_bench.triplet import ROLES
 
@@ -28,6 +29,8 @@ TEXTS = (
 COLUMNS = tuple(each.name for each in fields(TripletRecord) if each.name not in ("extra", "row"))
 """The columns of a manifest, in order; the schema version comes before them."""
 VERSION_COLUMN = "schema_version"
+LARGEST = 2**53
+"""Whole numbers up to this one are the same in every kind of table."""
 LABEL_FIELDS = tuple(each.name for each in fields(Label))
 
 
@@ -62,7 +65,7 @@ def read_row(
             wrong.extend(f"{name}: {phrase}" for phrase in error.phrases)
 
     for name in TEXTS:
-        take(name, text)
+        take(name, lambda cell: composed(text(cell)))
     for name in RATES:
         take(name, _rate)
     take("artifact_free", _flag)
@@ -90,17 +93,17 @@ def row_id(row: Mapping[str, Any]) -> str:
     """The id of a row: its own, else the stem of its original."""
     named, original = row.get("id"), row.get("original")
     if not is_missing(named):
-        return text(named)
+        return composed(text(named))
     return "" if is_missing(original) else stem(text(original))
 
 
 def stem(path: str) -> str:
-    """The name of a file without its folder and suffix.
+    """The name of a file without its folder and suffix, composed (NFC): it becomes an id.
 
     >>> stem("s3://bucket/orig/kodim01.png")
     'kodim01'
     """
-    name = path.replace("\\", "/").rsplit("/", 1)[-1]
+    name = composed(path.replace("\\", "/").rsplit("/", 1)[-1])
     return name.rpartition(".")[0] or name
 
 
@@ -122,6 +125,19 @@ def text(value: Any) -> str:
     return str(value).strip()
 
 
+def finite_number(value: Any) -> float | None:
+    """A cell as a number; None for anything else, what is not finite included.
+
+    >>> finite_number(" 0.5"), finite_number("inf"), finite_number(True)
+    (0.5, None, None)
+    """
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
 def _rate(value: Any) -> float | None:
     rate = _number(value, "a positive number of bits per pixel")
     return None if math.isnan(rate) else rate
@@ -132,14 +148,18 @@ def _number(value: Any, what: str) -> float:
         if isinstance(value, bool):
             raise ValueError
         return float(value)
-    except (TypeError, ValueError):
-        raise RowError(f"expected {what}, got {value!r}. Correct it or leave it empty.") from None
+    except (TypeError, ValueError, OverflowError):
+        raise RowError(
+            f"expected {what}, got {shortened(value)}. Correct it or leave it empty."
+        ) from None
 
 
 def _whole(value: Any, what: str) -> int:
     number = _number(value, what)
     if not number.is_integer():
-        raise RowError(f"expected {what}, got {value!r}. Round it.")
+        raise RowError(f"expected {what}, got {shortened(value)}. Round it.")
+    if abs(number) > LARGEST:
+        raise RowError(f"expected {what}, got {shortened(value)}. Correct it or leave it empty.")
     return int(number)
 
 
@@ -149,22 +169,24 @@ def _flag(value: Any) -> bool:
     known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
     flag = known.get(text(value).lower())
     if flag is None:
-        raise RowError(f"expected true or false, got {value!r}. Correct it or leave it empty.")
+        raise RowError(
+            f"expected true or false, got {shortened(value)}. Correct it or leave it empty."
+        )
     return flag
 
 
 def _labels(value: Any) -> tuple[Label, ...]:
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except json.JSONDecodeError as error:
+            value = load_json(value)
+        except ValueError as error:
             raise RowError(
                 'expected a JSON list such as [{"artifact_type": "text", "box": [0, 0, 9, 9]}], '
                 f"got text that is no JSON ({error}). Quote the cell as CSV asks."
             ) from None
     if not isinstance(value, list) or not all(isinstance(each, Mapping) for each in value):
         raise RowError(
-            f"expected a list of labels, got {_short(value)}. Put it in square brackets."
+            f"expected a list of labels, got {shortened(value)}. Put it in square brackets."
         )
     labels: list[Label] = []
     wrong: list[str] = []
@@ -212,11 +234,15 @@ def _votes(value: Any) -> int:
 def _box(value: Any) -> Box:
     what = "four whole numbers [x0, y0, x1, y1]"
     if not isinstance(value, list | tuple) or len(value) != 4:
-        raise RowError(f"expected {what}, got {_short(value)}. Correct it or leave it out.")
+        raise RowError(f"expected {what}, got {shortened(value)}. Correct it or leave it out.")
     x0, y0, x1, y1 = (_whole(each, what) for each in value)
     return x0, y0, x1, y1
 
 
-def _short(value: Any) -> str:
-    shown = repr(value)
+def shortened(value: Any) -> str:
+    """A value for a message, in at most 60 characters."""
+    try:
+        shown = repr(value)
+    except ValueError:  # more digits than Python prints
+        shown = "a number of thousands of digits"
     return shown if len(shown) <= 60 else f"{shown[:57]}..."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from nacd_bench.data.files import is_url
+from nacd_bench.data.files import as_on_disk, is_url
 from nacd_bench.data.folder import INDEX, find_folders, missing_folders, read_folder
 from nacd_bench.data.formats import has_image_suffix, suffix_of
 from nacd_bench.data.manifest import MANIFEST_NAMES, parse_manifest
@@ -47,7 +47,7 @@ def _find(source: Source) -> tuple[list[TripletRecord], list[Problem]]:
         return [_three_files(paths)], []
     if is_url(source):
         return parse_manifest(source)
-    path = Path(source)
+    path = as_on_disk(source)
     if path.is_dir():
         return _find_in_folder(path)
     if suffix_of(path) in MANIFEST_SUFFIXES:
@@ -72,7 +72,7 @@ def _three_files(paths: Sequence[str | Path]) -> TripletRecord:
             f"expected three image files ({', '.join(ROLES)}), got {len(paths)}. "
             "Name all three, one folder or one manifest."
         )
-    original, neural, traditional = map(str, paths)
+    original, neural, traditional = (str(as_on_disk(each)) for each in paths)
     return TripletRecord(stem(original), original, neural, traditional)
 
 

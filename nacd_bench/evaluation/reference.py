@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nacd_bench.data.files import read_bytes
 from nacd_bench.data.record import ARTIFACT_TYPES
+from nacd_bench.data.text_files import read_yaml
 from nacd_bench.errors import DataError
 from nacd_bench.registry import unknown
 
@@ -38,13 +38,7 @@ def read_reference(path: str | Path) -> Reference:
     Raises:
         DataError: it cannot be read, or has something else; all faults are named.
     """
-    import yaml
-
-    try:
-        content = yaml.safe_load(read_bytes(path, "a file of reference figures", DataError))
-    except yaml.YAMLError as error:
-        line = " ".join(str(error).split())
-        raise DataError(f"{path}: expected YAML, got a fault ({line}). Correct it.") from error
+    content = read_yaml(path, "a file of reference figures")
     if not isinstance(content, Mapping) or not isinstance(content.get("sets"), Mapping):
         raise DataError(
             f"{path}: expected `source` and `sets` (AUC by artifact type and method), got "
@@ -56,10 +50,13 @@ def read_reference(path: str | Path) -> Reference:
     for name, methods in content["sets"].items():
         if name not in ARTIFACT_TYPES:
             wrong.append(unknown("artifact type", str(name), list(ARTIFACT_TYPES)))
+        if not isinstance(methods or {}, Mapping):
+            wrong.append(f"expected AUC by method for {name}, got {methods!r:.60}")
+            continue
         for method, value in (methods or {}).items():
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             if not is_number or not (0 <= value <= 1) or math.isnan(value):
-                wrong.append(f"expected an AUC from 0 to 1 for {name}.{method}, got {value!r}")
+                wrong.append(f"expected an AUC from 0 to 1 for {name}.{method}, got {value!r:.60}")
     if wrong:
         raise DataError(f"{path}: " + "; ".join(wrong))
     sets = {

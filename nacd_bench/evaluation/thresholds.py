@@ -23,6 +23,7 @@ The file is YAML, by test set, method and criterion::
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -31,7 +32,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nacd_bench.data.files import read_bytes, write_whole
+from nacd_bench.data.files import write_whole
+from nacd_bench.data.rows import LARGEST, shortened
+from nacd_bench.data.text_files import read_yaml
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.bootstrap import Floats
 from nacd_bench.evaluation.curves import Cuts, cuts
@@ -190,13 +193,7 @@ def read_thresholds(path: str | Path) -> Thresholds:
         DataError: it cannot be read, is of another kind or a newer version, or has values of
             another kind, all of which are named.
     """
-    import yaml
-
-    try:
-        content = yaml.safe_load(read_bytes(path, "a thresholds file", DataError))
-    except yaml.YAMLError as error:
-        line = " ".join(str(error).split())
-        raise DataError(f"{path}: expected YAML, got a fault ({line}). Correct it.") from error
+    content = read_yaml(path, "a thresholds file")
     if not isinstance(content, Mapping) or not isinstance(content.get("sets"), Mapping):
         raise DataError(
             f"{path}: expected a thresholds file with schema_version, criterion and sets, got "
@@ -282,13 +279,14 @@ def _entry(place: tuple[str, ...], values: Any) -> Threshold | str:
     if odd:
         return unknown("field", odd[0], names)
     for name in (*_NUMBERS, *_COUNTS, "n", "n_excluded"):
-        value = values.get(name)
+        value: Any = values.get(name)
         kinds = (int, float) if name in _NUMBERS else (int,)
         may_be_empty = name not in ("n", "n_excluded")
         if value is None and may_be_empty:
             continue
-        if isinstance(value, bool) or not isinstance(value, kinds):
-            return f"expected {name} to be a number, got {value!r}. Correct it."
+        is_number = isinstance(value, kinds) and not isinstance(value, bool)
+        if not is_number or math.isnan(value) or (isinstance(value, int) and abs(value) > LARGEST):
+            return f"expected {name} to be a number, got {shortened(value)}. Correct it."
     test_set, method, criterion = place
     found: dict[str, Any] = {name: values.get(name) for name in names}
     return Threshold(test_set=test_set, method=method, criterion=criterion, **found)

@@ -5,7 +5,6 @@ Boxes are held as columns, because a run may have a hundred thousand of them.
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from nacd_bench.data.candidates import CANDIDATES, CODED, read_mined
 from nacd_bench.data.images import content_hash
 from nacd_bench.data.record import Box, TripletRecord
+from nacd_bench.data.text_files import csv_entries, read_json, read_text
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.evaluation.bootstrap import Floats
 from nacd_bench.harness.methods import Failure
@@ -253,10 +253,10 @@ def _mined(folder: Path) -> ComparedRun:
     failures = _failures(folder)
     settings: Mapping[str, Any] = {}
     try:
-        content = json.loads((folder / "settings.json").read_text("utf-8"))
+        content = read_json(folder / "settings.json", "the settings of the run")
         settings = content if isinstance(content, Mapping) else {}
-    except (OSError, ValueError) as error:
-        failures.append(Failure(folder.name, "", f"settings.json cannot be read: {error}"))
+    except UserError as error:
+        failures.append(Failure(folder.name, "", str(error)))
     scores = [dict(row["scores"] or ()) for row in coded]
     types = _types(
         {row["detector"]: row["artifact_type"] for row in candidates},
@@ -336,8 +336,7 @@ def _failures(folder: Path) -> list[Failure]:
     path = folder / "failures.csv"
     if not path.is_file():
         return []
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = [each.cells for each in csv_entries(path, read_text(path, "a list of failures"))]
     return [
         Failure(
             next(iter(row.values())) or "",

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Callable, Iterable
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
 
 from nacd_bench.codec import Image
 from nacd_bench.data import images
+from nacd_bench.data.files import as_on_disk
 from nacd_bench.data.formats import SUFFIXES, has_image_suffix
 from nacd_bench.data.images import read_image
+from nacd_bench.data.text_files import lines_of, read_text
 from nacd_bench.errors import DataError
 
 
@@ -64,16 +67,18 @@ def files_of(
 
 
 def _paths(source: str | Path, is_wanted: Callable[[Path], bool]) -> list[Path]:
-    path = Path(source)
+    path = as_on_disk(source)
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if is_wanted(p) and p.is_file())
         return [p for p in files if not p.name.startswith(".")]
     if path.suffix.lower() == ".txt" and path.is_file():
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return [path.parent / line.strip() for line in lines if line.strip()]
+        lines = lines_of(read_text(path, "a list of images"))
+        return [as_on_disk(path.parent / line.strip()) for line in lines if line.strip()]
     if path.exists():
         return [path]
-    pattern = sorted(glob.glob(str(source), recursive=True))  # noqa: PTH207 (absolute ones too)
+    plain = tuple(takewhile(lambda part: not glob.has_magic(part), path.parts))
+    wanted = as_on_disk(Path(*plain)).joinpath(*path.parts[len(plain) :])
+    pattern = sorted(glob.glob(str(wanted), recursive=True))  # noqa: PTH207 (absolute ones too)
     found = [Path(name) for name in pattern]
     if not found:
         raise DataError(f"expected an image, a folder or a pattern, got {source}: nothing there.")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nacd_bench.data.files import write_whole
+from nacd_bench.data.text_files import read_json
 from nacd_bench.errors import DataError
 
 SETTINGS = "settings.json"
@@ -30,7 +31,7 @@ def require_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     if not path.exists():
         write_whole(path, json.dumps(wanted, indent=2).encode())
         return
-    there = json.loads(path.read_text(encoding="utf-8"))
+    there = read_json(path, "the settings of the run")
     differences = list(_differences(there, wanted))
     if differences:
         lines = "".join(f"\n  {line}" for line in differences)

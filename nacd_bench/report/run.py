@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 from nacd_bench.data.candidates import CANDIDATES, IMAGES
 from nacd_bench.data.manifest import parse_manifest
 from nacd_bench.data.record import TripletRecord
+from nacd_bench.data.text_files import csv_entries, read_json, read_parquet, read_text, read_yaml
 from nacd_bench.errors import DataError, UserError
 
 
@@ -78,8 +77,11 @@ def read_run(folder: str | Path) -> Run:
     run.config = _yaml(run, "config.yaml")
     failures = folder / "failures.csv"
     if failures.is_file():
-        with failures.open(encoding="utf-8", errors="replace", newline="") as file:
-            run.failures = list(csv.DictReader(file))
+        try:
+            rows = csv_entries(failures, read_text(failures, "a list of failures"))
+            run.failures = [each.cells for each in rows]
+        except UserError as error:
+            run.missing.append(str(error))
     else:
         run.missing.append("failures.csv is missing: the run may not have ended.")
     return run
@@ -107,33 +109,29 @@ def _scores(run: Run) -> None:
 
 
 def _table(run: Run, name: str) -> list[dict[str, Any]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return list(pq.read_table(run.folder / name).to_pylist())
-    except FileNotFoundError:
+    if not (run.folder / name).exists():
         run.missing.append(f"{name} is missing: the run may not have ended.")
-    except (OSError, pa.ArrowException) as error:
+        return []
+    try:
+        return list(read_parquet(run.folder / name).to_pylist())
+    except UserError as error:
         run.missing.append(f"{name} cannot be read: {error}")
-    return []
+        return []
 
 
 def _json(run: Run, name: str) -> Mapping[str, Any]:
     try:
-        content = json.loads((run.folder / name).read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        content = read_json(run.folder / name, "what the run wrote")
+    except UserError as error:
         run.missing.append(f"{name} cannot be read: {error}")
         return {}
     return content if isinstance(content, Mapping) else {}
 
 
 def _yaml(run: Run, name: str) -> Mapping[str, Any]:
-    import yaml
-
     try:
-        content = yaml.safe_load((run.folder / name).read_text("utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        content = read_yaml(run.folder / name, "what the run wrote")
+    except UserError as error:
         run.missing.append(f"{name} cannot be read: {error}")
         return {}
     return content if isinstance(content, Mapping) else {}

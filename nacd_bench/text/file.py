@@ -21,7 +21,6 @@ COCO-Text's own file is read too: ``imgs`` by ``file_name``, ``anns`` with ``mas
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePath
@@ -29,6 +28,8 @@ from typing import Any
 
 import numpy as np
 
+from nacd_bench.data.files import composed, read_bytes
+from nacd_bench.data.text_files import decoded, parsed_json
 from nacd_bench.errors import TextFinderError
 from nacd_bench.text.finder import TextFinder, TextPolygon, named, require_image
 
@@ -56,17 +57,11 @@ class PolygonFile(TextFinder):
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        try:
-            content = self.path.read_bytes()
-        except OSError as error:
-            raise TextFinderError(
-                f"polygon file {self.path} cannot be read: {error.strerror}. Check the path."
-            ) from error
+        content = read_bytes(self.path, "a polygon file", TextFinderError)
         self._sha256 = hashlib.sha256(content).hexdigest()
+        text = decoded(self.path, content, TextFinderError)
         try:
-            self._images = _polygons(json.loads(content))
-        except ValueError as error:
-            raise TextFinderError(f"{self.path}: {EXPECTED}, got no valid JSON: {error}") from error
+            self._images = _polygons(parsed_json(self.path, text, "polygons", TextFinderError))
         except TextFinderError as error:
             raise TextFinderError(f"{self.path}: {error}") from error
         self._keys: dict[str, list[str]] = {}
@@ -95,8 +90,8 @@ class PolygonFile(TextFinder):
 
 
 def _bare(name: str) -> str:
-    """A file's name without folder and suffix, an id as it is."""
-    return IMAGE_SUFFIX.sub("", PurePath(name).name)
+    """A file's name without folder and suffix, an id as it is; both in Unicode's composed form."""
+    return composed(IMAGE_SUFFIX.sub("", PurePath(name).name))
 
 
 def _polygons(content: Any) -> dict[str, list[TextPolygon]]:

@@ -38,7 +38,7 @@ class TextPolygon:
             points = np.array(self.points, dtype=np.float64)
             points = points.reshape(-1, 2) if points.ndim == 1 else points
             confidence = float(self.confidence)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise TextFinderError(
                 f"expected a polygon's points and confidence as numbers, got {self.points!r:.80} "
                 f"and {self.confidence!r:.20}."

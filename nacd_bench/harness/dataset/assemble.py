@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -13,6 +12,7 @@ from typing import Any
 from nacd_bench.data.files import writable, write_whole
 from nacd_bench.data.images import sha256
 from nacd_bench.data.record import Problem, TripletRecord
+from nacd_bench.data.text_files import read_json
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.harness.compress import cores
 from nacd_bench.harness.dataset.card import default_title, write_card
@@ -116,8 +116,8 @@ def begin(folder: Path, settings: Mapping[str, Any]) -> None:
         )
     if there:
         try:
-            job = json.loads((folder / SETTINGS).read_text("utf-8"))["job"]
-        except (OSError, ValueError, LookupError, TypeError):
+            job = read_json(folder / SETTINGS, "settings")["job"]
+        except (DataError, LookupError, TypeError):
             job = "something else"
         if job != settings["job"]:
             raise DataError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import Counter, defaultdict
@@ -14,9 +13,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from nacd_bench.data.candidates import pixels_sha256
+from nacd_bench.data.files import composed
 from nacd_bench.data.images import content_hash, read_image, sha256
 from nacd_bench.data.manifest import parse_manifest
 from nacd_bench.data.record import TripletRecord
+from nacd_bench.data.text_files import lines_of, read_json, read_text
 from nacd_bench.data.validate import validate
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.harness.dataset.coco import CATEGORIES
@@ -113,14 +114,14 @@ def _checksums(done: Checked) -> dict[str, str]:
     """Hash by name from ``checksums.sha256``; what is wrong with the list is noted."""
     path = done.folder / CHECKSUMS
     try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        done.faults.append(
-            f"{path}: expected a list of checksums, got {error}. Copy it from the source again."
-        )
+        lines = lines_of(read_text(path, "a list of checksums"))
+    except DataError as error:
+        done.faults.append(str(error))
         return {}
     found = {}
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         match = re.fullmatch(r"([0-9a-f]{64}) [ *](.+)", line)
         place = PurePosixPath(match[2]) if match else PurePosixPath("/")
         if match is None or place.is_absolute() or ".." in place.parts:
@@ -130,11 +131,11 @@ def _checksums(done: Checked) -> dict[str, str]:
             )
         else:
             found[match[2]] = match[1]
-    listed = {str(PurePosixPath(name)) for name in found}
+    listed = {composed(str(PurePosixPath(name))) for name in found}
     images = (done.folder / IMAGES).rglob("*")
     there = [relative(str(each), done.folder) for each in sorted(images) if each.is_file()]
     for name in (*TABLES, *there):
-        if name not in listed:
+        if composed(name) not in listed:
             done.faults.append(
                 f"{done.folder / name}: expected its checksum in {CHECKSUMS}, got none. Remove the "
                 "file, or copy the list from the source again."
@@ -250,22 +251,27 @@ def _coco_faults(
 ) -> Iterator[str]:
     """Where ``annotations.json`` is no COCO or differs from the tables."""
     try:
-        content = json.loads((folder / COCO).read_text("utf-8"))
+        content = read_json(folder / COCO, "annotations")
         images = {each["id"]: each for each in content["images"]}
         wanted_images = Counter(
-            (relative(r.neural, folder), r.extra.get("width"), r.extra.get("height"))
+            (composed(relative(r.neural, folder)), r.extra.get("width"), r.extra.get("height"))
             for r in records.values()
         )
-        got_images = Counter((i["file_name"], i["width"], i["height"]) for i in images.values())
+        got_images = Counter(
+            (composed(i["file_name"]), i["width"], i["height"]) for i in images.values()
+        )
         licenses = {each["id"] for each in content["licenses"]}
         found = Counter(
-            (images[each["image_id"]]["file_name"], each["category_id"], *each["bbox"])
+            (composed(images[each["image_id"]]["file_name"]), each["category_id"], *each["bbox"])
             for each in content["annotations"]
         )
         ids = [each["id"] for each in content["annotations"]]
         names = {each["name"]: each["id"] for each in content["categories"]}
         unlicensed = [i["file_name"] for i in images.values() if i["license"] not in licenses]
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except DataError as error:
+        yield str(error)
+        return
+    except (LookupError, TypeError, AttributeError) as error:
         yield (
             f"{folder / COCO}: expected annotations as COCO, got {type(error).__name__}: {error}. "
             "Copy it again, or build the data set again."
@@ -273,7 +279,7 @@ def _coco_faults(
         return
     expected = Counter(
         (
-            relative(records[each.triplet].neural, folder),
+            composed(relative(records[each.triplet].neural, folder)),
             CATEGORIES[each.artifact_type],
             *(x0, y0, x1 - x0, y1 - y0),
         )

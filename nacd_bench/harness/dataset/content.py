@@ -15,9 +15,8 @@ A folder::
 from __future__ import annotations
 
 import io
-import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from nacd_bench.data.files import write_whole
 from nacd_bench.data.manifest import read_manifest, write_manifest
 from nacd_bench.data.record import Box, Label, TripletRecord
+from nacd_bench.data.text_files import read_columns, read_json
 from nacd_bench.errors import DataError
 from nacd_bench.harness.dataset.licenses import COLUMNS as LICENSE_COLUMNS
 from nacd_bench.harness.run_folder import SETTINGS
@@ -204,7 +204,7 @@ def read_artifacts(path: Path) -> list[Artifact]:
     """
     wanted = ["artifact", "triplet", "artifact_type", "detector", "confidence", *EDGES]
     wanted += ["votes_for", "votes_against", "confirmed", "duplicate_of"]
-    table = read_parquet(path, artifacts_schema(), wanted)
+    table = read_columns(path, artifacts_schema(), wanted)
     incomplete = [name for name in wanted[:9] if table[name].null_count]
     if incomplete:
         raise DataError(
@@ -225,46 +225,10 @@ def read_artifacts(path: Path) -> list[Artifact]:
 def read_settings(folder: Path) -> dict[str, Any]:
     """The settings of a data set or mined folder; DataError where they cannot be read."""
     path = folder / SETTINGS
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path}: expected the settings of the run as JSON, got {error}. Copy the file again."
-        ) from error
+    found = read_json(path, "the settings of the run")
     if not isinstance(found, dict):
         raise DataError(f"{path}: expected a JSON object, got another value. Copy the file again.")
     return found
-
-
-def read_parquet(path: Path, schema: pa.Schema, wanted: Sequence[str]) -> pa.Table:
-    """Some columns of a Parquet file as a schema has them.
-
-    Raises:
-        DataError: it cannot be read, lacks a column, or holds other values.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.ParquetFile(path).read()
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(
-            f"{path}: expected a Parquet file, got one that cannot be read "
-            f"({str(error).splitlines()[0]}). Copy it again."
-        ) from error
-    missing = [name for name in wanted if name not in table.column_names]
-    if missing:
-        raise DataError(
-            f"{path}: expected the columns {', '.join(wanted)}, got none of the name "
-            f"{', '.join(missing)}. Name the file that nacd-bench wrote."
-        )
-    try:
-        return table.select(list(wanted)).cast(pa.schema([schema.field(name) for name in wanted]))
-    except (pa.ArrowException, ValueError) as error:
-        raise DataError(
-            f"{path}: expected values as nacd-bench writes them, got others "
-            f"({str(error).splitlines()[0]}). Write the file again."
-        ) from error
 
 
 def relative(path: str, folder: Path) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nacd_bench.codec import Codec, png
 from nacd_bench.data.candidates import pixels_sha256
-from nacd_bench.data.files import read_bytes, write_whole
+from nacd_bench.data.files import part_of, read_bytes, write_whole
 from nacd_bench.data.images import decode_image, sha256
 from nacd_bench.errors import DataError, ImageError, UserError
 from nacd_bench.harness.coding import CodecSpec, describe, stop_if_disk_full
@@ -189,7 +189,7 @@ def _version(codec: Codec) -> str:
 def _linked(file: ImageFile) -> bool:
     """Whether a hard link could be made; not across file systems, and not to URLs."""
     assert file.target is not None
-    part = file.target.with_name(f".{file.target.name}.{os.getpid()}.part")
+    part = part_of(file.target)
     try:
         file.target.parent.mkdir(parents=True, exist_ok=True)
         os.link(file.source, part)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import PurePosixPath
 from typing import Any
 
-from nacd_bench.data.files import is_url
+from nacd_bench.data.files import composed, is_url
 from nacd_bench.data.rows import is_missing, stem, text
 from nacd_bench.data.tables import read_table
 from nacd_bench.errors import DataError
@@ -109,7 +109,7 @@ class LicenseTable:
         """
         said: dict[str, License] = {**self._said.get(sha256, {})}
         for name in names:
-            parts = PurePosixPath(name.replace("\\", "/")).parts
+            parts = PurePosixPath(composed(name).replace("\\", "/")).parts
             endings = {"/".join(parts[i:]).lstrip("/") for i in range(len(parts))}
             for key in (*endings, stem(name)):
                 said.update(self._said.get(key, {}))
@@ -152,7 +152,7 @@ def _rows(path: str) -> Iterator[tuple[str, str, License]]:
         own = License(
             said["license"] or UNKNOWN, said["source"], url, said["author"], said["attribution"]
         )
-        name = text(row["image"]).replace("\\", "/")
+        name = composed(text(row["image"])).replace("\\", "/")
         yield place, name.lower() if _is_hash(name) else name.removeprefix("./").lstrip("/"), own
 
 

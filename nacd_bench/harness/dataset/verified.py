@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from nacd_bench.data.candidates import CANDIDATES, CODED, IMAGES, kept, read_mined, schema
 from nacd_bench.data.files import read_bytes
 from nacd_bench.data.images import sha256
+from nacd_bench.data.text_files import read_columns, read_json
 from nacd_bench.errors import DataError
 from nacd_bench.harness.coding import CodecSpec
-from nacd_bench.harness.dataset.content import read_parquet, read_settings
+from nacd_bench.harness.dataset.content import read_settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -84,7 +84,7 @@ def read_verified(source: str | Path, unverified: bool = False) -> Verified:
             f"expected the folder of nacd-bench verify import, got {path}, which has no "
             f"{VERIFIED}. Name that folder, or a mined folder with unverified=true."
         )
-    rows = read_parquet(table, verified_schema(), verified_schema().names)
+    rows = read_columns(table, verified_schema(), verified_schema().names)
     summary = table.parent / SUMMARY
     return Verified(
         rows,
@@ -107,13 +107,7 @@ def _unverified(folder: Path) -> Verified:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path}: expected the summary of the verification as JSON, got {error}. Import the "
-            "votes again, or remove the file."
-        ) from error
+    found = read_json(path, "the summary of the verification")
     return found if isinstance(found, dict) else {"summary": found}
 
 

@@ -18,6 +18,7 @@ from nacd_bench.data.candidates import CANDIDATES, CODED, IMAGES, TablesWriter, 
 from nacd_bench.data.deduplication import with_duplicates
 from nacd_bench.data.files import csv_bytes, writable, write_whole
 from nacd_bench.data.rows import stem
+from nacd_bench.data.text_files import read_json
 from nacd_bench.harness.mining.state import record_at, records
 from nacd_bench.harness.run_folder import SETTINGS, file_name
 
@@ -63,7 +64,7 @@ class Summary:
 
 def write_tables(folder: Path) -> Summary:
     """Write tables, failures and summary of everything that the journals of a folder have."""
-    settings = json.loads((folder / SETTINGS).read_text("utf-8"))
+    settings = read_json(folder / SETTINGS, "the settings of the run")
     index = _Index(folder)
     summary = Summary(images=len(index.places), names=sum(map(len, index.names.values())))
     with TablesWriter(folder) as tables:

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nacd_bench.data.candidates import CANDIDATES, schema
-from nacd_bench.data.files import csv_bytes, read_bytes, write_whole
+from nacd_bench.data.files import csv_bytes, write_whole
+from nacd_bench.data.text_files import read_columns
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.harness.verify.agreement import krippendorff_alpha
 from nacd_bench.harness.verify.raters import (
@@ -192,17 +193,14 @@ def import_votes(
 def _candidates(tasks: Path, key: Key) -> pa.Table:
     """The candidates that have a task, in the order of the export."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    path = tasks / CANDIDATES_FILE
-    data = read_bytes(path, "the candidates of an export", DataError)
+    wanted = schema(CANDIDATES)
     try:
-        rows = pq.read_table(io.BytesIO(data)).select(schema(CANDIDATES).names)
-        rows = rows.cast(schema(CANDIDATES))
-    except (pa.ArrowException, KeyError) as error:
+        rows = read_columns(tasks / CANDIDATES_FILE, wanted, wanted.names)
+    except DataError as error:
         raise DataError(
-            f"{path}: expected the candidates as verify export wrote them, got {error}. "
-            "Export again into another folder with the same settings: the ids are the same."
+            f"{error} Export again into another folder with the same settings: the ids are the "
+            "same."
         ) from error
     asked = {task.candidate for task in key.tasks.values() if task.kind == CANDIDATE}
     return rows.filter(pa.array([name in asked for name in rows["candidate"].to_pylist()]))

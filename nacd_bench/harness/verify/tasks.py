@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nacd_bench.data.files import read_bytes, write_whole
+from nacd_bench.data.files import write_whole
+from nacd_bench.data.text_files import read_json
 from nacd_bench.errors import DataError
 
 ANSWERS = ("A", "B", "same")
@@ -150,9 +151,8 @@ def read_key(folder: str | Path) -> Key:
             f"expected the folder of a nacd-bench verify export, got {folder}, which has no {KEY}. "
             "Name the folder with the key, not the one that raters got."
         )
-    data = read_bytes(path, "the key of an export", DataError)
+    content = read_json(path, "the key of an export")
     try:
-        content = json.loads(data)
         found = content["schema"]
         if found == SCHEMA:
             tasks = {name: Task(id=name, **task) for name, task in content["tasks"].items()}
