@@ -383,7 +383,7 @@ class TestResults:
         copy = tmp_path / "tasks"
         shutil.copytree(tasks, copy)
         (copy / "candidates.parquet").write_bytes(b"no")
-        with pytest.raises(DataError, match="expected the candidates"):
+        with pytest.raises(DataError, match=r"candidates\.parquet: expected a Parquet file"):
             verify(copy, files, tmp_path)
         (copy / "key.json").unlink()
         with pytest.raises(DataError, match=r"no key\.json"):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from nacd_bench.errors import UserError
 from nacd_bench.harness.verify.tasks import CANDIDATE, Key, Task
+from nacd_bench.harness.verify.times import is_later, readings
 from nacd_bench.harness.verify.votes import Vote
 from nacd_bench.registry import unknown
 
@@ -60,8 +61,9 @@ class Collected:
 def collect(votes: Iterable[Vote], key: Key, least_accuracy: float) -> Collected:
     """One answer per rater and candidate, of raters who answered the controls right.
 
-    A rater with two different answers to a task is taken by the later one; where the times do not
-    say which that is, neither counts.
+    A rater with several answers to a task is taken by the latest one, in whatever order the votes
+    come; where the times do not say which that is (equal, missing, or to be read in two ways),
+    none counts.
 
     Args:
         votes: of all files.
@@ -124,30 +126,41 @@ def confirmed(said: Sequence[str], rule: str, raters: int) -> bool | None:
 
 
 def _one_each(votes: Iterable[Vote], key: Key, found: Collected) -> Mapping[tuple[str, str], Vote]:
-    kept: dict[tuple[str, str], Vote] = {}
-    unclear: set[tuple[str, str]] = set()
+    """The vote of each rater on each task that counts, whatever the order of all."""
+    given: dict[tuple[str, str], list[Vote]] = defaultdict(list)
     for vote in votes:
-        if vote.task not in key.tasks:
+        if vote.task in key.tasks:
+            given[vote.rater, vote.task].append(vote)
+        else:
             found.faults.append(
                 f"{vote.place}: expected a task of this export, got {vote.task!r} by {vote.rater}. "
                 "The vote belongs to another export."
             )
-            continue
-        place = vote.rater, vote.task
-        before = kept.setdefault(place, vote)
-        if before is vote:
-            continue
-        if before.answer == vote.answer:
-            found.repeated += 1
-            continue
-        if before.time and vote.time and before.time != vote.time:
-            kept[place] = max(before, vote, key=lambda each: each.time)
-            what = "the later one counts"
-        else:
-            unclear.add(place)
+    kept: dict[tuple[str, str], Vote] = {}
+    for (rater, task), own in sorted(given.items()):
+        own.sort(key=lambda vote: (vote.answer, vote.time, vote.place))
+        answers = list(dict.fromkeys(vote.answer for vote in own))
+        found.repeated += len(own) - len(answers)
+        latest = own[0] if len(answers) == 1 else _latest(own)
+        if latest is not None:
+            kept[rater, task] = latest
+        if len(answers) > 1:
             what = "neither counts, since their times do not say which is the later one"
-        found.faults.append(
-            f"{vote.place}: {vote.rater} answered task {vote.task} twice, {before.answer} and "
-            f"{vote.answer}: {what}."
-        )
-    return {place: vote for place, vote in kept.items() if place not in unclear}
+            if latest is not None:
+                what = f"the later one counts, {latest.answer}"
+            times = ", ".join(f"{vote.answer} at {vote.time or 'no time'}" for vote in own)
+            found.faults.append(
+                f"{own[-1].place}: {rater} answered task {task} twice, {' and '.join(answers)} "
+                f"({times}): {what}."
+            )
+    return kept
+
+
+def _latest(votes: Sequence[Vote]) -> Vote | None:
+    """The vote that is later than every one with another answer; None where there is none."""
+    times = [readings(vote.time, vote.order) for vote in votes]
+    for vote, time in zip(votes, times, strict=True):
+        others = [t for v, t in zip(votes, times, strict=True) if v.answer != vote.answer]
+        if all(is_later(time, other) for other in others):
+            return vote
+    return None

@@ -6,20 +6,20 @@ another separator, a byte order mark or UTF-16, capitals, blanks, empty rows and
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from nacd_bench.data.files import read_bytes
+from nacd_bench.data.files import composed
+from nacd_bench.data.rows import shortened
+from nacd_bench.data.text_files import csv_entries, parsed_json, read_text
 from nacd_bench.errors import DataError
 from nacd_bench.harness.verify.tasks import ANSWERS
+from nacd_bench.harness.verify.times import order_of
 
 PAGE_SCHEMA = "nacd-bench votes 1"
-SEPARATORS = ",;\t|"
 NAMES = {
     "rater": ("rater", "assignment:worker_id", "annotator", "completed_by", "worker_id"),
     "task": ("task", "input:task"),
@@ -38,8 +38,9 @@ class Vote:
         rater: as the file names them.
         task: id of the task.
         answer: ``"A"``, ``"B"`` or ``"same"``.
-        time: when, as text that sorts (ISO 8601), or empty.
+        time: when, as the file has it, or empty.
         place: where it was read, for messages.
+        order: of day and month in the file's dates, where these say it (:mod:`.times`).
     """
 
     rater: str
@@ -47,6 +48,7 @@ class Vote:
     answer: str
     time: str
     place: str
+    order: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,28 +93,14 @@ def read_votes(path: str | Path) -> VotesFile:
     Raises:
         DataError: no file of votes of any known kind.
     """
-    data = read_bytes(path, "a file of votes", DataError)
-    text = _decoded(path, data)
-    if text.lstrip()[:1] in ("{", "["):
-        try:
-            content = json.loads(text)
-        except ValueError as error:
-            raise DataError(
-                f"{path}: expected votes as JSON, got a damaged file ({error}). Save it again."
-            ) from error
-        return _from_json(str(path), content)
-    return _from_table(str(path), text)
-
-
-def _decoded(path: str | Path, data: bytes) -> str:
-    marks = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
-    encodings = [marks[mark] for mark in marks if data.startswith(mark)] or ["utf-8", "cp1252"]
-    for encoding in encodings:
-        try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    raise DataError(f"{path}: expected text in UTF-8, got other bytes. Save it as UTF-8.")
+    # a spreadsheet's old code page can only change how raters' names are written
+    text = read_text(path, "a file of votes", fallback="cp1252")
+    if re.match(r"\s*[\[{]", text):
+        found = _from_json(str(path), parsed_json(path, text, "votes"))
+    else:
+        found = _from_table(str(path), text)
+    order = order_of(vote.time for vote in found.votes)
+    return replace(found, votes=[replace(vote, order=order) for vote in found.votes])
 
 
 # --- JSON
@@ -150,21 +138,31 @@ def _from_label_studio(path: str, tasks: Sequence[Mapping[str, Any]]) -> VotesFi
     """Label Studio's JSON export: per task its data and every annotator's results."""
     found = VotesFile(path, "Label Studio, JSON")
     for number, task in enumerate(tasks, 1):
-        data = task.get("data")
-        name = data.get("task") if isinstance(data, Mapping) else None
-        for each in task["annotations"]:
-            if each.get("was_cancelled"):  # skipped
-                continue
-            choices = [
-                choice
-                for result in each.get("result", ())
-                if result.get("type") == "choices"
-                for choice in result.get("value", {}).get("choices", ())
-            ]
-            answer = choices[0] if len(choices) == 1 else " and ".join(map(str, choices))
-            when = each.get("updated_at") or each.get("created_at")
-            found.add(f"task {number}", _annotator(each.get("completed_by")), name, answer, when)
+        try:
+            _add_task(found, number, task)
+        except (AttributeError, TypeError) as error:
+            found.faults.append(
+                f"{path} task {number}: expected annotations as Label Studio exports them, got "
+                f"others ({error}). Export again."
+            )
     return found
+
+
+def _add_task(found: VotesFile, number: int, task: Mapping[str, Any]) -> None:
+    data = task.get("data")
+    name = data.get("task") if isinstance(data, Mapping) else None
+    for each in task["annotations"]:
+        if each.get("was_cancelled"):  # skipped
+            continue
+        choices = [
+            choice
+            for result in each.get("result", ())
+            if result.get("type") == "choices"
+            for choice in result.get("value", {}).get("choices", ())
+        ]
+        answer = choices[0] if len(choices) == 1 else " and ".join(map(str, choices))
+        when = each.get("updated_at") or each.get("created_at")
+        found.add(f"task {number}", _annotator(each.get("completed_by")), name, answer, when)
 
 
 def _annotator(value: Any) -> str:
@@ -178,44 +176,31 @@ def _annotator(value: Any) -> str:
 
 
 def _from_table(path: str, text: str) -> VotesFile:
-    rows = [[cell.strip() for cell in row] for row in _rows(path, text)]
-    rows = [row for row in rows if any(row)]
-    header = [name.lower() for name in rows[0]] if rows else []
+    entries = csv_entries(path, text) if text.strip() else []
+    rows = [{name.lower(): cell for name, cell in each.cells.items()} for each in entries]
+    header = list(rows[0]) if rows else []
     columns = {
-        what: next((header.index(name) for name in names if name in header), None)
-        for what, names in NAMES.items()
+        what: next((name for name in names if name in header), "") for what, names in NAMES.items()
     }
-    missing = [what for what in ("rater", "task", "answer") if columns[what] is None]
+    missing = [what for what in ("rater", "task", "answer") if not columns[what]]
     if missing:
         raise _unknown(path, f"a table without {' and '.join(missing)}")
     is_toloka = "input:task" in header
     kind = "Toloka" if is_toloka else "Label Studio, CSV" if "annotator" in header else "table"
     found = VotesFile(path, kind)
-    for number, row in enumerate(rows[1:], 2):
-        cells = {
-            what: row[place] if place is not None and place < len(row) else ""
-            for what, place in columns.items()
-        }
-        status = header.index("assignment:status") if "assignment:status" in header else None
-        if status is not None and status < len(row) and row[status].upper() == "REJECTED":
+    for entry, row in zip(entries, rows, strict=True):
+        cells = {what: row.get(name) for what, name in columns.items()}
+        if entry.fault:
+            found.faults.append(f"{path} line {entry.line}: {entry.fault}")
             continue
-        if is_toloka and not cells["answer"]:
+        if row.get("assignment:status", "").strip().upper() == "REJECTED":
+            continue
+        if is_toloka and not _text(cells["answer"]):
             continue  # a task that nobody has answered yet
         found.exports.update(_of_export(cells["export"]))
-        place = f"line {number}"
+        place = f"line {entry.line}"
         found.add(place, cells["rater"], cells["task"], cells["answer"], cells["time"])
     return found
-
-
-def _rows(path: str, text: str) -> Iterator[list[str]]:
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    separator = max(SEPARATORS, key=first.count)
-    try:
-        yield from csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    except csv.Error as error:
-        raise DataError(
-            f"{path}: expected a table of votes, got a fault ({error}). Save it again as CSV."
-        ) from error
 
 
 def _of_export(value: Any) -> set[str]:
@@ -228,7 +213,8 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return str(value).strip().lstrip("'").strip('"').strip()
+    plain = value if isinstance(value, str) else shortened(value)
+    return composed(plain.strip().lstrip("'").strip('"').strip())
 
 
 def _unknown(path: str, got: str) -> DataError:
