@@ -58,7 +58,7 @@ from nacd_bench.harness.dataset.images import read_original
 from nacd_bench.harness.dataset.licenses import License, LicenseTable
 from nacd_bench.harness.dataset.merge import merge
 from nacd_bench.harness.dataset.stats import dataset_stats
-from nacd_bench.harness.dataset.unite import distinct_names, unite
+from nacd_bench.harness.dataset.unite import Part, distinct_names, unite
 from nacd_bench.harness.dataset.verified import read_verified, verified_schema
 
 QUIET = Options(workers=0, show_progress=False)
@@ -749,7 +749,7 @@ class TestUnite:
             assert [each.id for each in united.records] == ["a"]
             assert sorted(each.id for each in united.artifacts) == ["x", "y", "z"]
             (own,) = [each for each in united.artifacts if each.id == "x"]
-            assert own.votes_for == 3 and not united.problems
+            assert (own.votes_for, own.votes_against) == (5, 1) and not united.problems
             assert united.counts["equal_triplets"] == united.counts["equal_artifacts"] == 1
 
     def test_names_of_different_content(self) -> None:
@@ -809,6 +809,24 @@ class TestUnite:
             assert (own.confirmed, own.votes_for, own.votes_against) == (None, 2, 4)
         assert not unite([first, third]).problems
         assert all(each.confirmed for each in unite([third, first]).artifacts)
+
+    def test_votes_of_all_sources_are_added(self) -> None:
+        """3:0, 3:0 and 0:3 are nine people, in whatever order or steps they are put together."""
+
+        def source(votes_for: int, votes_against: int) -> Part:
+            votes = {"votes_for": votes_for, "votes_against": votes_against}
+            own = artifact("x", confirmed=votes_for > votes_against, **votes)
+            return [record("a")], [own, artifact("t", artifact_type="text")]
+
+        def votes(parts: list[Part]) -> tuple[bool | None, int | None, int | None]:
+            (own,) = [each for each in unite(parts).artifacts if each.artifact_type == "color"]
+            return own.confirmed, own.votes_for, own.votes_against
+
+        a, b, c = source(3, 0), source(3, 0), source(0, 3)
+        assert votes([a, b]) == (True, 6, 0)
+        assert votes([a, b, c]) == votes([c, a, b]) == (None, 6, 3)
+        some = unite([b, c])
+        assert votes([(some.records, some.artifacts), a, c]) == (None, 6, 6)
 
     def test_two_detectors_decided_differently(self) -> None:
         """Of the same box and type a manifest takes one decision."""

@@ -58,15 +58,18 @@ def unite(parts: Sequence[Part], iou: float | None = IOU) -> United:
     united.counts["triplets"] = sum(len(records) for records, _ in parts)
     united.counts["artifacts"] = sum(len(artifacts) for _, artifacts in parts)
     by_content: dict[str, list[TripletRecord]] = defaultdict(list)
-    found: dict[str, list[Artifact]] = defaultdict(list)
+    found: dict[str, list[list[Artifact]]] = defaultdict(list)
     for records, artifacts in parts:
         keys = {record.id: content_key(record) for record in records}
         for record in records:
             by_content[keys[record.id]].append(record)
         own = {each.id: _artifact_key(keys[each.triplet], each) for each in artifacts}
+        of_part: dict[str, list[Artifact]] = defaultdict(list)
         for each in artifacts:
             twin = own.get(each.duplicate_of or "")
-            found[keys[each.triplet]].append(replace(each, duplicate_of=twin))
+            of_part[keys[each.triplet]].append(replace(each, duplicate_of=twin))
+        for key, several in of_part.items():
+            found[key].append(several)
     triplets = {key: min(same, key=_rank) for key, same in sorted(by_content.items())}
     united.counts["equal_triplets"] = united.counts["triplets"] - len(triplets)
     triplets = _with_one_license(triplets, by_content, united.problems)
@@ -186,18 +189,26 @@ def _with_image_names(triplets: Mapping[str, TripletRecord]) -> dict[str, Triple
 
 
 def _united_artifacts(
-    found: Mapping[str, Sequence[Artifact]], names: Mapping[str, str], united: United
+    found: Mapping[str, Sequence[Sequence[Artifact]]], names: Mapping[str, str], united: United
 ) -> list[Artifact]:
-    """Each artifact once, with what was decided about its place, under an id of its own."""
+    """Each artifact once, with what was decided about its place, under an id of its own.
+
+    Args:
+        found: by the key of their triplet, the artifacts of each source.
+        names: of the triplets, by key.
+        united: what is found out on the way.
+    """
     once: dict[str, Artifact] = {}
-    for key, own in found.items():
-        places: dict[tuple[str, Box], list[Artifact]] = defaultdict(list)
-        for each in own:
-            places[each.artifact_type, each.box].append(each)
+    for key, sources in found.items():
+        places: dict[tuple[str, Box], dict[int, list[Artifact]]] = defaultdict(dict)
+        for number, own in enumerate(sources):
+            for each in own:
+                places[each.artifact_type, each.box].setdefault(number, []).append(each)
         for _, same in sorted(places.items()):
-            for each in _decided(same, names[key], united.problems):
+            for each in _decided(list(same.values()), names[key], united.problems):
                 once[_artifact_key(key, each)] = replace(each, triplet=names[key])
-    united.counts["equal_artifacts"] = sum(map(len, found.values())) - len(once)
+    given = sum(len(own) for sources in found.values() for own in sources)
+    united.counts["equal_artifacts"] = given - len(once)
     ids = distinct_names({key: each.id for key, each in once.items()})
     return [
         replace(each, id=ids[key], duplicate_of=ids.get(each.duplicate_of or ""))
@@ -210,20 +221,37 @@ def _artifact_key(triplet: str, artifact: Artifact) -> str:
     return json.dumps([triplet, artifact.artifact_type, artifact.box, artifact.detector])
 
 
-def _decided(same: Sequence[Artifact], triplet: str, problems: list[Problem]) -> list[Artifact]:
+def _decided(
+    sources: Sequence[Sequence[Artifact]], triplet: str, problems: list[Problem]
+) -> list[Artifact]:
     """What is known about one place of one triplet: an artifact per detector.
 
-    A decision stands over none. Where one confirms and another refuses, the votes are added and
-    nothing is decided; a decision without votes counts as one.
+    Every source has asked people of its own: votes are added. A decision stands over none. Where
+    one confirms and another refuses, nothing is decided, and the votes are those of all detectors;
+    a decision without votes counts as one.
+
+    Args:
+        sources: the artifacts at that place, by source.
+        triplet: its name, for the problem.
+        problems: where a contradiction is noted.
     """
+    same = [each for own in sources for each in own]
     decisions = {each.confirmed for each in same} - {None}
     by_detector: dict[str, list[Artifact]] = defaultdict(list)
     for each in same:
         by_detector[each.detector].append(each)
-    best = [max(own, key=_weight) for _, own in sorted(by_detector.items())]
+    best = [
+        replace(
+            max(own, key=_weight),
+            votes_for=_added(each.votes_for for each in own),
+            votes_against=_added(each.votes_against for each in own),
+        )
+        for _, own in sorted(by_detector.items())
+    ]
     if len(decisions) < 2:
         return best
-    said = {(each.confirmed, _votes(each)) for each in same if each.confirmed is not None}
+    # what a source says alike of two detectors was said once, about their common place
+    said = [statement for own in sources for statement in {(e.confirmed, _votes(e)) for e in own}]
     votes_for, votes_against = (
         sum(each) for each in zip(*(votes for _, votes in said), strict=True)
     )
@@ -243,7 +271,14 @@ def _decided(same: Sequence[Artifact], triplet: str, problems: list[Problem]) ->
 
 def _votes(artifact: Artifact) -> tuple[int, int]:
     given = artifact.votes_for or 0, artifact.votes_against or 0
-    return given if any(given) else (int(bool(artifact.confirmed)), int(not artifact.confirmed))
+    alone = int(artifact.confirmed is True), int(artifact.confirmed is False)
+    return given if any(given) else alone
+
+
+def _added(votes: Iterable[int | None]) -> int | None:
+    """The sum of votes; None where nobody was to be asked."""
+    given = [each for each in votes if each is not None]
+    return sum(given) if given else None
 
 
 def _weight(artifact: Artifact) -> tuple[Any, ...]:
