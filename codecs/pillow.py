@@ -101,9 +101,9 @@ class AVIF(PillowCodec):
         }
 
     def version(self) -> str:
-        from PIL import _avif  # type: ignore[attr-defined]
+        from PIL import features
 
-        return f"{_avif.codec_versions()}, {super().version()}"
+        return f"libavif {features.version('avif')}, {super().version()}"
 
     def options(self, image: Image, point: float) -> dict[str, Any]:
         return {

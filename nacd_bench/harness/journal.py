@@ -6,7 +6,6 @@ speaks of. A line that a kill cut short is dropped when the journal is read agai
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
@@ -15,7 +14,9 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from nacd_bench.errors import DataError
 
@@ -117,32 +118,33 @@ def run_lock(folder: Path, run_id: str, wait: bool = False) -> Iterator[None]:
         DataError: another run holds the folder, and the message has its id; or it is no folder
             that can be written.
     """
+    path = folder / "run.lock"
+    lock = FileLock(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / "run.lock").open("a+")
+        lock.acquire(timeout=-1 if wait else 0)
+    except Timeout as error:
+        holder = "another run"
+        with suppress(OSError):  # Windows lets nobody read what is locked
+            holder = f"run {path.read_text('utf-8').strip()}"
+        raise DataError(
+            f"expected {folder} to be free, got one in use by {holder}. "
+            "Wait for that run, stop it, or choose another folder."
+        ) from error
     except OSError as error:
         raise DataError(
             f"expected a folder that can be written for results, got {folder}: {error.strerror}. "
             "Choose another folder, free space or change the permissions."
         ) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as error:
-            file.seek(0)
-            raise DataError(
-                f"expected {folder} to be free, got one in use by run {file.read().strip()}. "
-                "Wait for that run, stop it, or choose another folder."
-            ) from error
-        _write_over(file, f"{run_id} (process {os.getpid()} on {socket.gethostname()})\n")
+    try:
+        _write_over(path, f"{run_id} (process {os.getpid()} on {socket.gethostname()})\n")
         yield
-        _write_over(file, "")
+        _write_over(path, "")
+    finally:
+        lock.release()
 
 
-def _write_over(file: TextIO, text: str) -> None:
+def _write_over(path: Path, text: str) -> None:
     """What holds the folder; only a message to people, so that a full disk does not matter."""
     with suppress(OSError):
-        file.seek(0)
-        file.truncate()
-        file.write(text)
-        file.flush()
+        path.write_text(text, "utf-8")

@@ -59,6 +59,7 @@ class Workers(Generic[Job, Done]):
         self.threads = threads
         self.context = context
         self._pool: ProcessPoolExecutor | None = None
+        self._processes: set[multiprocessing.process.BaseProcess] = set()
         self._running: dict[Future[Done], Job] = {}
         self._suspects: deque[Job] = deque()
         self._here: deque[Job] = deque()
@@ -130,8 +131,10 @@ class Workers(Generic[Job, Done]):
                 initializer=_prepare_worker,
                 initargs=(self.work, self.threads),
             )
+        before = set(multiprocessing.active_children())  # an executor does not tell its processes
         try:
             self._running[self._pool.submit(_done, job)] = job
+            self._processes |= set(multiprocessing.active_children()) - before
         except BrokenProcessPool:
             self._suspects.append(job)
             self._suspects.extend(self._running.values())
@@ -141,7 +144,7 @@ class Workers(Generic[Job, Done]):
     def _close(self) -> None:
         if self._pool is None:
             return
-        processes = list((self._pool._processes or {}).values())
+        processes, self._processes = self._processes, set()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._pool = None
         for process in processes:
@@ -221,7 +224,8 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait_for([parent.sentinel])
         main = threading.main_thread().ident
-        if main is not None:  # this thread would not interrupt what that one waits for
+        if main is not None and hasattr(signal, "pthread_kill"):  # not on Windows
+            # this thread would not interrupt what that one waits for
             signal.pthread_kill(main, signal.SIGTERM)
         time.sleep(GRACE)
         os._exit(1)
