@@ -66,6 +66,7 @@ class Starter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.server.kill()
         self.server.communicate()
 
     def ask(self, question: dict[str, Any]) -> Any:

@@ -178,7 +178,7 @@ def test_more_processes_than_batches(records: list[TripletRecord], tmp_path: Pat
         drawing=Drawing(("color",), n=1, allow_fewer=True),
         detectors=[LargeColor()],
         baselines=[PSNR()],
-        engine=Engine(accelerator="cpu", devices=4, show_progress=False),
+        engine=Engine(accelerator="cpu", devices=4, batch_size=4, show_progress=False),
     )
     assert done.scored.computed == 4 and done.failures == []
 

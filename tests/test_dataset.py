@@ -6,12 +6,10 @@ import csv
 import dataclasses
 import hashlib
 import json
-import os
 import re
 import shutil
 import signal
 import subprocess
-import sys
 import tarfile
 import time
 from collections.abc import Callable
@@ -1076,7 +1074,13 @@ class TestReaders:
 
     @pytest.mark.parametrize("library", ["datasets", "pycocotools", "nacd_bench"])
     def test_what_the_docs_show(
-        self, library: str, built: Path, original_mined: Path, tmp_path: Path
+        self,
+        library: str,
+        built: Path,
+        original_mined: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        starter: Starter,
     ) -> None:
         """In a process of its own, which has no network and no cache of the user's."""
         pytest.importorskip(library)
@@ -1090,15 +1094,9 @@ class TestReaders:
         }[library]
         if library == "nacd_bench":
             verify(original_mined, built.parent / "verified")
-        environment = {**os.environ, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"}
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=built.parent,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        monkeypatch.chdir(built.parent)
+        done = starter.code(code, HF_HOME=str(tmp_path / "hf"), HF_HUB_OFFLINE="1")
+        assert done.wait() == 0, done.output
         dataset = read_dataset(built)
         found = [each for each in dataset.artifacts if each.is_found]
         text = [each for each in found if each.artifact_type == "text"]
@@ -1107,7 +1105,7 @@ class TestReaders:
             "pycocotools": f"{len(found)} {len(text)}",
             "nacd_bench": f"{len(dataset.artifacts)} []",
         }[library]
-        assert done.stdout.splitlines()[-1] == printed
+        assert done.output.splitlines()[-1] == printed
 
     def test_checksums_are_of_what_is_there(self, original_built: Assembled) -> None:
         for line in (original_built.folder / "checksums.sha256").read_text().splitlines():

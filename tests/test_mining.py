@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import tarfile
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image as Pillow
-from processes import Starter
+from processes import Process, Starter
 from skimage import data
 
 from nacd_bench.cli import main
@@ -111,6 +112,15 @@ def run(images: Any, folder: Path, neural: Any = None, **options: Any) -> Any:
 
 def same(a: Path, b: Path) -> bool:
     return all(read_mined(a, table).equals(read_mined(b, table)) for table in KEYS)
+
+
+def kill_while_it_works(process: Process, folder: Path) -> None:
+    """Up to a second after its first record."""
+    while process.poll() is None and not list((folder / "journal").glob("*.jsonl")):
+        time.sleep(0.02)
+    time.sleep(random.Random(3).random())
+    process.send(signal.SIGKILL)
+    process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -353,28 +363,15 @@ class TestRestart:
         with pytest.raises(DataError, match="iou"):
             run(photos, mined, iou=0.3)
 
-    @pytest.mark.parametrize("engine", ["local", "ray"])
-    def test_kills(self, engine: str, photos: Path, tmp_path: Path, starter: Starter) -> None:
-        if engine == "ray":
-            pytest.importorskip("ray", reason="need Ray (pip install 'nacd-bench[ray]')")
+    def test_a_kill(self, photos: Path, tmp_path: Path, starter: Starter) -> None:
         arguments = ["mine", str(photos)]
         arguments += ["codec@neural=webp", "codec@traditional=jpeg", "points=[20,60]"]
         arguments += ["detector=[large_color]", "detector.large_color.window=32", "workers=2"]
-        arguments += [f"engine={engine}", "show_progress=false"]
-        rng = random.Random(3)
-        for _ in range({"local": 2, "ray": 1}[engine]):
-            process = starter.command(*arguments, f"folder={tmp_path / 'killed'}")
-            journal = tmp_path / "killed" / "journal"
-            deadline = time.monotonic() + 60
-            while time.monotonic() < deadline and process.poll() is None:
-                if list(journal.glob("*.jsonl")):
-                    break
-                time.sleep(0.02)
-            time.sleep(rng.random())
-            process.send(signal.SIGKILL)
-            process.wait()
+        arguments += ["show_progress=false"]
+        process = starter.command(*arguments, f"folder={tmp_path / 'killed'}")
+        kill_while_it_works(process, tmp_path / "killed")
         assert main([*arguments, f"folder={tmp_path / 'killed'}"]) == 0
-        assert main([*arguments, f"folder={tmp_path / 'whole'}", "engine=local"]) == 0
+        assert main([*arguments, f"folder={tmp_path / 'whole'}"]) == 0
         assert read_mined(tmp_path / "whole", IMAGES).num_rows == 8
         assert same(tmp_path / "killed", tmp_path / "whole")
 
@@ -576,14 +573,26 @@ class TestEngines:
         assert same(tmp_path / "run", mined)
 
     def test_ray_changes_nothing(
-        self, copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self,
+        copied: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        starter: Starter,
     ) -> None:
-        """Poison, a second name and an empty file included."""
+        """A kill, poison, a second name and an empty file included."""
         pytest.importorskip("ray", reason="need Ray (pip install 'nacd-bench[ray]')")
         monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # where Toy is for its workers
         red(copied)
         (copied / "twin.png").write_bytes((copied / "face0.png").read_bytes())
         (copied / "empty.png").touch()
+        options: dict[str, Any] = {"engine": "ray", "workers": 2}
+        code = f"""
+            import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+            import test_mining; from pathlib import Path
+            test_mining.run({str(copied)!r}, Path(sys.argv[1]), test_mining.Toy("die"), **{options})
+        """
+        killed = starter.code(textwrap.dedent(code), str(tmp_path / "ray"))
+        kill_while_it_works(killed, tmp_path / "ray")
         for engine in ("local", "ray"):
             done = run(copied, tmp_path / engine, Toy("die"), engine=engine, workers=2)
             assert done.summary.failed == 2 and done.summary.triplets == 24
@@ -592,7 +601,7 @@ class TestEngines:
         assert same(tmp_path / "ray", tmp_path / "local")
         images = read_mined(tmp_path / "ray", IMAGES).to_pylist()
         assert sorted(len(row["names"]) for row in images)[-1] == 2
-        again = run(copied, tmp_path / "ray", Toy("die"), engine="ray", workers=2)
+        again = run(copied, tmp_path / "ray", Toy("die"), **options)
         assert again.done == 0 and again.summary.failed == 2
 
     def test_stages_of_a_gpu_go_apart(self, tmp_path: Path) -> None:

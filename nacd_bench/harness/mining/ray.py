@@ -60,10 +60,10 @@ def run_ray(
         DataError: no Ray, or no cluster at the address.
         UserError: what a stage raised to stop the run.
     """
+    items = list(run.left())
+    if not items:
+        return
     with _cluster(address, workers) as (ray, is_own):
-        items = list(run.left())
-        if not items:
-            return
         count = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
         ledger = ray.remote(num_cpus=0)(Ledger).remote(run.state.images)
         rows = ray.data.from_items(
