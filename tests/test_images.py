@@ -131,7 +131,7 @@ class TestDeep:
         place = data.index(struct.pack("<HHI", 262, 3, 1))  # photometric: 1, black is zero
         data[place + 8] = 0
         path.write_bytes(data)
-        with pytest.raises(ImageError, match=r"photometric interpretation 0\. Save it as PNG"):
+        with pytest.raises(ImageError, match=r"photometric interpretation 0\. Convert it"):
             read_image(path)
 
 
@@ -152,10 +152,10 @@ class TestRefused:
 
     def test_transparent_colour(self, tmp_path: Path) -> None:
         path = save(tmp_path / "a.png", RGB, transparency=(1, 2, 3))
-        with pytest.raises(ImageError, match=r"got a transparent colour \(tRNS\)\. Flatten it"):
+        with pytest.raises(ImageError, match=r"got a transparent colour\. Flatten it"):
             read_image(path)
         Image.fromarray(RGB).quantize(16).save(tmp_path / "palette.png", transparency=3)
-        with pytest.raises(ImageError, match="tRNS"):
+        with pytest.raises(ImageError, match="transparent colour"):
             read_image(tmp_path / "palette.png")
 
     def test_cmyk(self, tmp_path: Path) -> None:
@@ -169,12 +169,6 @@ class TestRefused:
         with pytest.raises(ImageError, match="expected one picture in the file, got 2"):
             read_image(tmp_path / "a.tif")
 
-    def test_misnamed(self, tmp_path: Path) -> None:
-        path = save(tmp_path / "a.jpg", RGB).rename(tmp_path / "a.png")
-        message = r"a\.png: .* the suffix \.png names, got JPEG\. Rename it to a\.jpg"
-        with pytest.raises(ImageError, match=message):
-            read_image(path)
-
     @pytest.mark.parametrize(
         ("content", "message"),
         [
@@ -182,11 +176,11 @@ class TestRefused:
             (b"hello there\n", "got text content"),
             ("größer".encode(), "got text content"),
             (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
-            (b"GIF89a" + bytes(20), "got GIF content. Convert it to PNG"),
-            (b"\0\0\0\x1cftypavif" + bytes(20), "got AVIF content"),
+            (b"\xff\x0a" + bytes(20), "got JPEG XL content. Convert it to PNG"),
+            (b"\0\0\0\x1cftypavif" + bytes(20), "expected a AVIF that can be decoded"),
             (b"\x01\x02\xfe\xff" * 9, "got unknown content"),
             (b"\x89PNG\r\n\x1a\n", "expected a whole PNG, got a truncated one"),
-            (b"\xff\xd8\xff\xe0", "expected a JPEG that can be decoded"),
+            (b"\xff\xd8\xff\xe0", "expected a whole JPEG, got a truncated one"),
             (b"P6\n", "expected a PPM that can be decoded"),
         ],
     )

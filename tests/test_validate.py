@@ -82,8 +82,8 @@ class TestLoading:
 class TestValidate:
     def test_nothing_wrong(self, tmp_path: Path) -> None:
         good = dataclasses.replace(triplet(tmp_path), labels=(Label("text", (0, 0, 30, 20)),))
-        assert validate([good]) == []
-        assert validate([]) == []
+        assert validate([good]) == ([], [])
+        assert validate([]) == ([], [])
 
     def test_everything_at_once(self, tmp_path: Path) -> None:
         records = [triplet(tmp_path, name) for name in "abcdefg"]
@@ -97,7 +97,7 @@ class TestValidate:
         boxes = (Label("color", (0, 0, 31, 20)), Label("color"), Label("text", (0, 0, 9, 21)))
         records[5] = dataclasses.replace(records[5], labels=boxes)
         earlier = Problem("x", "found before")
-        problems = validate(records, [earlier])
+        problems, _ = validate(records, [earlier])
         assert problems[0] is earlier
         subjects = [each.subject for each in problems[1:]]
         assert subjects == ["a", "b", "b", "b", "c", "d", "e", "f", "f"]
@@ -121,7 +121,7 @@ class TestValidate:
         record = dataclasses.replace(triplet(tmp_path), labels=(Label("text", (0, 0, 99, 9)),))
         Path(record.neural).unlink()
         Image.fromarray(RGB[:9]).save(record.traditional)
-        lines = [str(problem) for problem in validate([record])]
+        lines = [str(problem) for problem in validate([record])[0]]
         assert len(lines) == 3
         assert "got original 30 x 20" in lines[1]
         assert "got [0, 0, 99, 9] in label 1" in lines[2]
@@ -130,17 +130,17 @@ class TestValidate:
         records = [triplet(tmp_path, f"t{i}") for i in range(12)]
         write_manifest(tmp_path / "triplets.csv", records)
         Path(records[7].neural).unlink()
-        (problem,) = validate(*find_triplets(tmp_path / "triplets.csv"))
+        (problem,), _ = validate(*find_triplets(tmp_path / "triplets.csv"))
         assert str(problem).startswith("row 8 (id 't7'), neural: ")
         assert problem.row == 8
 
     def test_samples_written_without_scaling(self, tmp_path: Path) -> None:
         record = triplet(tmp_path)
         deep(record.neural, 4)  # 10 bits in 16 without a shift
-        (problem,) = validate([record])
+        (problem,), _ = validate([record])
         assert "neural: expected samples that fill 16 bits, got a brightest of 0.01" in str(problem)
         deep(record.neural, 257)
-        assert validate([record]) == []
+        assert validate([record]) == ([], [])
 
     def test_progress(self, tmp_path: Path) -> None:
         calls: list[tuple[int, int]] = []
@@ -151,6 +151,6 @@ class TestValidate:
             threads.add(threading.current_thread())
 
         records = [triplet(tmp_path, name) for name in "abc"]
-        assert validate(records, progress=progress, workers=2) == []
+        assert validate(records, progress=progress, workers=2) == ([], [])
         assert calls == [(1, 3), (2, 3), (3, 3)]
         assert threads == {threading.current_thread()}

@@ -14,11 +14,14 @@ def run(config: dict[str, Any]) -> int:
 
     records, problems = find_triplets(config["source"])
     with progress_bar("triplets", len(records), config["show_progress"]) as tick:
-        found = validate(
+        found, notes = validate(
             records, problems, lambda done, total: tick(len(problems)), config["workers"]
         )
     out = console()
     for problem in found:
         out.print(str(problem), markup=False)
-    out.print(f"{len(records)} triplets, {len(found)} problems.")
+    for note in notes:
+        out.print(f"note: {note}", markup=False)
+    counted = f" {len(notes)} notes." if notes else ""
+    out.print(f"{len(records)} triplets, {len(found)} problems.{counted}")
     return 1 if found else 0

@@ -1,34 +1,58 @@
-"""The image formats that are read, and telling what a file really holds by its first bytes."""
+"""What a photograph is: the formats that are read, and the names that are none.
+
+A file's format is told by its first bytes; its name decides only whether a search takes it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from pathlib import PurePath
 
 FORMATS: dict[str, tuple[str, ...]] = {
     "PNG": (".png",),
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
     "WebP": (".webp",),
     "TIFF": (".tif", ".tiff"),
-    "BMP": (".bmp",),
+    "BMP": (".bmp", ".dib"),
     "PPM": (".ppm", ".pgm", ".pnm"),
+    "HEIC": (".heic", ".heif", ".hif"),
+    "AVIF": (".avif",),
+    "JPEG 2000": (".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc"),
+    "GIF": (".gif",),
 }
 """Formats that are read and the suffixes that belong to each."""
 
 SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 """Suffixes of image files, lower case."""
 
-_BRANDS = {
-    b"avif": "AVIF",
-    b"avis": "AVIF",
-    b"heic": "HEIC",
-    b"heix": "HEIC",
-    b"mif1": "HEIF",
-}
+UNREAD = frozenset((
+    ".jxl", ".jxr", ".wdp", ".hdp", ".bpg", ".flif", ".qoi", ".exr", ".hdr", ".psd", ".psb", ".xcf",
+    ".tga", ".dds", ".pcx", ".sgi", ".jls", ".pfm", ".pam", ".heics", ".heifs", ".avifs",
+    ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".srf", ".orf", ".rw2", ".raf",
+    ".pef", ".srw", ".x3f", ".3fr", ".fff", ".iiq", ".mrw", ".dcr", ".kdc", ".erf", ".mef", ".mos",
+    ".rwl", ".gpr", ".raw",
+))  # fmt: skip
+"""Suffixes of pictures in kinds that are not read; the last three lines are cameras' raw files."""
+
+NO_PHOTOGRAPHS = (
+    ".*", "@eadir", "#recycle", "@recycle", "@recently-snapshot", "#snapshot", "__macosx",
+    "__pycache__", "$recycle.bin", "recycler", "system volume information", "lost+found",
+    "thumbs.db", "ehthumbs.db", "desktop.ini", "lost.dir", "node_modules",
+)  # fmt: skip
+"""Patterns, in lower case, of files and folders that programs leave beside photographs, with all
+that lies in such a folder. ``.*`` has the hidden ones: ``.thumbnails``, ``.ipynb_checkpoints``,
+``.git``, ``.venv``, ``.Trash-1000``, ``.dtrash``, ``.picasaoriginals``, ``.DS_Store`` and
+``._a.jpg``."""
+
+_AVIF_BRANDS, _HEIC_BRANDS = {b"avif", b"avis"}, {b"heic", b"heix", b"heim", b"heis", b"mif1"}
 _SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"\xff\xd8\xff", "JPEG"),
     (b"II*\0", "TIFF"),
     (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"MM\0+", "TIFF"),
     (b"BM", "BMP"),
     (b"P2", "PPM"),
     (b"P3", "PPM"),
@@ -57,7 +81,11 @@ def content_format(head: bytes) -> str:
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WebP"
     if head[4:8] == b"ftyp":
-        return _BRANDS.get(head[8:12], "ISO media")
+        size = int.from_bytes(head[:4], "big")
+        brands = {head[i : i + 4] for i in (8, *range(16, min(size, len(head)), 4))}
+        if brands & _AVIF_BRANDS:
+            return "AVIF"
+        return "HEIC" if brands & _HEIC_BRANDS else "ISO media"
     for signature, name in _SIGNATURES:
         if head.startswith(signature):
             return name
@@ -67,6 +95,34 @@ def content_format(head: bytes) -> str:
 def has_image_suffix(path: str | PurePath) -> bool:
     """Whether a file's name is that of an image format which is read."""
     return suffix_of(path) in SUFFIXES
+
+
+def is_passed_over(parts: Iterable[str]) -> bool:
+    """Whether any of a path's names is of those that programs leave beside photographs.
+
+    Args:
+        parts: the names below the folder that somebody named, the file's own among them.
+
+    >>> is_passed_over(["trip", "@eaDir", "a.jpg"]), is_passed_over(["trip", "a.jpg"])
+    (True, False)
+    """
+    names = [part.lower() for part in parts if part not in (".", "..")]
+    return any(fnmatchcase(name, pattern) for name in names for pattern in NO_PHOTOGRAPHS)
+
+
+def unread_kind(path: str | PurePath, head: bytes) -> str | None:
+    """The kind of a picture that is not read, by its suffix or first bytes; None for no picture.
+
+    >>> unread_kind("a.CR2", b""), unread_kind("a", b"\\xff\\xd8\\xff"), unread_kind("a.md", b"# a")
+    ('cr2', 'JPEG without suffix', None)
+    """
+    suffix = suffix_of(path)
+    if suffix in UNREAD:
+        return suffix[1:]
+    picture = content_format(head)
+    if picture not in (*FORMATS, "JPEG XL", "OpenEXR", "Photoshop") or len(head) < 3:
+        return None
+    return f"{picture} named {suffix}" if suffix else f"{picture} without suffix"
 
 
 def suffix_of(path: str | PurePath) -> str:

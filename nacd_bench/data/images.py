@@ -1,28 +1,29 @@
 """The one image reader: a file to pixels, or one line that says why not.
 
 What comes back is what the file stores, whole or not at all. Gray and palette images become RGB;
-more than 8 bits per sample become float. Colour profiles are not applied and an EXIF orientation
+more than 8 bits per sample become float. Colour profiles are not applied and a tag of orientation
 does not turn the pixels: codecs code what is stored and their decodes carry neither, so that the
-three images of a triplet stay comparable. :attr:`Image.orientation` keeps the tag for messages.
+three images of a triplet stay comparable. :attr:`Image.orientation` and :attr:`Image.profile` keep
+what the file says. Metadata that is broken is a note, never a reason to refuse whole pixels.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import struct
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from nacd_bench.data.deep import bits_per_sample, decode_deep
+from nacd_bench.data.containers import Contents, DamagedError, exif_orientation, take_apart
+from nacd_bench.data.deep import bits_per_sample, decode_deep, require_plain_tiff, scaled
 from nacd_bench.data.files import read_bytes
-from nacd_bench.data.formats import FORMATS, content_format, suffix_of
+from nacd_bench.data.formats import FORMATS, SUFFIXES, content_format, suffix_of
+from nacd_bench.data.profiles import SRGB, profile_name
 from nacd_bench.errors import ImageError
 
 if TYPE_CHECKING:
@@ -30,8 +31,11 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 2**28
 """Largest image in pixels; what claims to be larger is taken for a decompression bomb."""
-_ORIENTATION_TAG = 0x0112
+_DAMAGE = ("Corrupt JPEG data", "Premature end", "Inconsistent progression")
+"""How libjpeg's warnings of damaged pixels begin."""
 _KNOWN = ", ".join(FORMATS)
+_PLUGINS = {"JPEG 2000": "JPEG2000"}
+"""Pillow's names where they are others."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,19 @@ class Image:
         pixels: ``(3, H, W)`` sRGB; ``uint8``, or float32 in [0, 1] from more than 8 bits.
         bit_depth: bits per sample in the file: 8, or 9 to 16.
         sha256: of the file's bytes.
-        orientation: EXIF orientation, 1 to 8 (1 is upright); the pixels are as stored.
+        orientation: as its EXIF block or tag says, 1 to 8 (1 is upright); the pixels are as stored.
+        profile: what colours its numbers mean, ``"sRGB"`` where it says nothing.
+        icc: the profile itself, empty without one.
+        notes: what is odd about the file and does not touch its pixels.
     """
 
     pixels: Tensor
     bit_depth: int
     sha256: str
     orientation: int = 1
+    profile: str = SRGB
+    icc: bytes = b""
+    notes: tuple[str, ...] = ()
 
     @property
     def height(self) -> int:
@@ -60,34 +70,46 @@ class Image:
 
 
 def read_image(path: str | Path) -> Image:
-    """Decode an image file: PNG, JPEG, WebP, TIFF, BMP or PPM.
+    """Decode an image file of one of :data:`~nacd_bench.data.formats.FORMATS`.
 
     Args:
         path: a file, or an URL that fsspec opens (``s3://bucket/a.png``).
 
     Raises:
-        ImageError: missing, unreadable, empty, truncated or damaged; not an image; named as
-            another format than it holds; with an alpha channel; CMYK; several pictures in one.
+        ImageError: missing, unreadable, empty, truncated or damaged; not an image; with an alpha
+            channel; CMYK or Lab; several pictures in one; too large.
     """
     return decode_image(path, read_bytes(path, "an image file", ImageError))
 
 
 def decode_image(path: str | Path, data: bytes) -> Image:
     """The image in the bytes of a file; ``path`` names it in messages. As :func:`read_image`."""
-    found = _require_format(path, data)
-    if found == "PNG":
-        _require_whole_png(path, data)
-    picture = _open(path, data, found)
-    _require_plain(path, picture, found)
-    bits = bits_per_sample(picture, data, found)
+    image_format = _require_format(path, data)
     try:
-        picture.load()  # also where Pillow's pixels are not used: it finds what is cut short
-        pixels = _eight_bit(picture) if bits <= 8 else decode_deep(path, picture, data, found)
+        contents = take_apart(image_format, data)
+        pixels, bits = _decoded(path, image_format, contents)
     except ImageError:
         raise
+    except DamagedError as error:
+        raise _damaged(path, image_format, error) from error
     except Exception as error:  # Pillow's plug-ins raise OSError, SyntaxError, struct.error, ...
-        raise _broken(path, found, error) from error
-    return Image(pixels, max(bits, 8), sha256(data), _orientation(picture))
+        raise _broken(path, image_format, error) from error
+    notes, orientation, profile = [], contents.orientation, SRGB
+    suffix = suffix_of(path)
+    if suffix in SUFFIXES and suffix not in FORMATS[image_format]:
+        notes.append(f"it is a {image_format}, not what its suffix {suffix} says; read as such")
+    try:
+        if orientation is None:
+            orientation = exif_orientation(contents.exif) if contents.exif else 1
+    except ValueError as error:
+        orientation = 1
+        notes.append(f"its EXIF block cannot be read ({error}), so its orientation is unknown")
+    try:
+        profile = profile_name(contents.icc, contents.color, contents.nclx)
+    except ValueError as error:
+        notes.append(f"{error}; taken for sRGB")
+    own = (orientation, profile, contents.icc, tuple(notes))
+    return Image(pixels, max(bits, 8), sha256(data), *own)
 
 
 def sha256(data: bytes) -> str:
@@ -101,13 +123,12 @@ def content_hash(path: str | Path) -> str:
 
 
 def _require_format(path: str | Path, data: bytes) -> str:
-    """The format of the content, which is one that is read and the one that the suffix names."""
+    """The format of the content, which is one that is read."""
     if not data:
         raise ImageError(
             f"{path}: expected an image, got an empty file (0 bytes). Copy or make it again."
         )
     found = content_format(data[:512])
-    suffix = suffix_of(path)
     if found not in FORMATS:
         remedy = f"Convert it to PNG; read are {_KNOWN}."
         if found == "Git LFS pointer":
@@ -116,66 +137,83 @@ def _require_format(path: str | Path, data: bytes) -> str:
             remedy = f"Remove it or put an image there; read are {_KNOWN}."
         what = "unknown content" if found == "unknown" else f"{found} content"
         raise ImageError(f"{path}: expected an image, got {what}. {remedy}")
-    if suffix and suffix not in FORMATS[found]:
-        raise ImageError(
-            f"{path}: expected the content that the suffix {suffix} names, got {found}. "
-            f"Rename it to {Path(str(path)).stem}{FORMATS[found][0]} or convert it."
-        )
     return found
 
 
-def _require_whole_png(path: str | Path, data: bytes) -> None:
-    """Every chunk up to the end chunk is there with its checksum right.
+def _decoded(path: str | Path, image_format: str, contents: Contents) -> tuple[Tensor, int]:
+    """``(3, H, W)`` of a file's picture, and its bits per sample."""
+    if image_format == "TIFF":
+        require_plain_tiff(path, contents.tags)
+    if image_format == "HEIC":
+        return _heic(path, contents)
+    picture = _open(path, contents.picture, image_format)
+    if contents.frames is None:  # the second picture of a JPEG is a preview or a depth map
+        contents.frames = getattr(picture, "n_frames", 1)
+    _require_plain(path, picture, contents.frames)
+    bits = bits_per_sample(contents, image_format)
+    picture.load()  # also where Pillow's pixels are not used: it finds what is cut short
+    if image_format == "JPEG":
+        _require_whole_jpeg(contents.picture)
+    if image_format == "AVIF":
+        contents.exif = picture.info.get("exif", b"")
+    if not contents.icc:
+        contents.icc = picture.info.get("icc_profile") or b""
+    if bits > 8:
+        return decode_deep(path, picture, contents, image_format, bits), bits
+    return _eight_bit(picture), bits
 
-    Pillow and OpenCV both return pixels for some cut or damaged files, depending on their version.
+
+def _heic(path: str | Path, contents: Contents) -> tuple[Tensor, int]:
+    """``(3, H, W)`` of a HEIC's main picture, and its bits per sample.
+
+    It comes upright: in this format turning is a part of decoding.
     """
-    position, kind = 8, b""
-    while kind != b"IEND":
-        if position + 12 > len(data):
-            raise _truncated(path, "PNG", f"its {len(data)} bytes end before the end chunk")
-        length, kind = struct.unpack_from(">I4s", data, position)
-        end = position + 8 + length
-        if end + 4 > len(data):
-            raise _truncated(path, "PNG", f"its {len(data)} bytes end inside a chunk")
-        (checksum,) = struct.unpack_from(">I", data, end)
-        if zlib.crc32(memoryview(data)[position + 4 : end]) != checksum:
-            name = kind.decode("ascii", "replace")
-            raise ImageError(
-                f"{path}: expected a whole PNG, got a damaged one (wrong checksum in chunk "
-                f"{name!r}). Copy or make it again."
-            )
-        position = end + 4
+    import pillow_heif
+
+    file = pillow_heif.open_heif(contents.picture, convert_hdr_to_8bit=False, hdr_to_16bit=False)
+    picture = file[file.primary_index]
+    _require_size(path, *picture.size)
+    if "A" in picture.mode:
+        raise _transparent(path, "an alpha channel")
+    contents.icc = picture.info.get("icc_profile") or b""
+    samples, bits = np.atleast_3d(np.asarray(picture)), picture.info["bit_depth"]
+    if bits > 8:
+        return scaled(samples, 2**bits - 1), bits
+    planes = np.broadcast_to(samples.transpose(2, 0, 1), (3, *samples.shape[:2]))
+    return torch.from_numpy(np.ascontiguousarray(planes)), bits
 
 
-def _open(path: str | Path, data: bytes, found: str) -> PillowImage:
+def _require_whole_jpeg(data: bytes) -> None:
+    """What libjpeg warns of, which Pillow does not pass on.
+
+    Decoded at an eighth of the size: every code is read, and few pixels are made.
+    """
+    import simplejpeg
+
+    try:
+        simplejpeg.decode_jpeg(data, "GRAY", min_factor=8, strict=True)
+    except ValueError as error:
+        if str(error).startswith(_DAMAGE):  # others are kinds of JPEG that it does not read
+            raise DamagedError(str(error)) from error
+
+
+def _open(path: str | Path, data: bytes, image_format: str) -> PillowImage:
     from PIL import Image as Pillow
     from PIL import ImageFile
 
-    if Pillow.MAX_IMAGE_PIXELS is not None:
-        Pillow.MAX_IMAGE_PIXELS = max(Pillow.MAX_IMAGE_PIXELS, MAX_PIXELS)
+    Pillow.MAX_IMAGE_PIXELS = None  # Pillow warns before it refuses; the limit here only refuses
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # another library may have asked for half images
-    try:
-        picture = Pillow.open(io.BytesIO(data), formats=[found])
-    except Pillow.DecompressionBombError as error:
-        raise _too_large(path, str(error)) from error
-    except Exception as error:
-        raise _broken(path, found, error) from error
-    if picture.width * picture.height > MAX_PIXELS:
-        raise _too_large(path, f"{picture.width} x {picture.height}")
+    picture = Pillow.open(io.BytesIO(data), formats=[_PLUGINS.get(image_format, image_format)])
+    _require_size(path, picture.width, picture.height)
     return picture
 
 
-def _require_plain(path: str | Path, picture: PillowImage, found: str) -> None:
+def _require_plain(path: str | Path, picture: PillowImage, frames: int) -> None:
     """One picture without transparency in gray, palette or RGB."""
-    has_alpha = bool({"A", "a"} & set(picture.getbands()))
-    if has_alpha or "transparency" in picture.info:
-        got = "an alpha channel" if has_alpha else "a transparent colour (tRNS)"
-        raise ImageError(
-            f"{path}: expected an image without transparency, got {got}. Flatten it, for example "
-            f"with magick {Path(str(path)).name} -background white -alpha remove -alpha off out.png"
-        )
-    # the second picture of a JPEG is a preview or a depth map of the first
-    frames = 1 if found == "JPEG" else getattr(picture, "n_frames", 1)
+    if picture.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
+        raise _transparent(path, "an alpha channel")
+    if "transparency" in picture.info:
+        raise _transparent(path, "a transparent colour")
     if frames > 1:
         raise ImageError(
             f"{path}: expected one picture in the file, got {frames}. "
@@ -186,6 +224,13 @@ def _require_plain(path: str | Path, picture: PillowImage, found: str) -> None:
             f"{path}: expected gray, palette or RGB samples of up to 16 bits, got {picture.mode}. "
             "Convert it to sRGB, with its colour profile where it has one, and save it as PNG."
         )
+
+
+def _transparent(path: str | Path, got: str) -> ImageError:
+    return ImageError(
+        f"{path}: expected an image without transparency, got {got}. Flatten it, for example "
+        f"with magick {Path(str(path)).name} -background white -alpha remove -alpha off out.png"
+    )
 
 
 def _eight_bit(picture: PillowImage) -> Tensor:
@@ -202,34 +247,28 @@ def _eight_bit(picture: PillowImage) -> Tensor:
     return torch.from_numpy(planes)
 
 
-def _orientation(picture: PillowImage) -> int:
-    tags: Any = getattr(picture, "tag_v2", None)
-    if tags is None:
-        if "exif" not in picture.info:
-            return 1
-        tags = picture.getexif()
-    value = tags.get(_ORIENTATION_TAG, 1)
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _truncated(path: str | Path, found: str, detail: str) -> ImageError:
+def _damaged(path: str | Path, image_format: str, error: DamagedError) -> ImageError:
+    got = "truncated" if error.truncated else "damaged"
     return ImageError(
-        f"{path}: expected a whole {found}, got a truncated one ({detail}). Copy or make it again."
+        f"{path}: expected a whole {image_format}, got a {got} one ({error}). "
+        "Copy or make it again."
     )
 
 
-def _broken(path: str | Path, found: str, error: Exception) -> ImageError:
-    text = str(error).split("<_io")[0].strip() or type(error).__name__
+def _broken(path: str | Path, image_format: str, error: Exception) -> ImageError:
+    text = " ".join(str(error).split("<_io")[0].split()) or type(error).__name__
     if "truncated" in text.lower() or "not enough" in text.lower():
-        return _truncated(path, found, text)
+        return _damaged(path, image_format, DamagedError(text, truncated=True))
     return ImageError(
-        f"{path}: expected a {found} that can be decoded, got a damaged one or a rare kind "
+        f"{path}: expected a {image_format} that can be decoded, got a damaged one or a rare kind "
         f"({text}). Make it again or save it as PNG."
     )
 
 
-def _too_large(path: str | Path, size: str) -> ImageError:
-    return ImageError(
-        f"{path}: expected at most {MAX_PIXELS / 1e6:.0f} million pixels, got {size}. "
-        "Cut the image into parts."
-    )
+def _require_size(path: str | Path, width: int, height: int) -> None:
+    """:class:`ImageError` where a picture has more pixels than :data:`MAX_PIXELS`."""
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            f"{path}: expected at most {MAX_PIXELS / 1e6:.0f} million pixels, got {width} x "
+            f"{height}. Cut the image into parts."
+        )

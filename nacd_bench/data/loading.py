@@ -11,6 +11,7 @@ from torch import Tensor
 from nacd_bench.data.images import Image, read_image
 from nacd_bench.data.record import TripletRecord
 from nacd_bench.data.rows import stem
+from nacd_bench.data.sides import sides_fault
 from nacd_bench.errors import ImageError
 from nacd_bench.triplet import ROLES, TripletBatch
 
@@ -39,10 +40,10 @@ def load_triplet(record: TripletRecord) -> LoadedTriplet:
     [0, 1], so that 8-bit 255 and 10-bit 1023 are the same white.
 
     Raises:
-        ImageError: one of the files cannot be used, or their sizes differ.
+        ImageError: one of the files cannot be used, or they do not belong together.
     """
     images = {role: read_image(getattr(record, role)) for role in ROLES}
-    fault = size_fault(record, images)
+    fault = sides_fault(record, images)
     if fault:
         raise ImageError(fault)
     is_deep = any(image.bit_depth > 8 for image in images.values())
@@ -55,26 +56,6 @@ def load_triplet(record: TripletRecord) -> LoadedTriplet:
     )
 
 
-def size_fault(record: TripletRecord, images: Mapping[str, Image]) -> str | None:
-    """The line that says how sizes differ inside a triplet, or None."""
-    sizes = {role: (image.width, image.height) for role, image in images.items()}
-    if len(set(sizes.values())) <= 1:
-        return None
-    remedy = "Crop or pad them alike before."
-    if len({frozenset(size) for size in sizes.values()}) == 1 and any(
-        image.orientation > 4 for image in images.values()
-    ):
-        remedy = (
-            "One has an EXIF orientation that turns it, and pixels are taken as stored: save it "
-            "upright (magick in.jpg -auto-orient out.png) and code that."
-        )
-    shown = ", ".join(
-        f"{role} {width} x {height} ({getattr(record, role)})"
-        for role, (width, height) in sizes.items()
-    )
-    return f"{record.place}: expected three images of one size, got {shown}. {remedy}"
-
-
 def _pixels(image: Image, is_deep: bool) -> Tensor:
     return image.pixels.float() / 255 if is_deep and image.bit_depth == 8 else image.pixels
 
@@ -85,7 +66,7 @@ def triplet_batch(
     """The batch of one triplet of image files, for detectors in plain Python.
 
     Raises:
-        ImageError: one of the files cannot be used, or their sizes differ.
+        ImageError: one of the files cannot be used, or they do not belong together.
     """
     name = stem(str(original))
     record = TripletRecord(name, str(original), str(neural), str(traditional))

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from nacd_bench.data.images import Image, read_image
-from nacd_bench.data.loading import size_fault
 from nacd_bench.data.record import Problem, TripletRecord, boxes_outside
+from nacd_bench.data.sides import profile_note, sides_fault
 from nacd_bench.errors import ImageError
 from nacd_bench.triplet import ROLES
 
@@ -20,7 +20,7 @@ def validate(
     problems: Iterable[Problem] = (),
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
-) -> list[Problem]:
+) -> tuple[list[Problem], list[str]]:
     """Everything that is wrong with triplets: every image is decoded as a whole.
 
     Args:
@@ -31,36 +31,45 @@ def validate(
 
     Returns:
         All problems in the order of the records, with each file of a triplet on its own: files
-        that cannot be used, sizes that differ, boxes outside the image, scales that differ.
+        that cannot be used, sides that do not belong together, boxes outside the image, scales that
+        differ. Then notes, each once: files with broken metadata or under the name of another
+        format, profiles that differ.
     """
     workers = workers or min(MOST_WORKERS, os.cpu_count() or 1)
     found: dict[int, list[Problem]] = {}
+    notes: dict[int, list[str]] = {}
     with ThreadPoolExecutor(workers) as pool:
         jobs = {pool.submit(_check, record): i for i, record in enumerate(records)}
         for job in as_completed(jobs):
-            found[jobs[job]] = job.result()
+            found[jobs[job]], notes[jobs[job]] = job.result()
             if progress is not None:
                 progress(len(found), len(records))
-    return [*problems, *(problem for i in range(len(records)) for problem in found[i])]
+    order = range(len(records))
+    once = dict.fromkeys(note for i in order for note in notes[i])
+    return [*problems, *(problem for i in order for problem in found[i])], list(once)
 
 
-def _check(record: TripletRecord) -> list[Problem]:
+def _check(record: TripletRecord) -> tuple[list[Problem], list[str]]:
     images: dict[str, Image] = {}
-    lines = []
+    lines: list[str] = []
+    notes: list[str] = []
     for role in ROLES:
+        path = getattr(record, role)
         try:
-            images[role] = read_image(getattr(record, role))
+            images[role] = read_image(path)
+            notes += [f"{path}: {note}." for note in images[role].notes]
         except ImageError as error:
             lines.append(f"{record.place}, {role}: {error}")
-    fault = size_fault(record, images)
+    fault = sides_fault(record, images)
     if fault:
         lines.append(fault)
     else:
         lines += _scale_faults(record, images)
+        notes += filter(None, [profile_note(record, images)])
     if "original" in images:
         original = images["original"]
         lines += boxes_outside(record, original.width, original.height)
-    return [Problem(record.id, line, record.row) for line in lines]
+    return [Problem(record.id, line, record.row) for line in lines], notes
 
 
 def _scale_faults(record: TripletRecord, images: dict[str, Image]) -> list[str]:

@@ -88,7 +88,7 @@ def check(
     done.faults += _in_threads(workers, partial(_file_fault, folder), sorted(hashes.items()))
     records, problems = parse_manifest(folder / TRIPLETS)
     done.triplets = len(records)
-    done.faults += [str(each) for each in validate(records, problems, progress, workers)]
+    done.faults += [str(each) for each in validate(records, problems, progress, workers)[0]]
     done.faults += _fact_faults(records)
     elsewhere = [
         (record, role)
