@@ -28,7 +28,7 @@ from rich.table import Table
 
 from nacd_bench.codec import Codec, Image, bits_per_pixel
 from nacd_bench.data.photos import COLOR_PHOTOS, photos
-from nacd_bench.harness.photos import image_paths, read_8_bit
+from nacd_bench.harness.photos import find_images, read_8_bit
 from nacd_bench.ops.color import luma
 from nacd_bench.ops.structure import ms_ssim
 from nacd_bench.registry import CODECS
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, help="PNG or SVG of the curves")
     options = parser.parse_args()
     images = (
-        [read_8_bit(path)[0] for path in image_paths(options.images)]
+        [read_8_bit(path)[0] for path in find_images(options.images).paths]
         if options.images
         else [photos()[name] for name in COLOR_PHOTOS]
     )

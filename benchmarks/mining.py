@@ -31,7 +31,7 @@ from nacd_bench.codec import png
 from nacd_bench.data.candidates import KEYS, read_mined
 from nacd_bench.data.deduplication import with_duplicates
 from nacd_bench.harness.mining.state import records
-from nacd_bench.harness.photos import image_paths, read_8_bit
+from nacd_bench.harness.photos import find_images, read_8_bit
 
 CHEAP = ["codec@neural=webp", "codec@traditional=jpeg", "points=[20,60]"]
 CHEAP += ["detector=[texture,large_color]"]
@@ -46,7 +46,7 @@ def parts(photos: str, folder: Path, count: int, width: int, height: int) -> Pat
     folder.mkdir()
     made = 0
     while made < count:
-        for path in image_paths(photos):
+        for path in find_images(photos).paths:
             pixels, _ = read_8_bit(path)
             if (pixels.shape[1] > pixels.shape[0]) != (width > height):
                 pixels = pixels.transpose(1, 0, 2)

@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 
-from nacd_bench.harness.photos import image_paths, read_8_bit
+from nacd_bench.harness.photos import find_images, read_8_bit
 from nacd_bench.rate import Encodings, Estimate, Match, match_rate, match_rates
 from nacd_bench.registry import CODECS
 
@@ -28,7 +28,7 @@ def main() -> None:
     options = parser.parse_args()
 
     codec = CODECS.get(options.codec)()
-    photos = {path.stem: read_8_bit(path)[0] for path in image_paths(options.images)}
+    photos = {path.stem: read_8_bit(path)[0] for path in find_images(options.images).paths}
     print(f"{codec.name}: {codec.version()}; {len(photos)} images, targets {options.targets} bpp")
 
     alone, together = Estimate.of(codec), Estimate.of(codec)

@@ -30,7 +30,7 @@ from nacd_bench.harness.coding import CodecSpec
 from nacd_bench.harness.compress import compress, compress_from_config
 from nacd_bench.harness.compress_plan import Follower, codec_from_config
 from nacd_bench.harness.journal import Journal, run_lock
-from nacd_bench.harness.photos import image_paths, read_8_bit
+from nacd_bench.harness.photos import find_images, read_8_bit
 from nacd_bench.harness.rate_distortion import bd_rate, bd_rates, curves
 from nacd_bench.harness.workers import worker_context
 from nacd_bench.registry import CODECS
@@ -608,18 +608,18 @@ class TestFolder:
 
 class TestImages:
     def test_folders_lists_patterns_and_text_files(self, photos, tmp_path):
-        assert len(image_paths(photos)) == 5
-        assert image_paths(str(photos / "c*.png")) == [photos / "cat.png", photos / "cup.png"]
-        assert image_paths([photos / "cup.png", photos / "cat.png"])[0].name == "cup.png"
+        assert len(find_images(photos).paths) == 5
+        assert find_images(str(photos / "c*.png")).paths == [photos / "cat.png", photos / "cup.png"]
+        assert find_images([photos / "cup.png", photos / "cat.png"]).paths[0].name == "cup.png"
         listed = tmp_path / "list.txt"
         listed.write_text(f"{photos / 'cup.png'}\n\nrelative.png\n")
-        assert image_paths(listed) == [photos / "cup.png", tmp_path / "relative.png"]
+        assert find_images(listed).paths == [photos / "cup.png", tmp_path / "relative.png"]
         for nothing in (tmp_path / "no" / "where.png", str(tmp_path / "*.jpg")):
             with pytest.raises(DataError, match="nothing there"):
-                image_paths(nothing)
+                find_images(nothing)
         (tmp_path / "empty").mkdir()
         with pytest.raises(DataError, match="expected images in"):
-            image_paths(tmp_path / "empty")
+            find_images(tmp_path / "empty")
 
     def test_gray_and_16_bit_images_become_8_bit_rgb(self, tmp_path):
         import cv2

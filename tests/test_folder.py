@@ -119,18 +119,18 @@ class TestProblems:
         add(root / "stray.png")
         found = lines(root)
         assert len(found) == 3
-        assert any("notes.txt: expected an image (.png" in line for line in found)
+        assert any("notes.txt: expected an image (PNG" in line for line in found)
         assert any("old: expected images only, got a folder" in line for line in found)
         assert any("stray.png: expected images inside the three folders" in line for line in found)
 
     def test_a_folder_of_files_that_are_no_images(self, tmp_path: Path) -> None:
         root = make(tmp_path / "data", "")
-        (root / "orig" / "a.gif").write_bytes(b"GIF89a")
+        (root / "orig" / "a.jxl").write_bytes(b"\xff\x0a")
         with pytest.raises(
             DataError, match=r"orig: expected original images .*, got none"
         ) as error:
             find_triplets(root)
-        assert "a.gif: expected an image" in str(error.value)
+        assert "a.jxl: expected an image" in str(error.value)
 
     def test_empty_folders(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"expected the folders orig/.*It has: no folders"):

@@ -24,14 +24,14 @@ import torch.nn.functional as F
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from omegaconf import OmegaConf
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from nacd_bench.errors import ImageError
+from nacd_bench.harness.photos import counted, find_images, read_8_bit
 from nacd_bench.ops.color import LUMA
 from nacd_codecs.hyperprior.networks import Hyperprior, Size
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 LINEAR_SHARE = 0.1
 """Of the learning rate, for the linear transform: it begins close to where it should be."""
 LEVELS = 255
@@ -165,15 +165,20 @@ class Continue(Callback):
 def photographs(folder: Path, crop: int) -> list[Tensor]:
     """The photographs of a folder with sides of at least two crops, ``(3, H, W)`` uint8."""
     images = []
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES:
-            with Image.open(path) as picture:
-                pixels = torch.tensor(np.asarray(picture.convert("RGB"))).permute(2, 0, 1)
-            if min(pixels.shape[1:]) >= 2 * crop:
-                images.append(pixels.contiguous())
+    found = find_images(folder)
+    if found.left_out:
+        print(f"left out, kinds that are not read: {counted(found.left_out)}", file=sys.stderr)
+    for path in found.paths:
+        try:
+            pixels = torch.from_numpy(read_8_bit(path)[0]).permute(2, 0, 1)
+        except ImageError as error:
+            print(error, file=sys.stderr)
+            continue
+        if min(pixels.shape[1:]) >= 2 * crop:
+            images.append(pixels.contiguous())
     if not images:
         raise SystemExit(
-            f"expected photographs ({', '.join(SUFFIXES)}) of at least {2 * crop} x {2 * crop} "
+            f"expected photographs of at least {2 * crop} x {2 * crop} "
             f"pixels in {folder}, got none."
         )
     return images

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nacd_bench.commands.printing import console, empty_table, listed_failures
+from nacd_bench.commands.printing import console, empty_table, listed_failures, listed_oddities
 
 
 def run(config: dict[str, Any]) -> int:
@@ -13,6 +13,7 @@ def run(config: dict[str, Any]) -> int:
 
     done = compress_from_config(config)
     out = console()
+    listed_oddities(out, done.left_out, done.notes)
     for twin, first in done.duplicates.items():
         out.print(f"{twin}: left out, the same bytes as {first}", markup=False)
     table = empty_table("codec", "step", "bpp", "PSNR of Y in dB", "MS-SSIM of Y", "images")

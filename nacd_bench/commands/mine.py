@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nacd_bench.commands.printing import console, empty_table, listed_failures
+from nacd_bench.commands.printing import console, empty_table, listed_failures, listed_oddities
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,6 +39,7 @@ def run(config: dict[str, Any]) -> int:
 
 
 def _summary(summary: Summary, folder: Path, out: Console) -> int:
+    listed_oddities(out, summary.left_out, summary.notes)
     table = empty_table("type", "operating point", "candidates", "without duplicates")
     for name, count in sorted(summary.candidates.items()):
         kind, _, preset = name.partition(" ")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,25 @@ def console() -> Console:
     is_terminal = sys.stdout.isatty()
     width = None if is_terminal else WIDTH_IN_FILES
     return Output(highlight=False, soft_wrap=not is_terminal, width=width)
+
+
+def listed_oddities(
+    to: Console, left_out: Mapping[str, int], notes: Mapping[str, Sequence[str]]
+) -> None:
+    """Print what a search left out, by kind, and notes on files, by their names."""
+    if left_out:
+        from nacd_bench.harness.photos import counted
+
+        to.print(
+            f"{sum(left_out.values())} files of kinds that are not read were left out: "
+            f"{counted(left_out)}",
+            markup=False,
+        )
+    lines = [f"{path}: {note}" for path, own in notes.items() for note in own]
+    for line in lines[:MOST_LINES]:
+        to.print(f"note: {line}", markup=False)
+    if len(lines) > MOST_LINES:
+        to.print(f"and {len(lines) - MOST_LINES} notes more", markup=False)
 
 
 def listed_failures(to: Console, lines: Sequence[str], file: Path) -> int:

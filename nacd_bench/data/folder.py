@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nacd_bench.data.files import composed
-from nacd_bench.data.formats import SUFFIXES, has_image_suffix
+from nacd_bench.data.formats import FORMATS, has_image_suffix, is_passed_over
 from nacd_bench.data.record import Problem, TripletRecord
 from nacd_bench.data.rows import is_missing, read_row, text
 from nacd_bench.data.tables import read_table
@@ -31,7 +31,7 @@ INDEX = "index.csv"
 _INDEX_NAMES = {"name": "id", "qp": "traditional_point", "source": "collection"}
 IndexRow = tuple[int, dict[str, Any]]
 """Number of the row, from 1, and its cells by column of a manifest."""
-_SYSTEM_FILES = ("thumbs.db", "desktop.ini", "__macosx")
+_KINDS = ", ".join(FORMATS)
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def read_folder(root: str | Path) -> tuple[list[TripletRecord], list[Problem]]:
         problems += strays
         if not files[role]:
             raise DataError(
-                f"{getattr(folders, role)}: expected {role} images ({', '.join(SUFFIXES)}), got "
+                f"{getattr(folders, role)}: expected {role} images ({_KINDS}), got "
                 "none. Put them there, with equal names before the suffix in the three folders."
                 + "".join(f"\n{problem}" for problem in problems)
             )
@@ -153,13 +153,13 @@ def _images_by_stem(folder: Path) -> tuple[dict[str, list[Path]], list[Problem]]
     found: dict[str, list[Path]] = defaultdict(list)
     problems = []
     for path in listed(folder):
-        if path.name.startswith(".") or path.name.lower() in _SYSTEM_FILES:
+        if is_passed_over([path.name]):
             continue
         if path.is_dir() and not has_image_suffix(path):
             line = "expected images only, got a folder. Move its images up or the folder away."
             problems.append(Problem(f"{folder.name}/{path.name}", f"{path}: {line}"))
         elif not has_image_suffix(path):
-            line = f"expected an image ({', '.join(SUFFIXES)}), got another kind of file. "
+            line = f"expected an image ({_KINDS}), got another kind of file. "
             remedy = "Convert it or move it away."
             problems.append(Problem(f"{folder.name}/{path.name}", f"{path}: {line}{remedy}"))
         else:
@@ -173,7 +173,7 @@ def _stray_images(root: Path) -> list[Problem]:
     return [
         Problem(path.name, f"{path}: {line}")
         for path in listed(root)
-        if path.is_file() and has_image_suffix(path) and not path.name.startswith(".")
+        if path.is_file() and has_image_suffix(path) and not is_passed_over([path.name])
     ]
 
 

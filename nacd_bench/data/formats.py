@@ -35,6 +35,9 @@ UNREAD = frozenset((
 ))  # fmt: skip
 """Suffixes of pictures in kinds that are not read; the last three lines are cameras' raw files."""
 
+HEAD = 512
+"""Bytes of a file's beginning that tell its format."""
+
 NO_PHOTOGRAPHS = (
     ".*", "@eadir", "#recycle", "@recycle", "@recently-snapshot", "#snapshot", "__macosx",
     "__pycache__", "$recycle.bin", "recycler", "system volume information", "lost+found",

@@ -22,7 +22,7 @@ from torch import Tensor
 from nacd_bench.data.containers import Contents, DamagedError, exif_orientation, take_apart
 from nacd_bench.data.deep import bits_per_sample, decode_deep, require_plain_tiff, scaled
 from nacd_bench.data.files import read_bytes
-from nacd_bench.data.formats import FORMATS, SUFFIXES, content_format, suffix_of
+from nacd_bench.data.formats import FORMATS, HEAD, SUFFIXES, content_format, suffix_of
 from nacd_bench.data.profiles import SRGB, profile_name
 from nacd_bench.errors import ImageError
 
@@ -128,7 +128,7 @@ def _require_format(path: str | Path, data: bytes) -> str:
         raise ImageError(
             f"{path}: expected an image, got an empty file (0 bytes). Copy or make it again."
         )
-    found = content_format(data[:512])
+    found = content_format(data[:HEAD])
     if found not in FORMATS:
         remedy = f"Convert it to PNG; read are {_KNOWN}."
         if found == "Git LFS pointer":

@@ -34,6 +34,7 @@ from typing import Any
 
 from nacd_bench import __version__
 from nacd_bench.data.files import csv_bytes, write_whole
+from nacd_bench.data.images import read_image
 from nacd_bench.errors import CodecError, UserError
 from nacd_bench.harness.coding import (
     Ask,
@@ -59,7 +60,6 @@ from nacd_bench.harness.compress_plan import (
 )
 from nacd_bench.harness.decode_check import COLUMNS, decoded_again, is_fault
 from nacd_bench.harness.journal import Journal, clear_parts, new_run_id, run_lock
-from nacd_bench.harness.photos import read_8_bit
 from nacd_bench.harness.progress import Progress, progress_bar
 from nacd_bench.harness.rate_distortion import BDRate, Curve, bd_rates, curves
 from nacd_bench.harness.triplets import triplet_rows, write_results
@@ -80,6 +80,8 @@ class Compressed:
         manifest: the table of triplets.
         rows: one dictionary per triplet, as in the manifest.
         failures: image, side, preset and message of what failed.
+        left_out: how many pictures of kinds that are not read lie there, by kind.
+        notes: what is odd about an image's file and does not touch its pixels.
         duplicates: images left out because another file has the same bytes, and that one.
         encodes: encodes that this run's results needed; 0 when everything was there.
         curves: mean rate and quality of each codec, the neural one first.
@@ -91,6 +93,8 @@ class Compressed:
     manifest: Path
     rows: list[dict[str, Any]]
     failures: list[dict[str, str]]
+    left_out: Mapping[str, int]
+    notes: dict[str, list[str]]
     duplicates: dict[str, str]
     encodes: int
     curves: list[Curve]
@@ -222,6 +226,7 @@ class _Run:
         self.images: dict[str, _Image] = {}
         self.by_content: dict[str, str] = {}
         self.duplicates: dict[str, str] = {}
+        self.notes: dict[str, list[str]] = {}
         self.to_pool: deque[Job] = deque()
         self.here: deque[list[Job]] = deque()
         self.held: dict[str, list[_Image]] = {side.label: [] for side in plan.sides}
@@ -317,6 +322,8 @@ class _Run:
             message = describe(error).removeprefix(f"{path}: ")
             self._fail(str(path), "image", "", message)
             return None
+        if facts.get("notes"):
+            self.notes[str(path)] = facts["notes"]
         twin = self.by_content.setdefault(facts["sha256"], str(path))
         if twin != str(path):
             self.duplicates[str(path)] = twin
@@ -332,10 +339,9 @@ class _Run:
         stamp = [path.stat().st_size, path.stat().st_mtime_ns] if path.is_file() else []
         known = self.files.get(place)
         if known is None or known["stamp"] != stamp:
-            image, sha256 = read_8_bit(path)
-            height, width = image.shape[:2]
-            known = {"path": place, "stamp": stamp, "sha256": sha256}
-            known |= {"width": width, "height": height}
+            image = read_image(path)
+            known = {"path": place, "stamp": stamp, "sha256": image.sha256}
+            known |= {"width": image.width, "height": image.height, "notes": list(image.notes)}
             self.journal.append({"file": known})
             self.files[place] = known
         return known
@@ -516,11 +522,8 @@ def _finish(
     _describe(plan, run, run_id, checked)
     with suppress(OSError):  # of encodes that are kept for the next run
         (run.folder / "encodes").rmdir()
-    return Compressed(
-        *(run.folder, manifest, rows, run.failures, run.duplicates, run.encodes),
-        *found,
-        checked or [],
-    )
+    lists = (run.failures, plan.left_out, run.notes, run.duplicates)
+    return Compressed(run.folder, manifest, rows, *lists, run.encodes, *found, checked or [])
 
 
 def _describe(
@@ -534,6 +537,8 @@ def _describe(
         "steps": dict(plan.steps),
         "tolerance": plan.tolerance,
         "images": len(plan.paths),
+        "left_out": plan.left_out,
+        "notes": run.notes,
         "duplicates": run.duplicates,
         "failures": len(run.failures),
         "decode_check": checked

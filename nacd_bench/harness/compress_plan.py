@@ -20,14 +20,14 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nacd_bench.codec import Codec
 from nacd_bench.errors import UserError
 from nacd_bench.harness.coding import Ask, CodecSpec, Photo, built
-from nacd_bench.harness.photos import image_paths
+from nacd_bench.harness.photos import find_images
 from nacd_bench.registry import unknown
 
 NEURAL = "neural"
@@ -91,6 +91,7 @@ class Plan:
         scheme: ``"neural"``, ``"target"`` or ``"psnr"``.
         steps: the rates: name and operating point or bits per pixel.
         tolerance: for fine controls, see :func:`nacd_bench.rate.match_rate`.
+        left_out: how many pictures of kinds that are not read lie there, by kind.
     """
 
     paths: tuple[Path, ...]
@@ -98,6 +99,7 @@ class Plan:
     scheme: str
     steps: tuple[tuple[str, float], ...]
     tolerance: float | None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def pieces(self) -> int:
@@ -158,7 +160,8 @@ def make_plan(
         follows = None if scheme == "target" else follower.follows
         sides.append(make_side(label, follower.codec, follows, follower.rate_factor))
     steps = target_steps(targets) if scheme == "target" else point_steps(first.codec, points)
-    return Plan(tuple(image_paths(images, folder)), tuple(sides), scheme, steps, tolerance)
+    found = find_images(images, folder)
+    return Plan(tuple(found.paths), tuple(sides), scheme, steps, tolerance, found.left_out)
 
 
 def target_steps(targets: Sequence[float]) -> tuple[tuple[str, float], ...]:

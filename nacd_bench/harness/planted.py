@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -44,7 +45,7 @@ from nacd_bench.harness.coding import CodecSpec, built
 from nacd_bench.harness.compress import compress
 from nacd_bench.harness.compress_plan import codec_from_config
 from nacd_bench.harness.journal import new_run_id, run_lock
-from nacd_bench.harness.photos import image_paths, read_8_bit
+from nacd_bench.harness.photos import counted, find_images, read_8_bit
 from nacd_bench.harness.progress import progress_bar
 
 NEURAL, TRADITIONAL = "hyperprior", "x265"
@@ -125,7 +126,13 @@ def planted_triplets(
     if tile and tile < 32:
         raise DataError(f"expected tiles of at least 32 pixels, or 0 for none, got {tile}.")
     left, right = _codec(neural), _codec(traditional)
-    paths = [photo_path(n) for n in PLANTING_PHOTOS] if images is None else image_paths(images)
+    if images is None:
+        paths = [photo_path(name) for name in PLANTING_PHOTOS]
+    else:
+        found = find_images(images)
+        paths = found.paths
+        if found.left_out:
+            print(f"Left out, kinds that are not read: {counted(found.left_out)}", file=sys.stderr)
     chosen = _point(left, point)
     place = _folder(folder, _identity(paths, left, right, chosen, tile, seed))
     with run_lock(place, new_run_id(), wait=True):

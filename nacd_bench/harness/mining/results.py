@@ -41,6 +41,8 @@ class Summary:
         kept: likewise, without duplicates.
         encodes: by side.
         seconds: of work by stage.
+        left_out: pictures of kinds that are not read, by kind.
+        notes: what is odd about an image's file and does not touch its pixels.
         failures: image or item, stage, preset and message.
     """
 
@@ -53,6 +55,8 @@ class Summary:
     kept: Counter[str] = field(default_factory=Counter)
     encodes: Counter[str] = field(default_factory=Counter)
     seconds: Counter[str] = field(default_factory=Counter)
+    left_out: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
     failures: list[dict[str, str]] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
@@ -66,7 +70,11 @@ def write_tables(folder: Path) -> Summary:
     """Write tables, failures and summary of everything that the journals of a folder have."""
     settings = read_json(folder / SETTINGS, "the settings of the run")
     index = _Index(folder)
-    summary = Summary(images=len(index.places), names=sum(map(len, index.names.values())))
+    summary = Summary(
+        images=len(index.places),
+        names=sum(map(len, index.names.values())),
+        left_out=index.left_out,
+    )
     with TablesWriter(folder) as tables:
         digests = iter(sorted(index.places))
         while chunk := list(islice(digests, AT_A_TIME)):
@@ -91,10 +99,12 @@ class _Index:
         self.places: dict[str, tuple[Path, int]] = {}
         self.names: dict[str, list[str]] = {}
         self.unreadable: dict[str, str] = {}
+        self.left_out: dict[str, int] = {}
         found: dict[str, dict[str, int]] = defaultdict(dict)
         failures: dict[str, int] = {}
         for path, start, record in records(folder):
             if "ended" in record:
+                self.left_out = record.get("left_out", {})
                 continue
             if "unreadable" in record:
                 self.unreadable[record["name"]] = record["unreadable"]
@@ -140,6 +150,8 @@ def _add_image(
     for each in record["failures"]:
         summary.failures.append(_failure(names[0], each["stage"], each["preset"], each["error"]))
     summary.failed += bool(record["failures"])
+    if record.get("notes"):
+        summary.notes[writable(names[0])] = record["notes"]
     places = {preset: place for place, (preset, _) in enumerate(settings["steps"])}
     for preset, own in record["coded"].items():
         if not all(f"{side}_bpp" in own for side in SIDES):

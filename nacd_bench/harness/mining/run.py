@@ -149,7 +149,7 @@ def mine(
                 there = cores() if workers is None else workers
                 run_local(chains(made.stages), run.work(), there, run.finished)
             run.report()
-        journal.append({"ended": writer})
+        journal.append({"ended": writer, "left_out": listing.left_out})
     ended = read_state(folder).ended
     missing = [k for k in range(1, count + 1) if f"{k}-of-{count}" not in ended]
     summary = None

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import tarfile
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from nacd_bench.data.files import file_url, is_url, read_bytes
-from nacd_bench.data.formats import SUFFIXES, has_image_suffix
+from nacd_bench.data.formats import HEAD, has_image_suffix, is_passed_over, unread_kind
 from nacd_bench.errors import DataError, ImageError
-from nacd_bench.harness.photos import files_of
+from nacd_bench.harness.photos import files_of, nothing_but
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 BLOCK = 512
@@ -52,11 +53,13 @@ class Listing:
     Args:
         items: in their order.
         faults: what could not be listed, and why, by the file's name.
+        left_out: how many pictures of kinds that are not read lie there, by kind.
         roots: folders and files that were named, to tell a file that is gone from a whole disk.
     """
 
     items: list[Item]
     faults: dict[str, str] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
     roots: list[str] = field(default_factory=list)
 
 
@@ -74,15 +77,15 @@ def list_images(source: AnySource, run_folder: Path | None = None) -> Listing:
     """
     sources = [source] if isinstance(source, str | Path) else list(source)
     listing = Listing([], roots=[str(each) for each in sources])
-    for path, stamp in _each_once(_files(sources), run_folder):
+    for path, stamp in _each_once(_files(sources, run_folder, listing.left_out), run_folder):
         if _is_tar(path):
             _add_members(listing, path, stamp)
         else:
             listing.items.append(Item(len(listing.items), file_url(path) or path, path, stamp))
     if not listing.items and not listing.faults:
         raise DataError(
-            f"expected images in {', '.join(map(str, sources))}, got none. Known kinds: "
-            f"{', '.join(SUFFIXES)}, and tar files of these."
+            f"expected images in {', '.join(map(str, sources))}, got "
+            f"{nothing_but(listing.left_out)}, and tar files of these."
         )
     return listing
 
@@ -121,18 +124,22 @@ def gone(listing: Listing) -> str | None:
     return None
 
 
-def _files(sources: Iterable[str | Path]) -> Iterator[tuple[str, str]]:
-    """Paths and stamps of all files."""
+def _files(
+    sources: Iterable[str | Path], run_folder: Path | None, left_out: Counter[str]
+) -> Iterator[tuple[str, str]]:
+    """Paths and stamps of all files; pictures of kinds that are not read are counted."""
     for source in sources:
         if is_url(source) and not str(source).startswith("file://"):
-            yield from _remote(str(source))
+            yield from _remote(str(source), left_out)
             continue
-        for path in files_of(source, lambda path: has_image_suffix(path) or _is_tar(path)):
+        found = files_of(source, lambda path: has_image_suffix(path) or _is_tar(path), run_folder)
+        left_out.update(found.left_out)
+        for path in found.paths:
             text = _url_in_list(path)
             if text is not None:
-                yield from _remote(text)
+                yield from _remote(text, left_out)
             elif path.is_dir():
-                yield from _files([path])
+                yield from _files([path], run_folder, left_out)
             else:
                 yield str(path), _stamp(path)
 
@@ -146,7 +153,7 @@ def _url_in_list(path: Path) -> str | None:
     return None
 
 
-def _remote(url: str) -> Iterator[tuple[str, str]]:
+def _remote(url: str, left_out: Counter[str]) -> Iterator[tuple[str, str]]:
     """The files of an URL, by name."""
     import fsspec
 
@@ -157,18 +164,23 @@ def _remote(url: str) -> Iterator[tuple[str, str]]:
         elif system.isdir(path):
             found = system.find(path, detail=True)
         else:
-            found = {path: system.info(path)}
+            found = {path: {**system.info(path), "is_named": True}}
     except Exception as error:  # any of a remote file system's
         raise DataError(
             f"{url}: expected files that can be listed, got {type(error).__name__}: {error}. "
             "Correct the URL, or install what fsspec asks for."
         ) from error
     for name in sorted(found):
-        wanted = len(found) == 1 or has_image_suffix(name) or _is_tar(name)
-        if wanted and found[name].get("type") != "directory":
-            facts = found[name]
+        facts = found[name]
+        below = set(name.split("/")) - set(path.split("/"))
+        if facts.get("type") == "directory" or is_passed_over(below):
+            continue
+        if facts.get("is_named") or has_image_suffix(name) or _is_tar(name):
             marks = [facts.get(key) for key in ("size", "ETag", "mtime", "LastModified", "created")]
             yield system.unstrip_protocol(name), " ".join(map(str, filter(None, marks)))
+        else:
+            kind = unread_kind(name, b"")
+            left_out.update([kind] if kind else [])
 
 
 def _stamp(path: Path) -> str:
@@ -202,11 +214,17 @@ def _add_members(listing: Listing, path: str, stamp: str) -> None:
     try:
         with _decompressed(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
-                if member.isfile() and has_image_suffix(member.name):
+                if not member.isfile() or is_passed_over(member.name.split("/")):
+                    pass
+                elif has_image_suffix(member.name):
                     place = member.offset_data, member.size
                     name = f"{file_url(path) or path}/{member.name}"
                     own = f"{stamp} {place[0]}"
                     listing.items.append(Item(len(listing.items), name, path, own, *place))
+                else:
+                    content = tar.extractfile(member)
+                    kind = unread_kind(member.name, content.read(HEAD) if content else b"")
+                    listing.left_out.update([kind] if kind else [])
                 tar.members.clear()  # type: ignore[attr-defined]  # a shard may have a million
             end = tar.offset
             file.seek(end)

@@ -61,6 +61,7 @@ class Work:
         candidates: rows of ``candidates`` without what ``coded`` says too.
         failures: stage, preset and message of what failed twice.
         seconds: by stage.
+        notes: what is odd about the file and does not touch its pixels.
     """
 
     item: Item
@@ -72,6 +73,7 @@ class Work:
     candidates: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, str]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """What the journal keeps."""
@@ -85,6 +87,7 @@ class Work:
             "candidates": self.candidates,
             "failures": self.failures,
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
+            "notes": self.notes,
         }
 
     def fail(self, stage: str, preset: str, message: str) -> None:
@@ -142,7 +145,8 @@ class Read:
             for part in place.glob(".*.part") if place.is_dir() else ():
                 part.unlink(missing_ok=True)
         try:
-            work.pixels = to_8_bit(decode_image(work.item.name, data))
+            image = decode_image(work.item.name, data)
+            work.pixels, work.notes = to_8_bit(image), image.notes
         except Exception as error:
             work.fail(self.name, "", describe(error).removeprefix(f"{work.item.name}: "))
 
