@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from nacd_bench.codec import Codec, Image, bits_per_pixel
 from nacd_bench.errors import CodecError
+from nacd_bench.ops.psnr import psnr
 
 Floats = NDArray[np.float64]
 
@@ -170,14 +171,13 @@ class Encodings:
 
 
 def luma_psnr(original: Image, decoded: Image) -> float:
-    """PSNR of Y (BT.601) in dB of two images ``(H, W, 3)``; 100 for equal ones.
+    """PSNR of Y (BT.601) in dB of two images ``(H, W, 3)``; 300 where Y is equal.
 
     >>> round(luma_psnr(np.zeros((2, 2, 3), np.uint8), np.ones((2, 2, 3), np.uint8)), 2)
     48.13
     """
     difference = original.astype(np.float64) - decoded
-    error = float(np.mean((difference @ [0.299, 0.587, 0.114]) ** 2))
-    return min(100.0, 10 * math.log10(255**2 / error)) if error else 100.0
+    return psnr(float(np.mean((difference @ [0.299, 0.587, 0.114]) ** 2)) / 255**2)
 
 
 class Measure(ABC):
@@ -241,7 +241,8 @@ class Quality(Measure):
         return encodings.psnr(index)
 
     def scale(self, quantity: float) -> float:
-        return quantity / (20 * math.log10(2))
+        # equal images lie far off any curve: a search has no use for more than 100 dB
+        return min(quantity, 100.0) / (20 * math.log10(2))
 
     def ripple(self, scaled: Floats, encodings: Encodings) -> Floats:
         return np.full_like(scaled, QUALITY_RIPPLE * encodings.codec.points.ripple)

@@ -3,8 +3,10 @@
 Eq. 29 and 30 of arXiv 2411.06810: the metric of (original, traditional) minus that of (original,
 neural), the other way round for a distance, so that larger always means that neural is worse.
 
-What they share is here; a metric says how two planes become a number. On a CPU triplets are taken
-one by one, so that a score does not depend on its batch in the last bit.
+What they share is here; a metric says how two planes become a number. That is its definition in
+float64. Triplets are taken one by one, each in memory of its own and on one thread, so that a score
+depends neither on its batch nor on the machine's cores in the last bit, and exchanging the decodes
+changes its sign and nothing else.
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nacd_bench.errors import ImageError
+from nacd_bench.ops.color import luma
+from nacd_bench.ops.planes import one_thread
 from nacd_bench.settings import settings_of
-from nacd_bench.triplet import TripletBatch
+from nacd_bench.triplet import ROLES, TripletBatch
 
 Small = Literal["error", "pad"]
 """What happens to images under the smallest size: an error, or replication of the last pixels."""
@@ -39,9 +43,7 @@ class Baseline(nn.Module, ABC):
     """Smallest height and width that the metric takes."""
     in_color: ClassVar[bool] = False
     """Whether it takes RGB instead of luma."""
-    dtype: ClassVar[torch.dtype] = torch.float32
-    """Precision of the metric: float64 where float32 is off by more than 1e-5."""
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     """Changes whenever the scores do; part of every cache key."""
 
     def __init__(self, small: Small = "error") -> None:
@@ -55,7 +57,7 @@ class Baseline(nn.Module, ABC):
 
     @abstractmethod
     def values(self, reference: Tensor, test: Tensor) -> Tensor:
-        """The metric of each pair of planes ``(B, C, H, W)`` of :attr:`dtype` on [0, 1], ``(B,)``.
+        """The metric of each pair of float64 planes ``(B, C, H, W)`` on [0, 1], ``(B,)``.
 
         :class:`ImageError` where the metric has no value.
         """
@@ -66,26 +68,24 @@ class Baseline(nn.Module, ABC):
         Raises:
             ImageError: images under the smallest size, unless they are padded.
         """
-        planes = [self._sized(plane) for plane in self._planes(batch)]
-        if planes[0].is_cuda:
-            return self._scores(*planes)
-        triplets = zip(*(plane.split(1) for plane in planes), strict=True)
-        return torch.cat([self._scores(*triplet) for triplet in triplets])
+        with one_thread():
+            return torch.cat([self._score(batch[index]) for index in range(len(batch))])
 
-    def _scores(self, original: Tensor, neural: Tensor, traditional: Tensor) -> Tensor:
-        difference = (
-            self.values(original, traditional).double() - self.values(original, neural).double()
+    def _score(self, single: TripletBatch) -> Tensor:
+        original, neural, traditional = (self._plane(getattr(single, role)) for role in ROLES)
+        of_neural, of_traditional = (
+            self.values(original, decode).double() for decode in (neural, traditional)
         )
-        return difference if self.higher_is_better else -difference
+        if self.higher_is_better:
+            return of_traditional - of_neural
+        return of_neural - of_traditional
 
-    def _planes(self, batch: TripletBatch) -> list[Tensor]:
-        if not self.in_color:
-            return [plane.to(self.dtype).clamp(0, 1) for plane in batch.y]
-        images = (batch.original, batch.neural, batch.traditional)
-        return [
-            image.to(self.dtype) / 255 if image.dtype == torch.uint8 else image.to(self.dtype)
-            for image in images
-        ]
+    def _plane(self, image: Tensor) -> Tensor:
+        """RGB or luma, float64 on [0, 1]; its memory is laid out as every other's."""
+        own = image.clone(memory_format=torch.contiguous_format)
+        scaled = own.double() / 255 if own.dtype == torch.uint8 else own.double()
+        # weights that sum to 1 may round to more
+        return self._sized(scaled if self.in_color else luma(scaled).clamp(0, 1))
 
     def _sized(self, plane: Tensor) -> Tensor:
         missing = [max(0, self.min_side - side) for side in plane.shape[-2:]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from nacd_bench.baselines.base import Baseline
+from nacd_bench.ops.filters import reduced
 
 
 class VSI(Baseline):
@@ -17,7 +18,7 @@ class VSI(Baseline):
     def values(self, reference: Tensor, test: Tensor) -> Tensor:
         from piq import vsi
 
-        return vsi(reference, test, data_range=1.0, reduction="none")
+        return vsi(reference, test, data_range=1.0, reduction="none").clamp(max=1)
 
 
 class MDSI(Baseline):
@@ -31,4 +32,5 @@ class MDSI(Baseline):
     def values(self, reference: Tensor, test: Tensor) -> Tensor:
         from piq import mdsi
 
-        return mdsi(reference, test, data_range=1.0, reduction="none")
+        # piq's arguments: the distorted image comes first; its own reduction rounds 2.5 to 2
+        return mdsi(reduced(test), reduced(reference), data_range=1.0, reduction="none")

@@ -2,6 +2,7 @@
 
 torchmetrics carries the small weights that LPIPS and DISTS add; the backbones are torchvision's
 AlexNet and VGG-16, read from a local file (``alexnet-owt-7be5be79.pth``, ``vgg16-397923af.pth``).
+Networks run in float32, for which their weights were trained: off by 1e-6 from float64.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from nacd_bench.data.images import content_hash
 from nacd_bench.errors import DataError
 
 Backbone = Literal["alex", "vgg"]
+
+STABILIZER = 1e-6
+"""Of DISTS, c1 and c2."""
 
 
 class Learned(Baseline):
@@ -59,11 +63,14 @@ class LPIPS(Learned):
         self.network.eval().requires_grad_(False)
 
     def values(self, reference: Tensor, test: Tensor) -> Tensor:
-        return self.network(reference, test, normalize=True).flatten()
+        return self.network(reference.float(), test.float(), normalize=True).flatten()
 
 
 class DISTS(Learned):
     """Deep image structure and texture similarity (Ding et al. 2020): a distance.
+
+    The features are float32, what is said of them float64: their variance may be far under the
+    square of their mean, from which torchmetrics' float32 subtracts it.
 
     Args:
         weights: torchvision's state dictionary of VGG-16.
@@ -91,7 +98,23 @@ class DISTS(Learned):
         self.network.eval().requires_grad_(False)
 
     def values(self, reference: Tensor, test: Tensor) -> Tensor:
-        return self.network(reference, test).flatten()
+        network = self.network
+        features = (network.forward_once(image.float()) for image in (reference, test))
+        weights = zip(
+            *(w.double().split(network.chns, 1) for w in (network.alpha, network.beta)), strict=True
+        )
+        total = reference.new_zeros(len(reference))
+        for x, y, (alpha, beta) in zip(*features, weights, strict=True):
+            x, y = x.double(), y.double()
+            mx, my = (f.mean(dim=(2, 3), keepdim=True) for f in (x, y))
+            vx, vy, vd = (
+                f.square().mean(dim=(2, 3), keepdim=True)
+                for f in (x - mx, y - my, (x - mx) - (y - my))
+            )
+            texture = (mx - my).square() / (mx.square() + my.square() + STABILIZER)
+            structure = vd / (vx + vy + STABILIZER)
+            total += (alpha * texture + beta * structure).sum(dim=(1, 2, 3))
+        return total / (network.alpha.double().sum() + network.beta.double().sum())
 
 
 def _required(weights: str | Path | None, name: str) -> Path:

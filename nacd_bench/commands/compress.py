@@ -21,7 +21,7 @@ def run(config: dict[str, Any]) -> int:
         steps = zip(curve.presets, curve.bpp, curve.psnr, curve.msssim, curve.images, strict=True)
         for preset, bpp, psnr, msssim, images in steps:
             table.add_row(
-                curve.name, preset, f"{bpp:.4f}", f"{psnr:.2f}", f"{msssim:.4f}", str(images)
+                curve.name, preset, f"{bpp:.4f}", f"{psnr:.2f}", f"{msssim:.6f}", str(images)
             )
     out.print(table)
     for rate in done.bd_rates:

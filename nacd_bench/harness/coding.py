@@ -26,6 +26,7 @@ from nacd_bench.data.files import write_whole
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.harness.photos import read_8_bit
 from nacd_bench.ops.color import luma
+from nacd_bench.ops.planes import one_thread
 from nacd_bench.ops.structure import MSSSIM_SIDE, ms_ssim
 from nacd_bench.rate import Encodings, Estimate, Match, luma_psnr, match_psnr, match_rates
 from nacd_bench.registry import CODECS
@@ -393,7 +394,8 @@ def luma_msssim(original: Image, decoded: Image) -> float | None:
     if min(original.shape[:2]) < MSSSIM_SIDE:
         return None
     x, y = (
-        luma(torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None])
+        luma(torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].double() / 255)
         for image in (original, decoded)
     )
-    return round(ms_ssim(x, y).item(), 6)
+    with one_thread():
+        return ms_ssim(x, y).item()

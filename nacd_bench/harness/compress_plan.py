@@ -31,6 +31,8 @@ from nacd_bench.harness.photos import find_images
 from nacd_bench.registry import unknown
 
 NEURAL = "neural"
+METRICS = 2
+"""Changes whenever PSNR and MS-SSIM do: results that are there have the old ones."""
 SCHEMES = ("neural", "target", "psnr")
 TARGETS = (0.06, 0.12, 0.25, 0.5, 0.75)
 """Bits per pixel of JPEG AI's common test conditions."""
@@ -113,7 +115,7 @@ class Plan:
 
     def ask(self, side: Side, photo: Photo, preset: str, kind: str, value: float) -> Ask:
         """What is asked of a side, with the hash of everything that fixes the result."""
-        fixed = [photo.sha256, side.identity, kind, value]
+        fixed = [photo.sha256, side.identity, kind, value, METRICS]
         fixed += [self.tolerance] if kind == "bpp" else []
         text = json.dumps(fixed, sort_keys=True, default=str)
         return Ask(preset, kind, value, hashlib.sha256(text.encode()).hexdigest()[:24])

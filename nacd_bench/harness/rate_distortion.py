@@ -3,7 +3,8 @@
 BD-rate (Bjontegaard, VCEG-M33, 2001) is the mean difference in rate at equal quality where the two
 curves overlap, interpolated by piecewise cubic Hermite polynomials as in the JVET common test
 conditions; negative means that the neural codec needs fewer bits. MS-SSIM goes in as
--10 log10(1 - MS-SSIM), which spreads its upper end.
+-10 log10(1 - MS-SSIM), which spreads its upper end. A step that gives the image back unchanged has
+no finite quality, and is left out.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from nacd_bench.ops.psnr import EQUAL
 
 QUALITIES = ("psnr", "msssim")
 COLUMNS = ("bpp", *QUALITIES)
@@ -168,9 +171,12 @@ def _of_image(rows: Sequence[Mapping[str, Any]], quality: str) -> float:
 
 
 def _scaled(value: float | None, quality: str) -> float:
+    """In dB; infinite for equal planes, NaN for none."""
     if value is None:
         return math.nan
-    return -10 * math.log10(max(1 - value, 1e-10)) if quality == "msssim" else value
+    if quality == "msssim":
+        return -10 * math.log10(1 - value) if value < 1 else math.inf
+    return value if value < EQUAL else math.inf
 
 
 def figure(found: Sequence[Curve], format: str = "svg") -> bytes:

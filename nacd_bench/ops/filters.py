@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import torch
@@ -57,6 +59,15 @@ def halve(x: Tensor) -> Tensor:
     if on_cpu(x):
         return per_plane(x, lambda s, t: _halve(s, half, t), size=half)
     return F.avg_pool2d(x, 2, ceil_mode=True)
+
+
+def reduced(x: Tensor, side: int = 256) -> Tensor:
+    """Averaged down to a shorter side of about ``side``, as MATLAB codes of metrics do.
+
+    Every n-th mean of n x n pixels, with zeros beyond the border; n rounds halves up.
+    """
+    n = max(1, math.floor(min(x.shape[-2:]) / side + 0.5))
+    return F.avg_pool2d(F.pad(x, ((n - 1) // 2, n // 2) * 2), n) if n > 1 else x
 
 
 def enlarge(x: Tensor, height: int, width: int, out: Tensor | None = None) -> Tensor:
@@ -163,15 +174,17 @@ def _halve(source: np.ndarray, half: tuple[int, int], target: np.ndarray) -> Non
 
 
 def _separable(x: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
-    """Weighted sums of shifted planes; a convolution may round to TF32 on a GPU."""
-    for kernel, dim in ((vertical, -2), (horizontal, -1)):
-        first, *weights = kernel.tolist()
-        length = x.shape[dim] - len(weights)
-        total = x.narrow(dim, 0, length) * first
-        for shift, weight in enumerate(weights, start=1):
-            total.add_(x.narrow(dim, shift, length), alpha=weight)
-        x = total
-    return x
+    return weighted_sums(weighted_sums(x, vertical, -2), horizontal, -1)
+
+
+def weighted_sums(x: Tensor, weights: Tensor, dim: int) -> Tensor:
+    """Valid correlation along one side, by shifts: a convolution may round to TF32 on a GPU."""
+    first, *others = weights.tolist()
+    length = x.shape[dim] - len(others)
+    total = x.narrow(dim, 0, length) * first
+    for shift, weight in enumerate(others, start=1):
+        total.add_(x.narrow(dim, shift, length), alpha=weight)
+    return total
 
 
 def _mirror(length: int, pad: int, device: torch.device) -> Tensor:

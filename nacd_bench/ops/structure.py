@@ -1,4 +1,4 @@
-"""Structural similarity as maps: SSIM and multi-scale SSIM per pixel.
+"""Structural similarity: SSIM and multi-scale SSIM, as values and per pixel.
 
 Wang, Simoncelli, Bovik, "Multi-scale structural similarity for image quality assessment", 2003;
 planes are on [0, 1].
@@ -79,11 +79,17 @@ def msssim_maps(
     return maps
 
 
+def ssim(original: Tensor, test: Tensor) -> Tensor:
+    """SSIM as published, at full size: mean over valid windows of ``(B, 1, H, W)``, ``(B,)``."""
+    return similarity_map(original, test, with_luminance=True).mean(dim=(1, 2, 3))
+
+
 def ms_ssim(original: Tensor, test: Tensor) -> Tensor:
     """MS-SSIM as published: the product over five scales of means over valid windows, ``(B,)``.
 
     Odd sides keep their last row and column between scales, as in the authors' code; piq drops and
-    repeats others, which changes the value by up to 2e-3.
+    repeats others, which changes the value by up to 2e-3. A scale whose mean is negative counts as
+    0: its root would be complex.
 
     Args:
         original, test: ``(B, 1, H, W)`` on [0, 1], at least :data:`MSSSIM_SIDE` on each side.
@@ -93,10 +99,16 @@ def ms_ssim(original: Tensor, test: Tensor) -> Tensor:
         if scale:
             original, test = halve(original), halve(test)
         is_last = scale == len(SCALE_WEIGHTS) - 1
-        similarity = _similarity(original, test, _moments(original), with_luminance=is_last)
-        inner = similarity[..., GAUSSIAN // 2 : -(GAUSSIAN // 2), GAUSSIAN // 2 : -(GAUSSIAN // 2)]
-        product *= inner.mean(dim=(1, 2, 3)).clamp_(min=0).pow_(weight)
+        mean = similarity_map(original, test, with_luminance=is_last).mean(dim=(1, 2, 3))
+        product *= mean.clamp_(min=0).pow_(weight)
     return product
+
+
+def similarity_map(original: Tensor, test: Tensor, with_luminance: bool) -> Tensor:
+    """SSIM, or its contrast-structure term alone, in valid windows: ``(B, 1, H - 10, W - 10)``."""
+    half = GAUSSIAN // 2
+    similarity = _similarity(original, test, _moments(original), with_luminance)
+    return similarity[..., half:-half, half:-half]
 
 
 def uniform_ssim_map(original: Tensor, test: Tensor, window: int = GAUSSIAN) -> Tensor:
@@ -130,15 +142,20 @@ def _moments(x: Tensor) -> Moments:
 
 
 def _similarity(original: Tensor, test: Tensor, moments: Moments, with_luminance: bool) -> Tensor:
-    """Contrast-structure term of SSIM, or all of it: ``(B, 1, H, W)``."""
+    """Contrast-structure term of SSIM, or all of it: ``(B, 1, H, W)``.
 
-    def of_pixels(mx: Tensor, xx: Tensor, my: Tensor, yy: Tensor, xy: Tensor) -> Tensor:
-        means = mx * my
+    2 cov + C2 over var + var' + C2 is 1 minus the variance of the difference over the same. Written
+    so, what is lost by subtracting squares of means is not in the small difference from 1, equal
+    pictures have exactly 1, and nothing has more.
+    """
+
+    def of_pixels(mx: Tensor, xx: Tensor, my: Tensor, yy: Tensor, dd: Tensor) -> Tensor:
+        offset = (mx - my).square_()
         energy = (mx * mx).addcmul_(my, my)
-        variances = (xx + yy).sub_(energy).add_(C2)
-        value = (xy - means).mul_(2).add_(C2).div_(variances)
+        variances = (xx + yy).sub_(energy).clamp_(min=0).add_(C2)
+        value = dd.sub(offset).clamp_(min=0).div_(variances).neg_().add_(1)
         if with_luminance:
-            value.mul_(means.mul_(2).add_(C1).div_(energy.add_(C1)))
+            value.mul_(offset.div_(energy.add_(C1)).neg_().add_(1))
         return value
 
-    return blockwise(of_pixels, 1, *moments, *_moments(test), _blur(original * test))
+    return blockwise(of_pixels, 1, *moments, *_moments(test), _blur((original - test).square_()))

@@ -1,0 +1,135 @@
+"""The feature similarity index FSIM.
+
+Zhang, Zhang, Mou, Zhang, "FSIM: a feature similarity index for image quality assessment", 2011,
+with the phase congruency of Kovesi, "Image features from phase congruency", 1999, in the form of
+the authors' ``FeatureSIM.m``; planes are on 0..255 inside.
+
+Where it departs from piq's: down-sampling is that of the authors (their rounding, their zeros
+beyond the border), the median of an even count is the mean of both in the middle, and a flat
+picture has the phase congruency 0 instead of a quotient of roundings.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nacd_bench.ops.filters import reduced
+
+SCALES, ORIENTATIONS = 4, 4
+SHORTEST_WAVE, FACTOR = 6, 2
+"""Pixels of the finest scale, and the step between scales."""
+BANDWIDTH = 0.55
+"""Standard deviation of a log-Gabor filter over its centre frequency."""
+SPREAD = math.pi / ORIENTATIONS / 1.2
+"""Standard deviation of a filter's direction, in radians."""
+CUTOFF, SHARPNESS = 0.45, 15
+"""Of the low-pass that takes a filter's corners away."""
+NOISE_DEVIATIONS = 2.0
+"""Standard deviations over the mean noise up to which energy counts as noise."""
+NOISE_SCALE = 1.7
+"""Divisor of that threshold, as in the authors' code."""
+T1, T2 = 0.85, 160.0
+"""Stabilisers of the similarity of phase congruency and of gradients (0..255)."""
+T3, T4 = 200.0, 200.0
+CHROMA_EXPONENT = 0.03
+"""Of FSIMc: stabilisers of I and Q, and how much they weigh."""
+YIQ = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))
+TINY = 1e-12
+
+
+def fsim(original: Tensor, test: Tensor) -> Tensor:
+    """FSIM of luma planes ``(B, 1, H, W)``, FSIMc of RGB ``(B, 3, H, W)``, on [0, 1]: ``(B,)``.
+
+    Computed in float64. Two flat pictures have no features to weigh by, and all pixels count alike.
+    """
+    x, y = (reduced(_yiq(image.double() * 255)) for image in (original, test))
+    filters = _filters(x)
+    px, py = (_phase_congruency(plane[:, :1], filters) for plane in (x, y))
+    gx, gy = (_gradient(plane[:, :1]) for plane in (x, y))
+    value = _similarity(px, py, T1) * _similarity(gx, gy, T2)
+    if x.shape[1] == 3:
+        chroma = _similarity(x[:, 1:2], y[:, 1:2], T3) * _similarity(x[:, 2:], y[:, 2:], T4)
+        value = value * chroma.abs() ** CHROMA_EXPONENT
+    weight = torch.maximum(px, py)
+    weight = torch.where(weight.amax(dim=(1, 2, 3), keepdim=True) > 0, weight, 1)
+    pooled = (value * weight).sum(dim=(1, 2, 3)) / weight.sum(dim=(1, 2, 3))
+    return pooled.clamp(max=1)
+
+
+def _yiq(image: Tensor) -> Tensor:
+    if image.shape[1] == 1:
+        return image
+    red, green, blue = image.split(1, dim=1)
+    return torch.cat([r * red + g * green + b * blue for r, g, b in YIQ], dim=1)
+
+
+def _filters(x: Tensor) -> Tensor:
+    """Log-Gabor filters over the frequencies of a plane: ``(orientations, scales, H, W)``."""
+    v, u = torch.meshgrid(*(_frequencies(side, x.device) for side in x.shape[-2:]), indexing="ij")
+    radius, angle = torch.hypot(u, v), torch.atan2(-v, u)
+    low_pass = 1 / (1 + (radius / CUTOFF) ** (2 * SHARPNESS))
+    radius[0, 0] = 1
+    waves = [SHORTEST_WAVE * FACTOR**scale for scale in range(SCALES)]
+    off_center = torch.stack([torch.log(radius * wave) for wave in waves])
+    radial = torch.exp(-(off_center**2) / (2 * math.log(BANDWIDTH) ** 2)) * low_pass
+    radial[:, 0, 0] = 0
+    turns = [angle - index * math.pi / ORIENTATIONS for index in range(ORIENTATIONS)]
+    off = [torch.atan2(torch.sin(turn), torch.cos(turn)) for turn in turns]
+    angular = torch.stack([torch.exp(-(each**2) / (2 * SPREAD**2)) for each in off])
+    return angular[:, None] * radial
+
+
+def _frequencies(side: int, device: torch.device) -> Tensor:
+    """In cycles per pixel, 0 first; the authors divide an odd side's by one less than it has."""
+    index = torch.arange(side, dtype=torch.float64, device=device) - side // 2
+    return torch.fft.ifftshift(index / (side - side % 2))
+
+
+def _phase_congruency(plane: Tensor, filters: Tensor) -> Tensor:
+    """``(B, 1, H, W)`` on [0, 1]; 0 for a flat plane."""
+    level = plane[..., :1, :1]  # filters take no mean: without it a flat plane is exactly 0
+    spectrum = torch.fft.fft2(plane - level)[:, None]
+    response = torch.fft.ifft2(spectrum * filters)  # (B, orientations, scales, H, W)
+    amplitude = response.abs()
+    total = response.sum(dim=2, keepdim=True)
+    mean = total / (total.abs() + TINY)
+    turned = response * mean.conj()
+    energy = (turned.real - turned.imag.abs()).sum(dim=2)
+    # energy that noise alone has: it is estimated from the finest scale, whose amplitudes are
+    # Rayleigh-distributed
+    finest = amplitude[:, :, 0].square().flatten(2)
+    median = (finest.median(dim=2).values - (-finest).median(dim=2).values) / 2
+    power = median / math.log(2) / filters[:, 0].square().sum(dim=(1, 2))
+    # real parts of filters in space are even parts over frequencies (Parseval)
+    mirrored = filters.roll((-1, -1), dims=(2, 3)).flip(2, 3)
+    even = (filters + mirrored).sum(dim=1).div(2).square().sum(dim=(1, 2))
+    tau = (power * even).sqrt()
+    threshold = (
+        tau * (math.sqrt(math.pi / 2) + NOISE_DEVIATIONS * math.sqrt(2 - math.pi / 2)) / NOISE_SCALE
+    )
+    energy = (energy - threshold[..., None, None]).clamp(min=0).sum(dim=1, keepdim=True)
+    return energy / amplitude.sum(dim=(1, 2))[:, None].clamp(min=TINY)
+
+
+def _gradient(plane: Tensor) -> Tensor:
+    """Magnitude by Scharr's kernels, which sum to 1 on each side; zeros beyond the border."""
+    padded = F.pad(plane, (1, 1, 1, 1))
+
+    def across(x: Tensor, dim: int) -> Tensor:
+        inner = x.shape[dim] - 2
+        first, middle, last = (x.narrow(dim, start, inner) for start in range(3))
+        return (3 * first + 10 * middle + 3 * last) / 16
+
+    def slope(x: Tensor, dim: int) -> Tensor:
+        inner = x.shape[dim] - 2
+        return x.narrow(dim, 2, inner) - x.narrow(dim, 0, inner)
+
+    return torch.hypot(slope(across(padded, -2), -1), slope(across(padded, -1), -2))
+
+
+def _similarity(x: Tensor, y: Tensor, constant: float) -> Tensor:
+    return (2 * x * y + constant) / (x * x + y * y + constant)
