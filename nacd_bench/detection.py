@@ -62,17 +62,17 @@ class DetectionBatch:
         )
 
 
-def centered_boxes(
-    center_x: Tensor, center_y: Tensor, width: int, height: int, region: int = REGION
-) -> Tensor:
-    """Regions of ``region`` pixels around centres ``(n,)``, shifted inside the image: ``(n, 4)``.
+def regions_around(boxes: Tensor, width: int, height: int, region: int = REGION) -> Tensor:
+    """Squares of ``region`` pixels around the centres of boxes ``(n, 4)``, inside the image.
 
-    Where the image is smaller than the region, the box is cut to the image.
+    Where the image is smaller than the region, the region is cut to the image. Around a side that
+    differs from the region's by an odd number no whole pixels are centred: the region then lies
+    half a pixel to the left, or above.
 
-    >>> centered_boxes(torch.tensor([10, 700]), torch.tensor([200, 200]), 768, 400).tolist()
+    >>> regions_around(torch.tensor([[0, 136, 20, 264], [690, 136, 710, 264]]), 768, 400).tolist()
     [[0, 50, 300, 350], [468, 50, 768, 350]]
     """
     w, h = min(region, width), min(region, height)
-    x0 = (center_x - region // 2).clamp(0, width - w)
-    y0 = (center_y - region // 2).clamp(0, height - h)
+    x0 = ((boxes[:, 0] + boxes[:, 2] - region) // 2).clamp(0, width - w)
+    y0 = ((boxes[:, 1] + boxes[:, 3] - region) // 2).clamp(0, height - h)
     return torch.stack([x0, y0, x0 + w, y0 + h], dim=-1).long()

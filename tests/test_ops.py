@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import product
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from routes import ROUTES, take
 from scipy import ndimage
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import structural_similarity
@@ -57,7 +57,16 @@ SHARMA = (
 )
 """L1 a1 b1, L2 a2 b2, difference: Sharma, Wu, Dalal 2005, table 1."""
 
-NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="need a GPU")
+pytestmark = pytest.mark.numeric
+
+ROUNDING = {torch.float32: 2e-6, torch.float64: 4e-15}
+"""Of sums of two passes of 11 taps, or of 8 weights, over [0, 1]: 2 x 12 x half a unit of the last
+place, 6e-8 in float32 and 1.1e-16 in float64."""
+
+
+@pytest.fixture(params=ROUTES)
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    return take(request.param, monkeypatch)
 
 
 def image_tensor(image: np.ndarray) -> Tensor:
@@ -74,39 +83,32 @@ def random_plane(height: int, width: int, seed: int = 0, batch: int = 1) -> Tens
     return torch.rand(batch, 1, height, width, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.fixture
-def torch_path(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Makes the filters take PyTorch's way on the CPU, as they do on a GPU."""
-
-    def switch() -> None:
-        for module in (color, filters, planes):
-            monkeypatch.setattr(module, "on_cpu", lambda x: False)
-
-    return switch
+def error(result: Tensor, expected: np.ndarray | Tensor) -> float:
+    """The largest difference of any element, in float64."""
+    difference = result.cpu().double() - torch.as_tensor(expected, dtype=torch.float64)
+    return difference.abs().max().item()
 
 
 class TestCiede2000:
     @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 5e-5), (torch.float32, 1e-4)])
     def test_published_pairs(self, dtype: torch.dtype, tolerance: float) -> None:
-        """The table has four decimals, so that 5e-5 is what rounding leaves."""
+        """The table has four decimals, so that 5e-5 is what rounding leaves; angles and sums of
+        colours of 80 add 2e-5 in float32."""
         table = torch.tensor(SHARMA, dtype=dtype)
         assert table.shape == (34, 7)
         lab1, lab2 = table[:, :3, None], table[:, 3:6, None]
         for first, second in ((lab1, lab2), (lab2, lab1)):
-            found = ciede2000(first, second)[:, 0, 0]
-            assert (found - table[:, 6]).abs().max() <= tolerance
+            assert error(ciede2000(first, second)[:, 0, 0], table[:, 6]) <= tolerance
 
-    def test_against_scikit_image_over_the_whole_gamut(self) -> None:
-        lab1 = color.lab(random_image(64, 80, 1).double() / 255)
-        lab2 = color.lab(random_image(64, 80, 2).double() / 255)
-        expected = deltaE_ciede2000(*(x[0].permute(1, 2, 0).numpy() for x in (lab1, lab2)))
-        assert np.abs(ciede2000(lab1, lab2)[0, 0].numpy() - expected).max() < 1e-9
-
-    def test_blocks_do_not_show(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        lab1, lab2 = (color.lab(random_image(30, 41, seed)) for seed in (1, 2))
-        whole = ciede2000(lab1, lab2)
-        monkeypatch.setattr(planes, "BLOCK", 7)
-        assert (ciede2000(lab1, lab2) - whole).abs().max() < 1e-4
+    @pytest.mark.parametrize("block", [7, planes.BLOCK])
+    def test_against_scikit_image_over_the_whole_gamut(
+        self, block: int, device: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """From 8-bit images, in blocks and at once, as in a detector: all in float64."""
+        monkeypatch.setattr(planes, "BLOCK", block)
+        lab1, lab2 = (color.lab(random_image(24, 35, seed).to(device)) for seed in (1, 2))
+        expected = deltaE_ciede2000(*(x[0].permute(1, 2, 0).cpu().numpy() for x in (lab1, lab2)))
+        assert error(ciede2000(lab1, lab2)[0, 0], expected) < 1e-9
 
     def test_gray_terms_can_be_dropped(self) -> None:
         gray = torch.tensor([50.0, 0.0, 0.0]).view(1, 3, 1)
@@ -115,16 +117,52 @@ class TestCiede2000:
         assert ciede2000(gray, red).item() > 10
 
 
+def lab_in_numpy(rgb: np.ndarray) -> np.ndarray:
+    """CIE 15 with its exact constants, ``(..., 3)`` sRGB on [0, 1]."""
+    light = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    ratio = light @ np.array(color.XYZ).T / np.array(color.WHITE)
+    line = (ratio * (29 / 3) ** 3 + 16) / 116
+    x, y, z = np.moveaxis(np.where(ratio > (6 / 29) ** 3, np.cbrt(ratio), line), -1, 0)
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
 class TestColor:
-    @pytest.mark.parametrize("as_float", [False, True])
-    def test_lab_is_that_of_scikit_image(self, as_float: bool) -> None:
-        """Every eighth level of each channel; scikit-image works in float64."""
+    @pytest.fixture(scope="class")
+    def colors(self) -> np.ndarray:
+        """Every eighth level of each channel, and the dark ones around the knees."""
         levels = np.array([*range(0, 256, 8), 255, 1, 2, 10, 11], np.uint8)
-        colors = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(-1, 37, 3)
-        image = image_tensor(colors)
-        found = color.lab(image.float() / 255 if as_float else image)
-        expected = rgb2lab(colors)
-        assert np.abs(found[0].permute(1, 2, 0).numpy() - expected).max() < 0.01
+        return np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(-1, 37, 3)
+
+    def test_lab_is_the_definition(self, colors: np.ndarray, device: str) -> None:
+        """8 bits and float64 to float64's rounding; a float32 image is 3e-8 off before anything is
+        computed, which a and b show 500 x 2 x 0.8-fold."""
+        image = image_tensor(colors).to(device)
+        expected = np.moveaxis(lab_in_numpy(colors / 255), -1, 0)[None]
+        assert error(color.lab(image), expected) < 1e-9
+        assert error(color.lab(image.double() / 255), expected) < 1e-9
+        assert error(color.lab(image.float() / 255), expected) < 5e-5
+
+    def test_lab_is_that_of_scikit_image(self, colors: np.ndarray) -> None:
+        """Its 7.787 and 0.008856 for CIE's fractions make 3.7e-5 x 0.008856 x 500."""
+        expected = np.moveaxis(rgb2lab(colors), -1, 0)[None]
+        assert error(color.lab(image_tensor(colors)), expected) < 3e-4
+
+    def test_linear_light(self, device: str) -> None:
+        levels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).to(device)
+        x = np.arange(256).reshape(1, 1, 16, 16) / 255
+        expected = np.where(x > 0.04045, ((x + 0.055) / 1.055) ** 2.4, x / 12.92)
+        assert error(color.linear(levels), expected) < 1e-15
+
+    def test_luma_and_chroma_are_exact_values_rounded_once(
+        self, colors: np.ndarray, device: str
+    ) -> None:
+        """8-bit luma is a whole number of 1/255000, so that every processor rounds alike."""
+        image = image_tensor(colors).to(device)
+        red, green, blue = image_tensor(colors).double().split(1, dim=1)
+        y = 299 * red + 587 * green + 114 * blue
+        u, v = (1000 * blue - y) / (2 * 886 * 255), (1000 * red - y) / (2 * 701 * 255)
+        assert torch.equal(color.luma(image).cpu(), (y / 255000).float())
+        assert torch.equal(color.chroma(image).cpu(), torch.cat([u, v], dim=1).float())
 
     def test_luma_and_chroma_of_primaries(self) -> None:
         primaries = torch.tensor([[255, 0, 0], [0, 255, 0], [0, 0, 255]], dtype=torch.uint8)
@@ -136,18 +174,24 @@ class TestColor:
 
     def test_gray_has_no_chroma(self) -> None:
         gray = torch.arange(256, dtype=torch.uint8).expand(1, 3, 1, 256).contiguous()
-        assert color.chroma(gray).abs().max() < 1e-6
+        assert (color.chroma(gray) == 0).all()
         assert color.lab(gray)[:, 1:].abs().max() < 5e-3  # the published matrix has six decimals
 
-    def test_deep_images_are_the_same_colors(self) -> None:
-        image = random_image(20, 20)
-        for plane in (color.luma, color.chroma, color.lab):
-            assert (plane(image) - plane(image.double() / 255)).abs().max() < 1e-4
+    @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-7), (torch.float64, 4e-8)])
+    def test_deep_images(self, dtype: torch.dtype, tolerance: float, device: str) -> None:
+        """Values under 1 are 3e-8 off when rounded to float32: 8-bit luma once, of a float32 image
+        twice."""
+        image = random_image(20, 20).to(device)
+        deep = image.to(dtype) / 255
+        for plane in (color.luma, color.chroma):
+            assert plane(deep).dtype == dtype
+            assert error(plane(deep), plane(image).cpu()) < tolerance
 
 
 class TestFilters:
     @pytest.mark.parametrize(("height", "width"), [(40, 47), (33, 33), (20, 50), (7, 9)])
-    def test_variance_is_that_of_a_loop(self, height: int, width: int) -> None:
+    def test_variance_is_that_of_a_loop(self, height: int, width: int, device: str) -> None:
+        """float64 sums of at most 1089 squares, so that 1e-12 is left of the difference."""
         plane = random_plane(height, width)
         kh, kw = (min(33, side) - (min(33, side) + 1) % 2 for side in (height, width))
         padded = np.pad(
@@ -156,36 +200,40 @@ class TestFilters:
         expected = np.empty((height, width))
         for y, x in product(range(height), range(width)):
             expected[y, x] = padded[y : y + kh, x : x + kw].var(ddof=1)
-        found = filters.local_variance(plane, 33)[0, 0].numpy()
-        assert np.abs(found - expected).max() < 1e-9
+        assert error(filters.local_variance(plane.to(device), 33)[0, 0], expected) < 1e-12
 
-    def test_variance_of_nearly_flat_bright_planes(self) -> None:
-        """Sums of squares cancel; in float64 they leave enough."""
+    def test_variance_of_nearly_flat_bright_planes(self, device: str) -> None:
+        """Sums of 1089 squares of 0.9 cancel to 1e-6 of them, so that 1e-16 grows to 1e-7."""
         plane = 0.9 + 1e-4 * random_plane(50, 50).double()
-        found = filters.local_variance(plane, 33)[0, 0, 25, 25].item()
+        variance = filters.local_variance(plane.to(device), 33)[0, 0, 25, 25].item()
         expected = plane[0, 0, 9:42, 9:42].numpy().var(ddof=1)
-        assert found == pytest.approx(expected, rel=1e-6)
+        assert variance == pytest.approx(expected, rel=1e-6)
 
     @pytest.mark.parametrize(("window", "stride"), [(5, 1), (8, 3), (32, 16), (60, 7)])
-    def test_box_means_are_those_of_a_dense_convolution(self, window: int, stride: int) -> None:
+    def test_box_means_are_those_of_a_dense_convolution(
+        self, window: int, stride: int, device: str
+    ) -> None:
+        """Summed in float64, rounded once to float32: 6e-8 of means up to 1."""
         plane = random_plane(61, 83)
         rows = filters.window_starts(61, window, stride)
         columns = filters.window_starts(83, window, stride)
-        found = filters.box_mean(plane, (window, window), rows, columns)
+        means = filters.box_mean(plane.to(device), (window, window), rows, columns)
         kernel = torch.full((1, 1, window, window), 1 / window**2, dtype=torch.float64)
         dense = F.conv2d(plane.double(), kernel)[..., rows, :][..., columns]
-        assert (found - dense).abs().max() < 1e-6
+        assert error(means, dense) < 6e-8
 
     @pytest.mark.parametrize(("window", "stride"), [(4, 1), (5, 1), (32, 1), (5, 3), (64, 7)])
-    def test_windows_that_hang_over_count_zeros(self, window: int, stride: int) -> None:
+    def test_windows_that_hang_over_count_zeros(
+        self, window: int, stride: int, device: str
+    ) -> None:
         plane = random_plane(30, 41)
         before, after = (window - 1) // 2, window - 1 - (window - 1) // 2
         rows, columns = (torch.arange(0, n, stride) - before for n in (30, 41))
-        found = filters.box_mean(plane, (window, window), rows, columns)
+        means = filters.box_mean(plane.to(device), (window, window), rows, columns)
         kernel = torch.full((1, 1, window, window), 1 / window**2, dtype=torch.float64)
         padded = F.pad(plane.double(), (before, after, before, after))
         dense = F.conv2d(padded, kernel)[..., ::stride, ::stride]
-        assert (found - dense).abs().max() < 1e-6
+        assert error(means, dense) < 6e-8
 
     def test_windows_leave_no_pixel_out(self) -> None:
         for length, window, stride in product((32, 33, 47, 100), (1, 5, 32), (1, 7, 16, 64)):
@@ -193,71 +241,66 @@ class TestFilters:
             assert starts[0] == 0 and starts[-1] == length - window
             assert (starts.diff() <= stride).all() and (starts.diff() > 0).all()
 
-    def test_sobel_of_a_ramp(self) -> None:
-        ramp = torch.arange(9.0).expand(1, 1, 7, 9).contiguous()
+    def test_sobel_of_a_ramp(self, device: str) -> None:
+        ramp = torch.arange(9.0).expand(1, 1, 7, 9).contiguous().to(device)
         gx, gy = filters.sobel(ramp)
         assert (gx[..., 1:-1] == 8).all() and (gy == 0).all()
         assert (gx[..., 0] == 4).all()  # the edge pixel is repeated
 
-    def test_blur_is_that_of_scipy(self) -> None:
-        plane = random_plane(31, 40).double()
-        kernel = filters.gaussian_kernel(11, 1.5).numpy()
-        expected = plane[0, 0].numpy()
-        for axis in (0, 1):
-            expected = ndimage.correlate1d(expected, kernel, axis=axis, mode="mirror")
-        found = filters.gaussian_blur(plane, 11, 1.5)[0, 0].numpy()
-        assert np.abs(found - expected).max() < 1e-12
+    @pytest.mark.parametrize(("height", "width"), [(64, 80), (37, 53), (12, 11)])
+    @pytest.mark.parametrize("dtype", ROUNDING)
+    def test_filters_are_those_of_scipy(
+        self, height: int, width: int, dtype: torch.dtype, device: str
+    ) -> None:
+        plane = random_plane(height, width, batch=2).to(dtype)
+        on_device, exact = plane.to(device), plane[:, 0].double().numpy()
+        for size, sigma in ((11, 1.5), (3, 1.0)):
+            expected = exact
+            for axis in (1, 2):
+                kernel = filters.gaussian_kernel(size, sigma).numpy()
+                expected = ndimage.correlate1d(expected, kernel, axis=axis, mode="mirror")
+            blurred = filters.gaussian_blur(on_device, size, sigma)
+            assert blurred.dtype == dtype
+            assert error(blurred[:, 0], expected) < ROUNDING[dtype]
+        for gradient, axis in zip(filters.sobel(on_device), (2, 1), strict=True):
+            expected = ndimage.correlate1d(exact, [-1, 0, 1], axis=axis, mode="nearest")
+            expected = ndimage.correlate1d(expected, [1, 2, 1], axis=3 - axis, mode="nearest")
+            assert gradient.dtype == dtype
+            assert error(gradient[:, 0], expected) < ROUNDING[dtype]
+        even = np.pad(exact, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge")
+        expected = even.reshape(2, (height + 1) // 2, 2, (width + 1) // 2, 2).mean(axis=(2, 4))
+        assert error(filters.halve(on_device)[:, 0], expected) < ROUNDING[dtype]
 
-    def test_halving_keeps_the_last_row_and_column(self) -> None:
-        plane = torch.arange(15.0).view(1, 1, 3, 5)
+    @pytest.mark.parametrize("dtype", ROUNDING)
+    def test_enlarging_is_linear_between_pixel_centers(
+        self, dtype: torch.dtype, device: str
+    ) -> None:
+        """OpenCV's positions are float32: at 53 they are 2e-6 off, and neighbours differ by 1."""
+        plane = random_plane(37, 53).to(dtype)
+        points = [(np.arange(n) + 0.5) * m / n - 0.5 for n, m in ((90, 37), (101, 53))]
+        grid = np.meshgrid(*points, indexing="ij")
+        expected = ndimage.map_coordinates(
+            plane[0, 0].double().numpy(), grid, order=1, mode="nearest"
+        )
+        assert error(filters.enlarge(plane.to(device), 90, 101)[0, 0], expected) < 1e-5
+
+    def test_halving_keeps_the_last_row_and_column(self, device: str) -> None:
+        plane = torch.arange(15.0).view(1, 1, 3, 5).to(device)
         expected = [[3.0, 5.0, 6.5], [10.5, 12.5, 14.0]]
         assert filters.halve(plane)[0, 0].tolist() == expected
 
-    @pytest.mark.parametrize(("height", "width"), [(64, 80), (37, 53), (12, 11)])
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-    def test_both_paths_agree(
-        self, height: int, width: int, dtype: torch.dtype, torch_path: Callable[[], None]
-    ) -> None:
-        """OpenCV on a CPU and PyTorch elsewhere, to the rounding of their sums."""
-        plane = random_plane(height, width, batch=2).to(dtype)
-        image = random_image(height, width, batch=2)
-        starts = [filters.window_starts(n, 5, 3) for n in (height, width)]
-        calls: dict[str, tuple[Callable[[], Tensor], float]] = {
-            "blur 11": (lambda: filters.gaussian_blur(plane, 11, 1.5), 1e-6),
-            "blur 3": (lambda: filters.gaussian_blur(plane, 3, 1.0), 1e-6),
-            "sobel": (lambda: torch.cat(filters.sobel(plane)), 2e-6),
-            "halve": (lambda: filters.halve(plane), 1e-6),
-            "enlarge": (lambda: filters.enlarge(plane, 90, 101), 1e-5),
-            "variance": (lambda: filters.local_variance(plane, 9), 1e-12),
-            "box": (lambda: filters.box_mean(plane, (5, 5), *starts), 1e-6),
-            "lab": (lambda: color.lab(image), 1e-4),
-            "linear": (lambda: color.linear(image), 1e-7),
-            "canny": (lambda: gradients.canny(plane, 0.1, 0.2).float(), 0),
-        }
-        on_cpu = {name: call() for name, (call, _) in calls.items()}
-        torch_path()
-        for name, (call, tolerance) in calls.items():
-            found = call()
-            assert found.dtype == on_cpu[name].dtype and found.shape == on_cpu[name].shape, name
-            assert (found - on_cpu[name]).abs().max() <= tolerance, name
-
-    @pytest.mark.parametrize("on_gpu_path", [False, True])
-    def test_reduced_precision_of_networks_does_not_reach_planes(
-        self, on_gpu_path: bool, torch_path: Callable[[], None]
-    ) -> None:
+    def test_reduced_precision_of_networks_does_not_reach_planes(self, device: str) -> None:
         """Under autocast, as under TF32, products of matrices and convolutions lose digits."""
-        if on_gpu_path:
-            torch_path()
-        image, plane = random_image(20, 30), random_plane(20, 30)
+        image, plane = random_image(20, 30).to(device), random_plane(20, 30).to(device)
         calls = (
             lambda: color.lab(image),
             lambda: filters.gaussian_blur(plane, 11, 1.5),
             lambda: torch.cat(filters.sobel(plane)),
         )
         expected = [call() for call in calls]
-        with torch.autocast("cpu", torch.bfloat16):
-            found = [call() for call in calls]
-        for first, second in zip(found, expected, strict=True):
+        with torch.autocast(device, torch.bfloat16):
+            reduced = [call() for call in calls]
+        for first, second in zip(reduced, expected, strict=True):
             assert torch.equal(first, second)
 
     def test_half_precision_never_reaches_opencv(self) -> None:
@@ -279,14 +322,37 @@ class TestFilters:
 
 class TestGradients:
     @pytest.mark.parametrize("name", ["astronaut", "coffee"])
-    def test_canny_is_that_of_kornia(self, name: str) -> None:
+    def test_canny_is_that_of_kornia_in_float64(self, name: str, device: str) -> None:
+        """On photographs, in which no two neighbours' gradients are equal."""
         from kornia.filters import canny
 
-        y = color.luma(image_tensor(photos()[name][:160, :200]))
+        y = color.luma(image_tensor(photos()[name][20:140, 20:170]))
         for low, high in ((0.1, 0.2), (0.3, 0.6)):
-            expected = canny(y, low, high)[1].bool()
-            assert torch.equal(gradients.canny(y, low, high), expected)
-            assert expected.float().mean() > 0.01
+            expected = canny(y.double(), low, high)[1].bool()
+            assert torch.equal(gradients.canny(y.to(device), low, high).cpu(), expected)
+            assert expected.float().mean() > 0.001
+
+    @pytest.mark.parametrize("angle", range(4))
+    @pytest.mark.parametrize("levels", [(0.0, 1.0), (0.3, 0.7), (17 / 255, 99 / 255)])
+    def test_both_sides_of_a_step_are_edges(
+        self, levels: tuple[float, float], angle: int, device: str
+    ) -> None:
+        """Their gradients are equal: rounding must not choose one, or none."""
+        step = torch.full((1, 1, 20, 20), levels[0])
+        step[..., 10:] = levels[1]
+        expected = torch.zeros(1, 1, 20, 20, dtype=torch.bool)
+        expected[..., 9:11] = True
+        edges = gradients.canny(step.rot90(angle, (2, 3)).contiguous().to(device), 0.1, 0.2)
+        assert torch.equal(edges.cpu(), expected.rot90(angle, (2, 3)))
+
+    def test_a_gradient_that_cancels_has_no_direction(self, device: str) -> None:
+        """Pixels that are equal on opposite sides: the gradient in the middle is 0, its float32
+        sums are not."""
+        image = random_image(3, 3, batch=200)
+        image[..., 1, 2], image[..., 2, :] = image[..., 1, 0], image[..., 0, :].flip(-1)
+        gradient = filters.sobel(color.luma(image.to(device)), 1 / 8)
+        one = torch.ones_like(gradient[0])
+        assert (gradients.cosine(gradient, (one, one))[..., 1, 1] == 0).all()
 
     def test_cosine_by_hand(self) -> None:
         def gradient(x: float, y: float) -> tuple[Tensor, Tensor]:
@@ -311,8 +377,11 @@ class TestGradients:
             assert -1 <= gradients.cosine((tiny, tiny), (-other, -other)).item() <= 0
 
 
-def msssim_map_in_scipy(original: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """The definition, scale by scale, in float64 with scipy; sides are multiples of 16."""
+def msssim_map_in_scipy(original: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The definition, scale by scale, in float64 with scipy; sides are multiples of 16.
+
+    And the magnitude of the smallest of its factors, before the exponent.
+    """
     weights = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
     offsets = np.arange(11) - 5
     kernel = np.exp(-(offsets**2) / (2 * 1.5**2))
@@ -329,7 +398,7 @@ def msssim_map_in_scipy(original: np.ndarray, test: np.ndarray) -> np.ndarray:
         grid = np.meshgrid(*points, indexing="ij")
         return ndimage.map_coordinates(x, grid, order=1, mode="nearest")
 
-    result = np.ones_like(original)
+    result, least = np.ones_like(original), np.ones_like(original)
     x, y = original, test
     for scale, weight in enumerate(weights):
         if scale:
@@ -340,39 +409,46 @@ def msssim_map_in_scipy(original: np.ndarray, test: np.ndarray) -> np.ndarray:
         if scale == 4:
             value = value * (2 * mx * my + 0.01**2) / (mx**2 + my**2 + 0.01**2)
         result *= enlarged(np.maximum(value, 0) ** weight)
-    return result
+        nearest = np.abs(value).repeat(2**scale, axis=0).repeat(2**scale, axis=1)
+        least = np.minimum(least, ndimage.minimum_filter(nearest, 2 * 2**scale + 1))
+    return result, least
 
 
 class TestStructure:
     @pytest.mark.parametrize("quality", [5, 60])
-    def test_map_is_the_definition(self, quality: int) -> None:
+    def test_map_is_the_definition(self, quality: int, device: str) -> None:
+        """Variances are 1e-7 off in float32, beside C2 = 9e-4 1e-4; x^0.0448 makes 3e-3 of that
+        at 0.001 and any number at 0. float64 shows that it is rounding."""
         photo = photos()["chelsea"][:192, :240]
         x, y = (color.luma(image_tensor(image)) for image in (photo, jpeg(photo, quality)))
-        expected = msssim_map_in_scipy(*(v[0, 0].double().numpy() for v in (x, y)))
-        found = structure.msssim_maps(x, [y])[0][0, 0].numpy()
-        assert np.abs(found - expected).max() < 0.01  # x^0.0448 amplifies rounding near 0
-        assert np.abs(found - expected).mean() < 1e-5
+        expected, least = msssim_map_in_scipy(*(v[0, 0].double().numpy() for v in (x, y)))
+        steady = torch.from_numpy(least > 1e-3)
+        assert steady.float().mean() > 0.95
+        for dtype, tolerance, mean in ((torch.float32, 3e-3, 1e-5), (torch.float64, 1e-9, 1e-12)):
+            planes = (v.to(device, dtype) for v in (x, y))
+            first, second = planes
+            similarity = structure.msssim_maps(first, [second])[0][0, 0].cpu()
+            difference = (similarity - torch.from_numpy(expected)).abs()[steady]
+            assert difference.max() < tolerance and difference.mean() < mean
 
     @pytest.mark.parametrize("name", ["astronaut", "coffee", "motorcycle_left"])
     def test_mean_is_the_ms_ssim_of_a_library(self, name: str) -> None:
-        """torchmetrics multiplies the means of the scales, the map is a mean of products: these
+        """piq multiplies the means of the scales, the map is a mean of products: these
         come apart as distortion grows (8e-3 on JPEG AI decodes at 0.1 bpp), so it is mild here."""
-        from torchmetrics.functional.image import (
-            multiscale_structural_similarity_index_measure as msssim,
-        )
+        from piq import multi_scale_ssim
 
-        photo = photos()[name]
-        x, y = (color.luma(image_tensor(image)) for image in (photo, jpeg(photo, 90)))
-        expected = msssim(y, x, data_range=1.0).item()
+        photo = photos()[name][:256, :256]
+        x, y = (color.luma(image_tensor(image)).double() for image in (photo, jpeg(photo, 90)))
+        expected = multi_scale_ssim(x, y, data_range=1.0).item()
         found = structure.msssim_maps(x, [y])[0].mean().item()
         assert expected < 0.999 and abs(found - expected) < 1e-3
 
     def test_precisions_may_be_mixed(self) -> None:
         x, y, z = (random_plane(48, 60, seed) for seed in range(3))
-        expected = structure.msssim_maps(x, [y, z])
-        for tests in ([y.double(), z], [y, z.double()]):
+        expected = structure.msssim_maps(x.double(), [y.double(), z.double()])
+        for tests in ([y.double(), z], [y, z.double()], [y, z]):
             for first, second in zip(structure.msssim_maps(x, tests), expected, strict=True):
-                assert (first - second).abs().mean() < 1e-4
+                assert (first - second).abs().mean() < 1e-4  # of noise: many factors near 0
 
     def test_fewer_scales_on_small_images(self) -> None:
         for side in (11, 20, 21, 22, 43, 44, 87, 175, 176):
@@ -381,7 +457,7 @@ class TestStructure:
             assert (same - 1).abs().max() < 1e-5
             assert other.isfinite().all() and other.min() >= 0 and other.mean() < 0.6
 
-    def test_uniform_ssim_is_that_of_scikit_image(self) -> None:
+    def test_uniform_ssim_is_that_of_scikit_image(self, device: str) -> None:
         photo = photos()["rocket"][:90, :110]
         x, y = (color.luma(image_tensor(image)) for image in (photo, jpeg(photo, 20)))
         _, expected = structural_similarity(
@@ -391,38 +467,13 @@ class TestStructure:
             data_range=1.0,
             full=True,
         )
-        found = structure.uniform_ssim_map(x, y)[0, 0].numpy()
-        assert np.abs(found - expected).max() < 1e-9
+        similarity = structure.uniform_ssim_map(x.to(device), y.to(device))[0, 0]
+        assert error(similarity, expected) < 1e-9  # float64: 1e-14 of variances beside 9e-4
 
     def test_batches(self) -> None:
-        x, y = random_plane(40, 50, 0, 3), random_plane(40, 50, 1, 3)
+        """In float64: near 0, x^0.0448 would show which pixels shared a SIMD register."""
+        x, y = random_plane(40, 50, 0, 3).double(), random_plane(40, 50, 1, 3).double()
         together = structure.msssim_maps(x, [y])[0]
         for i in range(3):
             one = structure.msssim_maps(x[i : i + 1], [y[i : i + 1]])[0]
-            assert (one[0] - together[i]).abs().max() < 1e-6
-
-
-class TestDevices:
-    @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_GPU)])
-    def test_same_numbers(self, device: str, torch_path: Callable[[], None]) -> None:
-        """PyTorch's way against OpenCV's, on a GPU and on the CPU. A pixel may differ more where
-        the contrast-structure is near 0, or a gradient lies between two directions."""
-
-        def results(device: str) -> list[Tensor]:
-            a, b = (random_image(120, 133, seed, 2).to(device) for seed in (0, 1))
-            y, z = color.luma(a), color.luma(b)
-            maps = [
-                color.lab(a),
-                ciede2000(color.lab(a), color.lab(b)),
-                structure.msssim_maps(y, [z])[0],
-                filters.local_variance(color.chroma(a), 33),
-                gradients.canny(y, 0.1, 0.2).float(),
-            ]
-            return [each.cpu() for each in maps]
-
-        expected = results("cpu")
-        torch_path()
-        for first, second in zip(results(device), expected, strict=True):
-            difference = (first - second).abs()
-            assert difference.mean() < 1e-4
-            assert (difference > 1e-3).float().mean() < 1e-3
+            assert (one[0] - together[i]).abs().max() < 1e-9

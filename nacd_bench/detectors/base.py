@@ -26,7 +26,7 @@ class Detector(nn.Module, ABC):
     """``texture``, ``color`` or ``text``: the label that this detector is tested against."""
     paper_section: ClassVar[str] = ""
     """Section of arXiv 2411.06810."""
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     """Changes whenever the scores do; part of every cache key."""
     heat_map_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
     """Heat-map values drawn with the first and the last colour, the same for every image."""

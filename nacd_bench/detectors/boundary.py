@@ -41,7 +41,7 @@ def libpng_luma(image: Tensor) -> Tensor:
     levels = image if image.dtype == torch.uint8 else (image * 255).round()
     red, green, blue = levels.int().split(1, dim=1)
     r, g, b = LIBPNG_LUMA
-    return ((red * r + green * g + blue * b) >> 15).float() / 255
+    return ((red * r + green * g + blue * b) >> 15).double().div_(255).float()
 
 
 class Boundary(Detector):
@@ -113,7 +113,7 @@ class Boundary(Detector):
         worse.sub_(self._cosine(original, self._gradient(planes.neural)))
         worse.mul_(canny(planes.original, self.canny_low, self.canny_high))  # eq. 10
         heat_map = window_means(worse, self.window, self.stride, self.padding)
-        return strongest_window(heat_map, batch.height, batch.width, self.region)
+        return strongest_window(heat_map, batch.height, batch.width, self.region, self.padding)
 
     def _luma(self, batch: TripletBatch) -> Planes:
         if not self.truncated_luma:

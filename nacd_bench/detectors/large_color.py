@@ -117,8 +117,8 @@ class LargeColor(Detector):
         heat_map = window_means(neural, self.window, self.stride, self.padding)
         other = window_means(traditional, self.window, self.stride, self.padding)
         values = self._floored(heat_map.values) - self._floored(other.values)  # eq. 15, our sign
-        heat_map = replace(heat_map, values=values / self.scale)
-        return strongest_window(heat_map, batch.height, batch.width, self.region)
+        heat_map = replace(heat_map, values=(values / self.scale).float())
+        return strongest_window(heat_map, batch.height, batch.width, self.region, self.padding)
 
     def _lab(self, batch: TripletBatch) -> Planes:
         if not self.released_formula:

@@ -33,7 +33,7 @@ def artifact_map(original: Tensor, decode: Tensor, window: int, scale: float = 1
     residual = blockwise(
         lambda a, b: (a - b).abs_().sum(dim=1, keepdim=True).div_(scale), 1, original, decode
     )
-    sigma = residual.flatten(1).var(dim=1) ** 0.2
+    sigma = residual.flatten(1).double().var(dim=1) ** 0.2
     return local_variance(residual, window).mul_(sigma.view(-1, 1, 1, 1)).float()
 
 

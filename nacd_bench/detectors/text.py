@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nacd_bench.detection import REGION, DetectionBatch, HeatMap, centered_boxes
+from nacd_bench.detection import REGION, DetectionBatch, HeatMap, regions_around
 from nacd_bench.detectors.base import Detector
 from nacd_bench.ops.planes import one_thread
 from nacd_bench.text.cache import Cached
@@ -91,12 +91,11 @@ class Text(Detector):
             return heat.new_tensor(NO_TEXT), crops, heat.new_empty(0), heat
         with one_thread():
             values = torch.stack([self._confidence(single, crop) for crop in crops.tolist()])
+        values = values.to(heat)
         for index in values.argsort().tolist():  # where pieces overlap, the strongest is on top
             x0, y0, x1, y1 = crops[index].tolist()
             heat[y0:y1, x0:x1] = values[index]
-        centers = crops[:, :2] + (crops[:, 2:] - crops[:, :2]) // 2
-        size = (single.width, single.height)
-        regions = centered_boxes(centers[:, 0], centers[:, 1], *size, self.region)
+        regions = regions_around(crops, single.width, single.height, self.region)
         boxes, confidences = merged(regions, values.cpu(), self.merge_iou)
         confidences = confidences.to(values)
         return confidences[0], boxes, confidences, heat
@@ -116,11 +115,11 @@ class Text(Detector):
         return torch.tensor(large, dtype=torch.int64).view(-1, 4)
 
     def _confidence(self, single: TripletBatch, crop: list[int]) -> Tensor:
-        """FSIM(original, traditional) - FSIM(original, neural) of one crop (eq. 27)."""
+        """FSIM(original, traditional) - FSIM(original, neural) of one crop (eq. 27), in float64."""
         from piq import fsim
 
         original, neural, traditional = (
-            self._padded(plane[..., crop[1] : crop[3], crop[0] : crop[2]])
+            self._padded(plane[..., crop[1] : crop[3], crop[0] : crop[2]].double())
             for plane in (self._rgb(single) if self.chromatic else single.y)
         )
         traditional_value, neural_value = fsim(
@@ -135,7 +134,7 @@ class Text(Detector):
     def _rgb(self, single: TripletBatch) -> tuple[Tensor, ...]:
         images = (single.original, single.neural, single.traditional)
         return tuple(
-            image.float() / 255 if image.dtype == torch.uint8 else image for image in images
+            image.double() / 255 if image.dtype == torch.uint8 else image for image in images
         )
 
     def _padded(self, crop: Tensor) -> Tensor:

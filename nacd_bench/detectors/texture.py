@@ -100,4 +100,4 @@ class Texture(Detector):
         if not self.keep_negative:
             worse.clamp_(min=0)
         heat_map = window_means(worse, self.window, self.stride, self.padding)
-        return strongest_window(heat_map, batch.height, batch.width, self.region)
+        return strongest_window(heat_map, batch.height, batch.width, self.region, self.padding)

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from nacd_bench.detection import REGION, DetectionBatch, HeatMap, centered_boxes
+from nacd_bench.detection import REGION, DetectionBatch, HeatMap, regions_around
 from nacd_bench.ops.filters import box_mean, window_starts
 
 Padding = Literal["valid", "same"]
@@ -34,24 +34,28 @@ def window_means(x: Tensor, window: int, stride: int, padding: Padding = "valid"
     return HeatMap(box_mean(x, size, rows, columns)[:, 0], rows, columns, size)
 
 
-def strongest_window(heat_map: HeatMap, height: int, width: int, region: int) -> DetectionBatch:
+def strongest_window(
+    heat_map: HeatMap, height: int, width: int, region: int, padding: Padding = "valid"
+) -> DetectionBatch:
     """One region per image around the window of the largest mean, the first one in a tie.
 
-    The region is shifted inside the image; its confidence is the mean, kept when negative.
+    Means are compared as float32, in which the rounding of their sums does not show: equal windows
+    tie. The region is shifted inside the image; its confidence is the mean, kept when negative.
+    Under ``same`` the region surrounds the window's pixel, as in the released code, which for an
+    even window lies half a pixel before its centre.
     """
-    flat = heat_map.values.flatten(1)
+    flat = heat_map.values.flatten(1).float()
     best = flat.argmax(dim=1)  # the first maximum in row-major order
-    scores = flat.gather(1, best[:, None])[:, 0].float()
+    scores = flat.gather(1, best[:, None])[:, 0]
     best = best.cpu()
-    row, column = best // len(heat_map.columns), best % len(heat_map.columns)
-    center_y = heat_map.rows[row] + _reach(heat_map.window[0])
-    center_x = heat_map.columns[column] + _reach(heat_map.window[1])
-    boxes = centered_boxes(center_x, center_y, width, height, region)
+    y0 = heat_map.rows[best // len(heat_map.columns)]
+    x0 = heat_map.columns[best % len(heat_map.columns)]
+    h, w = heat_map.window
+    if padding == "same":
+        y0, x0, h, w = y0 + (h - 1) // 2, x0 + (w - 1) // 2, 1, 1
+    windows = torch.stack([x0, y0, x0 + w, y0 + h], dim=-1)
+    boxes = regions_around(windows, width, height, region)
     return DetectionBatch(scores, boxes[:, None].unbind(), scores[:, None].unbind(), heat_map)
-
-
-def _reach(window: int) -> int:
-    return (window - 1) // 2
 
 
 __all__ = ["REGION", "Padding", "strongest_window", "window_means"]

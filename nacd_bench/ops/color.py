@@ -43,13 +43,14 @@ def luma(image: Tensor) -> Tensor:
     >>> round(luma(torch.tensor([255, 0, 0], dtype=torch.uint8).view(1, 3, 1, 1)).item(), 3)
     0.299
     """
-    return blockwise(_luma, 1, image)
+    return blockwise(lambda block: _over(_luma(block), 1000, block), 1, image)
 
 
 def _luma(image: Tensor) -> Tensor:
-    scale = _full_scale(image)
-    red, green, blue = (weight / scale for weight in LUMA)
-    y = image[:, 0:1] * red
+    """1000 Y on the image's scale; exact for ``uint8``, whose sums are whole numbers."""
+    dtype = torch.float32 if image.dtype == torch.uint8 else torch.float64
+    red, green, blue = (round(1000 * weight) for weight in LUMA)
+    y = image[:, 0:1].to(dtype) * red
     return y.add_(image[:, 1:2], alpha=green).add_(image[:, 2:3], alpha=blue)
 
 
@@ -63,15 +64,25 @@ def chroma(image: Tensor) -> Tensor:
 
 
 def _chroma(image: Tensor) -> Tensor:
-    scale = _full_scale(image)
     y = _luma(image)
-    u = (image[:, 2:3] / scale).sub_(y).mul_(U_SCALE)
-    v = (image[:, 0:1] / scale).sub_(y).mul_(V_SCALE)
+    u = _over((image[:, 2:3] * 1000.0).sub_(y), 1000 / U_SCALE, image)
+    v = _over((image[:, 0:1] * 1000.0).sub_(y), 1000 / V_SCALE, image)
     return torch.cat([u, v], dim=1)
 
 
+def _over(plane: Tensor, divisor: float, image: Tensor) -> Tensor:
+    """``plane / divisor`` on [0, 1], rounded once to float32 unless the image is float64.
+
+    One rounding of exact values is the same on every processor. The divisor is a tensor since a
+    GPU multiplies by the rounded reciprocal of a number.
+    """
+    scale = round(255 * divisor) if image.dtype == torch.uint8 else divisor
+    plane = plane.div_(plane.new_full((), scale))
+    return plane if image.dtype == torch.float64 else plane.float()
+
+
 def lab(image: Tensor, knee: float = SRGB_KNEE, dark_is_zero: bool = False) -> Tensor:
-    """CIE Lab under D65, L in [0, 100]: ``(B, 3, H, W)`` to ``(B, 3, H, W)``.
+    """CIE Lab under D65, L in [0, 100]: ``(B, 3, H, W)`` to ``(B, 3, H, W)`` float64.
 
     Args:
         image: sRGB.
@@ -91,7 +102,7 @@ def _lab(image: Tensor, knee: float, dark_is_zero: bool) -> Tensor:
     red, green, blue = light.unbind(1)
     xyz = torch.empty_like(light)
     for i, (weights, white) in enumerate(zip(XYZ, WHITE, strict=True)):
-        r, g, b = (weight / white for weight in weights)  # no matmul: it may round to TF32
+        r, g, b = (weight / white for weight in weights)
         torch.mul(red, r, out=xyz[:, i]).add_(green, alpha=g).add_(blue, alpha=b)
     f = _cube_root(xyz.clamp(min=LAB_KNEE))
     if dark_is_zero:
@@ -103,15 +114,14 @@ def _lab(image: Tensor, knee: float, dark_is_zero: bool) -> Tensor:
 
 
 def linear(image: Tensor, knee: float = SRGB_KNEE) -> Tensor:
-    """Linear light on [0, 1] of sRGB values, same shape."""
+    """Linear light on [0, 1] of sRGB values, same shape, float64."""
     if image.dtype == torch.uint8:
-        levels = torch.arange(256, dtype=torch.float64) / 255
-        table = _linear(levels, knee).float()
+        table = _linear(torch.arange(256, dtype=torch.float64) / 255, knee)
         if on_cpu(image):
             levels_of = table.numpy()
             return per_plane(image, lambda s, t: cv2.LUT(s, levels_of, dst=t), dtype=table.dtype)
         return table.to(image.device)[image.long()]
-    return _linear(image, knee)
+    return _linear(image.double(), knee)
 
 
 def _linear(x: Tensor, knee: float) -> Tensor:
@@ -119,10 +129,7 @@ def _linear(x: Tensor, knee: float) -> Tensor:
 
 
 def _cube_root(x: Tensor) -> Tensor:
+    """Of float64, in which OpenCV's power is good to 3e-13; its float32 loses 2e-7."""
     if on_cpu(x):
         return per_plane(x, lambda s, t: cv2.pow(s, 1 / 3, dst=t))
     return x.pow(1 / 3)
-
-
-def _full_scale(image: Tensor) -> float:
-    return 255.0 if image.dtype == torch.uint8 else 1.0

@@ -13,16 +13,25 @@ from nacd_bench.ops.planes import blockwise
 Gradient = tuple[Tensor, Tensor]
 """Horizontal and vertical derivative, each ``(B, 1, H, W)``."""
 
+TIE = 1e-9
+"""Magnitudes that differ by less are equal: float64 sums come to 1e-15."""
+
+VANISHING = 2e-7
+"""A gradient (weights 1 2 1, divided by 8) shorter than this is rounding: float32 sums of luma in
+[0, 1] come to 1.2e-7, and the shortest gradient of 8-bit colour is 1 / 255000 / 8 = 4.9e-7."""
+
 
 def canny(y: Tensor, low: float, high: float) -> Tensor:
     """Canny's edges of a luma plane ``(B, 1, H, W)`` on [0, 1], as a boolean map.
 
-    Gaussian 5 x 5 of sigma 1, Sobel (1 2 1, not normalised), strict maxima along the gradient
-    rounded to 45 degrees, and hysteresis: what lies over ``low`` and hangs together (8 neighbours)
-    with something over ``high``. This is kornia's Canny, thresholds on its scale; its hysteresis
-    by repeated dilation is replaced by one labelling of connected components.
+    Gaussian 5 x 5 of sigma 1, Sobel (1 2 1, not normalised), maxima along the gradient rounded to
+    45 degrees, and hysteresis: what lies over ``low`` and hangs together (8 neighbours) with
+    something over ``high``. This is kornia's Canny in float64, thresholds on its scale; its
+    hysteresis by repeated dilation is replaced by one labelling of connected components. Both sides
+    of a step between two flat areas are equal maxima, and both are edges: kornia leaves them to the
+    rounding of its sums.
     """
-    gx, gy = sobel(gaussian_blur(y, 5, 1.0))
+    gx, gy = sobel(gaussian_blur(y.double(), 5, 1.0))
     magnitude = blockwise(lambda x, y: (x * x).addcmul_(y, y).add_(1e-6).sqrt_(), 1, gx, gy)
     ridges = _ridges(magnitude, gx, gy, low)
     strong = (ridges & (magnitude > high)).cpu().numpy()
@@ -34,20 +43,22 @@ def canny(y: Tensor, low: float, high: float) -> Tensor:
 def cosine(a: Gradient, b: Gradient, epsilon: float = 0.0) -> Tensor:
     """Cosine of the angle between two gradients ``(B, 1, H, W)``, 0 where either vanishes.
 
-    ``epsilon`` is added to the product of their lengths.
+    ``epsilon``, added to the product of their lengths, takes the place of :data:`VANISHING`.
     """
+    least = 0.0 if epsilon else VANISHING**2
 
     def of_pixels(ax: Tensor, ay: Tensor, bx: Tensor, by: Tensor) -> Tensor:
         dot = (ax * bx).addcmul_(ay, by)
-        norm = (ax * ax).addcmul_(ay, ay).mul_((bx * bx).addcmul_(by, by)).sqrt_()
-        # clamped: the square of a tiny gradient may round to 0 where the product above does not
-        return dot.div_(norm.add_(epsilon or torch.finfo(norm.dtype).tiny)).clamp_(-1, 1)
+        a_squared, b_squared = ((x * x).addcmul_(y, y) for x, y in ((ax, ay), (bx, by)))
+        dot.mul_((a_squared >= least) & (b_squared >= least))
+        norm = (a_squared * b_squared).sqrt_().add_(epsilon or torch.finfo(dot.dtype).tiny)
+        return dot.div_(norm).clamp_(-1, 1)
 
     return blockwise(of_pixels, 1, *a, *b)
 
 
 def _ridges(magnitude: Tensor, gx: Tensor, gy: Tensor, low: float) -> Tensor:
-    """Pixels over ``low`` that exceed both neighbours along the gradient, outside counting 0."""
+    """Pixels over ``low`` and under neither neighbour along the gradient, outside counting 0."""
     height, width = magnitude.shape[-2:]
     candidates = torch.nonzero((magnitude > low).flatten()).squeeze(1)
     padded = torch.nn.functional.pad(magnitude, (1, 1, 1, 1)).flatten()
@@ -56,7 +67,7 @@ def _ridges(magnitude: Tensor, gx: Tensor, gy: Tensor, low: float) -> Tensor:
     center = plane * (height + 2) * stride + (rest // width + 1) * stride + rest % width + 1
     dx, dy = _eighth(gx.flatten()[candidates], gy.flatten()[candidates])
     step = dy * stride + dx
-    here = padded[center]
+    here = padded[center] + TIE
     is_ridge = (here > padded[center + step]) & (here > padded[center - step])
     ridges = torch.zeros_like(magnitude, dtype=torch.bool)
     ridges.view(-1)[candidates[is_ridge]] = True
