@@ -65,6 +65,23 @@ def other_user() -> Iterator[tuple[Path, Callable[[], AbstractContextManager[Non
 
 
 @pytest.fixture(scope="session")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of triplets with planted artifacts, to read: parts of two photographs as JPEGs."""
+    from nacd_bench.data.manifest import write_manifest
+    from nacd_bench.data.photos import photo_path
+    from nacd_bench.harness.planted import planted_triplets
+
+    folder = tmp_path_factory.mktemp("planted")
+    photographs = [photo_path(name) for name in ("coffee", "brick")]
+    records, problems = planted_triplets(
+        photographs, neural="jpeg", folder=folder, tiles=14, workers=0, show_progress=False
+    )
+    assert problems == []
+    write_manifest(folder / "labelled.parquet", records)
+    return folder / "labelled.parquet"
+
+
+@pytest.fixture(scope="session")
 def starter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
     """Starts processes that have imported all of nacd-bench already."""
     with Starter(tmp_path_factory.mktemp("printed")) as starter:

@@ -24,14 +24,12 @@ from torch import Tensor
 from nacd_bench.baselines import PSNR, SSIM, Baseline
 from nacd_bench.cli import main
 from nacd_bench.data.manifest import read_manifest, write_manifest
-from nacd_bench.data.photos import photo_path
 from nacd_bench.data.record import Label, TripletRecord
 from nacd_bench.detectors import LargeColor, Texture
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.bootstrap import Resampling
 from nacd_bench.harness.benchmark import Benchmarked, benchmark
 from nacd_bench.harness.labelled_sets import Drawing, find_labelled
-from nacd_bench.harness.planted import planted_triplets
 from nacd_bench.harness.scoring_loop import Engine
 
 FEW = Drawing(("texture", "color"), n=4)
@@ -47,18 +45,6 @@ class Broken(Baseline):
     def values(self, reference: Tensor, test: Tensor) -> Tensor:
         values = test.mean(dim=(1, 2, 3))
         return torch.where((values * 1e4).long() % 3 == 0, torch.nan, values)
-
-
-@pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("planted")
-    photographs = [photo_path(name) for name in ("coffee", "brick")]
-    records, problems = planted_triplets(
-        photographs, neural="jpeg", folder=folder, tiles=14, workers=0, show_progress=False
-    )
-    assert problems == []
-    write_manifest(folder / "labelled.parquet", records)
-    return folder / "labelled.parquet"
 
 
 @pytest.fixture

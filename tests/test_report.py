@@ -17,32 +17,22 @@ from PIL import Image
 
 from nacd_bench.cli import main
 from nacd_bench.data.manifest import read_manifest, write_manifest
-from nacd_bench.data.photos import photo_path, photos
+from nacd_bench.data.photos import photos
 from nacd_bench.data.record import TripletRecord
 from nacd_bench.detectors import LargeColor, Texture
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.thresholds import read_thresholds
-from nacd_bench.harness.planted import planted_triplets
 from nacd_bench.report.page import write_report
 from nacd_bench.report.run import read_run
 from nacd_bench.report.serve import server
 
 
 @pytest.fixture(scope="module")
-def benchmark_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def benchmark_run(planted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    records, _ = planted_triplets(
-        [photo_path(name) for name in ("coffee", "brick")],
-        neural="jpeg",
-        folder=folder / "planted",
-        tiles=14,
-        workers=0,
-        show_progress=False,
-    )
-    write_manifest(folder / "labelled.parquet", records)
     status = main(
         [
-            *("benchmark", str(folder / "labelled.parquet"), "logger=none", "sets.n=5"),
+            *("benchmark", str(planted), "logger=none", "sets.n=5"),
             *("detector=[texture,large_color,small_color]", "baseline=[psnr,ssim]"),
             *("sets.types=[texture,color]", "bootstrap.resamples=200", "show_progress=false"),
             f"folder={folder / 'run'}",

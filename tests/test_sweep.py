@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_module
-from test_benchmark import planted  # noqa: F401 (a fixture)
 
 from nacd_bench.cli import main
 from nacd_bench.evaluation.auc import AUC
@@ -28,7 +27,7 @@ def sweep(values: list[float], aucs: list[float]) -> Sweep:
     return Sweep(Path(), runs)
 
 
-def arguments(planted: Path, tmp_path: Path, *more: str) -> list[str]:  # noqa: F811
+def arguments(planted: Path, tmp_path: Path, *more: str) -> list[str]:
     return [
         *("benchmark", "-m", str(planted), "detector=[texture]", "baseline=[psnr]"),
         *("sets.types=[texture]", "sets.n=4", "bootstrap.resamples=100", "logger=none"),
@@ -39,7 +38,7 @@ def arguments(planted: Path, tmp_path: Path, *more: str) -> list[str]:  # noqa: 
 
 @pytest.mark.parametrize("launcher", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]])
 def test_a_sweep_ends_with_one_table_and_plot(
-    planted: Path,  # noqa: F811
+    planted: Path,
     tmp_path: Path,
     launcher: list[str],
     capsys: pytest.CaptureFixture[str],
@@ -68,7 +67,7 @@ def test_a_sweep_ends_with_one_table_and_plot(
 
 
 def test_one_failed_run_does_not_cost_the_others(
-    planted: Path,  # noqa: F811
+    planted: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_benchmark import planted  # noqa: F401 (a fixture)
 
 from nacd_bench.cli import main
 from nacd_bench.harness.tracking import has_key
@@ -43,7 +42,7 @@ def records(path: Path) -> Iterator[Any]:
             yield record
 
 
-def benchmark(planted: Path, folder: Path, *more: str, **environment: str) -> str:  # noqa: F811
+def benchmark(planted: Path, folder: Path, *more: str, **environment: str) -> str:
     """Run the command without a terminal and without W&B's settings of the user; its output."""
     printed = io.StringIO()
     with (
@@ -69,7 +68,7 @@ def benchmark(planted: Path, folder: Path, *more: str, **environment: str) -> st
 
 
 @pytest.fixture(scope="module")
-def logged(planted: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:  # noqa: F811
+def logged(planted: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("logged") / "run"
     return folder, benchmark(planted, folder)
 
@@ -137,7 +136,7 @@ class TestOfflineWandb:
 
 
 def test_a_server_that_does_not_answer_costs_a_message(
-    planted: Path,  # noqa: F811
+    planted: Path,
     tmp_path: Path,
 ) -> None:
     printed = benchmark(
@@ -153,7 +152,7 @@ def test_a_server_that_does_not_answer_costs_a_message(
     assert list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
 
 
-def test_tensorboard(planted: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_tensorboard(planted: Path, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     benchmark(planted, tmp_path / "run", "logger=tensorboard")
@@ -164,7 +163,7 @@ def test_tensorboard(planted: Path, tmp_path: Path) -> None:  # noqa: F811
     assert "color/roc" in log.Tags()["images"]
 
 
-def test_csv(planted: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_csv(planted: Path, tmp_path: Path) -> None:
     benchmark(planted, tmp_path / "run", "logger=csv")
     (file,) = (tmp_path / "run").rglob("metrics.csv")
     (row,) = csv.DictReader(file.open())
@@ -173,7 +172,7 @@ def test_csv(planted: Path, tmp_path: Path) -> None:  # noqa: F811
     assert found == pytest.approx(metrics["sets"]["color"]["auc"]["psnr"]["value"], abs=1e-6)
 
 
-def test_none(planted: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_none(planted: Path, tmp_path: Path) -> None:
     printed = benchmark(planted, tmp_path / "run", "logger=none")
     assert "W&B" not in printed and not (tmp_path / "run" / "wandb").exists()
 
