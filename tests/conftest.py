@@ -26,6 +26,7 @@ if "NACD_FFMPEG" not in os.environ:
     else:
         os.environ["NACD_FFMPEG"] = imageio_ffmpeg.get_ffmpeg_exe()
 
+LONG = ("test_notebooks", "test_mining", "test_benchmark", "test_hyperprior", "test_report")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "/usr/bin/chromium")
 QUIET = ("no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync")
 QUIET += ("disable-background-networking", "disable-component-update")
@@ -34,6 +35,11 @@ QUIET += ("disable-background-networking", "disable-component-update")
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """A worker for each core where the whole suite runs; a few files run sooner in this process."""
     return 0 if config.args_source is config.ArgsSource.ARGS else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
