@@ -7,7 +7,7 @@ import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from nacd_bench.data.photos import photos
-from nacd_bench.data.planting import KINDS, Planted, Scene, plant
+from nacd_bench.data.planting import KINDS, Planted, Region, Scene, boundary, plant, text
 from nacd_bench.data.planting.lettering import with_text
 from nacd_bench.data.planting.scene import blurred, luma
 from nacd_bench.errors import DataError
@@ -75,18 +75,79 @@ def test_each_kind_has_at_least_two_mechanisms_and_the_seed_draws_them_all(scene
         assert len(each.mechanisms) >= 2 and drawn == {*each.mechanisms}
 
 
+def difference(found: Planted, decode: np.ndarray) -> float:
+    inside = found.mask >= 0.5
+    return float(deltaE_ciede2000(rgb2lab(decode), rgb2lab(found.image))[inside].mean())
+
+
+@pytest.mark.numeric
+@pytest.mark.parametrize("light", [1.0, 0.25])
 @pytest.mark.parametrize("mechanism", ["shift", "balance"])
-@pytest.mark.parametrize("strength", [0.375, 0.5, 1.0])
+@pytest.mark.parametrize("strength", [0.05, 0.375, 1.0])
 def test_large_colour_has_the_mean_ciede2000_that_its_strength_says(
-    scene: Scene, mechanism: str, strength: float
+    scene: Scene, mechanism: str, strength: float, light: float
 ) -> None:
-    found = planted(scene, "large_color", strength=strength, mechanism=mechanism)
-    inside = found.mask > 0.999
-    difference = deltaE_ciede2000(rgb2lab(scene.neural), rgb2lab(found.image))[inside].mean()
-    # rounding to 8 bits, and a mean over the middle instead of over the whole region
-    assert difference == pytest.approx(8 * strength, rel=0.1)
-    x0, y0, x1, y1 = found.box
-    assert x1 - x0 >= 100 and y1 - y0 >= 100
+    """As written, of a bright photograph and a dark one; 8 bits step by less than 0.05."""
+    decode = np.rint(scene.neural * light).astype(np.uint8)
+    lit = Scene(scene.original, decode, scene.weak)
+    for seed in (0, 1):
+        found = planted(lit, "large_color", strength=strength, mechanism=mechanism, seed=seed)
+        assert difference(found, decode) == pytest.approx(8 * strength, abs=0.05)
+        assert found.difference == pytest.approx(difference(found, decode), abs=1e-9)
+        x0, y0, x1, y1 = found.box
+        assert x1 - x0 >= 100 and y1 - y0 >= 100
+
+
+def test_what_srgb_cannot_give_is_on_record(scene: Scene) -> None:
+    """No light to balance: nothing changes, and that is said."""
+    black = np.zeros_like(scene.neural)
+    found = planted(Scene(black, black, black), "large_color", strength=1, mechanism="balance")
+    assert found.difference == difference(found, black) == 0
+    dark = np.full_like(black, 4)
+    found = planted(Scene(dark, dark, dark), "large_color", strength=1, mechanism="balance")
+    assert found.difference == pytest.approx(difference(found, dark)) and found.difference < 7.9
+
+
+@pytest.mark.numeric
+def test_hues_turn_by_what_the_strength_says() -> None:
+    """Of strong colours too, whose turned hue sRGB has only with less chroma."""
+    rng = np.random.default_rng(2)
+    bright = rng.integers(0, 256, (4, 4, 3)).astype(np.uint8)
+    picture = bright.repeat(32, axis=0).repeat(32, axis=1)
+    region = Region(np.ones(picture.shape[:2]), (0, 0, 128, 128))
+    scene = Scene(picture, picture, picture)
+    changed = KINDS["small_color"].mechanisms["turn"](scene, region, 0.5, rng)
+    assert changed.min() >= -1e-9 and changed.max() <= 255 + 1e-9
+    assert np.abs(luma(changed) - luma(picture)).max() < 1e-9
+
+    def hue(image: np.ndarray) -> np.ndarray:
+        y = luma(image)
+        return np.angle((image[..., 2] - y) / 1.772 + 1j * (image[..., 0] - y) / 1.402)
+
+    turned = np.degrees(hue(changed) - hue(picture.astype(float)))
+    assert np.abs(np.abs((turned + 180) % 360 - 180) - 75).max() < 1e-6
+
+
+@pytest.mark.numeric
+def test_nothing_is_displaced_farther_than_the_strength_says(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out to where the mask ends; the fields that move pixels are looked at themselves."""
+    fields = []
+    for module in (boundary, text):
+        monkeypatch.setattr(
+            module,
+            "displaced",
+            lambda image, dx, dy: fields.append((dx, dy)) or image.astype(float),
+        )
+    cases = {("boundary", "bend"): 4.0, ("boundary", "teeth"): 4.0}
+    cases["text", "warp"] = 0.22 * scene.texts[0].height
+    for (kind, mechanism), largest in cases.items():
+        for seed in range(4):
+            found = planted(scene, kind, strength=0.5, mechanism=mechanism, seed=seed)
+            longest = np.hypot(*fields.pop())[found.mask > 0].max()
+            assert longest <= largest / 2 + 1e-9
+            assert mechanism == "teeth" or longest == pytest.approx(largest / 2)
 
 
 def test_small_colour_is_small_and_keeps_luma(scene: Scene) -> None:

@@ -51,6 +51,8 @@ from nacd_bench.harness.progress import progress_bar
 NEURAL, TRADITIONAL = "hyperprior", "x265"
 TILE = 192
 TILES = 110
+PLANTING = 2
+"""Changes whenever what is planted does: samples that are kept are the old ones."""
 OVERLAP = 1 / 6
 """Of a tile's side: the most that neighbours share, where a photograph then gives another tile."""
 TYPES = {
@@ -169,7 +171,7 @@ def _identity(
         for codec in (neural, traditional)
     ]
     files = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
-    content = [__version__, codecs, files, point, tile, seed]
+    content = [__version__, PLANTING, codecs, files, point, tile, seed]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -335,6 +337,7 @@ class _Sample:
                     "planted_kind": done.kind,
                     "planted_mechanism": done.mechanism,
                     "planted_strength": strength,
+                    "planted_difference": done.difference,
                 },
             )
 

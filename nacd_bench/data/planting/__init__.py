@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nacd_bench.data.planting import boundary, color, text, texture
-from nacd_bench.data.planting.scene import Floats, Image, Region, Scene
+from nacd_bench.data.planting.scene import Floats, Image, Region, Scene, blended
 from nacd_bench.data.record import Box
 from nacd_bench.errors import DataError
 from nacd_bench.registry import unknown
@@ -37,17 +37,20 @@ class Kind:
         place: chooses a region; None where the scene has none for it.
         mechanisms: ways to make it, by name, each ``(scene, region, strength, rng)`` to the image
             ``(H, W, 3)`` on 0..255 that the region's mask blends in.
+        measured: what is said of the result ``(decode, planted, region)``, where its strength is a
+            quantity that a mechanism may fall short of.
     """
 
     artifact_type: str
     place: Callable[[Scene, np.random.Generator], Region | None]
     mechanisms: Mapping[str, Mechanism]
+    measured: Callable[[Image, Image, Region], float] | None = None
 
 
 KINDS: dict[str, Kind] = {
     "texture": Kind("texture", texture.place, texture.MECHANISMS),
     "boundary": Kind("texture", boundary.place, boundary.MECHANISMS),
-    "large_color": Kind("color", color.large_place, color.LARGE_MECHANISMS),
+    "large_color": Kind("color", color.large_place, color.LARGE_MECHANISMS, color.mean_difference),
     "small_color": Kind("color", color.small_place, color.SMALL_MECHANISMS),
     "text": Kind("text", text.place, text.MECHANISMS),
 }
@@ -64,6 +67,8 @@ class Planted:
         box: the rectangle around the mask's upper half.
         kind, artifact_type, mechanism: what it is.
         strength: from 0, which changes nothing, to 1.
+        difference: mean CIEDE2000 between decode and image where the mask is 0.5 or more, of
+            ``large_color``: strength x 8, or as much as there are colours for in sRGB.
     """
 
     image: Image
@@ -73,6 +78,7 @@ class Planted:
     artifact_type: str
     mechanism: str
     strength: float
+    difference: float | None = None
 
 
 def plant(
@@ -113,6 +119,8 @@ def plant(
         image = scene.neural.copy()
     else:
         changed = chosen.mechanisms[name](scene, region, strength, rng)
-        blended = scene.neural + region.mask[:, :, None] * (changed - scene.neural)
-        image = np.rint(blended).clip(0, 255).astype(np.uint8)
-    return Planted(image, region.mask, region.box, kind, chosen.artifact_type, name, strength)
+        image = blended(scene.neural, changed, region.mask)
+    difference = chosen.measured and chosen.measured(scene.neural, image, region)
+    return Planted(
+        image, region.mask, region.box, kind, chosen.artifact_type, name, strength, difference
+    )

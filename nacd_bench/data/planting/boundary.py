@@ -38,10 +38,9 @@ def place(scene: Scene, rng: np.random.Generator) -> Region | None:
 
 
 def bend(scene: Scene, region: Region, strength: float, rng: np.random.Generator) -> Floats:
-    """A smooth displacement of at most strength x 4 pixels."""
+    """A smooth displacement whose largest is strength x 4 pixels."""
     dx, dy = (smooth_noise(scene.shape, BEND, rng) for _ in range(2))
-    inside = region.mask >= 0.5
-    most = np.hypot(dx, dy)[inside].max()
+    most = np.hypot(dx, dy)[region.mask > 0].max()
     shift = strength * LARGEST_SHIFT / most
     return displaced(scene.neural, shift * dx, shift * dy)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nacd_bench.data.planting.scene import Floats, Image, Region, Scene, luma, place_on
+from nacd_bench.data.planting.scene import Floats, Image, Region, Scene, blended, luma, place_on
 
 LARGE_SIDES = (128.0, 168.0)
 SMALL_SIDES = (8.0, 32.0)
@@ -17,16 +17,14 @@ LARGE_EDGE = 16.0
 SMALL_EDGE = 3.0
 """Pixels over which a region fades out."""
 LARGEST_DIFFERENCE = 8.0
-"""Mean CIEDE2000 inside a large region, at strength 1."""
+"""Mean CIEDE2000 inside a large region, as planted, at strength 1."""
 LARGEST_TURN = math.radians(150)
 """Of hues in a small region, at strength 1."""
 LEAST_CHROMA = 10.0
 """Mean distance from gray, on 0..255, of a place that can lose colour."""
-STEPS = 12
+STEPS = 14
 """Of the search for the shift with a given mean CIEDE2000."""
-SAMPLE = 2000
-"""Pixels that say enough about a mean."""
-MOST_LAB, MOST_GAIN = 60.0, 2.0
+MOST_LAB, MOST_GAIN = 60.0, 16.0
 """Where that search ends: CIE units, and factor of the red and inverse factor of the blue light."""
 GAMMA = 2.2
 """Of a display, about: light from pixels."""
@@ -60,7 +58,7 @@ def shift(scene: Scene, region: Region, strength: float, rng: np.random.Generato
             warnings.filterwarnings("ignore", "Conversion from CIE-LAB")
             return np.asarray(lab2rgb(rgb2lab(pixels) + amount * direction) * 255)
 
-    return _of_difference(scene.neural, region, strength * LARGEST_DIFFERENCE, shifted, MOST_LAB)
+    return _of_difference(scene.neural, region, strength, shifted, MOST_LAB)
 
 
 def balance(scene: Scene, region: Region, strength: float, rng: np.random.Generator) -> Floats:
@@ -73,7 +71,7 @@ def balance(scene: Scene, region: Region, strength: float, rng: np.random.Genera
         light = (pixels / 255) ** GAMMA * [gain, 1, 1 / gain]
         return np.asarray(light.clip(0, 1) ** (1 / GAMMA) * 255)
 
-    return _of_difference(scene.neural, region, strength * LARGEST_DIFFERENCE, balanced, 1)
+    return _of_difference(scene.neural, region, strength, balanced, 1)
 
 
 def fade(scene: Scene, region: Region, strength: float, rng: np.random.Generator) -> Floats:
@@ -83,14 +81,17 @@ def fade(scene: Scene, region: Region, strength: float, rng: np.random.Generator
 
 
 def turn(scene: Scene, region: Region, strength: float, rng: np.random.Generator) -> Floats:
-    """Hues turned by strength x 150 degrees."""
+    """Hues turned by strength x 150 degrees; what sRGB has not loses chroma, not hue or luma."""
     y = luma(scene.neural)
     u, v = _chroma(scene.neural)
     angle = strength * LARGEST_TURN * rng.choice([-1, 1])
     u, v = math.cos(angle) * u - math.sin(angle) * v, math.sin(angle) * u + math.cos(angle) * v
     red, blue = y + 1.402 * v, y + 1.772 * u
     green = (y - 0.299 * red - 0.114 * blue) / 0.587
-    return np.stack([red, green, blue], axis=2).clip(0, 255)
+    offset = np.stack([red, green, blue], axis=2) - y[:, :, None]
+    room = np.where(offset > 0, 255 - y[:, :, None], y[:, :, None])
+    share = (room / np.maximum(np.abs(offset), 1e-9)).min(axis=2, keepdims=True)
+    return y[:, :, None] + offset * np.minimum(share, 1)
 
 
 def _chroma(image: Image) -> tuple[Floats, Floats]:
@@ -99,27 +100,37 @@ def _chroma(image: Image) -> tuple[Floats, Floats]:
     return (image[:, :, 2] - y) / 1.772, (image[:, :, 0] - y) / 1.402
 
 
+def mean_difference(before: Image, after: Image, region: Region) -> float:
+    """Mean CIEDE2000 where the region's mask is 0.5 or more."""
+    from skimage.color import deltaE_ciede2000, rgb2lab
+
+    inside = region.mask >= 0.5
+    first, second = (rgb2lab(image[inside][None]) for image in (before, after))
+    return float(deltaE_ciede2000(first, second).mean())
+
+
 def _of_difference(
     image: Image,
     region: Region,
-    wanted: float,
+    strength: float,
     changed: Callable[[Image, float], Floats],
     most: float,
 ) -> Floats:
-    """``changed(image, amount)`` for the amount with a mean CIEDE2000 as wanted, at most
-    ``most``."""
-    from skimage.color import deltaE_ciede2000, rgb2lab
-
-    inside = image[region.mask >= 0.5]
-    sample = inside[:: max(1, len(inside) // SAMPLE)][None]
-    before = rgb2lab(sample)
+    """``changed(image, amount)`` whose mean CIEDE2000 is nearest to strength x 8 as planted: faded
+    out at the region's edge, clipped, and rounded to 8 bits."""
+    wanted = strength * LARGEST_DIFFERENCE
+    x0, y0, x1, y1 = region.box
+    cut = image[y0:y1, x0:x1]
+    inner = Region(region.mask[y0:y1, x0:x1], (0, 0, x1 - x0, y1 - y0))
     low, high = 0.0, most
+    tried = []
     for _ in range(STEPS):
         middle = (low + high) / 2
-        after = rgb2lab(np.rint(changed(sample, middle)).clip(0, 255) / 255)
-        is_less = deltaE_ciede2000(before, after).mean() < wanted
-        low, high = (middle, high) if is_less else (low, middle)
-    return changed(image, (low + high) / 2)
+        planted = blended(cut, changed(cut, middle), inner.mask)
+        difference = mean_difference(cut, planted, inner)
+        tried.append((abs(difference - wanted), middle))
+        low, high = (middle, high) if difference < wanted else (low, middle)
+    return changed(image, min(tried)[1])
 
 
 LARGE_MECHANISMS = {"shift": shift, "balance": balance}

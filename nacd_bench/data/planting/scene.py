@@ -82,6 +82,11 @@ class Region:
         return (x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2
 
 
+def blended(image: Image, changed: Floats, mask: Floats) -> Image:
+    """The image with ``changed`` where the mask is 1, rounded to 8 bits."""
+    return np.rint(image + mask[:, :, None] * (changed - image)).clip(0, 255).astype(np.uint8)
+
+
 def luma(image: NDArray[np.generic]) -> Floats:
     """Y on 0..255 of ``(H, W, 3)``."""
     return np.asarray(image @ LUMA, np.float64)

@@ -47,17 +47,17 @@ def weak(scene: Scene, region: Region, strength: float, rng: np.random.Generator
 
 
 def warp(scene: Scene, region: Region, strength: float, rng: np.random.Generator) -> Floats:
-    """Strokes displaced by at most strength x 0.22 heights of a letter."""
+    """Strokes displaced by up to strength x 0.22 heights of a letter."""
     height = _letter_height(scene, region)
     dx, dy = (smooth_noise(scene.shape, max(1, WAVE * height), rng) for _ in range(2))
-    most = np.hypot(dx, dy)[region.mask >= 0.5].max()
+    most = np.hypot(dx, dy)[region.mask > 0].max()
     shift = strength * LARGEST_WARP * height / most
     return displaced(scene.neural, shift * dx, shift * dy)
 
 
 def swap(scene: Scene, region: Region, strength: float, rng: np.random.Generator) -> Floats:
     """Lower halves of letters change places with those of their neighbours; strength is the share
-    of letters."""
+    of letters, in whole pairs and at least one."""
     changed = scene.neural.astype(np.float64)
     x0, y0, x1, y1 = region.box
     width = max(2, round(GLYPH * _letter_height(scene, region)))
