@@ -220,7 +220,10 @@ def _read_index(path: Path, stems: Collection[str]) -> tuple[dict[str, IndexRow]
     """The rows of an index by stem with their numbers; nothing where there is no index."""
     if not path.exists():
         return {}, []
-    table, problems = read_table(path)
+    try:
+        table, problems = read_table(path)
+    except DataError as error:  # the images can be used without it
+        return {}, [Problem(path.name, f"{error} Rates and codecs stay unknown.")]
     rows: dict[str, IndexRow] = {}
     for number, cells in table.items():
         row = {_INDEX_NAMES.get(column, column): cell for column, cell in cells.items()}

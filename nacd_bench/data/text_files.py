@@ -81,6 +81,8 @@ def decoded(
 ) -> str:
     """The text of a file's bytes, see :func:`read_text`."""
     encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
+    if encoding == "utf-8" and b"\0" in data:
+        encoding = "latin-1"  # which decodes anything: it is refused for its NUL bytes below
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as cause:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
+from nacd_bench.data.files import composed
 from nacd_bench.data.images import Image, read_image
 from nacd_bench.data.record import Problem, TripletRecord, boxes_outside
 from nacd_bench.data.sides import profile_note, sides_fault
@@ -46,7 +48,29 @@ def validate(
                 progress(len(found), len(records))
     order = range(len(records))
     once = dict.fromkeys(note for i in order for note in notes[i])
-    return [*problems, *(problem for i in order for problem in found[i])], list(once)
+    return [*problems, *(problem for i in order for problem in found[i])], [
+        *name_notes(records),
+        *once,
+    ]
+
+
+def name_notes(records: Iterable[TripletRecord]) -> list[str]:
+    """A line for ids, else files, whose names differ by case or Unicode form only."""
+    records = list(records)
+    notes: dict[frozenset[str], str] = {}
+    for kind in ("id", *ROLES):
+        alike: dict[str, dict[str, str]] = defaultdict(dict)
+        for record in records:
+            name = getattr(record, kind)
+            alike[composed(name).casefold()].setdefault(name, record.id)
+        for names in alike.values():
+            if len(names) > 1:
+                line = (
+                    f"{' and '.join(names)}: names that differ by case or Unicode form only, one "
+                    "file on some systems. Rename all but one before you copy them there."
+                )
+                notes.setdefault(frozenset(names.values()), line)
+    return list(notes.values())
 
 
 def _check(record: TripletRecord) -> tuple[list[Problem], list[str]]:

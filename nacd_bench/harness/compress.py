@@ -35,6 +35,7 @@ from typing import Any
 from nacd_bench import __version__
 from nacd_bench.data.files import csv_bytes, write_whole
 from nacd_bench.data.images import read_image
+from nacd_bench.data.rows import stem
 from nacd_bench.errors import CodecError, UserError
 from nacd_bench.harness.coding import (
     Ask,
@@ -66,6 +67,8 @@ from nacd_bench.harness.triplets import triplet_rows, write_results
 from nacd_bench.harness.workers import Workers
 from nacd_bench.rate import Estimate
 
+LONGEST_STEM = 251
+"""Bytes of a file's name without its suffix that file systems take."""
 PILOTS = 8
 """Images that teach the rate search; later ones use what these taught, whichever is done first."""
 SCHEMA = "nacd-bench compress 1"
@@ -81,7 +84,7 @@ class Compressed:
         rows: one dictionary per triplet, as in the manifest.
         failures: image, side, preset and message of what failed.
         left_out: how many pictures of kinds that are not read lie there, by kind.
-        notes: what is odd about an image's file and does not touch its pixels.
+        notes: what is odd about an image's file or name and does not touch its pixels.
         duplicates: images left out because another file has the same bytes, and that one.
         encodes: encodes that this run's results needed; 0 when everything was there.
         curves: mean rate and quality of each codec, the neural one first.
@@ -227,6 +230,7 @@ class _Run:
         self.by_content: dict[str, str] = {}
         self.duplicates: dict[str, str] = {}
         self.notes: dict[str, list[str]] = {}
+        self.named: dict[str, Path] = {}
         self.to_pool: deque[Job] = deque()
         self.here: deque[list[Job]] = deque()
         self.held: dict[str, list[_Image]] = {side.label: [] for side in plan.sides}
@@ -328,10 +332,26 @@ class _Run:
         if twin != str(path):
             self.duplicates[str(path)] = twin
             return None
-        name = path.stem if path.stem not in self.images else f"{path.stem}-{facts['sha256'][:8]}"
+        name = self._own_name(path, facts["sha256"])
         size = facts["width"], facts["height"]
         self.images[name] = _Image(index, Photo(name, facts["path"], facts["sha256"], *size))
         return self.images[name]
+
+    def _own_name(self, path: Path, sha256: str) -> str:
+        """The name of an image in the results, which no other has on any file system."""
+        name = stem(path.name)
+        key = name.casefold()
+        if key in self.named or len(os.fsencode(name)) > LONGEST_STEM:
+            cut = os.fsencode(name)[: LONGEST_STEM - 9].decode("utf-8", "ignore")
+            name = f"{cut}-{sha256[:8]}"
+        first = self.named.setdefault(key, path)
+        if first.stem != path.stem and first is not path:
+            note = (
+                f"its name differs from that of {first} by case or Unicode form only, one file on "
+                f"some systems; it is {name} in the results"
+            )
+            self.notes[str(path)] = [*self.notes.get(str(path), ()), note]
+        return name
 
     def _facts(self, path: Path) -> dict[str, Any]:
         """Hash and size of an image, read only where the file is not the one on record."""

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from nacd_bench import __version__
-from nacd_bench.data.files import is_url, read_bytes
+from nacd_bench.data.files import as_on_disk, is_url, read_bytes
 from nacd_bench.data.images import sha256
 from nacd_bench.data.record import Problem, TripletRecord, boxes_outside, contradictions
 from nacd_bench.errors import DataError, UserError
@@ -370,10 +370,10 @@ def _path_of(names: Sequence[str], originals: Path | None) -> str:
         for name in names:
             parts = PurePosixPath(name).parts
             for place in range(len(parts)):
-                moved = originals / "/".join(parts[place:]).lstrip("/")
+                moved = as_on_disk(originals / "/".join(parts[place:]).lstrip("/"))
                 if moved.is_file() or Path(tar_of(str(moved)) or "").is_file():
                     return str(moved.absolute())
-    there = [name for name in names if not is_url(name) and Path(name).is_file()]
+    there = [name for name in names if not is_url(name) and as_on_disk(name).is_file()]
     first = (there or names)[0]
     return first if is_url(first) else str(Path(first).absolute())
 
