@@ -94,6 +94,13 @@ def starter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
         yield starter
 
 
+@pytest.fixture
+def zoo() -> Any:
+    """CompressAI's models."""
+    needs = "need compressai (pip install 'nacd-bench[compressai]')"
+    return pytest.importorskip("compressai.zoo.image", reason=needs)
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """A Chromium with an empty profile that asks nobody for anything."""

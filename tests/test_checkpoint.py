@@ -260,11 +260,6 @@ def test_no_such_file_and_a_folder(tmp_path):
             codec_of(Forced, path)
 
 
-@pytest.fixture(scope="module")
-def zoo():
-    return pytest.importorskip("compressai.zoo.image")
-
-
 class TestCompressAI:
     """Its own models, with random weights."""
 

@@ -298,12 +298,6 @@ class TestTorchModule:
             self.make(Blocks()).decode(damage)
 
 
-def compressai_zoo():
-    return pytest.importorskip(
-        "compressai.zoo.image", reason="need compressai (pip install 'nacd-bench[compressai]')"
-    )
-
-
 class TestCompressAI:
     def test_without_the_package_it_says_how_to_get_it(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "compressai", None)
@@ -313,8 +307,7 @@ class TestCompressAI:
             built_in("compressai")
 
     @pytest.mark.parametrize("architecture", ["bmshj2018-factorized", "mbt2018-mean"])
-    def test_real_bitstreams_of_a_local_checkpoint(self, tmp_path, architecture):
-        zoo = compressai_zoo()
+    def test_real_bitstreams_of_a_local_checkpoint(self, zoo, tmp_path, architecture):
         torch.manual_seed(0)
         model = zoo.model_architectures[architecture](16, 24)
         for quality in (1, 2):
@@ -328,8 +321,7 @@ class TestCompressAI:
         assert codec.decode(streams[1]).shape == images[1].shape
         assert not codec.rate_is_estimated
 
-    def test_an_unknown_architecture_names_the_near_misses(self):
-        compressai_zoo()
+    def test_an_unknown_architecture_names_the_near_misses(self, zoo):
         with pytest.raises(CodecError, match="did you mean 'mbt2018"):
             CODECS.get("compressai")("mbt2081")
 
