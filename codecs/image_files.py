@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nacd_bench.codec import Image, png
-from nacd_bench.errors import CodecError
+from nacd_bench.data.images import decode_image, to_8_bit
+from nacd_bench.errors import CodecError, ImageError
 from nacd_bench.registry import unknown
 from nacd_codecs.yuv import YuvFormat, planes_from_bytes, planes_to_bytes, to_image, to_planes
 
@@ -86,11 +85,11 @@ class ImageFormat:
                 planes_from_bytes(data, self.planes, width, height), self.planes, width, height
             )
         try:
-            return _read_ppm(data) if self.kind == "ppm" else read_png(data)
-        except (OSError, ValueError, SyntaxError) as error:
+            return to_8_bit(decode_image(f"output.{self.kind}", data, opaque=True))
+        except ImageError as error:
             raise CodecError(
                 f"expected a whole {self.kind.upper()} file, got {len(data)} bytes that do not "
-                f"decode: {error}."
+                f"decode: {error}"
             ) from error
 
 
@@ -108,40 +107,7 @@ def _deep_png(image: Image) -> bytes:
     return data.tobytes()
 
 
-def read_png(data: bytes) -> Image:
-    """The image of a PNG file, deeper samples rounded; OSError, ValueError or SyntaxError."""
-    from PIL import Image as Pillow
-
-    with Pillow.open(io.BytesIO(data), formats=["PNG"]) as picture:
-        picture.load()  # all of it: a file cut off fails here
-        if picture.has_transparency_data and picture.convert("RGBA").getchannel(
-            "A"
-        ).getextrema() != (255, 255):
-            raise ValueError("it is transparent, and alpha is not supported")
-        if data[24] < 16:
-            return np.asarray(picture.convert("RGB"))
-    import cv2  # Pillow cuts 16-bit samples instead of rounding them
-
-    samples: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if samples.ndim == 2:
-        samples = np.repeat(samples[..., None], 3, -1)
-    return _scaled(samples[..., 2::-1], 65535, 255).astype(np.uint8)
-
-
 def _ppm(image: Image, depth: int) -> bytes:
     top = 2**depth - 1
     samples = _scaled(image, 255, top).astype("u1" if depth == 8 else ">u2")
     return f"P6\n{image.shape[1]} {image.shape[0]}\n{top}\n".encode() + samples.tobytes()
-
-
-def _read_ppm(data: bytes) -> Image:
-    gap = rb"(?:\s|#[^\n]*\n)+"
-    found = re.match(rb"P([56])" + gap + gap.join([rb"(\d+)"] * 3) + rb"\s", data)
-    if not found:
-        raise ValueError("it does not begin with P5 or P6, width, height and maximum")
-    kind, width, height, top = (int(group) for group in found.groups())
-    shape = (height, width, 3 if kind == 6 else 1)
-    count = height * width * shape[2]
-    samples = np.frombuffer(data, "u1" if top < 256 else ">u2", count, found.end())
-    image: Image = _scaled(samples.reshape(shape), top, 255).astype(np.uint8)
-    return np.repeat(image, 3, -1) if kind == 5 else image

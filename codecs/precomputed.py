@@ -12,7 +12,6 @@ An image is recognised by its pixels, not by its name.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,11 +22,12 @@ from typing import Any
 import numpy as np
 
 from nacd_bench.codec import Codec, Image, OperatingPoints
+from nacd_bench.data import images
 from nacd_bench.data.files import as_on_disk, read_bytes
 from nacd_bench.data.rows import finite_number
+from nacd_bench.data.sides import other_way
 from nacd_bench.data.text_files import csv_entries, read_text
-from nacd_bench.errors import CodecError, DataError
-from nacd_codecs.image_files import read_png
+from nacd_bench.errors import CodecError, DataError, ImageError
 
 
 @dataclass(frozen=True)
@@ -96,13 +96,18 @@ class Precomputed(Codec):
         size = row.size
         if size is None:
             size = (row.bpp or 0.0) * image.shape[0] * image.shape[1] / 8
-        data = read_bytes(row.decoded, "a decoded image", CodecError)
-        digest = hashlib.sha256(data).hexdigest()
+        original, decoded = _read(row.original), _read(row.decoded)
+        way = (
+            other_way(original, decoded) if original.pixels.shape == decoded.pixels.shape else None
+        )
+        if way:
+            raise CodecError(f"{row.decoded}: expected the pixels of {row.original}, got {way}")
+        digest = decoded.sha256
         stands_for = {"decoded": str(row.decoded), "sha256": digest, "bytes": size}
         return json.dumps(stands_for, sort_keys=True).encode()
 
     def decode(self, data: bytes) -> Image:
-        return _read(Path(_note(data)["decoded"]))
+        return images.to_8_bit(_read(Path(_note(data)["decoded"])))
 
     def rate_bytes(self, data: bytes) -> float:
         return float(_note(data)["bytes"])
@@ -112,7 +117,7 @@ class Precomputed(Codec):
         contents = {}
         for path in dict.fromkeys(row.original for row in self.rows):
             try:
-                contents[path] = _content(_read(path))
+                contents[path] = _content(images.to_8_bit(_read(path)))
             except CodecError as error:  # costs only the image that it is an original of
                 self._unread.append(str(error))
         rows = [row for row in self.rows if row.original in contents]
@@ -157,19 +162,11 @@ def _rows(table: Path) -> Iterator[Row]:
         yield Row(original, numbers["point"], decoded, size, bpp)
 
 
-def _read(path: Path) -> Image:
-    from PIL import Image as Pillow
-
+def _read(path: Path) -> images.Image:
     try:
-        data = read_bytes(path, "an image", CodecError)
-        if data.startswith(b"\x89PNG"):
-            return read_png(data)
-        with Pillow.open(io.BytesIO(data)) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError) as error:
-        raise CodecError(
-            f"expected an image in {path}, got {type(error).__name__}: {error}. Correct the table."
-        ) from error
+        return images.decode_image(path, read_bytes(path, "an image", ImageError), opaque=True)
+    except ImageError as error:
+        raise CodecError(f"{error} Or correct the table.") from error
 
 
 def _content(image: Image) -> str:

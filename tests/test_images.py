@@ -2,19 +2,21 @@
 
 import io
 import struct
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import pillow_heif
 import pytest
 import torch
 from PIL import Image, ImageFile
 
 from nacd_bench.data import images
 from nacd_bench.data.formats import FORMATS, SUFFIXES
-from nacd_bench.data.images import content_hash, read_image
+from nacd_bench.data.images import content_hash, decode_image, image_size, read_image
 from nacd_bench.data.photos import COLOR_PHOTOS, PLANTING_PHOTOS, TEXT_PHOTOS, photo_path, photos
 from nacd_bench.errors import DataError, ImageError
 
@@ -268,6 +270,351 @@ class TestRefused:
     def test_unknown_remote(self) -> None:
         with pytest.raises(ImageError, match=r"nowhere://b/a\.png: expected an image file"):
             read_image("nowhere://b/a.png")
+
+
+class TestMetadata:
+    """What is broken beside the pixels never keeps them from being read."""
+
+    BLOCKS = {
+        "empty": b"",
+        "garbage": b"This is no EXIF block at all, only text.",
+        "short": b"II*\0\x08\0",
+        "wild count": b"MM\0*\0\0\0\x08\xff\xff" + bytes(range(60)),
+        "wild offset": b"II*\0\xff\xff\xff\x7f",
+        "loop": b"II*\0\x08\0\0\0\0\0\x08\0\0\0",
+    }
+
+    @pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg"])
+    @pytest.mark.parametrize("block", BLOCKS)
+    def test_broken_exif(self, tmp_path: Path, suffix: str, block: str) -> None:
+        exif = self.BLOCKS[block]
+        whole = read_image(save(tmp_path / f"whole{suffix}", RGB, lossless=True, quality=90))
+        data = (tmp_path / f"whole{suffix}").read_bytes()
+        if suffix == ".png":
+            data = data[:33] + png_chunk(b"eXIf", exif) + data[33:]
+        elif suffix == ".jpg":
+            body = b"Exif\0\0" + exif
+            data = data[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + data[2:]
+        else:
+            flags = struct.pack("<I", 8) + (39).to_bytes(3, "little") + (23).to_bytes(3, "little")
+            chunks = b"VP8X" + struct.pack("<I", 10) + flags + data[12:]
+            chunks += b"EXIF" + struct.pack("<I", len(exif)) + exif
+            data = b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"WEBP" + chunks
+        (tmp_path / f"a{suffix}").write_bytes(data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            image = read_image(tmp_path / f"a{suffix}")
+        assert torch.equal(image.pixels, whole.pixels)
+        assert image.orientation == 1
+        noted = [note for note in image.notes if "EXIF block cannot be read" in note]
+        assert len(noted) == (block not in ("empty", "loop"))
+
+    def test_broken_profiles_text_and_checksums_in_png(self, tmp_path: Path) -> None:
+        data = save(tmp_path / "a.png", RGB).read_bytes()
+        bomb = b"a\0\0" + zlib.compress(bytes(2 * 10**6))
+        wrong = bytearray(png_chunk(b"tEXt", b"a\0b"))
+        wrong[-1] ^= 1
+        chunks = (
+            png_chunk(b"iCCP", b"name\0\0no zlib at all")
+            + png_chunk(b"zTXt", bomb)
+            + png_chunk(b"iTXt", b"\xff\xff")
+            + png_chunk(b"gAMA", b"1")
+            + wrong
+        )
+        (tmp_path / "a.png").write_bytes(data[:33] + chunks + data[33:])
+        assert np.array_equal(rows_last(read_image(tmp_path / "a.png").pixels), RGB)
+
+    def test_a_broken_profile_is_noted(self, tmp_path: Path) -> None:
+        image = read_image(save(tmp_path / "a.jpg", RGB, icc_profile=b"no profile" * 20))
+        assert image.profile == "sRGB"
+        assert "colour profile cannot be read" in image.notes[0]
+
+    @pytest.mark.parametrize("pointer", [5, 8, 100, 0x7FFFFFFF, 0xFFFFFFFF])
+    def test_a_tiff_with_a_broken_pointer_to_its_next_picture(
+        self, tmp_path: Path, pointer: int
+    ) -> None:
+        data = bytearray(save(tmp_path / "a.tif", RGB).read_bytes())
+        (place,) = struct.unpack_from("<I", data, 4)
+        (count,) = struct.unpack_from("<H", data, place)
+        struct.pack_into("<I", data, place + 2 + 12 * count, pointer)
+        (tmp_path / "a.tif").write_bytes(data)
+        assert np.array_equal(rows_last(read_image(tmp_path / "a.tif").pixels), RGB)
+
+    def test_a_smaller_version_behind_a_tiff_is_no_second_picture(self, tmp_path: Path) -> None:
+        small = Image.fromarray(RGB[::2, ::2])
+        small.encoderinfo = {"tiffinfo": {254: 1}}
+        Image.fromarray(RGB).save(tmp_path / "a.tif", save_all=True, append_images=[small])
+        assert np.array_equal(rows_last(read_image(tmp_path / "a.tif").pixels), RGB)
+
+    def test_what_a_file_is_comes_before_its_name(self, tmp_path: Path) -> None:
+        path = save(tmp_path / "a.jpg", RGB).rename(tmp_path / "a.png")
+        assert read_image(path).notes == (
+            "it is a JPEG, not what its suffix .png says; read as such",
+        )
+        assert read_image(path.rename(tmp_path / "a.jpe")).notes == ()
+
+
+def tiff(samples: np.ndarray, order: str, orientation: int, strips: int) -> bytes:
+    """A plain TIFF of gray or RGB samples ``(H, W[, 3])``, written by hand."""
+    height, width, *rest = samples.shape
+    channels = rest[0] if rest else 1
+    rows = -(-height // strips)
+    parts = [
+        samples[i : i + rows].astype(samples.dtype.newbyteorder(order)).tobytes()
+        for i in range(0, height, rows)
+    ]
+    values = {
+        256: (4, [width]),
+        257: (4, [height]),
+        258: (3, [samples.dtype.itemsize * 8] * channels),
+        259: (3, [1]),
+        262: (3, [2 if channels == 3 else 1]),
+        273: (4, []),
+        274: (3, [orientation]),
+        277: (3, [channels]),
+        278: (4, [rows]),
+        279: (4, [len(part) for part in parts]),
+        284: (3, [1]),
+    }
+    place = 8 + 2 + 12 * len(values) + 4
+    extra_size = sum(
+        len(v) * {3: 2, 4: 4}[kind]
+        for kind, v in values.values()
+        if len(v) * {3: 2, 4: 4}[kind] > 4
+    )
+    extra_size += 4 * len(parts) if len(parts) > 1 else 0
+    starts = np.cumsum([0, *map(len, parts)])[:-1] + place + extra_size
+    values[273] = (4, [int(start) for start in starts])
+    entries = extra = b""
+    for tag, (kind, numbers) in values.items():
+        body = struct.pack(f"{order}{len(numbers)}{'H' if kind == 3 else 'I'}", *numbers)
+        if len(body) > 4:
+            extra, body = extra + body, struct.pack(order + "I", place + len(extra))
+        entries += struct.pack(order + "HHI", tag, kind, len(numbers)) + body.ljust(4, b"\0")
+    head = (b"II" if order == "<" else b"MM") + struct.pack(order + "HI", 42, 8)
+    table = struct.pack(order + "H", len(values)) + entries + bytes(4)
+    return head + table + extra + b"".join(parts)
+
+
+class TestOrientation:
+    @pytest.mark.parametrize("order", ["<", ">"])
+    @pytest.mark.parametrize("array", [RGB, RGB[..., 0], DEEP, DEEP[..., 0]])
+    @pytest.mark.parametrize("strips", [1, 5])
+    def test_tiff_is_taken_as_stored(
+        self, tmp_path: Path, order: str, array: np.ndarray, strips: int
+    ) -> None:
+        expected = np.broadcast_to(np.atleast_3d(array), (24, 40, 3))
+        for orientation in range(1, 9):
+            (tmp_path / "a.tif").write_bytes(tiff(array, order, orientation, strips))
+            image = read_image(tmp_path / "a.tif")
+            assert image.orientation == orientation
+            assert image_size(tmp_path / "a.tif") == (40, 24)
+            pixels = rows_last(image.pixels)
+            if array.dtype == np.uint16:
+                pixels = np.rint(pixels * 65535.0)
+            assert np.array_equal(pixels, expected)
+
+    @pytest.mark.parametrize("compression", ["tiff_lzw", "packbits", "tiff_adobe_deflate"])
+    @pytest.mark.parametrize("big_tiff", [False, True])
+    def test_compressed_and_big_tiff(
+        self, tmp_path: Path, compression: str, big_tiff: bool
+    ) -> None:
+        options = {"compression": compression, "big_tiff": big_tiff, "tiffinfo": {274: 6}}
+        image = read_image(save(tmp_path / "a.tif", RGB, **options))
+        assert image.orientation == 6
+        assert np.array_equal(rows_last(image.pixels), RGB)
+
+    @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".avif"])
+    def test_the_tag_does_not_turn(self, tmp_path: Path, suffix: str) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = 8
+        image = read_image(save(tmp_path / f"a{suffix}", RGB, exif=exif))
+        plain = read_image(save(tmp_path / f"b{suffix}", RGB))
+        assert (image.orientation, plain.orientation) == (8, 1)
+        assert torch.equal(image.pixels, plain.pixels)
+
+
+SMOOTH = np.stack(
+    [128 + 70 * np.sin(np.mgrid[:96, :128][1] / 9 + c + np.mgrid[:96, :128][0]) for c in range(3)],
+    -1,
+).astype(np.uint8)
+END = b"\xff\xd9"
+
+
+def jpeg(**options: object) -> bytes:
+    file = io.BytesIO()
+    picture = Image.fromarray(SMOOTH)
+    picture = picture.convert("L") if options.pop("gray", False) else picture
+    picture.save(file, "JPEG", **{"quality": 85, **options})
+    return file.getvalue()
+
+
+class TestDamagedJPEG:
+    KINDS = {
+        "plain": {},
+        "progressive": {"progressive": True},
+        "restarts": {"restart_marker_blocks": 4},
+        "gray": {"gray": True},
+        "gray progressive": {"gray": True, "progressive": True},
+        "full chroma": {"subsampling": 0, "optimize": True},
+        "rgb": {"keep_rgb": True},
+    }
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_whole_ones_are_read(self, kind: str) -> None:
+        data = jpeg(**self.KINDS[kind])
+        with Image.open(io.BytesIO(data)) as picture:
+            expected = np.asarray(picture.convert("RGB"))
+        later = data.replace(b"JFIF\0\1\1", b"JFIF\0\2\1")
+        for whole in (data, data + bytes(64), data[:2] + b"\xff\xff" + data[2:], later):
+            assert np.array_equal(rows_last(decode_image("a.jpg", whole).pixels), expected)
+
+    def test_one_with_a_second_picture_behind_is_read(self) -> None:
+        file = io.BytesIO()
+        pictures = [Image.fromarray(SMOOTH), Image.fromarray(SMOOTH[::-1].copy())]
+        pictures[0].save(file, "MPO", save_all=True, append_images=pictures[1:], quality=85)
+        expected = decode_image("a.jpg", jpeg()).pixels
+        assert torch.equal(decode_image("a.mpo", file.getvalue()).pixels, expected)
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("share", [0.35, 0.6, 0.9])
+    def test_cut_and_closed(self, kind: str, share: float) -> None:
+        data = jpeg(**self.KINDS[kind])
+        begin = data.index(b"\xff\xda")
+        cut = begin + int(share * (len(data) - begin))
+        for damaged in (data[:cut] + END, data[:cut] + data[cut + 300 :]):
+            with pytest.raises(ImageError, match=r"a\.jpg: expected a whole JPEG, got a"):
+                decode_image("a.jpg", damaged)
+
+    def test_cut_between_scans_and_in_tables(self) -> None:
+        data = jpeg(progressive=True)
+        scans = [i for i in range(len(data)) if data[i : i + 2] == b"\xff\xda"]
+        tables = [i for i in range(scans[0], len(data)) if data[i : i + 2] == b"\xff\xc4"]
+        assert len(scans) == 10
+        for cut in (*scans[1:], *tables, tables[-1] + 9):
+            with pytest.raises(ImageError, match=r"a\.jpg: expected a whole JPEG, got a"):
+                decode_image("a.jpg", data[:cut] + END)
+
+    def test_a_restart_interval_that_is_gone(self) -> None:
+        data = jpeg(restart_marker_blocks=4)
+        marks = [i for i in range(600, len(data)) if data[i] == 255 and 0xD0 <= data[i + 1] <= 0xD7]
+        with pytest.raises(ImageError, match="instead of RST"):
+            decode_image("a.jpg", data[: marks[2]] + data[marks[3] :])
+
+
+class TestDamagedOthers:
+    @pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
+    @pytest.mark.parametrize("lossless", [False, True])
+    def test_webp_cut_and_closed(self, tmp_path: Path, share: float, lossless: bool) -> None:
+        data = save(tmp_path / "a.webp", RGB, lossless=lossless).read_bytes()
+        body = data[20 : 20 + int(share * (len(data) - 20)) // 2 * 2]
+        chunk = data[12:16] + struct.pack("<I", len(body)) + body
+        closed = b"RIFF" + struct.pack("<I", len(chunk) + 4) + b"WEBP" + chunk
+        for damaged in (closed, data[: int(share * len(data))]):
+            with pytest.raises(ImageError, match=r"a\.webp: expected a"):
+                decode_image("a.webp", damaged)
+
+    def test_tiff_with_a_short_strip(self) -> None:
+        data = tiff(RGB, "<", 1, 1)
+        place = data.index(struct.pack("<HHI", 279, 4, 1)) + 8
+        for count in (RGB.nbytes - 1, RGB.nbytes + 1):
+            damaged = data[:place] + struct.pack("<I", count) + data[place + 4 :]
+            with pytest.raises(ImageError, match="expected a whole TIFF, got a truncated one"):
+                decode_image("a.tif", damaged + bytes(0))
+
+    @pytest.mark.parametrize("suffix", [".gif", ".avif", ".jp2", ".heic"])
+    def test_cut_short(self, tmp_path: Path, suffix: str) -> None:
+        path = save_heic(tmp_path) if suffix == ".heic" else save(tmp_path / f"a{suffix}", RGB)
+        data = path.read_bytes()
+        for length in (len(data) // 2, len(data) - 20):
+            with pytest.raises(ImageError, match=rf"a\{suffix}: expected a"):
+                decode_image(f"a{suffix}", data[:length])
+
+
+SLOW = np.stack([*np.mgrid[:96, :128], np.full((96, 128), 90)], -1).astype(np.uint8) * 2
+"""With so little chroma detail that halving its resolution hardly shows."""
+
+
+def save_heic(folder: Path, array: np.ndarray = SLOW, **options: object) -> Path:
+    mode = "RGB;16" if array.dtype == np.uint16 else "RGB"
+    file = pillow_heif.from_bytes(mode, (array.shape[1], array.shape[0]), array.tobytes())
+    file.save(folder / "a.heic", quality=95, **options)
+    return folder / "a.heic"
+
+
+class TestOtherKinds:
+    @pytest.mark.parametrize("suffix", [".gif", ".jp2"])
+    def test_lossless_ones_equal_pillow(self, tmp_path: Path, suffix: str) -> None:
+        path = save(tmp_path / f"a{suffix}", RGB)
+        with Image.open(path) as picture:
+            assert np.array_equal(rows_last(read_image(path).pixels), picture.convert("RGB"))
+
+    def test_deep_jpeg_2000(self, tmp_path: Path) -> None:
+        deep = SLOW.astype(np.uint16) * 257
+        cv2.imwrite(str(tmp_path / "a.jp2"), deep[..., ::-1])  # lossy, at a high rate
+        image = read_image(tmp_path / "a.jp2")
+        assert image.bit_depth == 16
+        assert np.abs(rows_last(image.pixels) * 255 - SLOW).mean() < 1
+
+    @pytest.mark.parametrize("bits", [10, 12])
+    def test_deep_avif(self, tmp_path: Path, bits: int) -> None:
+        samples = SLOW.astype(np.uint16) << (bits - 8)
+        options = [cv2.IMWRITE_AVIF_QUALITY, 100, cv2.IMWRITE_AVIF_DEPTH, bits]
+        cv2.imwrite(str(tmp_path / "a.avif"), samples[..., ::-1], options)
+        image = read_image(tmp_path / "a.avif")
+        assert image.bit_depth == bits
+        error = rows_last(image.pixels) - samples / (2**bits - 1)
+        assert np.abs(error).mean() < 0.005
+
+    def test_heic_of_8_and_10_bits(self, tmp_path: Path) -> None:
+        image = read_image(save_heic(tmp_path))
+        assert (image.bit_depth, image.width, image.height) == (8, 128, 96)
+        assert np.abs(rows_last(image.pixels).astype(float) - SLOW).mean() < 3
+        deep = read_image(save_heic(tmp_path, SLOW.astype(np.uint16) << 8))
+        assert deep.bit_depth == 10
+        assert np.abs(rows_last(deep.pixels) * 255 - SLOW).mean() < 3
+
+    def test_a_heic_comes_upright(self, tmp_path: Path) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        image = read_image(save_heic(tmp_path, exif=exif.tobytes()))
+        assert (image.orientation, image.width, image.height) == (1, 96, 128)
+        upright = np.rot90(SLOW, -1)
+        assert np.abs(rows_last(image.pixels).astype(float) - upright).mean() < 3
+
+    @pytest.mark.parametrize("suffix", [".gif", ".png", ".webp", ".avif"])
+    def test_moving_ones_are_refused(self, tmp_path: Path, suffix: str) -> None:
+        frames = [Image.fromarray(RGB), Image.fromarray(RGB[::-1].copy())]
+        frames[0].save(tmp_path / f"a{suffix}", save_all=True, append_images=frames[1:])
+        with pytest.raises(ImageError, match="expected one picture in the file, got 2"):
+            read_image(tmp_path / f"a{suffix}")
+
+    @pytest.mark.parametrize(
+        ("mode", "reason"),
+        [("LAB", "CIE Lab"), ("CMYK", "CMYK"), ("F", "float"), ("I", "signed"), ("LA", "alpha")],
+    )
+    def test_tiffs_are_refused_for_the_right_reason(
+        self, tmp_path: Path, mode: str, reason: str
+    ) -> None:
+        Image.fromarray(RGB).convert(mode).save(tmp_path / "a.tif")
+        with pytest.raises(ImageError, match=reason):
+            read_image(tmp_path / "a.tif")
+
+    def test_a_raw_file_is_not_read_as_its_preview(self) -> None:
+        data = tiff(RGB, "<", 1, 1)
+        dng = data.replace(struct.pack("<HHI", 278, 4, 1), struct.pack("<HHI", 50706, 4, 1))
+        with pytest.raises(ImageError, match="raw file"):
+            decode_image("a.dng", dng)
+
+    def test_an_opaque_alpha_channel_of_a_program(self) -> None:
+        for array in (RGB, DEEP):
+            full = np.full((24, 40), np.iinfo(array.dtype).max, array.dtype)
+            data = cv2.imencode(".png", np.dstack([array[..., ::-1], full]))[1].tobytes()
+            pixels = rows_last(decode_image("a.png", data, opaque=True).pixels)
+            scale = 1 if array is RGB else 65535.0
+            assert np.array_equal(np.rint(pixels * scale), array)
+            with pytest.raises(ImageError, match="alpha"):
+                decode_image("a.png", data)
 
 
 class TestSize:

@@ -2,15 +2,19 @@
 
 import dataclasses
 import hashlib
+import io
+import struct
 import threading
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
+from nacd_bench.cli import main
 from nacd_bench.data.loading import load_triplet
 from nacd_bench.data.manifest import write_manifest
 from nacd_bench.data.record import Label, Problem, TripletRecord
@@ -154,3 +158,116 @@ class TestValidate:
         assert validate(records, progress=progress, workers=2) == ([], [])
         assert calls == [(1, 3), (2, 3), (3, 3)]
         assert threads == {threading.current_thread()}
+
+
+def decoded(array: np.ndarray, quality: int) -> np.ndarray:
+    """After a lossy codec that knows nothing of tags."""
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(array)).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))
+
+
+Y, X = np.mgrid[:72, :72]
+SCENE = np.stack([40 + 2 * X, 30 + Y, 128 + 60 * np.sin(X * Y / 400)], -1).astype(np.uint8)
+UPRIGHT = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda a: np.rot90(a),
+}
+"""What each EXIF orientation asks a viewer to do (TIFF 6.0, tag 274)."""
+
+
+class TestSides:
+    def triplet(
+        self, folder: Path, original: np.ndarray, decode: np.ndarray, suffix: str, **options: object
+    ) -> TripletRecord:
+        paths = [folder / f"original{suffix}", folder / "neural.png", folder / "traditional.png"]
+        Image.fromarray(np.ascontiguousarray(original)).save(paths[0], **options)
+        Image.fromarray(decoded(decode, 15)).save(paths[1])
+        Image.fromarray(decoded(decode, 60)).save(paths[2])
+        return TripletRecord("a", *map(str, paths))
+
+    @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+    @pytest.mark.parametrize("orientation", range(2, 9))
+    def test_decodes_that_were_turned(self, tmp_path: Path, suffix: str, orientation: int) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        turned = self.triplet(tmp_path, SCENE, UPRIGHT[orientation](SCENE), suffix, exif=exif)
+        problems, _ = validate([turned])
+        assert len(problems) == 1
+        assert f"original{suffix}" in str(problems[0])
+        assert f"orientations (EXIF) are {orientation} and 1" in str(problems[0])
+        with pytest.raises(ImageError, match="orientations"):
+            load_triplet(turned)
+        flipped = dataclasses.replace(  # the tag on a decode, which is turned by it
+            turned, original=turned.traditional, neural=turned.original
+        )
+        assert len(validate([flipped])[0]) == 1
+        stored = self.triplet(tmp_path, SCENE, SCENE, suffix, exif=exif)
+        assert validate([stored]) == ([], [])
+        without = self.triplet(tmp_path, UPRIGHT[orientation](SCENE), SCENE, ".png")
+        assert validate([without])[0] == []  # no file says so: nobody asked
+
+    def test_decodes_in_another_profile(self, tmp_path: Path) -> None:
+        """A profile whose red and blue are exchanged, as far from sRGB as one gets."""
+        srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+        count = int.from_bytes(srgb[128:132], "big")
+        other = bytearray(srgb)
+        tags = {srgb[132 + 12 * i : 136 + 12 * i]: 132 + 12 * i for i in range(count)}
+        red, blue = tags[b"rXYZ"], tags[b"bXYZ"]
+        other[red : red + 4], other[blue : blue + 4] = b"bXYZ", b"rXYZ"
+        converted = SCENE[..., ::-1]
+        record = self.triplet(tmp_path, SCENE, converted, ".png", icc_profile=bytes(other))
+        problems, _ = validate([record])
+        assert "its colours converted: profiles are" in str(problems[0])
+        assert len(problems) == 1
+        same = self.triplet(tmp_path, SCENE, SCENE, ".png", icc_profile=bytes(other))
+        problems, notes = validate([same])
+        assert problems == []
+        assert "colour profiles differ and are not applied" in notes[0]
+        plain = self.triplet(tmp_path, SCENE, SCENE, ".png", icc_profile=srgb)
+        assert validate([plain]) == ([], [])
+
+    @pytest.mark.parametrize(
+        ("chunks", "name"),
+        [
+            ([(b"gAMA", struct.pack(">I", 45455))], "sRGB"),
+            ([(b"gAMA", struct.pack(">I", 100000))], "gamma 1"),
+            ([(b"sRGB", b"\0"), (b"gAMA", struct.pack(">I", 100000))], "sRGB"),
+            ([(b"cICP", bytes([1, 13, 0, 1]))], "sRGB"),
+            ([(b"cICP", bytes([12, 13, 0, 1]))], "Display P3"),
+            ([(b"cICP", bytes([9, 16, 0, 1]))], "BT.2020 PQ"),
+        ],
+    )
+    def test_what_png_says_of_its_colours(
+        self, tmp_path: Path, chunks: list[tuple[bytes, bytes]], name: str
+    ) -> None:
+        record = triplet(tmp_path)
+        data = Path(record.original).read_bytes()
+        extra = b"".join(
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+            for kind, body in chunks
+        )
+        Path(record.original).write_bytes(data[:33] + extra + data[33:])
+        problems, notes = validate([record])
+        assert problems == []
+        assert [name in note for note in notes] == ([] if name == "sRGB" else [True])
+
+    def test_notes_are_said_once(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        record = triplet(tmp_path / "set")
+        Image.fromarray(RGB).save(record.neural, "BMP")
+        data = Path(record.original).read_bytes()
+        body = b"eXIfThis is no EXIF"
+        chunk = struct.pack(">I", 15) + body + struct.pack(">I", zlib.crc32(body))
+        Path(record.original).write_bytes(data[:33] + chunk + data[33:])
+        write_manifest(tmp_path / "two.csv", [record, dataclasses.replace(record, id="b")])
+        assert main(["validate", str(tmp_path / "two.csv"), "show_progress=false"]) == 0
+        out = capsys.readouterr().out
+        assert out.count("it is a BMP, not what its suffix .png says") == 1
+        assert out.count("EXIF block cannot be read") == 1
+        assert "2 triplets, 0 problems. 2 notes." in out

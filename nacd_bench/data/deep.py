@@ -77,9 +77,9 @@ def _opencv(path: str | Path, data: bytes) -> NDArray[np.uint16]:
     if samples is None:
         raise _unreadable(path, "samples that cannot be decoded")
     deep: NDArray[np.uint16] = np.atleast_3d(np.asarray(samples, dtype=samples.dtype))
-    if deep.dtype != np.uint16 or deep.shape[2] not in (1, 3):
+    if deep.dtype != np.uint16 or deep.shape[2] not in (1, 3, 4):
         raise _unreadable(path, f"{deep.shape[2]} channels of {deep.dtype}")
-    return deep[:, :, ::-1]
+    return deep[:, :, 2::-1]  # whether the fourth, alpha, hides anything was looked at before
 
 
 def _ppm(path: str | Path, data: bytes) -> tuple[NDArray[np.uint16], int]:

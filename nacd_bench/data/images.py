@@ -13,10 +13,11 @@ import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nacd_bench.data.containers import Contents, DamagedError, exif_orientation, take_apart
@@ -28,6 +29,7 @@ from nacd_bench.errors import ImageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
+    from pillow_heif import HeifImage
 
 MAX_PIXELS = 2**28
 """Largest image in pixels; what claims to be larger is taken for a decompression bomb."""
@@ -82,12 +84,18 @@ def read_image(path: str | Path) -> Image:
     return decode_image(path, read_bytes(path, "an image file", ImageError))
 
 
-def decode_image(path: str | Path, data: bytes) -> Image:
-    """The image in the bytes of a file; ``path`` names it in messages. As :func:`read_image`."""
+def decode_image(path: str | Path, data: bytes, opaque: bool = False) -> Image:
+    """The image in the bytes of a file, as :func:`read_image`.
+
+    Args:
+        path: names it in messages.
+        data: the file.
+        opaque: take a PNG with an alpha channel that hides nothing, as programs write them.
+    """
     image_format = _require_format(path, data)
     try:
         contents = take_apart(image_format, data)
-        pixels, bits = _decoded(path, image_format, contents)
+        pixels, bits = _decoded(path, image_format, contents, opaque)
     except ImageError:
         raise
     except DamagedError as error:
@@ -110,6 +118,27 @@ def decode_image(path: str | Path, data: bytes) -> Image:
         notes.append(f"{error}; taken for sRGB")
     own = (orientation, profile, contents.icc, tuple(notes))
     return Image(pixels, max(bits, 8), sha256(data), *own)
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Width and height of an image's pixels as stored, by its header; :class:`ImageError`."""
+    data = read_bytes(path, "an image file", ImageError)
+    image_format = _require_format(path, data)
+    try:
+        picture = _open(path, take_apart(image_format, data).picture, image_format)
+    except ImageError:
+        raise
+    except Exception as error:
+        raise _broken(path, image_format, error) from error
+    return picture.size
+
+
+def to_8_bit(image: Image) -> NDArray[np.uint8]:
+    """The pixels as codecs take them, ``(H, W, 3)`` uint8; deeper ones are rounded."""
+    pixels = image.pixels.permute(1, 2, 0).numpy()
+    if pixels.dtype != np.uint8:
+        pixels = np.rint(pixels * 255.0).astype(np.uint8)
+    return np.ascontiguousarray(pixels)
 
 
 def sha256(data: bytes) -> str:
@@ -140,13 +169,17 @@ def _require_format(path: str | Path, data: bytes) -> str:
     return found
 
 
-def _decoded(path: str | Path, image_format: str, contents: Contents) -> tuple[Tensor, int]:
+def _decoded(
+    path: str | Path, image_format: str, contents: Contents, opaque: bool
+) -> tuple[Tensor, int]:
     """``(3, H, W)`` of a file's picture, and its bits per sample."""
     if image_format == "TIFF":
         require_plain_tiff(path, contents.tags)
+    picture: Any = _open(path, contents.picture, image_format)
     if image_format == "HEIC":
-        return _heic(path, contents)
-    picture = _open(path, contents.picture, image_format)
+        return _heic(path, picture, contents)
+    if opaque and picture.has_transparency_data:
+        picture = _without_alpha(path, picture)
     if contents.frames is None:  # the second picture of a JPEG is a preview or a depth map
         contents.frames = getattr(picture, "n_frames", 1)
     _require_plain(path, picture, contents.frames)
@@ -163,16 +196,11 @@ def _decoded(path: str | Path, image_format: str, contents: Contents) -> tuple[T
     return _eight_bit(picture), bits
 
 
-def _heic(path: str | Path, contents: Contents) -> tuple[Tensor, int]:
+def _heic(path: str | Path, picture: Any, contents: Contents) -> tuple[Tensor, int]:
     """``(3, H, W)`` of a HEIC's main picture, and its bits per sample.
 
     It comes upright: in this format turning is a part of decoding.
     """
-    import pillow_heif
-
-    file = pillow_heif.open_heif(contents.picture, convert_hdr_to_8bit=False, hdr_to_16bit=False)
-    picture = file[file.primary_index]
-    _require_size(path, *picture.size)
     if "A" in picture.mode:
         raise _transparent(path, "an alpha channel")
     contents.icc = picture.info.get("icc_profile") or b""
@@ -197,9 +225,25 @@ def _require_whole_jpeg(data: bytes) -> None:
             raise DamagedError(str(error)) from error
 
 
-def _open(path: str | Path, data: bytes, image_format: str) -> PillowImage:
+def _without_alpha(path: str | Path, picture: PillowImage) -> PillowImage:
+    """The picture without an alpha channel that hides nothing."""
+    if picture.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+        raise _transparent(path, "transparent pixels")
+    return picture.convert("RGB")
+
+
+def _open(path: str | Path, data: bytes, image_format: str) -> PillowImage | HeifImage:
+    """The picture, whose pixels are not decoded yet."""
     from PIL import Image as Pillow
     from PIL import ImageFile
+
+    if image_format == "HEIC":
+        import pillow_heif
+
+        file = pillow_heif.open_heif(data, convert_hdr_to_8bit=False, hdr_to_16bit=False)
+        main: HeifImage = file[file.primary_index]
+        _require_size(path, *main.size)
+        return main
 
     Pillow.MAX_IMAGE_PIXELS = None  # Pillow warns before it refuses; the limit here only refuses
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # another library may have asked for half images

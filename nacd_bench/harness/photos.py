@@ -10,10 +10,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 
-import numpy as np
-
 from nacd_bench.codec import Image
-from nacd_bench.data import images
 from nacd_bench.data.files import as_on_disk
 from nacd_bench.data.formats import (
     FORMATS,
@@ -22,7 +19,7 @@ from nacd_bench.data.formats import (
     is_passed_over,
     unread_kind,
 )
-from nacd_bench.data.images import read_image
+from nacd_bench.data.images import read_image, to_8_bit
 from nacd_bench.data.text_files import lines_of, read_text
 from nacd_bench.errors import DataError
 
@@ -172,11 +169,3 @@ def read_8_bit(path: str | Path) -> tuple[Image, str]:
     """
     image = read_image(path)
     return to_8_bit(image), image.sha256
-
-
-def to_8_bit(image: images.Image) -> Image:
-    """The pixels as a codec takes them, ``(H, W, 3)`` uint8; deeper ones are rounded."""
-    pixels = image.pixels.permute(1, 2, 0).numpy()
-    if pixels.dtype != np.uint8:
-        pixels = np.rint(pixels * 255.0).astype(np.uint8)
-    return np.ascontiguousarray(pixels)

@@ -7,7 +7,6 @@ everything is read back from there, so that cold, warm, resumed and parallel run
 
 from __future__ import annotations
 
-import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from PIL import Image
 
-from nacd_bench.data.files import read_bytes
-from nacd_bench.data.images import content_hash
+from nacd_bench.data.images import content_hash, image_size
 from nacd_bench.data.record import TripletRecord, boxes_outside
 from nacd_bench.errors import ImageError, UserError
 from nacd_bench.evaluation.comparison import MethodScore
@@ -156,10 +153,8 @@ def _batches(plan: Sequence[Work], there: Mapping[str, Any], batch_size: int) ->
 def _size(record: TripletRecord) -> tuple[int, int] | None:
     """Width and height by the header alone; None where it cannot tell."""
     try:
-        data = read_bytes(record.original, "an image file", ImageError)
-        with Image.open(io.BytesIO(data)) as picture:
-            return picture.size
-    except Exception:  # the reader will say what is wrong
+        return image_size(record.original)
+    except ImageError:  # the reader will say what is wrong
         return None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from nacd_bench.data.candidates import kept, read_mined
 from nacd_bench.data.files import write_whole
+from nacd_bench.data.images import read_image, to_8_bit
 from nacd_bench.report.contact_sheet import GAP, LINE, stacked
 from nacd_bench.triplet import ROLES
 
@@ -47,8 +48,7 @@ def _sheet(folder: Path, rows: list[Mapping[str, Any]]) -> bytes:
     for row in rows:
         crops = []
         for role in ROLES:
-            with Image.open(folder / row[f"crop_{role}"]) as file:
-                crops.append(file.convert("RGB"))
+            crops.append(Image.fromarray(to_8_bit(read_image(folder / row[f"crop_{role}"]))))
         width = sum(crop.width + GAP for crop in crops)
         strip = Image.new("RGB", (width, crops[0].height + LINE), "white")
         left = 0

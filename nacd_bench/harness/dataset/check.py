@@ -14,7 +14,7 @@ from typing import Any
 
 from nacd_bench.data.candidates import pixels_sha256
 from nacd_bench.data.files import composed
-from nacd_bench.data.images import content_hash, read_image, sha256
+from nacd_bench.data.images import content_hash, read_image, sha256, to_8_bit
 from nacd_bench.data.manifest import parse_manifest
 from nacd_bench.data.record import TripletRecord
 from nacd_bench.data.text_files import lines_of, read_json, read_text
@@ -34,7 +34,6 @@ from nacd_bench.harness.dataset.content import (
     relative,
 )
 from nacd_bench.harness.dataset.licenses import UNKNOWN, license_of, united_licenses
-from nacd_bench.harness.photos import to_8_bit
 from nacd_bench.harness.run_folder import SETTINGS
 
 MOST_WORKERS = 8

@@ -15,11 +15,10 @@ from pathlib import Path
 from nacd_bench.codec import Codec, png
 from nacd_bench.data.candidates import pixels_sha256
 from nacd_bench.data.files import part_of, read_bytes, write_whole
-from nacd_bench.data.images import decode_image, sha256
+from nacd_bench.data.images import decode_image, sha256, to_8_bit
 from nacd_bench.errors import DataError, ImageError, UserError
 from nacd_bench.harness.coding import CodecSpec, describe, stop_if_disk_full
 from nacd_bench.harness.mining.sources import TARS, Item, list_images, read_item
-from nacd_bench.harness.photos import to_8_bit
 from nacd_bench.harness.progress import Progress
 from nacd_bench.harness.workers import Workers
 

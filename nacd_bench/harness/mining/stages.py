@@ -22,7 +22,7 @@ import torch
 from nacd_bench.codec import Codec, Image, bits_per_pixel, png
 from nacd_bench.data.candidates import CROP, pixels_sha256, place_of
 from nacd_bench.data.files import write_whole
-from nacd_bench.data.images import decode_image, sha256
+from nacd_bench.data.images import decode_image, sha256, to_8_bit
 from nacd_bench.detection import DetectionBatch
 from nacd_bench.detectors import Detector
 from nacd_bench.harness.coding import (
@@ -35,7 +35,6 @@ from nacd_bench.harness.coding import (
 )
 from nacd_bench.harness.methods import outcomes
 from nacd_bench.harness.mining.sources import Item, read_item
-from nacd_bench.harness.photos import to_8_bit
 from nacd_bench.harness.run_folder import file_name
 from nacd_bench.ops.planes import one_thread
 from nacd_bench.rate import Encodings, Estimate, luma_psnr, match_rates
