@@ -37,6 +37,7 @@ _MARKS = {
     b"\xff\xfe": "utf-16",
     b"\xfe\xff": "utf-16",
 }
+_LINE = re.compile("[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _LINE_END = re.compile("\r\n|\r|\n")  # str.splitlines also splits at U+2028, which JSON may hold
 
 
@@ -225,7 +226,9 @@ def csv_entries(path: str | Path, text: str, separator: str | None = None) -> li
     csv.field_size_limit(LONGEST_CELL)  # one for the whole process, which others may have lowered
     start = re.sub(r'"[^"]*"', "", re.match(r"\s*([^\r\n]*)", text)[1])  # type: ignore[index]
     separator = separator or max(SEPARATORS, key=start.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    # not StringIO, which takes four bytes for a character
+    lines = (match[0] for match in _LINE.finditer(text))
+    reader = csv.reader(lines, delimiter=separator, strict=True)
     header: list[str] = []
     entries: list[Entry] = []
     begins = 1
