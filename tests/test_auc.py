@@ -27,6 +27,7 @@ def drawn(seed: int, n: int = 100, decimals: int | None = None) -> tuple[np.ndar
     return truth, scores if decimals is None else scores.round(decimals)
 
 
+@pytest.mark.numeric
 class TestValue:
     @pytest.mark.parametrize("decimals", [None, 1, 0])
     @pytest.mark.parametrize("scale", [1e-9, 1.0, 1e6])
@@ -104,6 +105,7 @@ class TestBadInput:
             auc_estimates([0, 0, 0], {"a": [1, 2, 3]})
 
 
+@pytest.mark.numeric
 class TestResampling:
     @pytest.mark.parametrize("decimals", [None, 0])
     def test_a_weighted_row_is_a_repeated_row(self, decimals: int | None) -> None:
@@ -188,6 +190,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(true_auc: float) -> No
     assert 0.93 <= hits / 800 <= 0.97
 
 
+@pytest.mark.numeric
 class TestCurves:
     def test_roc_is_under_the_auc(self) -> None:
         truth, scores = drawn(9, decimals=1)

@@ -15,6 +15,8 @@ from nacd_bench.evaluation.delong import (
     paired_test,
 )
 
+pytestmark = pytest.mark.numeric
+
 # DeLong, DeLong and Clarke-Pearson 1988: 43 ovarian cancer patients with all three tests (albumin,
 # total protein, 10 - K-G score), as reprinted in the SAS/STAT user's guide, PROC LOGISTIC, example
 # "Comparing Receiver Operating Characteristic Curves"; the last column is 0 for the event.

@@ -9,6 +9,8 @@ from nacd_bench.errors import DataError
 from nacd_bench.evaluation.bootstrap import Resampling
 from nacd_bench.evaluation.localisation import Placed, box_iou, localisation
 
+pytestmark = pytest.mark.numeric
+
 FAST = Resampling(resamples=300)
 BOX = [100, 100, 200, 200]
 HALF = [150, 100, 250, 200]  # IoU 1/3 with BOX; its centre x = 200 lies just outside

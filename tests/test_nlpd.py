@@ -13,6 +13,8 @@ from skimage import data
 
 from nacd_bench.ops.nlpd import FAR_RIGHT, LOW_PASS, NEIGHBORS, SIGMA, nlpd
 
+pytestmark = pytest.mark.numeric
+
 GOLDEN = SHARED / "golden" / "nlpd.json"
 
 

@@ -280,6 +280,7 @@ class TestQuality:
             assert match.out_of_range == (match.target > psnr.max())
         assert len(encodings.data) < (20 if name == "x265" else 40)
 
+    @pytest.mark.numeric
     def test_psnr_is_of_luma(self):
         gray = np.full((4, 4, 3), 100, np.uint8)
         assert luma_psnr(gray, gray) == 300

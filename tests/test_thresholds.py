@@ -17,6 +17,8 @@ from nacd_bench.evaluation.thresholds import (
     write_thresholds,
 )
 
+pytestmark = pytest.mark.numeric
+
 TYPES = {"boundary": "texture", "text": "text"}
 
 

@@ -62,7 +62,7 @@ def test_planes_are_computed_once_and_shared(planes: str) -> None:
     first = getattr(batch, planes)
     assert getattr(batch, planes) is first
     assert [plane.shape[1] for plane in first] == [{"y": 1, "uv": 2, "lab": 3}[planes]] * 3
-    assert torch.allclose(first.neural, first.original.flip(3), atol=1e-5)
+    assert torch.equal(first.neural, first.original.flip(3))  # functions of pixels
 
 
 def test_planes_of_a_batch_have_one_precision() -> None:
@@ -72,8 +72,15 @@ def test_planes_of_a_batch_have_one_precision() -> None:
     assert TripletBatch(GOOD, GOOD.float() / 255, GOOD).y.neural.dtype == torch.float32
 
 
+@pytest.mark.numeric
 def test_floats_are_the_same_images() -> None:
-    shallow = TripletBatch(GOOD, GOOD, GOOD)
-    deep = TripletBatch(*[GOOD.float() / 255] * 3)
-    for name in ("y", "uv", "lab"):
-        assert torch.allclose(getattr(deep, name)[0], getattr(shallow, name)[0], atol=2e-4)
+    """float32 holds 1/255 to 3e-8, of which a and b of Lab show 800 times as much."""
+    exact = TripletBatch(*[GOOD.double() / 255] * 3)
+    for images, tolerances in (
+        (GOOD, (4e-8, 4e-8, 1e-9)),
+        (GOOD.float() / 255, (1e-7, 1e-7, 5e-5)),
+    ):
+        batch = TripletBatch(*[images] * 3)
+        for name, tolerance in zip(("y", "uv", "lab"), tolerances, strict=True):
+            difference = getattr(batch, name)[0].double() - getattr(exact, name)[0]
+            assert difference.abs().max() < tolerance

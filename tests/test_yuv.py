@@ -22,6 +22,8 @@ from nacd_codecs.yuv import (
     to_planes,
 )
 
+pytestmark = pytest.mark.numeric
+
 FULL_444 = YuvFormat(444)
 FORMATS = [
     YuvFormat(*values) for values in itertools.product(CHROMAS, DEPTHS, LUMA_WEIGHTS, RANGES)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from nacd_bench.detection import REGION, DetectionBatch, HeatMap, regions_around
 from nacd_bench.detectors.base import Detector
+from nacd_bench.ops.fsim import fsim
 from nacd_bench.ops.planes import one_thread
 from nacd_bench.text.cache import Cached
 from nacd_bench.text.finder import TextFinder, TextPolygon
@@ -90,7 +91,7 @@ class Text(Detector):
         if not len(crops):
             return heat.new_tensor(NO_TEXT), crops, heat.new_empty(0), heat
         with one_thread():
-            values = torch.stack([self._confidence(single, crop) for crop in crops.tolist()])
+            values = torch.cat([self._confidence(single, crop) for crop in crops.tolist()])
         values = values.to(heat)
         for index in values.argsort().tolist():  # where pieces overlap, the strongest is on top
             x0, y0, x1, y1 = crops[index].tolist()
@@ -116,20 +117,11 @@ class Text(Detector):
 
     def _confidence(self, single: TripletBatch, crop: list[int]) -> Tensor:
         """FSIM(original, traditional) - FSIM(original, neural) of one crop (eq. 27), in float64."""
-        from piq import fsim
-
         original, neural, traditional = (
-            self._padded(plane[..., crop[1] : crop[3], crop[0] : crop[2]].double())
+            self._padded(plane[..., crop[1] : crop[3], crop[0] : crop[2]])
             for plane in (self._rgb(single) if self.chromatic else single.y)
         )
-        traditional_value, neural_value = fsim(
-            torch.cat([original, original]),
-            torch.cat([traditional, neural]),
-            reduction="none",
-            data_range=1.0,
-            chromatic=self.chromatic,
-        )
-        return traditional_value - neural_value
+        return fsim(original, traditional) - fsim(original, neural)
 
     def _rgb(self, single: TripletBatch) -> tuple[Tensor, ...]:
         images = (single.original, single.neural, single.traditional)
