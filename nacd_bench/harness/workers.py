@@ -175,6 +175,7 @@ def _done(job: Any) -> Any:
 
 def _end(*_: object) -> None:
     if _at_work:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would cut short what follows
         sys.exit(1)  # see _done
     os._exit(1)
 
