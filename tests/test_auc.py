@@ -164,9 +164,32 @@ class TestResampling:
         assert clustered.n_clusters == 100
         assert alone.high - alone.low < 0.6 * (once.high - once.low)
 
-    def test_without_a_fault_there_is_no_spread(self) -> None:
-        found = auc_estimate([0, 0, 1, 1], [1, 2, 3, 4], None, FAST)
-        assert (found.low, found.value, found.high) == (1, 1, 1)
+    @pytest.mark.parametrize(("positives", "negatives"), [(1, 50), (2, 2), (50, 50)])
+    def test_without_a_fault_the_interval_is_that_of_so_many_hits(
+        self, positives: int, negatives: int
+    ) -> None:
+        """Clopper and Pearson's for k of k is (2.5 %) ** (1 / k), by its definition."""
+        truth = [1] * positives + [0] * negatives
+        found = auc_estimate(truth, truth, None, FAST)
+        assert (found.value, found.high) == (1, 1)
+        assert found.low == pytest.approx(0.025 ** (1 / min(positives, negatives)))
+        worst = auc_estimate(truth, [-each for each in truth], None, FAST)
+        assert (worst.low, worst.high) == pytest.approx((0, 1 - found.low))
+
+    def test_the_interval_of_few_is_exact(self) -> None:
+        """0.7 of 10 by a table of Clopper and Pearson's limits: 0.348 to 0.933."""
+        truth = np.arange(40) < 10
+        scores = np.where(truth, np.where(np.arange(40) < 7, 2, 0), 1)
+        found = auc_estimate(truth, scores, None, FAST)
+        assert found.value == pytest.approx(0.7) and found.sources == 10
+        assert (found.low, found.high) == pytest.approx((0.3475, 0.9333), abs=1e-4)
+
+    def test_one_large_source_is_not_many(self) -> None:
+        names = ["a"] * 40 + [f"b{i}" for i in range(20)] + [f"c{i}" for i in range(60)]
+        truth = [1] * 60 + [0] * 60
+        found = auc_estimate(truth, truth, names, FAST)
+        assert found.sources == pytest.approx(60**2 / (40**2 + 20))
+        assert found.low < 0.2
 
     def test_nothing_to_estimate(self) -> None:
         assert math.isnan(estimate(lambda w: w.sum(axis=1), Clusters([])).value)

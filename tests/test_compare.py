@@ -7,6 +7,7 @@ import json
 import shutil
 from collections import Counter
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,12 @@ from nacd_bench.data.record import TripletRecord
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.artifact_matching import Boxes, match_boxes
 from nacd_bench.evaluation.bootstrap import Resampling
-from nacd_bench.evaluation.paired_versions import presence_test, score_test
-from nacd_bench.harness.compared_run import read_compared
+from nacd_bench.evaluation.paired_versions import presence_test, score_test, wilcoxon_p
+from nacd_bench.harness.compared_run import CodedTriplet, read_compared
 from nacd_bench.harness.comparison_gate import Gate, objections
 from nacd_bench.harness.comparison_job import compare
 from nacd_bench.harness.detect_tables import write_tables
+from nacd_bench.harness.run_differences import mean_rates, rate_changes
 from nacd_bench.harness.version_comparison import Rules, compare_runs
 from nacd_bench.registry import CODECS
 
@@ -140,6 +142,11 @@ class TestMatching:
             match_boxes(boxes(), boxes(), iou)
 
 
+def _coded(bpp: float) -> CodedTriplet:
+    rates = {"neural": bpp, "traditional": bpp}
+    return CodedTriplet("a", "a", None, None, "low", None, rates, {}, (), {})
+
+
 class TestStatistics:
     def test_mcnemar_counts_originals(self) -> None:
         names = [f"image {i}" for i in range(10)]
@@ -149,6 +156,58 @@ class TestStatistics:
         assert crops.p == 1.0 and crops.worse == 1 and crops.only_after == 10
         undecided = presence_test([0, 1], [1, 0], ["image"] * 2)
         assert (undecided.better, undecided.worse, undecided.p) == (0, 0, 1.0)
+
+    def test_unchanged_originals_add_no_evidence(self) -> None:
+        """Five that changed alike: 2 of 32 signs, whatever the number of those that did not."""
+        change = [0.1, 0.2, 0.3, 0.4, 0.5]
+        for unchanged in (0, 1, 9, 40):
+            before = np.full(5 + unchanged, 0.7)
+            after = before + np.pad(change, (0, unchanged))
+            found = score_test(before, after, [str(i) for i in range(len(before))], FAST)
+            assert found.p == pytest.approx(0.0625, abs=1e-12)
+        nothing = score_test([0.7] * 9, [0.7] * 9, [str(i) for i in range(9)], FAST)
+        assert nothing.p == 1 and nothing.difference.value == 0
+        assert np.isnan(score_test([], [], [], FAST).p)
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_wilcoxon_with_ties_is_that_of_all_signs(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        change = rng.integers(-3, 4, 9).astype(float)
+        changed = change[change != 0]
+        ranks = [
+            sum((np.abs(changed) < abs(x)) + (np.abs(changed) == abs(x)) / 2) + 0.5 for x in changed
+        ]
+        observed = abs(sum(r * np.sign(x) for r, x in zip(ranks, changed, strict=True)))
+        sums = [
+            abs(sum(r * s for r, s in zip(ranks, signs, strict=True)))
+            for signs in product((-1, 1), repeat=len(changed))
+        ]
+        share = np.mean([each >= observed - 1e-9 for each in sums])
+        assert wilcoxon_p(change) == pytest.approx(share, abs=1e-12)
+
+    def test_rounding_is_no_change(self) -> None:
+        """0.1 + 0.2 and 0.3 differ in the last bit; two crops that swap scores change nothing."""
+        found = score_test([0.3, 0.1, 0.2], [0.1 + 0.2, 0.2, 0.1], ["a", "b", "b"], FAST)
+        assert (found.better, found.worse, found.p) == (0, 0, 1)
+
+    def test_the_interval_of_few_originals_is_students(self) -> None:
+        from scipy.stats import ttest_1samp
+
+        change = np.array([0.1, 0.3, -0.05, 0.2, 0.15])
+        names = [str(i) for i in range(5)]
+        found = score_test(np.zeros(5), change, names, FAST).difference
+        expected = ttest_1samp(change, 0).confidence_interval()
+        assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+        alone = score_test([0.0], [1.0], ["a"], FAST).difference
+        assert alone.value == 1 and np.isnan(alone.low) and np.isnan(alone.high)
+
+    def test_the_change_of_rate_is_that_of_the_means_beside_it(self) -> None:
+        """0.1 to 0.2 and 2.0 to 1.8 bpp: the geometric mean says 34 % more, the means -4.8 %."""
+        rates = mean_rates([(_coded(0.1), _coded(0.2)), (_coded(2.0), _coded(1.8))])
+        assert [each.change for each in rates] == pytest.approx([-1 / 21] * len(rates))
+        assert (rates[0].before, rates[0].after) == pytest.approx((1.05, 1.0))
+        (line,) = rate_changes(rates[:1], 0.02)
+        assert "spends 4.8% fewer bits (1.0500 and 1.0000 bpp)" in line
 
     def test_wilcoxon_is_that_of_scipy_on_originals(self) -> None:
         from scipy.stats import wilcoxon

@@ -1,10 +1,12 @@
 """DeLong's test against its definition and a published data set, Holm against its paper's rule."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
-from scipy.stats import kstest, norm
+from scipy.stats import kstest, norm, rankdata
+from sklearn.metrics import roc_auc_score
 
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.delong import (
@@ -131,8 +133,9 @@ class TestPairedTest:
         assert found.difference == pytest.approx(difference, abs=5e-5)
         assert found.standard_error == pytest.approx(error, abs=5e-5)
         assert found.z**2 == pytest.approx(chi_square, abs=6e-5)
-        assert found.p == pytest.approx(p, abs=6e-5)
-        assert found.low == pytest.approx(found.difference - 1.959964 * found.standard_error)
+        assert 2 * norm.sf(abs(found.z)) == pytest.approx(p, abs=6e-5)
+        assert found.test == "permutation"  # 12 positives are few
+        assert found.p == pytest.approx(p, abs=0.01)
         assert (found.n_positive, found.n_negative, found.n_excluded) == (12, 31, 0)
 
     def test_is_antisymmetric(self) -> None:
@@ -156,6 +159,48 @@ class TestPairedTest:
         truth = [0, 0, 0, 1, 1, 1]
         assert paired_test(truth, [1, 2, 3, 4, 5, 6], [1, 1, 1, 9, 9, 9]).p == 1
         assert paired_test(truth, [1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1]).z == math.inf
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_of_few_images_p_is_that_of_all_exchanges(self, seed: int) -> None:
+        """Every way to exchange the two methods' ranks of a source, one by one."""
+        rng = np.random.default_rng(seed)
+        truth = np.arange(9) < (1, 2, 3, 4, 5, 8)[seed]
+        first, second = (rng.integers(0, 4, 9) + truth * (1 + seed % 3) for _ in range(2))
+        names = [str(i // (1 + seed % 2)) for i in range(9)]
+        ranks = np.stack([rankdata(first), rankdata(second)])
+        sources = sorted(set(names))
+        observed = abs(roc_auc_score(truth, ranks[0]) - roc_auc_score(truth, ranks[1]))
+        larger = 0
+        for swaps in itertools.product((False, True), repeat=len(sources)):
+            is_swapped = np.array([swaps[sources.index(name)] for name in names])
+            a, b = np.where(is_swapped, ranks[::-1], ranks)
+            larger += abs(roc_auc_score(truth, a) - roc_auc_score(truth, b)) >= observed - 1e-12
+        found = paired_test(truth, first, second, names)
+        assert found.test == "permutation"
+        assert found.p == pytest.approx(larger / 2 ** len(sources), abs=1e-12)
+
+    def test_six_and_six_are_no_proof(self) -> None:
+        """DeLong's p is 9e-6 where the exact one cannot be below 2 / 2 ** 12."""
+        truth = np.arange(12) < 6
+        good = np.array([7, 8, 9, 10, 11, 12, 1, 2, 3, 4, 5, 6])
+        bad = np.array([1, 3, 5, 7, 9, 11, 2, 4, 6, 8, 10, 12])
+        found = paired_test(truth, good, bad)
+        assert 2 * norm.sf(found.z) < 0.002 and found.p >= 2 / 2**12
+        assert found.low < found.difference < found.high
+
+    def test_from_twenty_sources_a_side_on_it_is_delong(self) -> None:
+        rng = np.random.default_rng(0)
+        for count, test in ((19, "permutation"), (20, "delong")):
+            truth = np.repeat([True, False], count)
+            a, b = (rng.normal(size=2 * count) + truth for _ in range(2))
+            assert paired_test(truth, a, b).test == test
+
+    def test_the_reverse_of_a_perfect_method_has_a_p_value(self) -> None:
+        truth = np.repeat([1, 0], 25)
+        found = paired_test(truth, truth, 1 - truth)
+        assert found.test == "permutation" and found.p == pytest.approx(2 / 2**50)
+        same = paired_test(truth, truth, truth)
+        assert same.p == 1 and same.low < 0 < same.high
 
     def test_p_is_uniform_where_methods_are_alike(self) -> None:
         rng = np.random.default_rng(1)

@@ -168,7 +168,7 @@ def report_data(run: Path) -> dict[str, Any]:
 class TestInChromium:
     def test_overview(self, page: Any, benchmark_run: Path) -> None:
         page.goto(address(benchmark_run))
-        assert page.locator("#overview table tr.best").count() == 2
+        assert page.locator("#overview table tr.best").count() == 0  # few images
         assert page.locator("[data-histograms=color] svg").count() >= 3
         loaded = "[...document.querySelectorAll('#overview figure img')].length"
         assert page.evaluate(loaded) == 4

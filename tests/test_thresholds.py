@@ -72,6 +72,38 @@ class TestCriteria:
         assert (entry.fn, entry.tn) == ((~above & truth).sum(), (~above & ~truth).sum())
         assert entry.tp + entry.fp + entry.fn + entry.tn == entry.n == 90
 
+    @pytest.mark.parametrize("seed", range(4))
+    def test_infinite_scores_are_counted(self, seed: int) -> None:
+        """A score of -inf is over no threshold, so that no criterion may find it positive."""
+        rng = np.random.default_rng(seed)
+        scores = rng.choice([-np.inf, 0.0, 1.0, 2.0, np.inf], 30, p=[0.4, 0.2, 0.2, 0.1, 0.1])
+        truth = rng.random(30) < 0.5
+        for entry in best_thresholds(truth, scores, "m", "texture"):
+            if entry.threshold is None:
+                continue
+            above = scores > entry.threshold
+            counts = [
+                (above & truth).sum(),
+                (above & ~truth).sum(),
+                (~above & truth).sum(),
+                (~above & ~truth).sum(),
+            ]
+            assert [entry.tp, entry.fp, entry.fn, entry.tn] == counts
+            assert entry.n == 30
+
+    def test_positives_that_nothing_finds(self) -> None:
+        found = best_thresholds([1, 1, 0], [-np.inf, -np.inf, 0.0], "m", "texture")
+        assert all(entry.threshold is None and entry.reason for entry in found)
+
+    def test_a_limit_that_is_just_missed_does_not_read_as_reached(self) -> None:
+        truth = np.arange(2240) < 1799
+        scores = np.where(
+            np.arange(2240) < 1999, 1.0, 0.0
+        )  # 1799 of 1999 are 0.89995, which is not 0.9
+        scores[1799:1999] = 1.0
+        precise = best_thresholds(truth, scores, "m", "texture")[3]
+        assert precise.threshold is None and str(precise.reason).endswith("0.8999")
+
     def test_of_equal_ones_the_highest(self) -> None:
         entry = found([0, 1, 0, 1], [1, 2, 3, 4])["youden"]
         assert (entry.threshold, entry.tp, entry.fp) == (3.5, 1, 0)
@@ -79,10 +111,8 @@ class TestCriteria:
     def test_what_cannot_be_reached_is_recorded(self) -> None:
         best = found([1, 1, 0, 0], [1, 2, 3, 4])
         assert best["youden"].reason == "no threshold is better than chance (J = 0)"
-        assert best["fpr_5"].reason == (
-            "the lowest false positive rate with a true positive is 1.000"
-        )
-        assert best["precision_90"].reason == "the highest precision is 0.500"
+        assert best["fpr_5"].reason == ("the lowest false positive rate with a true positive is 1")
+        assert best["precision_90"].reason == "the highest precision is 0.5"
         entry = best["precision_90"]
         assert entry.threshold is None and entry.tp is None and entry.n == 4
         assert best["f1"].tp == 2  # everything positive

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nacd_bench.commands.printing import console, empty_table, listed_failures
+from nacd_bench.numbers import estimate, percent, share
 
 
 def run(config: dict[str, Any]) -> int:
@@ -16,22 +17,20 @@ def run(config: dict[str, Any]) -> int:
         out.print(f"{path}: {kind}", markup=False)
     people = empty_table("rater", "votes", "controls", "right", "")
     for rater in done.raters:
-        share = "-" if rater.accuracy is None else f"{rater.accuracy:.0%}"
+        right = percent(rater.accuracy)
         dropped = "dropped" if rater.dropped else "" if rater.controls else "no controls answered"
-        people.add_row(rater.name, str(rater.votes), str(rater.controls), share, dropped)
+        people.add_row(rater.name, str(rater.votes), str(rater.controls), right, dropped)
     out.print(people)
-    shares = empty_table("detector", "operating point", "decided", "confirmed", "95 %")
+    shares = empty_table("detector", "operating point", "decided", "share confirmed [95 %]")
     seen = set()
     for each in done.precision:
         if (each.detector, each.preset) not in seen:  # bins of confidence are in precision.csv
             seen.add((each.detector, each.preset))
-            interval = f"{each.low:.1%} to {each.high:.1%}"
+            interval = estimate(each.share, each.low, each.high)
             preset = each.preset if each.preset != ALL else "all"
-            shares.add_row(each.detector, preset, str(each.decided), f"{each.share:.1%}", interval)
+            shares.add_row(each.detector, preset, str(each.decided), interval)
     out.print(shares)
-    alphas = [
-        f"{kind} {'-' if value is None else f'{value:.3f}'}" for kind, value in done.alpha.items()
-    ]
+    alphas = [f"{kind} {share(value)}" for kind, value in done.alpha.items()]
     decisions = done.decisions
     out.print(
         f"{decisions['confirmed']} confirmed, {decisions['refused']} refused, "

@@ -7,7 +7,7 @@ import io
 import math
 import os
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -128,14 +128,19 @@ def finite(value: Any) -> Any:
     >>> finite({"auc": float("nan"), "n": (1, 2.5)})
     {'auc': None, 'n': [1, 2.5]}
     """
+    return without_nan(value, math.isfinite)
+
+
+def without_nan(value: Any, is_kept: Callable[[float], bool] = lambda x: not math.isnan(x)) -> Any:
+    """Values whose text can be written, with None for what is not kept: NaN."""
     if isinstance(value, str):
         return writable(value)
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return value if is_kept(value) else None
     if isinstance(value, Mapping):
-        return {key: finite(each) for key, each in value.items()}
+        return {key: without_nan(each, is_kept) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(each) for each in value]
+        return [without_nan(each, is_kept) for each in value]
     return value
 
 

@@ -1,4 +1,4 @@
-"""The area under the ROC curve, with a stratified cluster bootstrap interval.
+"""The area under the ROC curve, with an interval over source images.
 
 The AUC is the share of pairs (image with the artifact, image without) that the scores put in the
 right order, a tie counting one half. scikit-learn computes it, on ranks, so that infinite scores
@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.bootstrap import (
     DEFAULT,
+    FEW,
     Clusters,
     Estimate,
     Floats,
@@ -33,12 +34,13 @@ class AUC:
     """The AUC of one method on one test set.
 
     Args:
-        value, low, high: in [0, 1]; NaN where all images of a class were excluded. ``low == high``
-            where the classes are separated without fault (or fully reversed): the data then say
-            nothing about the uncertainty.
+        value, low, high: in [0, 1]; NaN where all images of a class were excluded. The interval is
+            the bootstrap's, or the exact one of :func:`~nacd_bench.evaluation.bootstrap.estimate`
+            where a side has few sources or the classes are separated without fault.
         n_positive, n_negative: images behind it.
         n_excluded: images without a score (NaN).
         n_clusters: source images behind it.
+        sources: of the side with fewer of them, as so many of equal size.
     """
 
     value: float
@@ -48,6 +50,12 @@ class AUC:
     n_negative: int
     n_excluded: int
     n_clusters: int
+    sources: float
+
+    @property
+    def is_of_few(self) -> bool:
+        """Whether so few sources are behind it that it should not be called the best of several."""
+        return self.sources < FEW
 
 
 @dataclass(frozen=True)
@@ -194,10 +202,12 @@ def _auc(data: Scored) -> float:
 
 def _estimate(data: Scored, resampling: Resampling) -> AUC:
     clusters = Clusters(data.truth, data.clusters)
+    sources = min(clusters.on_sides)
     if data.n_positive and data.n_negative:
         value = _auc(data)
-        interval = estimate(weighted_auc(data.truth, data.ranks), clusters, resampling)
+        statistic = weighted_auc(data.truth, data.ranks)
+        interval = estimate(statistic, clusters, resampling, sources)
     else:
         value, interval = math.nan, Estimate(math.nan, math.nan, math.nan, 0, 0)
-    counts = (data.n_positive, data.n_negative, data.n_excluded, clusters.count)
+    counts = (data.n_positive, data.n_negative, data.n_excluded, clusters.count, sources)
     return AUC(value, interval.low, interval.high, *counts)

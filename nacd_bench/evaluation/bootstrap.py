@@ -12,6 +12,10 @@ The interval is the bias-corrected and accelerated one, with the acceleration fr
 clusters within strata (Efron 1987, "Better bootstrap confidence intervals", JASA 82; Davison and
 Hinkley 1997, "Bootstrap methods and their application", eq. 5.22 and sec. 5.3 for strata). Plain
 percentiles cover too little near an AUC of 1; ``docs/statistics.md`` has the figures.
+
+Resamples of few images resemble each other too much, and where no resample differs there is no
+spread at all. A share of fewer than :data:`FEW` sources, or without spread, gets the interval of
+:func:`exact_interval` in place of the bootstrap's.
 """
 
 from __future__ import annotations
@@ -21,12 +25,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from scipy.stats import beta, norm
 
 Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
 """``(r, n)`` weights, 0 or more, to ``(r,)`` values."""
 
+FEW = 20
+"""Sources under which a bootstrap interval, or a normal one, holds the truth too seldom."""
 CHUNK = 2**22
 """Weights held at a time (32 MiB)."""
 
@@ -58,7 +64,7 @@ DEFAULT = Resampling()
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its interval; ``low == high`` where no resample differs from the data.
+    """A value with its interval.
 
     Args:
         value, low, high: NaN where there is no data.
@@ -76,6 +82,9 @@ class Estimate:
 class Clusters:
     """The units of a resample: source images, in strata.
 
+    ``on_sides`` says how many sources have positives and how many negatives, as so many of equal
+    size.
+
     Args:
         truth: ``(n,)`` of 0 and 1; sets the stratum of each row's cluster.
         names: ``(n,)`` cluster of each row; None makes each row its own. The order of rows does
@@ -91,9 +100,9 @@ class Clusters:
         labels = np.arange(len(positive)) if names is None else np.asarray([*map(str, names)])
         _, self.of_row = np.unique(labels, return_inverse=True)
         self.count = int(self.of_row.max(initial=-1)) + 1
-        has_positive = np.bincount(self.of_row, positive, self.count) > 0
-        has_negative = np.bincount(self.of_row, ~positive, self.count) > 0
-        kind = has_positive + 2 * has_negative
+        rows_of = [np.bincount(self.of_row, side, self.count) for side in (positive, ~positive)]
+        self.on_sides = _sources(rows_of[0]), _sources(rows_of[1])
+        kind = (rows_of[0] > 0) + 2 * (rows_of[1] > 0)
         self.strata = [np.flatnonzero(kind == each) for each in np.unique(kind)]
 
     def resampled(self, resampling: Resampling) -> Iterator[Floats]:
@@ -127,25 +136,63 @@ class Clusters:
 
 
 def estimate(
-    statistic: Statistic, clusters: Clusters, resampling: Resampling = DEFAULT
+    statistic: Statistic,
+    clusters: Clusters,
+    resampling: Resampling = DEFAULT,
+    sources: float | None = None,
 ) -> Estimate:
-    """The statistic of the data with its BCa interval.
+    """The statistic of the data with its interval.
 
-    >>> hits = np.array([1.0, 1, 1, 0, 1, 0, 1, 1, 0, 1])
+    Args:
+        sources: for a statistic that is a mean of shares in [0, 1]: how many sources it averages,
+            for :func:`exact_interval` where they are few or the data have no spread.
+
+    >>> hits = np.repeat([1.0, 1, 1, 0, 1, 0, 1, 1, 0, 1], 2)
     >>> share = estimate(lambda w: w @ hits / w.sum(axis=1), Clusters(hits * 0))
     >>> share.value, round(share.low, 2), round(share.high, 2)
-    (0.7, 0.4, 0.9)
+    (0.7, 0.45, 0.9)
     """
     rows = len(clusters.of_row)
     if not rows:
         return Estimate(float("nan"), float("nan"), float("nan"), 0, 0)
     value = float(statistic(np.ones((1, rows)))[0])
+    if sources is not None and sources < FEW:
+        bounds = exact_interval(value, sources, resampling.level)
+        return Estimate(value, *bounds, rows, clusters.count)
     drawn = np.concatenate([statistic(each) for each in clusters.resampled(resampling)])
     influence = [
         (size - 1) / size * (value - statistic(weights)) for size, weights in clusters.left_out()
     ]
     low, high = _bca(value, drawn, np.concatenate(influence or [np.zeros(0)]), resampling.level)
+    if sources is not None and low == high:
+        low, high = exact_interval(value, sources, resampling.level)
     return Estimate(value, low, high, rows, clusters.count)
+
+
+def exact_interval(value: float, sources: float, level: float) -> tuple[float, float]:
+    """The interval of Clopper and Pearson 1934 for a mean of shares, one per source.
+
+    Of all values in [0, 1] with a given mean, zeros and ones spread most: an interval that holds
+    the mean of those holds that of others at least as often. It is wide, as few images are.
+
+    Args:
+        value: the mean, in [0, 1]; times ``sources`` it need not be a whole number.
+        sources: how many it averages, as :class:`Clusters` counts them.
+        level: share of intervals that are to hold the true mean, at least.
+
+    >>> [round(each, 3) for each in exact_interval(1.0, 3, 0.95)]
+    [0.292, 1.0]
+    """
+    hits, misses = value * sources, (1 - value) * sources
+    tail = (1 - level) / 2
+    low = float(beta.ppf(tail, hits, misses + 1)) if hits > 0 else 0.0
+    high = float(beta.isf(tail, hits + 1, misses)) if misses > 0 else 1.0
+    return min(low, value), max(high, value)
+
+
+def _sources(rows: Floats) -> float:
+    """Sources of equal size whose mean is as uncertain as that of ``rows`` in each (Kish 1965)."""
+    return float(rows.sum() ** 2 / max((rows**2).sum(), 1))
 
 
 def _bca(value: float, drawn: Floats, influence: Floats, level: float) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 A set is about one artifact type. Its methods are the detectors of that type and all baselines, or
 with ``full`` all detectors. Each detector of the type is tested against the best baseline of the
-set (DeLong, corrected by Holm over all these tests).
+set (by DeLong or, where images are few, by permutation; corrected by Holm over all these tests).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from nacd_bench.data.balanced import BalancedSet
 from nacd_bench.data.presence import labelled_boxes
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.auc import AUC, auc_estimates
-from nacd_bench.evaluation.bootstrap import DEFAULT, Resampling
+from nacd_bench.evaluation.bootstrap import DEFAULT, FEW, Clusters, Resampling
 from nacd_bench.evaluation.delong import PairedTest, against_best, holm_corrected
 from nacd_bench.evaluation.localisation import Localisation, Placed, localisation
 from nacd_bench.evaluation.thresholds import Threshold, best_thresholds
@@ -51,7 +51,7 @@ class SetComparison:
         tests: each detector of the type against the set's best baseline.
         thresholds: of each method by each criterion.
         places: by detector of the type; empty where no label has a box.
-        notes: what is special about the set (repeats, fewer than asked).
+        notes: what is special about the set (repeats, fewer than asked, few images).
     """
 
     artifact_type: str
@@ -65,8 +65,12 @@ class SetComparison:
 
     @property
     def best(self) -> str | None:
-        """The method with the highest AUC, the first of equal ones."""
-        known = {name: each.value for name, each in self.aucs.items() if not math.isnan(each.value)}
+        """The method with the highest AUC, the first of equal ones; None of few images."""
+        known = {
+            name: each.value
+            for name, each in self.aucs.items()
+            if not math.isnan(each.value) and not each.is_of_few
+        }
         return max(known, key=lambda name: known[name], default=None)
 
 
@@ -147,8 +151,18 @@ def _compare(
         _tests(truth, own, {name: values[name] for name in baselines}, clusters),
         thresholds,
         places,
-        balanced.notes,
+        (*balanced.notes, *_few(Clusters(truth, clusters))),
     )
+
+
+def _few(clusters: Clusters) -> list[str]:
+    positive, negative = clusters.on_sides
+    if min(positive, negative) >= FEW:
+        return []
+    return [
+        f"few images ({positive:.3g} sources with the artifact, {negative:.3g} without): intervals "
+        "are exact and wide, tests are by permutation, and no method is marked as the best."
+    ]
 
 
 def _tests(
@@ -161,7 +175,7 @@ def _tests(
         return []
     try:
         return against_best(truth, detectors, baselines, clusters)
-    except DataError:  # one source image on a side: no variance to test with
+    except DataError:  # no baseline has scores on both sides
         return []
 
 

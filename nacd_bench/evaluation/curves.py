@@ -2,7 +2,8 @@
 
 Everywhere in this package an image is called positive when its score is **greater** than the
 threshold, as ``nacd-bench detect`` does with boxes. Thresholds lie half way between two scores
-that occur, so that rounding a score does not move it across.
+that occur, so that rounding a score does not move it across. No threshold makes a score of -inf
+positive: the end of such a curve, where everything is, has NaN for a threshold.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ class Cuts:
     """Every way to cut the scores in two, from nothing positive to everything.
 
     Args:
-        thresholds: ``(k + 1,)`` falling, for k different scores; the first is the highest score.
+        thresholds: ``(k + 1,)`` falling, for k different scores; the first is the highest score,
+            the last NaN where the lowest is -inf.
         tp, fp: ``(k + 1,)`` positives and negatives with a score greater than the threshold.
         n_positive, n_negative: images behind it.
         n_excluded: images without a score (NaN).
@@ -125,7 +127,8 @@ def _thresholds(data: Scored) -> Floats:
     # of two neighbours, or with an infinite one, the lower score itself separates them
     is_between = (middle >= below) & (middle < above)
     middle = np.where(is_between, middle, below)
-    return np.concatenate([values[:1], middle, np.nextafter(values[-1:], -np.inf)])
+    lowest = np.where(np.isneginf(values[-1:]), np.nan, np.nextafter(values[-1:], -np.inf))
+    return np.concatenate([values[:1], middle, lowest])
 
 
 def _rows(curve: ROC | PrecisionRecall, columns: Sequence[str]) -> list[dict[str, float]]:

@@ -1,4 +1,4 @@
-"""Whether two methods differ in AUC on the same images: DeLong's test, and Holm's correction.
+"""Whether two methods differ in AUC on the same images: two tests, and Holm's correction.
 
 The covariance of AUCs is that of DeLong, DeLong and Clarke-Pearson 1988 ("Comparing the areas
 under two or more correlated receiver operating characteristic curves", Biometrics 44), computed
@@ -6,6 +6,12 @@ from midranks in O(n log n) as in Sun and Xu 2014 ("Fast implementation of DeLon
 IEEE Signal Processing Letters 21). Where several images come from one source, placements are
 summed per source as in Obuchowski 1997 ("Nonparametric analysis of clustered ROC curve data",
 Biometrics 53); with a source each, that is DeLong's form again.
+
+DeLong's p values hold for large sets. With few sources on a side, or without any variance, the
+permutation test of Bandos, Rockette and Gur 2005 ("A permutation test sensitive to differences in
+areas for comparing ROC curves from a paired design", Statistics in Medicine 24) takes its place:
+where two methods are alike, their ranks of a source can be exchanged. The difference in AUC is then
+a sum of whole numbers with a sign per source, so that p is exact and not drawn.
 """
 
 from __future__ import annotations
@@ -20,7 +26,10 @@ from scipy.stats import norm, rankdata
 
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.auc import Scored, auc_estimates, scored
-from nacd_bench.evaluation.bootstrap import Floats, Resampling
+from nacd_bench.evaluation.bootstrap import FEW, Clusters, Floats, Resampling, exact_interval
+from nacd_bench.evaluation.sign_flips import sign_flip_p
+
+DELONG, PERMUTATION = "delong", "permutation"
 
 
 @dataclass(frozen=True)
@@ -30,12 +39,15 @@ class PairedTest:
     Args:
         first, second: the methods.
         auc_first, auc_second: in [0, 1], on the images that both have a score for.
-        difference: first minus second, with its standard error and 95 % interval.
-        z, p: of the hypothesis that the AUCs are equal. With a standard error of 0 (two methods
-            without a fault) ``z`` is 0 or infinite.
+        difference: first minus second, with its 95 % interval.
+        standard_error, z: DeLong's, which few images make too small and too large; NaN with one
+            source on a side. With a standard error of 0 ``z`` is 0 or infinite.
+        p: of the hypothesis that the AUCs are equal.
         n_positive, n_negative: images in the test.
         n_excluded: images without a score of either.
         p_holm: ``p`` corrected for the number of tests, or None before that.
+        test: ``delong``, or ``permutation`` where a side has fewer than
+            :data:`~nacd_bench.evaluation.bootstrap.FEW` sources or DeLong's variance is 0.
 
     All are NaN where no image of a class has both scores.
     """
@@ -54,6 +66,7 @@ class PairedTest:
     n_negative: int
     n_excluded: int
     p_holm: float | None = None
+    test: str = DELONG
 
 
 def delong_covariance(
@@ -106,7 +119,7 @@ def paired_test(
     clusters: Sequence[str] | None = None,
     names: tuple[str, str] = ("first", "second"),
 ) -> PairedTest:
-    """DeLong's paired test of two methods.
+    """The paired test of two methods, DeLong's or by permutation.
 
     Args:
         truth: ``(n,)`` of True and False, or 1 and 0.
@@ -114,31 +127,87 @@ def paired_test(
         clusters: ``(n,)`` source image of each; None makes each image its own.
 
     Raises:
-        DataError: fewer than two source images left with or without the artifact.
+        DataError: one class only.
     """
     data, values = _both(truth, first, second, clusters)
-    aucs, covariance = delong_covariance(data.truth, values, data.clusters)
+    sources = min(Clusters(data.truth, data.clusters).on_sides)
+    aucs = _placements(data.truth, values)[0].mean(axis=1)
     difference = float(aucs[0] - aucs[1])
-    variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
-    error = math.sqrt(variance) if variance > 1e-15 else 0.0
+    error = _standard_error(data, values)
     if error:
         z = difference / error
     else:
         z = 0.0 if abs(difference) < 1e-12 else math.copysign(math.inf, difference)
-    reach = float(norm.ppf(0.975)) * error
+    is_delong = sources >= FEW and error > 0
+    if is_delong:
+        reach, p = float(norm.ppf(0.975)) * error, float(2 * norm.sf(abs(z)))
+        low, high = difference - reach, difference + reach
+    else:
+        low, high = _difference_interval(float(aucs[0]), float(aucs[1]), sources)
+        p = sign_flip_p(_exchanged(data.truth, values, data.clusters))
     return PairedTest(
         *names,
         auc_first=float(aucs[0]),
         auc_second=float(aucs[1]),
         difference=difference,
         standard_error=error,
-        low=difference - reach,
-        high=difference + reach,
+        low=low,
+        high=high,
         z=z,
-        p=float(2 * norm.sf(abs(z))),
+        p=p,
         n_positive=data.n_positive,
         n_negative=data.n_negative,
         n_excluded=data.n_excluded,
+        test=DELONG if is_delong else PERMUTATION,
+    )
+
+
+def _standard_error(data: Scored, values: Floats) -> float:
+    """Of the difference of two AUCs by DeLong; NaN with one source on a side."""
+    try:
+        _, covariance = delong_covariance(data.truth, values, data.clusters)
+    except DataError:
+        return math.nan
+    variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+    return math.sqrt(variance) if variance > 1e-15 else 0.0
+
+
+def _exchanged(
+    positive: NDArray[np.bool_], values: Floats, clusters: Sequence[str] | None
+) -> NDArray[np.int64]:
+    """Whole numbers, one per source: the difference in AUC is their sum, times 1 / (4 m n), and
+    exchanging the two methods' ranks of a source changes its number's sign."""
+    ranks = rankdata(values, axis=1)
+    x, y = ranks[:, positive], ranks[:, ~positive]
+    # twice the share of pairs in order, a positive by method i against a negative by method j
+    pairs = [
+        [2 * np.greater.outer(x[i], y[j]).astype(np.int64) + np.equal.outer(x[i], y[j])
+         for j in (0, 1)]
+        for i in (0, 1)
+    ]  # fmt: skip
+    own, mixed = pairs[0][0] - pairs[1][1], pairs[0][1] - pairs[1][0]
+    signed = np.empty(len(positive), np.int64)
+    signed[positive] = (own + mixed).sum(axis=1)
+    signed[~positive] = (own - mixed).sum(axis=0)
+    if clusters is None:
+        return signed
+    names, source = np.unique(np.asarray([*map(str, clusters)]), return_inverse=True)
+    summed = np.zeros(len(names), np.int64)
+    np.add.at(summed, source, signed)
+    return summed
+
+
+def _difference_interval(first: float, second: float, sources: float) -> tuple[float, float]:
+    """95 % interval of a difference from those of its parts (Zou and Donner 2008), as if these
+    were independent: two methods on the same images go together, so that it is wide rather than
+    narrow."""
+    (low, high), (other_low, other_high) = (
+        exact_interval(value, sources, 0.95) for value in (first, second)
+    )
+    difference = first - second
+    return (
+        difference - math.hypot(first - low, other_high - second),
+        difference + math.hypot(high - first, second - other_low),
     )
 
 

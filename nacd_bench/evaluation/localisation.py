@@ -103,13 +103,16 @@ def localisation(
     units = Clusters(np.ones(len(boxed)), _cluster_names(boxed))
 
     def mean(values: list[float]) -> Estimate:
-        return estimate(_weighted_mean(np.array(values)), units, resampling)
+        return estimate(_weighted_mean(np.array(values)), units, resampling, units.on_sides[0])
 
     everywhere = Clusters(has_box, clusters)
     return Localisation(
         mean([float(each.points_inside) for each in boxed]),
         mean([each.best_iou for each in boxed]),
-        {iou: estimate(_average_precision(known, iou), everywhere, resampling) for iou in ious},
+        {
+            iou: estimate(_average_precision(known, iou), everywhere, resampling, units.on_sides[0])
+            for iou in ious
+        },
         sum(len(each.labelled) for each in known),
         sum(len(each.boxes) for each in known),
         len(images) - len(known),

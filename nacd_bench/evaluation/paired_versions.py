@@ -6,8 +6,9 @@ of evidence in every test and interval here:
     presence  McNemar's exact test: of the originals on which the runs differ in the number of
               triplets with an artifact, how many got worse? Two-sided binomial test against 1/2.
               With one triplet per original this is the test of McNemar 1947 in its exact form.
-    scores    Wilcoxon's signed-rank test (1945) on the mean difference of each original, and the
-              mean difference over all triplets with a BCa interval over originals.
+    scores    Wilcoxon's signed-rank test (1945) on the mean difference of each original, exact with
+              ties and with originals that did not change left out, and the mean difference over
+              all triplets with a BCa interval over originals (Student's where they are few).
 
 p values are corrected by Holm: those of presence over the types, those of scores over the
 detectors.
@@ -15,6 +16,7 @@ detectors.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -22,12 +24,15 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nacd_bench.evaluation.bootstrap import Clusters, Estimate, Floats, Resampling, estimate
+from nacd_bench.evaluation.bootstrap import FEW, Clusters, Estimate, Floats, Resampling, estimate
 from nacd_bench.evaluation.delong import holm
+from nacd_bench.evaluation.sign_flips import sign_flip_p
 
 DEFAULT = Resampling(resamples=2000)
+SAME = 1e-12
+"""Difference of two scores, as a share of the largest, that is rounding and none of the codec's."""
 MANY = 2000
-"""Originals from which on the interval of a mean is the normal one, which no bootstrap betters."""
+"""Originals from which on the interval of a mean is Student's, which no bootstrap betters."""
 
 
 @dataclass(frozen=True)
@@ -125,23 +130,40 @@ def score_test(
     >>> found.p, round(found.difference.value, 3)
     (0.25, 0.2)
     """
-    from scipy.stats import wilcoxon
-
     first, second = np.asarray(before, np.float64), np.asarray(after, np.float64)
     mean = mean_difference(first, second, clusters, resampling)
     if not len(first):
         return ScoreTest(np.nan, np.nan, mean, 0, 0, np.nan)
-    sums, counts = _by_cluster(second - first, clusters)
-    change = sums / counts
-    p = float(wilcoxon(change).pvalue) if change.any() else 1.0
+    sums, counts = _by_cluster(_change(first, second), clusters)
+    largest = max(np.abs(each[np.isfinite(each)]).max(initial=0) for each in (first, second))
+    step = largest * SAME or 1.0
+    change = np.rint(sums / counts / step) * step
     return ScoreTest(
         float(first.mean()),
         float(second.mean()),
         mean,
         int((change < 0).sum()),
         int((change > 0).sum()),
-        p,
+        wilcoxon_p(change),
     )
+
+
+def wilcoxon_p(change: ArrayLike) -> float:
+    """Wilcoxon's signed-rank test, two-sided and exact; zeros are left out, ties share a rank.
+
+    >>> wilcoxon_p([1, 2, 3, 4, 5, 0, 0, 0]), wilcoxon_p([2, 2, -2]), wilcoxon_p([])
+    (0.0625, 1.0, 1.0)
+    """
+    from scipy.stats import rankdata
+
+    changed = np.asarray(change, np.float64)
+    changed = changed[changed != 0]
+    return sign_flip_p(np.rint(2 * rankdata(np.abs(changed))) * np.sign(changed))
+
+
+def _change(first: Floats, second: Floats) -> Floats:
+    """After - before; 0 where both are the same infinity."""
+    return np.subtract(second, first, out=np.zeros_like(first), where=first != second)
 
 
 def mean_difference(
@@ -151,10 +173,10 @@ def mean_difference(
     resampling: Resampling = DEFAULT,
 ) -> Estimate:
     """Mean of after - before over ``(n,)`` triplets, its interval over originals."""
-    change = np.asarray(after, np.float64) - np.asarray(before, np.float64)
+    change = _change(np.asarray(before, np.float64), np.asarray(after, np.float64))
     sums, counts = _by_cluster(change, clusters)
-    if len(sums) > MANY:
-        return _normal_mean(sums, counts, resampling.level)
+    if 0 < len(sums) < FEW or len(sums) > MANY:
+        return _student_mean(sums, counts, resampling.level)
     found = estimate(
         lambda weights: weights @ sums / (weights @ counts),
         Clusters(np.zeros(len(sums))),
@@ -163,14 +185,17 @@ def mean_difference(
     return replace(found, n=len(change))
 
 
-def _normal_mean(sums: Floats, counts: Floats, level: float) -> Estimate:
-    """The mean over rows with the normal interval of a ratio of cluster totals."""
-    from scipy.stats import norm
+def _student_mean(sums: Floats, counts: Floats, level: float) -> Estimate:
+    """The mean over rows with Student's interval of a ratio of cluster totals; no interval of one
+    cluster."""
+    from scipy.stats import t
 
-    value = sums.sum() / counts.sum()
-    influence = (sums - value * counts) / counts.sum()
-    size = len(sums)
-    reach = norm.ppf((1 + level) / 2) * np.sqrt((influence**2).sum() * size / (size - 1))
+    value, size = sums.sum() / counts.sum(), len(sums)
+    reach = math.nan
+    if size > 1:
+        influence = (sums - value * counts) / counts.sum()
+        spread = math.sqrt((influence**2).sum() * size / (size - 1))
+        reach = t.ppf((1 + level) / 2, size - 1) * spread
     return Estimate(
         float(value), float(value - reach), float(value + reach), int(counts.sum()), size
     )

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from nacd_bench.data.text_files import read_yaml
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.bootstrap import Floats
 from nacd_bench.evaluation.curves import Cuts, cuts
+from nacd_bench.numbers import beside
 from nacd_bench.registry import unknown
 
 SCHEMA_VERSION = 1
@@ -141,6 +142,10 @@ def best_thresholds(
     (0.35, 2, 1, 0, 2)
     """
     found = cuts(truth, scores)
+    is_one = ~np.isnan(found.thresholds)  # where not, no threshold cuts like that
+    found = replace(
+        found, thresholds=found.thresholds[is_one], tp=found.tp[is_one], fp=found.fp[is_one]
+    )
     choices: dict[str, Callable[[Cuts], tuple[int, Floats] | str]] = {
         "youden": _youden,
         "f1": _f1,
@@ -231,7 +236,8 @@ def _youden(found: Cuts) -> tuple[int, Floats] | str:
 
 def _f1(found: Cuts) -> tuple[int, Floats] | str:
     f1 = 2 * found.tp / (found.tp + found.fp + found.n_positive)
-    return int(np.argmax(f1)), f1
+    best = int(np.argmax(f1))
+    return (best, f1) if f1[best] > 0 else "no threshold finds a positive"
 
 
 def _few_false_positives(found: Cuts) -> tuple[int, Floats] | str:
@@ -239,8 +245,9 @@ def _few_false_positives(found: Cuts) -> tuple[int, Floats] | str:
     hits = np.where(rate <= MOST_FALSE_POSITIVES, found.tp, 0)
     best = int(np.argmax(hits))
     if not hits[best]:
-        lowest = rate[found.tp > 0].min()
-        return f"the lowest false positive rate with a true positive is {lowest:.3f}"
+        lowest = rate[found.tp > 0].min(initial=1)
+        shown = beside(float(lowest), (MOST_FALSE_POSITIVES,))
+        return f"the lowest false positive rate with a true positive is {shown}"
     return best, rate
 
 
@@ -249,7 +256,7 @@ def _precise(found: Cuts) -> tuple[int, Floats] | str:
     hits = np.where(precision >= LEAST_PRECISION, found.tp, 0)
     best = int(np.argmax(hits))
     if not hits[best]:
-        return f"the highest precision is {precision.max():.3f}"
+        return f"the highest precision is {beside(float(precision.max()), (LEAST_PRECISION,))}"
     return best, precision
 
 

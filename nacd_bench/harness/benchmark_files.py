@@ -109,7 +109,7 @@ def _codecs(done: Benchmarked) -> list[dict[str, Any]]:
 
 
 def _write_detections(done: Benchmarked) -> None:
-    """The boxes of the detectors that ran on each triplet."""
+    """Every box of the detectors that ran on each triplet: those behind the localisation."""
     records = {record.id: record for each in done.sets.values() for record in each.records}
     plain = [
         replace(record, extra={k: v for k, v in record.extra.items() if k not in SET_COLUMNS})
@@ -126,7 +126,7 @@ def _write_detections(done: Benchmarked) -> None:
         }
         for name in records
     }
-    write_detections(done.folder, plain, found, done.detectors, dict.fromkeys(done.detectors, 0.0))
+    write_detections(done.folder, plain, found, done.detectors)
 
 
 def _write_scores(done: Benchmarked) -> None:

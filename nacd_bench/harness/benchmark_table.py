@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nacd_bench import numbers
 from nacd_bench.evaluation.auc import AUC
 
 if TYPE_CHECKING:
@@ -63,10 +64,10 @@ def layout(done: Benchmarked) -> Layout:
 
 
 def interval(found: AUC) -> str:
-    """``0.912 [0.85, 0.96]``, and the count where images were left out."""
+    """``0.912 [0.853, 0.964]``, and the count where images were left out."""
     if math.isnan(found.value):
         return "no scores"
-    text = f"{found.value:.3f} [{found.low:.2f}, {found.high:.2f}]"
+    text = numbers.estimate(found.value, found.low, found.high)
     if found.n_excluded:
         text += f" n={found.n_positive}+{found.n_negative}"
     return text
@@ -90,14 +91,14 @@ def to_rich(table: Layout) -> Table:
 def tests_table(done: Benchmarked) -> Table:
     """Each detector against the best baseline of its set."""
     found = _plain_table(
-        "Detectors against the best baseline of their set (DeLong, p by Holm)",
-        ("set", "detector", "best baseline", "difference in AUC", "p"),
+        "Detectors against the best baseline of their set (p by Holm)",
+        ("set", "detector", "best baseline", "difference in AUC", "p", "test"),
     )
     for name, each in done.comparisons.items():
         for test in each.tests:
-            p = "-" if test.p_holm is None or math.isnan(test.p_holm) else f"{test.p_holm:.3g}"
-            difference = f"{test.difference:+.3f} [{test.low:+.3f}, {test.high:+.3f}]"
-            found.add_row(name, test.first, test.second, difference, p)
+            difference = numbers.estimate(test.difference, test.low, test.high, is_difference=True)
+            p = numbers.p_value(test.p_holm)
+            found.add_row(name, test.first, test.second, difference, p, test.test)
     return found
 
 
@@ -108,7 +109,7 @@ def places_table(done: Benchmarked) -> Table:
     for name, each in done.comparisons.items():
         for detector, place in each.places.items():
             figures = (place.pointing, place.mean_iou, *place.average_precision.values())
-            shown = [f"{one.value:.3f} [{one.low:.2f}, {one.high:.2f}]" for one in figures]
+            shown = [numbers.estimate(one.value, one.low, one.high) for one in figures]
             found.add_row(name, detector, *shown)
     return found
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nacd_bench import numbers
 from nacd_bench.data.files import csv_bytes, finite, writable, write_whole
 from nacd_bench.harness.comparison_gate import Gate
 from nacd_bench.harness.methods import Failure
@@ -141,9 +141,9 @@ def type_rows(done: Compared) -> list[list[str]]:
             [
                 kind,
                 *count_cells(counts),
-                f"{mean.value:+.3f} ({mean.low:+.3f} to {mean.high:+.3f})",
+                numbers.estimate(mean.value, mean.low, mean.high, is_difference=True),
                 f"{test.with_before} to {test.with_after} of {test.n}",
-                _p(test.p_holm),
+                numbers.p_value(test.p_holm),
             ]
         )
     return rows
@@ -168,9 +168,11 @@ def detector_rows(done: Compared) -> list[list[str]]:
             [
                 name,
                 *count_cells(counts),
-                f"{test.before:.4g} to {test.after:.4g}",
-                f"{mean.value:+.3g} ({mean.low:+.3g} to {mean.high:+.3g})",
-                _p(test.p_holm),
+                f"{numbers.number(test.before)} to {numbers.number(test.after)}",
+                numbers.estimate(
+                    mean.value, mean.low, mean.high, decimals=None, is_difference=True
+                ),
+                numbers.p_value(test.p_holm),
             ]
         )
     return rows
@@ -214,7 +216,7 @@ def markdown(done: Compared, line: str) -> str:
         _markdown_table(TYPE_COLUMNS, type_rows(done)),
         "p: McNemar's exact test on originals with more or fewer triplets that have an artifact.",
         _markdown_table(DETECTOR_COLUMNS, detector_rows(done)),
-        "p: Wilcoxon's signed-rank test on the mean score of each original. All p values are "
+        "p: Wilcoxon's exact signed-rank test on the mean score of each original. All p values are "
         "corrected by Holm.",
         _markdown_table(RATE_COLUMNS, rate_rows(done)) if done.rates else "No rates are known.",
         f"{len(done.pairs)} pairs of triplets of {len(set(done.clusters))} originals, "
@@ -228,10 +230,6 @@ def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> st
     return "\n".join(
         "| " + " | ".join(cell.replace("|", "\\|") for cell in each) + " |" for each in lines
     )
-
-
-def _p(value: float | None) -> str:
-    return "-" if value is None or math.isnan(value) else f"{value:.3g}"
 
 
 def _run(run: ComparedRun) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from nacd_bench.data.record import ARTIFACT_TYPES
 from nacd_bench.errors import DataError
 from nacd_bench.harness.version_comparison import Compared
+from nacd_bench.numbers import beside
 from nacd_bench.registry import unknown
 
 Limit = int | Mapping[str, int] | None
@@ -65,7 +66,7 @@ def objections(gate: Gate, done: Compared) -> list[str]:
             if p is not None and p < gate.worse and test.difference.value > 0:
                 found.append(
                     f"scores of {name} rose by {test.difference.value:.3g} on average "
-                    f"(p = {p:.2g} by Holm, under {gate.worse:g})"
+                    f"(p = {beside(p, (gate.worse,), 2)} by Holm, under {gate.worse:g})"
                 )
     return found
 

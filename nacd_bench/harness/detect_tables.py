@@ -82,13 +82,13 @@ def write_detections(
     records: Sequence[TripletRecord],
     results: Mapping[str, Mapping[str, Any]],
     types: Mapping[str, str],
-    thresholds: Mapping[str, float],
+    thresholds: Mapping[str, float] | None = None,
 ) -> list[dict[str, Any]]:
     """Write the triplets as a manifest and the boxes found in them; the rows of the boxes.
 
     Args:
         results: ``boxes`` and ``confidences`` by detector, by triplet id.
-        types, thresholds: as :func:`write_tables`.
+        types, thresholds: as :func:`write_tables`; without thresholds every box counts.
     """
     import pyarrow as pa
 
@@ -111,13 +111,13 @@ def _detections(
     record: TripletRecord,
     result: Mapping[str, Any],
     types: Mapping[str, str],
-    thresholds: Mapping[str, float],
+    thresholds: Mapping[str, float] | None,
 ) -> list[dict[str, Any]]:
     rows = []
     for name, artifact_type in types.items():
         boxes, confidences = result["boxes"].get(name, []), result["confidences"].get(name, [])
         for (x0, y0, x1, y1), confidence in zip(boxes, confidences, strict=True):
-            if confidence > thresholds[name]:
+            if thresholds is None or confidence > thresholds[name]:
                 place = {"x0": x0, "y0": y0, "x1": x1, "y1": y1}
                 what = {"image": record.id, "detector": name, "artifact_type": artifact_type}
                 rows.append({**what, "confidence": confidence, **place, **_facts(record)})

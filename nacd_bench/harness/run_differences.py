@@ -25,7 +25,7 @@ class Rate:
     Args:
         preset: of which triplets, ``""`` for all.
         before, after: means over the same triplets.
-        change: of the geometric mean, 0.05 for 5 % more.
+        change: of these means, 0.05 for 5 % more.
         n: triplets with both rates known.
     """
 
@@ -82,8 +82,7 @@ def mean_rates(triplets: Pairs) -> list[Rate]:
 
 def _rate(preset: str, values: Floats) -> Rate:
     first, second = values.mean(axis=0).tolist()
-    change = float(np.exp(np.log(values[:, 1] / values[:, 0]).mean()) - 1)
-    return Rate(preset, first, second, change, len(values))
+    return Rate(preset, first, second, second / first - 1, len(values))
 
 
 def differences(

@@ -191,7 +191,8 @@ def _cell(sweep: Sweep, run: SweepRun, column: str) -> Cell:
         return Cell("failed")
     if column not in run.aucs:
         return Cell()
-    return Cell(interval(run.aucs[column]), sweep.best(column) is run)
+    found = run.aucs[column]
+    return Cell(interval(found), sweep.best(column) is run and not found.is_of_few)
 
 
 def sweep_figure(sweep: Sweep) -> Figure:

@@ -135,9 +135,8 @@ def write_page(
     _remove_others(place, {name for each in pictured for name in each.pictures.values()})
     data = _data(page, changes, shown, len(order), min(pictures, len(order)))
     write_whole(place / "data.js", f"window.COMPARISON = {safe_json(data)};\n".encode())
-    for source, name in (("style.css", "style.css"), ("compare.css", "compare.css")):
-        write_whole(place / name, (SITE / source).read_bytes())
-    write_whole(place / "compare.js", (SITE / "compare.js").read_bytes())
+    for name in ("style.css", "compare.css", "numbers.js", "compare.js"):
+        write_whole(place / name, (SITE / name).read_bytes())
     html = _html(page, len(order)).encode("utf-8", "backslashreplace")
     write_whole(place / "index.html", html)
     return place / "index.html", faults

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nacd_bench import numbers
 from nacd_bench.evaluation.auc import AUC
 from nacd_bench.evaluation.curves import ROC, PrecisionRecall
 
@@ -38,7 +39,7 @@ def roc_figure(lines: Sequence[Line], artifact_type: str) -> Figure:
     found, axes = _axes(f"ROC, test set {artifact_type}")
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=0.8, linestyle=":")
     for line, style in zip(lines, _styles(lines), strict=True):
-        label = f"{line.method} {line.auc.value:.3f} [{line.auc.low:.3f}, {line.auc.high:.3f}]"
+        label = f"{line.method} {numbers.estimate(line.auc.value, line.auc.low, line.auc.high)}"
         axes.plot(line.roc.false_positive_rate, line.roc.true_positive_rate, label=label, **style)
     axes.set(xlabel="false positive rate", ylabel="true positive rate")
     _legend(axes, "method, AUC [95 %]")
@@ -53,7 +54,7 @@ def precision_recall_figure(lines: Sequence[Line], artifact_type: str) -> Figure
         axes.axhline(share, color="0.7", linewidth=0.8, linestyle=":")
     for line, style in zip(lines, _styles(lines), strict=True):
         curve = line.precision_recall
-        label = f"{line.method} {curve.average_precision:.3f}"
+        label = f"{line.method} {numbers.share(curve.average_precision)}"
         axes.plot(curve.recall, curve.precision, label=label, drawstyle="steps-pre", **style)
     axes.set(xlabel="recall", ylabel="precision", ylim=(0, 1.02))
     _legend(axes, "method, average precision")

@@ -8,7 +8,6 @@ a user reaches the page as text.
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from nacd_bench import __version__
-from nacd_bench.data.files import finite, write_whole
+from nacd_bench import __version__, numbers
+from nacd_bench.data.files import without_nan, write_whole
 from nacd_bench.data.record import Box, TripletRecord
 from nacd_bench.detectors import Detector
 from nacd_bench.report.heat_map import colored
@@ -53,7 +52,7 @@ def write_report(
         run.missing.append(f"{len(unseen)} triplets cannot be shown. The first: {unseen[0]}")
     data = _data(run, detectors, pictures)
     write_whole(folder / "data.js", f"window.REPORT = {safe_json(data)};\n".encode())
-    for name in ("style.css", "report.js"):
+    for name in ("style.css", "numbers.js", "report.js"):
         write_whole(folder / name, (SITE / name).read_bytes())
     for name in run.truth:
         for file in (run.folder / "curves").glob(f"*{name}*.svg"):
@@ -197,14 +196,15 @@ def _table(run: Run, name: str, own: Mapping[str, Any]) -> dict[str, Any]:
     rows = []
     for method, auc in own["auc"].items():
         value, low, high = (auc[key] for key in ("value", "low", "high"))
-        is_known = value is not None and not math.isnan(value)
+        is_known = value is not None
+        shown, _, interval = numbers.estimate(value, low, high).partition(" ")
         rows.append(
             {
                 "method": method,
                 "is_detector": method in run.metrics.get("detectors", {}),
                 "is_best": method == own.get("best"),
-                "value": f"{value:.3f}" if is_known else "-",
-                "interval": f"{low:.3f} to {high:.3f}" if is_known else "-",
+                "value": shown,
+                "interval": interval or numbers.NOTHING,
                 "low": low if is_known else None,
                 "high": high,
                 "x": value,
@@ -223,8 +223,11 @@ def _table(run: Run, name: str, own: Mapping[str, Any]) -> dict[str, Any]:
         {
             "first": test["first"],
             "second": test["second"],
-            "difference": f"{test['difference']:+.3f} ({test['low']:+.3f} to {test['high']:+.3f})",
-            "p": "-" if test.get("p_holm") is None else f"{test['p_holm']:.3g}",
+            "difference": numbers.estimate(
+                *(test[key] for key in ("difference", "low", "high")), is_difference=True
+            ),
+            "p": numbers.p_value(test["p_holm"]),
+            "test": test["test"],
         }
         for test in own.get("tests", ())
     ]
@@ -240,16 +243,18 @@ def _facts(run: Run) -> list[dict[str, str]]:
         "wall time": f"{seconds:.1f} s" if seconds is not None else None,
         "seed of the test sets": run.metrics.get("seed"),
         "nacd-bench": run.settings.get("nacd_bench"),
-        "git": run.metrics.get("git"),
+        "git": run.metrics.get("git_hash"),
         "hash of the data": run.metrics.get("data_sha256"),
         "versions": _listed(run.metrics.get("versions")),
         "data": _listed(run.config.get("data")),
     }
-    return [{"label": key, "value": f"{value}"} for key, value in known.items() if value]
+    return [
+        {"label": key, "value": f"{value}"} for key, value in known.items() if value is not None
+    ]
 
 
 def _listed(values: Any) -> str | None:
-    if not isinstance(values, Mapping):
+    if not isinstance(values, Mapping) or not values:
         return None
     return ", ".join(f"{key} {value}" for key, value in values.items() if value is not None)
 
@@ -283,6 +288,7 @@ def _mean(values: Sequence[float | None]) -> str:
 
 
 def safe_json(value: Any) -> str:
-    """JSON that may stand in a script: ASCII, no tag can begin in it, no NaN."""
-    text = json.dumps(finite(value), separators=(",", ":"))
+    """JSON that may stand in a script: ASCII, no tag can begin in it, NaN is null; what is infinite
+    stays so, as a script has it."""
+    text = json.dumps(without_nan(value), separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -81,7 +81,7 @@ def collect(votes: Iterable[Vote], key: Key, least_accuracy: float) -> Collected
         given = by_rater[name]
         controls = [task for task in given if key.tasks[task].kind != CANDIDATE]
         right = sum(given[task] == key.tasks[task].answer for task in controls)
-        dropped = bool(controls) and right < least_accuracy * len(controls)
+        dropped = bool(controls) and right / len(controls) < least_accuracy
         found.raters.append(Rater(name, len(given), len(controls), right, dropped))
         for task, answer in {} if dropped else given.items():
             own = key.tasks[task]

@@ -19,8 +19,6 @@ function make(tag, attributes = {}, ...children) {
   return node;
 }
 
-const number = (value) => (value === null || value === undefined ? "-" : String(Number(Number(value).toPrecision(4))));
-
 // --- what the address bar holds
 
 const query = () => new URLSearchParams(location.hash.replace(/^#\??/, ""));

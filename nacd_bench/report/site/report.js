@@ -19,9 +19,6 @@ function make(tag, attributes = {}, ...children) {
   return node;
 }
 
-const number = (value) => (value === null || value === undefined || Number.isNaN(value) ? "-" : Number(value).toPrecision(4).replace(/\.?0+$/, ""));
-const share = (value) => (Number.isFinite(value) ? value.toFixed(3) : "-");
-
 // --- what the address bar holds
 
 function address() {
@@ -108,7 +105,10 @@ function rocChart(rows, point, title) {
   return svg;
 }
 
-function histogram(rows, title, threshold) {
+function histogram(all, title, threshold) {
+  const rows = all.filter((row) => Number.isFinite(row.score));
+  if (rows.length < all.length) title += `; ${all.length - rows.length} infinite`;
+  if (!rows.length) return chart(title, "score", "triplets", [], []);
   const values = rows.map((row) => row.score);
   const low = Math.min(...values), high = Math.max(...values), span = high - low || 1, bins = 30;
   const bars = { with: Array(bins).fill(0), without: Array(bins).fill(0) };
@@ -307,6 +307,7 @@ function showThresholds(query) {
 function unique2(values) {
   // between two scores nothing changes: cuts are the scores themselves, and one below all
   const sorted = [...new Set(values)].sort((a, b) => a - b);
+  if (sorted[0] === -Infinity) return sorted;
   return sorted.length ? [sorted[0] - Math.max(1e-9, Math.abs(sorted[0]) * 1e-6), ...sorted] : [0];
 }
 const nearest = (cuts, value) => cuts.reduce((best, cut, i) => (Math.abs(cut - value) < Math.abs(cuts[best] - value) ? i : best), 0);
@@ -321,7 +322,7 @@ function draw(set, method, rows, threshold) {
   $("#thresholds .numbers").replaceChildren(...Object.entries(figures).map(([name, value]) => make("div", { "data-figure": name }, make("b", {}, String(value)), name)));
   const point = [fp / (fp + tn), tp / (tp + fn)];
   const auc = R.sets[set].auc[method];
-  $("[data-chart=roc]").replaceChildren(rocChart(rows, point, `ROC of ${method}, AUC ${auc === null ? "-" : auc.toFixed(3)}`));
+  $("[data-chart=roc]").replaceChildren(rocChart(rows, point, `ROC of ${method}, AUC ${share(auc)}`));
   $("[data-chart=scores]").replaceChildren(histogram(rows, "scores with (red) and without (blue) the artifact", threshold));
   $("#thresholds .button").href = `#/gallery?${new URLSearchParams(R.detectors[method] ? { detector: method, over: "1" } : {})}`;
   $("#thresholds textarea").value = yaml();
@@ -337,7 +338,7 @@ function yaml() {
       const rows = members(set)(method);
       const { tp, fp, fn, tn } = counts(rows, chosen[method]);
       const value = tp / (tp + fn) - fp / (fp + tn);
-      lines.push(`    ${JSON.stringify(method)}:`, "      youden:", `        threshold: ${chosen[method]}`, `        value: ${value}`,
+      lines.push(`    ${JSON.stringify(method)}:`, "      youden:", `        threshold: ${yamlNumber(chosen[method])}`, `        value: ${yamlNumber(value)}`,
         `        tp: ${tp}`, `        fp: ${fp}`, `        fn: ${fn}`, `        tn: ${tn}`, `        n: ${rows.length}`,
         `        n_excluded: ${Object.keys(R.sets[set].truth).length - rows.length}`);
     }

@@ -1,0 +1,150 @@
+"""How numbers are written for people: digits enough for what they claim, and never more.
+
+The same value reads the same on the console, in Markdown, in LaTeX and on a page. The pages' own
+script writes numbers by ``report/site/numbers.js``.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+
+NOTHING = "-"
+MOST_DECIMALS = 12
+SIGNIFICANCE = (0.05, 0.01, 0.001)
+"""Levels that a printed p value must not seem to reach, or to miss."""
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A value of any size with its significant digits.
+
+    >>> number(1200.0), number(1.5e-10), number(0.123456), number(None)
+    ('1200', '1.5e-10', '0.1235', '-')
+    """
+    if value is None or math.isnan(value):
+        return NOTHING
+    return f"{float(f'{value:.{digits}g}'):.15g}"
+
+
+def estimate(
+    value: float | None,
+    low: float | None,
+    high: float | None,
+    *,
+    decimals: int | None = 3,
+    is_difference: bool = False,
+) -> str:
+    """A value with its interval, ``0.996 [0.995, 0.999]``.
+
+    The bounds are rounded outwards, so that the interval never claims more than it holds. Digits
+    are added until its width has two units in the last place, and until nothing reads as 0 or 1
+    that is not.
+
+    Args:
+        decimals: least number of them; None for three digits of the largest of the numbers.
+        is_difference: whether signs are written out.
+
+    >>> estimate(0.9962, 0.9951, 0.9990), estimate(0.61, 0.4951, 0.72)
+    ('0.996 [0.995, 0.999]', '0.610 [0.495, 0.720]')
+    >>> estimate(0.99996, 0.9999, 1.0), estimate(-0.02, -0.04, -0.0002, is_difference=True)
+    ('0.99996 [0.99990, 1.00000]', '-0.0200 [-0.0400, -0.0002]')
+    """
+    if value is None or math.isnan(value):
+        return NOTHING
+    sign = "+" if is_difference else ""
+    numbers = [value]
+    if low is not None and high is not None and not (math.isnan(low) or math.isnan(high)):
+        numbers += [low, high]
+    largest = max((abs(each) for each in numbers if math.isfinite(each)), default=0.0)
+    if decimals is None:
+        decimals = max(0, 2 - math.floor(math.log10(largest))) if largest else 3
+    if decimals > MOST_DECIMALS:
+        shown = [f"{each:{sign}.3g}" for each in numbers]
+    else:
+        while decimals < MOST_DECIMALS and _claims_more(numbers, decimals):
+            decimals += 1
+        shown = [f"{each:{sign}f}" for each in _outwards(numbers, decimals)]
+    return f"{shown[0]} [{shown[1]}, {shown[2]}]" if len(shown) == 3 else f"{shown[0]} [-, -]"
+
+
+def p_value(p: float | None) -> str:
+    """Three digits, and more where the value would else seem to lie on a level of significance.
+
+    >>> p_value(0.0625), p_value(0.04996), p_value(0.0500004), p_value(9.3e-6), p_value(None)
+    ('0.0625', '0.04996', '0.0500004', '9.3e-06', '-')
+    """
+    if p is None or math.isnan(p):
+        return NOTHING
+    return beside(p, SIGNIFICANCE)
+
+
+def beside(value: float, limits: tuple[float, ...], digits: int = 3) -> str:
+    """The value with digits enough to lie on its own side of the limits.
+
+    >>> beside(0.8996, (0.9,)), beside(0.9, (0.9,))
+    ('0.8996', '0.9')
+    """
+    while digits < 17 and any(
+        (value > limit) != (float(f"{value:.{digits}g}") > limit)
+        or (value < limit) != (float(f"{value:.{digits}g}") < limit)
+        for limit in limits
+    ):
+        digits += 1
+    return f"{value:.{digits}g}"
+
+
+def share(value: float | None, decimals: int = 3) -> str:
+    """A number between -1 and 1 that reads as 0 or 1 only where it is.
+
+    >>> share(0.5), share(0.99996), share(1.0), share(None)
+    ('0.500', '0.99996', '1.000', '-')
+    """
+    if value is None or math.isnan(value):
+        return NOTHING
+    while decimals < MOST_DECIMALS and _seems_whole(value, decimals):
+        decimals += 1
+    return f"{value:.{decimals}f}"
+
+
+def percent(value: float | None) -> str:
+    """A share in percent that reads as 0 or 100 % only where it is.
+
+    >>> percent(0.9), percent(0.9996), percent(1.0), percent(2 / 3)
+    ('90 %', '99.96 %', '100 %', '67 %')
+    """
+    if value is None or math.isnan(value):
+        return NOTHING
+    decimals = 0
+    while decimals < MOST_DECIMALS and _seems_whole(value, decimals + 2):
+        decimals += 1
+    return f"{100 * value:.{decimals}f} %"
+
+
+def _seems_whole(value: float, decimals: int) -> bool:
+    """Whether rounding makes it -1, 0 or 1 and it is not."""
+    return value not in (-1, 0, 1) and round(value, decimals) in (-1, 0, 1)
+
+
+def _claims_more(numbers: list[float], decimals: int) -> bool:
+    """Whether rounding says what is not so: no width, an end that is none, another side of 0."""
+    low, high = numbers[-2:] if len(numbers) == 3 else (numbers[0], numbers[0])
+    shown = _outwards(numbers, decimals)
+    if not low < 0 < high and any(
+        each != 0 and seen == 0 for each, seen in zip(numbers, shown, strict=True)
+    ):
+        return True
+    if low >= 0 and high <= 1 and numbers[0] != 1 and shown[0] == 1:
+        return True
+    return 0 < high - low < 2 * 10.0**-decimals
+
+
+def _outwards(numbers: list[float], decimals: int) -> list[Decimal | float]:
+    """Rounded: the value to the nearest, its bounds away from it."""
+    ways = (ROUND_HALF_EVEN, ROUND_FLOOR, ROUND_CEILING)
+    return [
+        # 0.30000000000000004 is 0.3 here: outwards is not for the last bit of a sum
+        Decimal(f"{each:.14g}").quantize(Decimal(1).scaleb(-decimals), rounding=way) + 0
+        if math.isfinite(each)
+        else each
+        for each, way in zip(numbers, ways, strict=False)
+    ]
