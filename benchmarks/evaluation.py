@@ -39,6 +39,7 @@ def main() -> None:
     if not options.skip_coverage:
         print_coverage(options.sets, options.resamples)
         print_rejections(options.sets)
+        print_few(options.sets)
 
 
 def time_statistics(triplets: int = 100, methods: int = 17, detectors: int = 5) -> None:
@@ -146,6 +147,39 @@ def print_rejections(sets: int) -> None:
             f"  {name:44} {100 * aware / sets:5.1f} % with clusters, "
             f"{100 * naive / sets:.1f} % without"
         )
+
+
+def print_few(sets: int) -> None:
+    """Exact intervals and permutation tests where a side has fewer than 20 sources."""
+    print(f"few sources: coverage of the 95 % interval at AUC 0.5, 0.7, 0.9, 0.97, {sets} sets")
+    spreads = {"normal": 1.0, "positives five times as wide": 5.0}
+    for m, n in ((1, 50), (2, 50), (3, 50), (6, 6), (10, 10), (50, 3)):
+        truth = np.arange(m + n) < m
+        for name in (*spreads, "above or below all negatives"):
+            rng, shares = np.random.default_rng(3), []
+            for true_auc in (0.5, 0.7, 0.9, 0.97):
+                hits = 0
+                for _ in range(sets):
+                    scores = rng.normal(size=m + n)
+                    if name in spreads:
+                        spread = spreads[name]
+                        shift = norm.ppf(true_auc) * math.sqrt(1 + spread**2)
+                        scores[:m] = scores[:m] * spread + shift
+                    else:
+                        scores[:m] += np.where(rng.random(m) < true_auc, 100, -100)
+                    found = auc_estimate(truth, scores)
+                    hits += found.low <= true_auc <= found.high
+                shares.append(f"{100 * hits / sets:5.1f}")
+            print(f"  {m:2} + {n:<2} {name:32} {' '.join(shares)} %", flush=True)
+    for m, n in ((6, 6), (10, 10), (15, 15), (5, 50)):
+        rng, p = np.random.default_rng(4), []
+        truth = np.arange(m + n) < m
+        for _ in range(sets):
+            both = rng.normal(size=m + n) + norm.ppf(0.7) * math.sqrt(2) * truth
+            first, second = (0.7 * both + 0.714 * rng.normal(size=m + n) for _ in range(2))
+            p.append(paired_test(truth, first, second).p)
+        shares = [f"{100 * np.mean(np.array(p) <= level):.1f}" for level in (0.05, 0.01, 0.001)]
+        print(f"  {m} + {n}: the test of two like methods rejects in {', '.join(shares)} %")
 
 
 if __name__ == "__main__":

@@ -17,9 +17,7 @@ VALUES = [0.0, 1.0, 10.0, 100.0, 1200.0, 120000.0, 1.5e-10, -2.0e-7, 1e21, 0.1, 
 
 def written(text: str) -> list[float]:
     """The numbers of ``value [low, high]``."""
-    return [
-        float(each) for each in text.replace("[", "").replace("]", "").split(",")[0].split()
-    ] + [float(text.split(",")[1].strip(" ]"))]
+    return [float(each) for each in text.translate(str.maketrans("[],", "   ")).split()]
 
 
 class TestEstimate:

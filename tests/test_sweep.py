@@ -16,7 +16,7 @@ from nacd_bench.harness.sweep import Sweep, SweepRun, read_sweep, seen_from, swe
 
 
 def auc(value: float, half: float = 0.05) -> AUC:
-    return AUC(value, value - half, value + half, 10, 10, 0, 20)
+    return AUC(value, value - half, value + half, 50, 50, 0, 100, 50)
 
 
 def sweep(values: list[float], aucs: list[float]) -> Sweep:

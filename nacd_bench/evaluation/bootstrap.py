@@ -100,7 +100,10 @@ class Clusters:
         labels = np.arange(len(positive)) if names is None else np.asarray([*map(str, names)])
         _, self.of_row = np.unique(labels, return_inverse=True)
         self.count = int(self.of_row.max(initial=-1)) + 1
-        rows_of = [np.bincount(self.of_row, side, self.count) for side in (positive, ~positive)]
+        rows_of = [
+            np.bincount(self.of_row, side.astype(np.float64), self.count)
+            for side in (positive, ~positive)
+        ]
         self.on_sides = _sources(rows_of[0]), _sources(rows_of[1])
         kind = (rows_of[0] > 0) + 2 * (rows_of[1] > 0)
         self.strata = [np.flatnonzero(kind == each) for each in np.unique(kind)]

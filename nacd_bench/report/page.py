@@ -184,8 +184,8 @@ def _overview(run: Run, data: Mapping[str, Any]) -> str:
 
 
 def _figures(run: Run, data: Mapping[str, Any]) -> list[dict[str, str]]:
-    counts = Counter(row[1] for row in data["detections"])
-    found = [("triplets", f"{len(run.records)}"), ("detections", f"{len(data['detections'])}")]
+    counts = Counter(row["detector"] for row in run.detections)
+    found = [("triplets", f"{len(run.records)}"), ("detections", f"{len(run.detections)}")]
     found += [(f"by {name}", f"{counts[name]}") for name in data["detectors"]]
     if run.failures:
         found.append(("failures, see below", f"{len(run.failures)}"))

@@ -1,0 +1,347 @@
+"""The numbers that commands write, computed again from the files by code of another kind.
+
+``docs/numbers.md`` lists every number with its test; one made run is shared by those of benchmark.
+Its scores are made up so that they hold what goes wrong: ties, NaN, infinite scores, boxes of
+negative confidence, boxes of equal confidence, a label without a place, a class nearly empty.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import math
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from nacd_bench.baselines import PSNR
+from nacd_bench.data.balanced import BalancedSet, set_of
+from nacd_bench.data.manifest import read_manifest
+from nacd_bench.data.record import Label, TripletRecord
+from nacd_bench.detectors import LargeColor, Texture
+from nacd_bench.evaluation.bootstrap import Resampling
+from nacd_bench.evaluation.comparison import MethodScore, compare
+from nacd_bench.harness.benchmark import Benchmarked
+from nacd_bench.harness.benchmark_files import write_results
+from nacd_bench.harness.rate_distortion import bd_rates, curves
+from nacd_bench.harness.scoring import Scored
+from nacd_bench.harness.verify.raters import collect
+from nacd_bench.harness.verify.tasks import Key, Task
+from nacd_bench.harness.verify.votes import Vote
+from nacd_bench.report.page import write_report
+from nacd_bench.report.run import read_run
+
+DOCS = Path(__file__).parents[1] / "docs"
+TYPES = {"texture": "texture", "boundary": "texture", "large_color": "color"}
+LEVELS = {"color": (3, 9), "texture": (24, 26)}
+"""Positives and negatives: color's class is nearly empty, texture has enough for DeLong."""
+
+
+def record(kind: str, side: str, i: int) -> TripletRecord:
+    name = f"{kind}-{side}-{i}"
+    box = None if i == 1 else (10 * i, 5, 10 * i + 60, 45)
+    labels = (Label(kind, box),) if side == "positive" else ()
+    drawn = {"test_set": kind, "side": side, "drawn_as": kind if labels else "free"}
+    extra = {**drawn, "cluster": name if i else f"{kind}-shared", "draw_seed": 0}
+    return TripletRecord(
+        name, f"{name}.png", "n.png", "t.png", labels=labels, artifact_free=not labels, extra=extra
+    )
+
+
+def made_score(rng: np.random.Generator, each: TripletRecord, number: int) -> MethodScore:
+    strength = rng.normal() + 0.8 * bool(each.labels)
+    score = [round(strength, 1), -math.inf, math.nan][2 if number == 7 else number == 3]
+    count = int(rng.integers(0, 4))
+    corners = rng.integers(0, 60, (count, 2))
+    boxes = [(int(x), int(y), int(x) + 60, int(y) + 40) for x, y in corners]
+    return MethodScore(score, boxes, [round(float(v), 1) for v in rng.normal(0, 0.3, count)])
+
+
+@pytest.fixture(scope="module")
+def benchmarked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run whose scores are made up; everything after scoring is the product's."""
+    rng = np.random.default_rng(5)
+    sets: dict[str, BalancedSet] = {}
+    for kind, counts in LEVELS.items():
+        sides = zip(("positive", "negative"), counts, strict=True)
+        sets[kind] = set_of([record(kind, side, i) for side, n in sides for i in range(n)], "made")
+    records = [each for own in sets.values() for each in own.records]
+    scores = {
+        name: {each.id: made_score(rng, each, i) for i, each in enumerate(records)}
+        for name in (*TYPES, "psnr")
+    }
+    scores["psnr"] = {k: MethodScore(v.score) for k, v in scores["psnr"].items()}
+    scores["texture"].pop(records[-1].id)  # it failed
+    resampling = Resampling(resamples=300)
+    done = Benchmarked(
+        tmp_path_factory.mktemp("audit") / "run",
+        sets,
+        compare(sets, scores, TYPES, ["psnr"], resampling=resampling),
+        Scored(scores),
+        {"texture": Texture(), "boundary": Texture(), "large_color": LargeColor(), "psnr": PSNR()},
+        TYPES,
+        ["psnr"],
+        False,
+        [],
+        {"wall_seconds": 1.0},
+        {"drawing": {"seed": 0}},
+    )
+    write_results(done)
+    (done.folder / "settings.json").write_text(json.dumps(done.settings))
+    return done.folder
+
+
+@pytest.fixture(scope="module")
+def metrics(benchmarked: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((benchmarked / "metrics.json").read_text())
+    return found
+
+
+def column(folder: Path, kind: str, method: str) -> tuple[list[bool], list[float]]:
+    """Truth and scores of a method, those that it has."""
+    rows = pq.read_table(folder / "scores.parquet").to_pylist()
+    own = [r for r in rows if r["test_set"] == kind and r[method] is not None]
+    return [r["is_positive"] for r in own], [r[method] for r in own]
+
+
+def pairs_in_order(truth: list[bool], scores: list[float]) -> float:
+    with_it = [s for s, t in zip(scores, truth, strict=True) if t]
+    without = [s for s, t in zip(scores, truth, strict=True) if not t]
+    won = [(a > b) + (a == b) / 2 for a in with_it for b in without]
+    return sum(won) / len(won)
+
+
+class TestBenchmark:
+    def test_auc(self, benchmarked: Path, metrics: dict[str, Any]) -> None:
+        for kind, own in metrics["sets"].items():
+            assert (own["n_positive"], own["n_negative"]) == LEVELS[kind]
+            for method, found in own["auc"].items():
+                truth, scores = column(benchmarked, kind, method)
+                assert found["value"] == pytest.approx(pairs_in_order(truth, scores), abs=1e-12)
+                assert found["n_positive"] == sum(truth)
+                assert found["n_negative"] == len(truth) - sum(truth)
+                assert found["n_excluded"] == sum(LEVELS[kind]) - len(truth)
+                assert 0 <= found["low"] < found["value"] < found["high"] <= 1
+
+    def test_holm(self, metrics: dict[str, Any]) -> None:
+        tests = [test for own in metrics["sets"].values() for test in own["tests"]]
+        assert {test["test"] for test in tests} == {"delong", "permutation"}
+        ordered, least = sorted(tests, key=lambda test: test["p"]), 0.0
+        for rank, test in enumerate(ordered):
+            least = max(least, min(1.0, test["p"] * (len(tests) - rank)))
+            assert test["p_holm"] == pytest.approx(least, abs=1e-12)
+
+    def test_thresholds(self, benchmarked: Path) -> None:
+        sets = yaml.safe_load((benchmarked / "thresholds.yaml").read_text())["sets"]
+        assert {*sets} == {*LEVELS}
+        for kind, methods in sets.items():
+            for method, criteria in methods.items():
+                truth, scores = column(benchmarked, kind, method)
+                cuts = [
+                    [
+                        sum(t and s > cut for t, s in zip(truth, scores, strict=True)),
+                        sum(not t and s > cut for t, s in zip(truth, scores, strict=True)),
+                    ]
+                    for cut in [*scores, min(scores) - 1]
+                ]
+                m, n = sum(truth), len(truth) - sum(truth)
+                best = {
+                    "youden": max(tp / m - fp / n for tp, fp in cuts),
+                    "f1": max(2 * tp / (tp + fp + m) for tp, fp in cuts),
+                    "fpr_5": max(tp for tp, fp in cuts if fp <= 0.05 * n),
+                    "precision_90": max([tp for tp, fp in cuts if tp >= 0.9 * (tp + fp)]),
+                }
+                for name, found in criteria.items():
+                    if found["threshold"] is None:
+                        assert best[name] <= 0
+                        continue
+                    above = [s > found["threshold"] for s in scores]
+                    counts = Counter(zip(truth, above, strict=True))
+                    assert found["tp"] == counts[True, True] and found["fp"] == counts[False, True]
+                    assert (
+                        found["fn"] == counts[True, False]
+                        and found["tn"] == counts[False] + (counts[False, False])
+                    )
+                    value = {"fpr_5": found["tp"], "precision_90": found["tp"]}
+                    assert value.get(name, found["value"]) == pytest.approx(best[name])
+
+    def test_curves(self, benchmarked: Path, metrics: dict[str, Any]) -> None:
+        for kind, own in metrics["sets"].items():
+            with (benchmarked / "curves" / f"{kind}.csv").open() as file:
+                rows = list(csv.DictReader(file))
+            for method, found in own["auc"].items():
+                roc = [r for r in rows if (r["method"], r["curve"]) == (method, "roc")]
+                points = [
+                    (float(r["false_positive_rate"]), float(r["true_positive_rate"])) for r in roc
+                ]
+                area = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in itertools.pairwise(points))
+                assert area == pytest.approx(found["value"], abs=1e-12)
+                truth, scores = column(benchmarked, kind, method)
+                for row in rows:
+                    if row["method"] != method or row["threshold"] in ("", "nan"):
+                        continue
+                    above = [s > float(row["threshold"]) for s in scores]
+                    hits = sum(t and a for t, a in zip(truth, above, strict=True))
+                    if row["curve"] == "roc":
+                        assert float(row["true_positive_rate"]) == pytest.approx(hits / sum(truth))
+                    else:
+                        assert float(row["precision"]) == pytest.approx(hits / sum(above))
+                        assert float(row["recall"]) == pytest.approx(hits / sum(truth))
+
+    def test_localisation(self, benchmarked: Path, metrics: dict[str, Any]) -> None:
+        """Pointing, IoU and AP from ``detections.parquet`` and the set's labels alone."""
+        detections = pq.read_table(benchmarked / "detections.parquet").to_pylist()
+        for kind, figures in metrics["sets"].items():
+            records = read_manifest(benchmarked / "sets" / f"{kind}.parquet")
+            for detector, found in figures["localisation"].items():
+                failed = {"texture": {records[-1].id}}.get(detector, set())
+                images = []
+                for each in records:
+                    labelled = [label.box for label in each.labels]
+                    if each.id in failed or None in labelled:
+                        continue
+                    boxes = [
+                        (d["confidence"], (d["x0"], d["y0"], d["x1"], d["y1"]))
+                        for d in detections
+                        if (d["image"], d["detector"]) == (each.id, detector)
+                    ]
+                    images.append((labelled, sorted(boxes, key=lambda b: (-b[0], b[1]))))
+                with_label = [each for each in images if each[0]]
+                points = [bool(b) and inside(b[0][1], labels) for labels, b in with_label]
+                assert found["pointing"]["value"] == pytest.approx(np.mean(points))
+                ious = [
+                    max(iou(b[0][1], x) for x in labels) if b else 0 for labels, b in with_label
+                ]
+                assert found["mean_iou"]["value"] == pytest.approx(np.mean(ious))
+                assert found["n_boxes"] == sum(len(b) for _, b in images)
+                for least, value in found["average_precision"].items():
+                    expected = average_precision(images, float(least))
+                    assert value["value"] == pytest.approx(expected, abs=1e-9)
+        assert any(d["confidence"] < 0 for d in detections)
+
+    def test_tables_and_pages_say_what_metrics_say(
+        self, benchmarked: Path, metrics: dict[str, Any]
+    ) -> None:
+        page = write_report(read_run(benchmarked), []).read_text("utf-8")
+        texts = [
+            *((benchmarked / name).read_text("utf-8") for name in ("table.md", "table.tex")),
+            page.replace("</td><td>", " "),
+        ]
+        for own in metrics["sets"].values():
+            for found in own["auc"].values():
+                for text in texts:
+                    shown = [
+                        [float(x) for x in row]
+                        for row in re.findall(r"([01]\.\d+) \[([01]\.\d+), ([01]\.\d+)\]", text)
+                    ]
+                    assert any(
+                        abs(value - found["value"]) < 6e-4
+                        and 0 <= found["low"] - low < 1e-3
+                        and 0 <= high - found["high"] < 1e-3
+                        for value, low, high in shown
+                    )
+
+
+def iou(a: tuple[int, ...], b: tuple[int, ...]) -> float:
+    """Counted pixel by pixel."""
+    first, second = (
+        {(x, y) for x in range(box[0], box[2]) for y in range(box[1], box[3])} for box in (a, b)
+    )
+    return len(first & second) / len(first | second)
+
+
+def inside(box: tuple[int, ...], labels: list[tuple[int, ...]]) -> bool:
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return any(b[0] <= x < b[2] and b[1] <= y < b[3] for b in labels)
+
+
+def average_precision(images: list[tuple[Any, Any]], least: float) -> float:
+    """COCO's rule at every confidence that occurs, by counting."""
+    taken = []
+    for labels, boxes in images:
+        free = list(labels)
+        for confidence, box in boxes:
+            best = max(free, key=lambda x: iou(box, x), default=None)
+            hit = best is not None and iou(box, best) >= least
+            if hit:
+                free.remove(best)
+            taken.append((confidence, hit))
+    total = sum(len(labels) for labels, _ in images)
+    points = []
+    for cut in {confidence for confidence, _ in taken}:
+        over = [hit for confidence, hit in taken if confidence >= cut]
+        points.append((sum(over) / total, sum(over) / len(over)))
+    return float(
+        np.mean([max((p for r, p in points if r >= x), default=0) for x in np.linspace(0, 1, 101)])
+    )
+
+
+class TestCompress:
+    ROWS = [
+        {
+            "preset": preset,
+            "source": source,
+            "neural_codec": "n",
+            "traditional_label": "t",
+            "neural_bpp": 0.9 * rate * scale,
+            "traditional_bpp": rate * scale,
+            "neural_psnr": quality,
+            "traditional_psnr": quality,
+            "neural_msssim": missing if source == "b" else 0.9 + quality / 1000,
+            "traditional_msssim": missing if source == "b" else 0.9 + quality / 1000,
+        }
+        for source, scale, missing in (("a", 1.0, None), ("b", 3.0, None))
+        for preset, rate, quality in (("low", 0.1, 30.0), ("mid", 0.2, 33.0), ("high", 0.5, 36.5))
+    ]
+
+    def test_means_of_a_step_leave_out_what_is_missing(self) -> None:
+        for curve, factor in zip(curves(self.ROWS), (0.9, 1.0), strict=True):
+            assert curve.bpp == pytest.approx([factor * rate * 2 for rate in (0.1, 0.2, 0.5)])
+            assert curve.psnr == pytest.approx([30, 33, 36.5])
+            assert curve.msssim == pytest.approx([0.93, 0.933, 0.9365])
+            assert curve.images == [2, 2, 2]
+
+    def test_bd_rate_is_the_mean_over_images_that_have_one(self) -> None:
+        found = {each.quality: each for each in bd_rates(self.ROWS)}
+        assert found["psnr"].percent == pytest.approx(-10) and found["psnr"].images == 2
+        assert found["msssim"].percent == pytest.approx(-10) and found["msssim"].images == 1
+
+
+class TestVerify:
+    @pytest.mark.parametrize("controls", [7, 20, 30, 100, 300])
+    def test_an_accuracy_exactly_at_its_limit_is_kept(self, controls: int) -> None:
+        """11 of 20 are 0.55, and 0.55 x 20 is 11.000000000000002."""
+        tasks = [Task(f"t{i}", "texture", "planted", "c", answer="A") for i in range(controls)]
+        key = Key("mined", 1, {task.id: task for task in tasks}, "made")
+        for right in range(controls + 1):
+            votes = [
+                Vote("r", f"t{i}", "A" if i < right else "B", "", "v.csv") for i in range(controls)
+            ]
+            for limit, is_dropped in ((right / controls, False), ((right + 0.5) / controls, True)):
+                if limit <= 1:
+                    (rater,) = collect(votes, key, limit).raters
+                    assert rater.dropped == is_dropped and rater.right == right
+
+
+class TestList:
+    def test_every_number_names_a_test_that_exists(self) -> None:
+        """Each row of the list ends with ``file::test``, all of which are in the tests."""
+        rows = [
+            line.strip("| \n").split("|")
+            for line in (DOCS / "numbers.md").read_text("utf-8").splitlines()
+            if line.startswith("|") and not line.startswith(("|---", "| number"))
+        ]
+        assert len(rows) > 40
+        for row in rows:
+            names = re.findall(r"`(\w+\.py)::(\w+)`", row[-1])
+            assert names, row
+            for file, name in names:
+                source = (Path(__file__).parent / file).read_text("utf-8")
+                assert re.search(rf"^\s*(def|class) {name}\b", source, re.MULTILINE), (file, name)
