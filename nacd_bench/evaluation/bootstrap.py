@@ -101,8 +101,7 @@ class Clusters:
         _, self.of_row = np.unique(labels, return_inverse=True)
         self.count = int(self.of_row.max(initial=-1)) + 1
         rows_of = [
-            np.bincount(self.of_row, side.astype(np.float64), self.count)
-            for side in (positive, ~positive)
+            np.bincount(self.of_row[side], minlength=self.count) for side in (positive, ~positive)
         ]
         self.on_sides = _sources(rows_of[0]), _sources(rows_of[1])
         kind = (rows_of[0] > 0) + 2 * (rows_of[1] > 0)
@@ -193,7 +192,7 @@ def exact_interval(value: float, sources: float, level: float) -> tuple[float, f
     return min(low, value), max(high, value)
 
 
-def _sources(rows: Floats) -> float:
+def _sources(rows: NDArray[np.int64]) -> float:
     """Sources of equal size whose mean is as uncertain as that of ``rows`` in each (Kish 1965)."""
     return float(rows.sum() ** 2 / max((rows**2).sum(), 1))
 
