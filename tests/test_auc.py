@@ -207,7 +207,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(true_auc: float) -> No
     hits = 0
     for seed in range(800):
         found = auc_estimate(
-            truth, rng.normal(size=100) + shift * truth, None, Resampling(600, seed=seed)
+            truth, rng.normal(size=100) + shift * truth, None, Resampling(300, seed=seed)
         )
         hits += found.low <= true_auc <= found.high
     assert 0.93 <= hits / 800 <= 0.97

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -158,8 +159,16 @@ class TestLearned:
 
         torch.manual_seed(0)
         folder = tmp_path_factory.mktemp("weights")
-        for name, network in {"alex": alexnet(weights=None), "vgg": vgg16(weights=None)}.items():
-            state = {k: v for k, v in network.state_dict().items() if k.startswith("features.")}
+        for name, network in {"alex": alexnet, "vgg": vgg16}.items():
+            with torch.device("meta"):  # no time for the layers behind the features
+                shapes = {k: v.shape for k, v in network(weights=None).state_dict().items()}
+            state = {
+                k: torch.randn(shape) * math.sqrt(2 / math.prod(shape[1:]))
+                if k.endswith("weight")
+                else torch.zeros(shape)
+                for k, shape in shapes.items()
+                if k.startswith("features.")
+            }
             torch.save(state, folder / f"{name}.pth")
         return {name: folder / f"{name}.pth" for name in ("alex", "vgg")}
 
@@ -222,6 +231,7 @@ class TestLearned:
         self, kind: type[LPIPS | DISTS], weights: dict[str, Path], batch: TripletBatch
     ) -> None:
         metric = kind(weights["alex" if kind is LPIPS else "vgg"])
+        batch = TripletBatch(*(getattr(batch, role)[..., :72, :80] for role in ROLES))
         assert (metric(batch) > 0).all()
         one, other = batch[1], TripletBatch(batch.original, batch.traditional, batch.neural)[1]
         both = TripletBatch(
