@@ -352,6 +352,17 @@ class TestPrecomputed:
         with pytest.raises(CodecError, match="no result at point 20 for this image of 160 x 128"):
             codec.encode(PHOTO[::-1].copy(), 20)
 
+    def test_a_result_that_was_turned_as_the_tag_says_is_refused(self, folder):
+        exif = Pillow.Exif()
+        exif[0x0112] = 3
+        Pillow.fromarray(PHOTO).save(folder / "tagged.png", exif=exif)
+        Pillow.fromarray(PHOTO[::-1, ::-1].copy()).save(folder / "turned.png")
+        rows = [["tagged.png", 1, "20.png", 100], ["tagged.png", 2, "turned.png", 100]]
+        codec = CODECS.get("precomputed")(self.table(folder, rows))
+        assert codec.encode(PHOTO, 1)
+        with pytest.raises(CodecError, match=r"turned\.png: .* turned by 180 degrees: orient"):
+            codec.encode(PHOTO, 2)
+
     def test_bits_per_pixel_will_do_and_estimates_are_marked(self, folder):
         rows = [["a photo; with 'quotes'.png", 1, "20.png", 0.5]]
         table = self.table(folder, rows, ("original", "point", "decoded", "bpp"))

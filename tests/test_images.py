@@ -633,13 +633,38 @@ class TestSize:
         with pytest.raises(ImageError, match=r"a\.png: expected at most .* got 40 x 24\. Cut"):
             read_image(path)
 
-    def test_a_bomb_is_refused_by_its_header(self, tmp_path: Path) -> None:
-        header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
-        chunks = (b"IHDR", header), (b"IDAT", zlib.compress(bytes(99))), (b"IEND", b"")
-        data = b"".join(png_chunk(*chunk) for chunk in chunks)
-        (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + data)
-        with pytest.raises(ImageError, match=r"a\.png: expected at most 268 million pixels"):
-            read_image(tmp_path / "a.png")
+    @pytest.mark.parametrize("side", [20_000, 60_000])
+    @pytest.mark.parametrize("suffix", [".png", ".jpg", ".gif", ".bmp", ".tif", ".ppm"])
+    def test_a_bomb_is_refused_by_its_header(self, tmp_path: Path, suffix: str, side: int) -> None:
+        """Pillow only warns of up to twice its limit, which 20,000 x 20,000 pixels lie below."""
+        data = save(tmp_path / f"a{suffix}", RGB).read_bytes()
+        sizes = {
+            ".png": (16, ">II", (40, 24)),
+            ".jpg": (data.find(b"\xff\xc0") + 5, ">HH", (24, 40)),
+            ".gif": (6, "<HH", (40, 24)),
+            ".bmp": (18, "<II", (40, 24)),
+        }
+        if suffix == ".tif":
+            data = tiff(RGB, "<", 1, 1)
+            for tag, old in ((256, 40), (257, 24)):
+                entry = struct.pack("<HHII", tag, 4, 1, old)
+                assert entry in data
+                data = data.replace(entry, struct.pack("<HHII", tag, 4, 1, side))
+        elif suffix == ".ppm":
+            data = data.replace(b"40 24", f"{side} {side}".encode(), 1)
+        else:
+            place, layout, there = sizes[suffix]
+            assert struct.unpack_from(layout, data, place) == there
+            size = struct.pack(layout, side, side)
+            data = data[:place] + size + data[place + len(size) :]
+        if suffix == ".png":
+            data = data[:8] + png_chunk(b"IHDR", data[16:29]) + data[33:]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(ImageError, match=rf"a\{suffix}: expected ") as caught:
+                decode_image(f"a{suffix}", data)
+        if suffix != ".tif":  # whose strips are too short for such a size
+            assert f"at most 268 million pixels, got {side} x {side}" in str(caught.value)
 
 
 def test_every_suffix_belongs_to_one_format() -> None:

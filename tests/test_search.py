@@ -1,5 +1,6 @@
 """What a search takes for a photograph, passes over, and leaves out by name."""
 
+import importlib
 import io
 import json
 import tarfile
@@ -184,3 +185,11 @@ def test_compress_and_mine_say_it_once_and_again(
             kept = json.loads((folder / record).read_text())
             assert kept["left_out"] == {"cr3": 2, "jxl": 1}
             assert list(kept["notes"]) == [str(photos / "misnamed.png")]
+
+
+def test_training_takes_the_same_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photographs = importlib.import_module("nacd_codecs.hyperprior.train").photographs
+    (folder / "broken.png").write_bytes(picture()[:60])
+    assert [image.shape for image in photographs(folder, 8)] == [(3, 16, 16)] * len(PHOTOS)
+    said = capsys.readouterr().err
+    assert said.count("kinds that are not read") == said.count("broken.png: ") == 1

@@ -184,9 +184,9 @@ def _decoded(
         contents.frames = getattr(picture, "n_frames", 1)
     _require_plain(path, picture, contents.frames)
     bits = bits_per_sample(contents, image_format)
-    picture.load()  # also where Pillow's pixels are not used: it finds what is cut short
     if image_format == "JPEG":
         _require_whole_jpeg(contents.picture)
+    picture.load()  # also where Pillow's pixels are not used: it finds what is cut short
     if image_format == "AVIF":
         contents.exif = picture.info.get("exif", b"")
     if not contents.icc:

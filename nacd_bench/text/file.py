@@ -21,7 +21,6 @@ COCO-Text's own file is read too: ``imgs`` by ``file_name``, ``anns`` with ``mas
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
@@ -29,11 +28,10 @@ from typing import Any
 import numpy as np
 
 from nacd_bench.data.files import composed, read_bytes
+from nacd_bench.data.formats import has_image_suffix
 from nacd_bench.data.text_files import decoded, parsed_json
 from nacd_bench.errors import TextFinderError
 from nacd_bench.text.finder import TextFinder, TextPolygon, named, require_image
-
-IMAGE_SUFFIX = re.compile(r"\.(png|jpe?g|webp|tiff?|bmp|ppm|avif|hei[cf])$", re.IGNORECASE)
 
 EXPECTED = (
     'expected a polygon file {"images": {id: [{"points": [[x, y], ...], "confidence": 0.9}]}} or '
@@ -91,7 +89,8 @@ class PolygonFile(TextFinder):
 
 def _bare(name: str) -> str:
     """A file's name without folder and suffix, an id as it is; both in Unicode's composed form."""
-    return composed(IMAGE_SUFFIX.sub("", PurePath(name).name))
+    plain = PurePath(name).name
+    return composed(PurePath(plain).stem if has_image_suffix(plain) else plain)
 
 
 def _polygons(content: Any) -> dict[str, list[TextPolygon]]:
