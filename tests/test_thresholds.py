@@ -167,6 +167,10 @@ class TestFile:
                 "{schema_version: 1, sets: {t: {a: {f1: {threshold: .nan, n: 1, n_excluded: 0}}}}}",
                 "t.a.f1: expected threshold to be a number, got nan",
             ),
+            (
+                "{schema_version: 1, sets: {t: {a: {f1: {n: 1%s, n_excluded: 0}}}}}" % ("0" * 400),
+                "t.a.f1: expected n to be a number, got 1000",
+            ),
             ("- 1", "schema_version, criterion and sets"),
             ("{schema_version: 9, sets: {}}", "expected schema_version 1, got 9"),
             ("{schema_version: 1, criterion: best, sets: {}}", "unknown criterion 'best'"),

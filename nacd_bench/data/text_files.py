@@ -151,7 +151,10 @@ def load_json(text: str) -> Any:
     ValueError: the key 'a' twice in one object
     """
     try:
-        return json.loads(text, object_pairs_hook=_object)
+        content = json.loads(text, object_pairs_hook=_object)
+        if "\\ud" in text or "\\uD" in text:
+            json.dumps(content, ensure_ascii=False).encode()  # half a character fits in no file
+        return content
     except RecursionError:
         raise ValueError("objects inside one another, too many to read") from None
 
@@ -201,6 +204,8 @@ def _expanded(node: Node, sizes: dict[int, float]) -> float:
     if id(node) not in sizes:
         sizes[id(node)] = math.inf  # as long as it is open: an alias of it inside has no end
         children = node.value if isinstance(node.value, list) else []
+        if node.id == "scalar":
+            node.value.encode()  # half a character, "\\ud800", fits in no file
         if node.id == "mapping":
             keys = [key.value for key, _ in children if key.id == "scalar" and key.value != "<<"]
             if twice := _repeated(keys):

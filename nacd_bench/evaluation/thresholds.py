@@ -292,7 +292,8 @@ def _entry(place: tuple[str, ...], values: Any) -> Threshold | str:
         if value is None and may_be_empty:
             continue
         is_number = isinstance(value, kinds) and not isinstance(value, bool)
-        if not is_number or math.isnan(value) or (isinstance(value, int) and abs(value) > LARGEST):
+        is_huge = isinstance(value, int) and abs(value) > LARGEST
+        if not is_number or is_huge or math.isnan(value):
             return f"expected {name} to be a number, got {shortened(value)}. Correct it."
     test_set, method, criterion = place
     found: dict[str, Any] = {name: values.get(name) for name in names}

@@ -356,7 +356,10 @@ class _Run:
     def _facts(self, path: Path) -> dict[str, Any]:
         """Hash and size of an image, read only where the file is not the one on record."""
         place = str(path.resolve())
-        stamp = [path.stat().st_size, path.stat().st_mtime_ns] if path.is_file() else []
+        try:
+            stamp = [path.stat().st_size, path.stat().st_mtime_ns]
+        except OSError:  # gone, or a name too long: reading it says so
+            stamp = []
         known = self.files.get(place)
         if known is None or known["stamp"] != stamp:
             image = read_image(path)

@@ -120,6 +120,10 @@ def files_of(
 def _paths(source: str | Path) -> Iterator[tuple[Path, bool]]:
     """Files, and whether they are named one by one."""
     path = as_on_disk(source)
+    if not os.path.lexists(path) and not glob.has_magic(str(path)):
+        raise DataError(
+            f"expected an image, a folder or a pattern, got {str(source)[:200]}: nothing there."
+        )
     if path.is_dir():
         yield from ((each, False) for each in sorted(_walk(path)))
     elif path.suffix.lower() == ".txt" and path.is_file():

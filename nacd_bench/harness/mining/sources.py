@@ -6,6 +6,7 @@ takes every n-th of them. An item is read by whichever process works on it.
 
 from __future__ import annotations
 
+import os
 import tarfile
 import threading
 from collections import Counter
@@ -138,7 +139,7 @@ def _files(
             text = _url_in_list(path)
             if text is not None:
                 yield from _remote(text, left_out)
-            elif path.is_dir():
+            elif os.path.isdir(path):  # noqa: PTH112 - Path's raises where a name is too long
                 yield from _files([path], run_folder, left_out)
             else:
                 yield str(path), _stamp(path)
