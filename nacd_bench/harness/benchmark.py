@@ -280,7 +280,7 @@ def benchmark_from_config(config: Mapping[str, Any]) -> tuple[Benchmarked, str]:
             failures=[*failures, *more],
             configuration=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
         )
-        log_benchmark(tracker, done)
+        tracker.log(lambda logger: log_benchmark(logger, done))
     return done, tracker.message
 
 

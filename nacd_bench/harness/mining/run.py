@@ -38,7 +38,7 @@ from nacd_bench.harness.mining.stages import Work, chains, forget_encodes, of_it
 from nacd_bench.harness.mining.state import JOURNAL, SCHEMA, State, item_mark, read_state
 from nacd_bench.harness.progress import Progress, progress_bar
 from nacd_bench.harness.run_folder import SETTINGS, require_settings
-from nacd_bench.harness.tracking import Tracker, log_numbers, tracked
+from nacd_bench.harness.tracking import Tracker, tracked
 from nacd_bench.registry import unknown
 
 ENGINES = ("local", "ray")
@@ -315,7 +315,7 @@ class MiningRun:
             "seconds_left": self.progress.left or 0.0,
             **{f"candidates/{kind}": count for kind, count in self.candidates.items()},
         }
-        log_numbers(self.tracker, numbers, self.progress.done)
+        self.tracker.log(lambda logger: logger.log_metrics(numbers, step=self.progress.done))
 
 
 def _read(item: Item) -> tuple[bytes, str]:
