@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from nacd_bench.cli import main
-from nacd_bench.harness.tracking import has_key
 
 BLOCK, HEAD, START = 32768, 7, 7
 """Of the log: blocks of this size, with records of this header, after as many bytes of its own."""
@@ -105,11 +104,13 @@ class TestOfflineWandb:
         for method in ("large_color", "psnr"):
             expected = metrics["sets"]["color"]["auc"][method]["value"]
             assert float(history[f"color/{method}/auc"]) == expected
-        assert json.loads(history["table/nrows"]) == 2 and json.loads(history["auc/nrows"]) == 2
-        assert any(key.startswith("color/roc_table") for key in history)
-        assert any(key.startswith("color/precision_recall_table") for key in history)
-        for side in ("positives", "negatives"):
-            assert any(key.startswith(f"color/large_color/{side}") for key in history)
+            for bound in ("low", "high"):
+                expected = metrics["sets"]["color"]["auc"][method][bound]
+                assert float(history[f"color/{method}/auc_{bound}"]) == expected
+            assert json.loads(history[f"color/scores/{method}/count"]) == 1
+        assert json.loads(history["table/nrows"]) == 2
+        for curve in ("roc", "precision_recall"):
+            assert json.loads(history[f"color/{curve}/count"]) == 1
         assert json.loads(history["strongest/nrows"]) >= 4
         names = {entry.path for entry in artifacts["metrics"].manifest.contents}
         assert {"metrics.json", "scores.parquet", "thresholds.yaml"} <= names
@@ -175,18 +176,3 @@ def test_csv(planted: Path, tmp_path: Path) -> None:
 def test_none(planted: Path, tmp_path: Path) -> None:
     printed = benchmark(planted, tmp_path / "run", "logger=none")
     assert "W&B" not in printed and not (tmp_path / "run" / "wandb").exists()
-
-
-def test_keys_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("WANDB_API_KEY", "WANDB_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-    netrc = tmp_path / "netrc"
-    netrc.write_text("machine example.org login user password x\n")
-    monkeypatch.setenv("NETRC", str(netrc))
-    assert not has_key()
-    netrc.write_text("machine api.wandb.ai login user password x\n")
-    assert has_key()
-    monkeypatch.setenv("WANDB_BASE_URL", "https://own.example")
-    assert not has_key()
-    monkeypatch.setenv("WANDB_API_KEY", "x")
-    assert has_key()

@@ -23,7 +23,7 @@ import numpy as np
 from nacd_bench.data.loading import load_triplet
 from nacd_bench.data.record import TripletRecord
 from nacd_bench.detection import DetectionBatch
-from nacd_bench.errors import UserError
+from nacd_bench.errors import PluginError, UserError
 from nacd_bench.evaluation.comparison import scores_on
 from nacd_bench.harness.benchmark_files import lines
 from nacd_bench.harness.benchmark_table import layout
@@ -92,24 +92,28 @@ def tracked(
         config: what is logged as the run's configuration.
     """
     tracker = Tracker(None, folder)
-    status, sends = "failed", False
+    status, mode = "failed", ""
     with _own_environment(folder):
         if node and node["_target_"].endswith(".wandb_logger"):
             mode = wandb_mode(node.get("mode", "auto"))
-            sends = mode == "online"
             node = {**node, "folder": str(folder), "mode": mode}
+        try:
             if mode == "disabled":
-                node, tracker.message = None, "W&B is disabled: no log."
-        if node:
-            tracker.logger = made("logger", node)
+                tracker.message = "W&B is disabled: no log."
+            elif node:
+                tracker.logger = made("logger", node)
+        except PluginError as error:
+            if not mode:
+                raise
+            tracker.message = f"no log: {error}"
         tracker.log(lambda logger: logger.log_hyperparams(dict(config)))
         try:
             yield tracker
             status = "success"
         finally:
             tracker.log(lambda logger: logger.finalize(status))
-            if tracker.logger is not None and _is_wandb(tracker.logger):
-                tracker.log(lambda logger: _finish(tracker, status, sends))
+            if mode:
+                tracker.log(lambda logger: _finish(tracker, status, mode == "online"))
 
 
 @contextmanager
@@ -122,10 +126,10 @@ def _own_environment(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if "WANDB_SERVICE" in os.environ and "WANDB_SERVICE" not in before:
-            import wandb
-
-            wandb.teardown()  # the session that the run began: the next one reads settings anew
+        if "wandb" in sys.modules and "WANDB_SERVICE" not in before:
+            sys.modules[
+                "wandb"
+            ].teardown()  # of the run's own session: the next reads settings anew
         for name in [name for name in os.environ if name.startswith("WANDB_") or name in own]:
             if name not in before:
                 del os.environ[name]
@@ -145,7 +149,7 @@ def wandb_mode(asked: str) -> str:
 
     if asked != "auto":
         if asked not in MODES:
-            raise UserError(unknown("logger.mode", str(asked), MODES))
+            raise UserError(unknown("logger.mode", str(asked), list(MODES)))
         return asked
     if os.environ.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes", "on"):
         return "disabled"
@@ -333,6 +337,12 @@ def _refusal(place: Path, server: str) -> str:
         )
     except (OSError, subprocess.SubprocessError) as error:
         return f"{type(error).__name__}: {error}"
-    if any(place.glob("*.wandb.synced")):  # its exit status is 0 whatever happened
+    # Its exit status is 0 whatever happened, and a log that was refused in part has its mark, too.
+    marks = list(place.glob("*.wandb.synced"))
+    told = synced.stdout.strip().splitlines() or [f"exit status {synced.returncode}"]
+    errors = [line for line in told if "ERROR" in line]
+    if marks and not errors:
         return ""
-    return synced.stdout.strip().rpartition("\n")[2] or f"exit status {synced.returncode}"
+    for mark in marks:
+        mark.unlink()
+    return (errors or told)[-1]

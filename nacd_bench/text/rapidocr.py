@@ -17,6 +17,7 @@ Departs from RapidOCR's pipeline on purpose:
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -138,6 +139,7 @@ class RapidOCR(TextFinder):
     @cached_property
     def _network(self) -> Callable[[np.ndarray], np.ndarray]:
         """Text probability: ``(1, 3, H, W)`` normalised BGR to ``(1, 1, H, W)``."""
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it would report to its makers
         try:
             import onnxruntime
         except ImportError as error:
