@@ -106,7 +106,7 @@ def share(value: float | None, decimals: int = 3) -> str:
     return f"{value:.{decimals}f}"
 
 
-def percent(value: float | None) -> str:
+def percent(value: float | None, decimals: int = 0) -> str:
     """A share in percent that reads as 0 or 100 % only where it is.
 
     >>> percent(0.9), percent(0.9996), percent(1.0), percent(2 / 3)
@@ -114,7 +114,6 @@ def percent(value: float | None) -> str:
     """
     if value is None or math.isnan(value):
         return NOTHING
-    decimals = 0
     while decimals < MOST_DECIMALS and _seems_whole(value, decimals + 2):
         decimals += 1
     return f"{100 * value:.{decimals}f} %"

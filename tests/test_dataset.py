@@ -55,7 +55,7 @@ from nacd_bench.harness.dataset.content import (
 from nacd_bench.harness.dataset.images import read_original
 from nacd_bench.harness.dataset.licenses import License, LicenseTable
 from nacd_bench.harness.dataset.merge import merge
-from nacd_bench.harness.dataset.stats import dataset_stats
+from nacd_bench.harness.dataset.stats import dataset_stats, table_one
 from nacd_bench.harness.dataset.unite import Part, distinct_names, unite
 from nacd_bench.harness.dataset.verified import read_verified, verified_schema
 
@@ -948,6 +948,23 @@ class TestStats:
         assert stats["box_sizes"]["width in pixels"]["smallest"] == 100
         assert stats["box_sizes"]["share of the image"]["largest"] == 0.5625
         assert stats["bits_per_pixel"]["high"] == {"neural": 0.1, "traditional": 0.4}
+
+    def test_more_than_eight_types_and_missing_rates(self) -> None:
+        """Every artifact is in each table, whatever package its detector is of."""
+        kinds = [f"type {i}" for i in range(9)]
+        rows = [record("a"), record("b", neural_bpp=None), record("c", neural_bpp=0.00003)]
+        found = [
+            artifact(f"x{i}", artifact_type=kind, triplet="abc"[i % 3])
+            for i, kind in enumerate([*kinds, "color"])
+        ]
+        stats = dataset_stats(DataSet.of(rows, found, {}))
+        assert stats["by_type"] == {"texture": 0, "color": 1, "text": 0} | dict.fromkeys(kinds, 1)
+        tables = table_one(stats)
+        assert [row[1] for row in tables[0].rows] == ["0", "1", "0", *["1"] * 9]
+        assert all(sum(own.values()) == 10 for own in stats["by_preset"].values())
+        assert all(table.rows[-1][-1] == "10" for table in tables[1:])
+        known = [each.neural_bpp for each in rows if each.neural_bpp is not None]
+        assert stats["bits_per_pixel"]["low"]["neural"] == pytest.approx(sum(known) / 2)
 
     def test_of_none(self) -> None:
         free = dataclasses.replace(record("a"), artifact_free=True)

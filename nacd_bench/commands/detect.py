@@ -6,6 +6,7 @@ from typing import Any
 
 from nacd_bench.commands.printing import console, empty_table, listed_failures
 from nacd_bench.commands.report import with_report
+from nacd_bench.numbers import number
 
 
 def run(config: dict[str, Any]) -> int:
@@ -19,7 +20,7 @@ def run(config: dict[str, Any]) -> int:
         known = {key: score for key, score in scores.items() if score is not None}
         best = max(known, key=lambda key: known[key], default=None)
         count = sum(row["detector"] == name for row in found.detections)
-        strongest = "-" if best is None else f"{known[best]:.4g}"
+        strongest = number(None if best is None else known[best])
         table.add_row(name, artifact_type, str(len(known)), str(count), strongest, best or "-")
     out.print()
     if config["data"]["_target_"].endswith(".embedded_sample"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 from nacd_bench.data.record import ARTIFACT_TYPES, TripletRecord
 from nacd_bench.harness.dataset.content import SIDES, Artifact, DataSet
 from nacd_bench.harness.dataset.licenses import UNKNOWN, license_of
+from nacd_bench.numbers import NOTHING, number, percent
 
 QUANTILES = {
     "smallest": 0.0,
@@ -66,6 +68,8 @@ def dataset_stats(dataset: DataSet) -> dict[str, Any]:
     counted = [each for each in dataset.artifacts if each.counts]
     presets = presets_of(dataset)
     versions = sorted({codec_label(record) for record in dataset.records})
+    types = [*ARTIFACT_TYPES]  # and those of other packages' detectors
+    types += sorted({each.artifact_type for each in counted} - {*types})
 
     def preset_of(artifact: Artifact) -> str:
         return str(records[artifact.triplet].extra["preset"])
@@ -87,9 +91,9 @@ def dataset_stats(dataset: DataSet) -> dict[str, Any]:
         "undecided": sum(
             each.confirmed is None and not each.is_found for each in dataset.artifacts
         ),
-        "by_type": _counts(counted, type_of, ARTIFACT_TYPES),
-        "by_preset": _crossed(counted, preset_of, presets, type_of, ARTIFACT_TYPES),
-        "by_version": _crossed(counted, version_of, versions, type_of, ARTIFACT_TYPES),
+        "by_type": _counts(counted, type_of, types),
+        "by_preset": _crossed(counted, preset_of, presets, type_of, types),
+        "by_version": _crossed(counted, version_of, versions, type_of, types),
         "by_version_and_preset": _crossed(counted, version_of, versions, preset_of, presets),
         "by_detector": _counts(counted, lambda each: each.detector or UNKNOWN),
         "votes": _counts(
@@ -143,7 +147,7 @@ def _sizes(
         "share of the image": sides.prod(axis=1) / sizes.prod(axis=1),
     }
     return {
-        name: {word: round(float(np.quantile(own, q)), 4) for word, q in QUANTILES.items()}
+        name: {word: float(np.quantile(own, q)) for word, q in QUANTILES.items()}
         for name, own in values.items()
     }
 
@@ -158,7 +162,7 @@ def _rates(
         rates = {side: [getattr(each, f"{side}_bpp") for each in own] for side in SIDES}
         known = {side: [each for each in some if each is not None] for side, some in rates.items()}
         found[preset] = {
-            side: round(sum(some) / len(some), 4) if some else None for side, some in known.items()
+            side: math.fsum(some) / len(some) if some else None for side, some in known.items()
         }
     return found
 
@@ -172,7 +176,7 @@ def _per_image(records: Sequence[TripletRecord], name: Callable[[Any], str]) -> 
 
 def table_one(stats: Mapping[str, Any]) -> list[CountTable]:
     """The paper's Table 1: artifacts by type, by quality preset, by codec version and preset."""
-    kinds = [*ARTIFACT_TYPES, TOTAL]
+    kinds = [*stats["by_type"], TOTAL]
     total = sum(stats["by_type"].values())
     by_type = [[name, str(n), _percent(n, total)] for name, n in stats["by_type"].items()]
     return [
@@ -200,12 +204,12 @@ def further_tables(stats: Mapping[str, Any]) -> list[CountTable]:
         cells = [(name, str(count)) for name, count in stats[key].items()]
         tables.append(CountTable(title, (key.removeprefix("by_").rstrip("s"), "number"), cells))
     sizes = [
-        (name, *(f"{value:g}" for value in own.values()))
+        (name, *(number(value, 6) for value in own.values()))
         for name, own in stats["box_sizes"].items()
     ]
     tables.append(CountTable("Sizes of boxes", ("what", *QUANTILES), sizes))
     rates = [
-        (name, *("-" if own[side] is None else f"{own[side]:.4f}" for side in SIDES))
+        (name, *(number(own[side]) for side in SIDES))
         for name, own in stats["bits_per_pixel"].items()
     ]
     tables.append(CountTable("Mean bits per pixel", ("preset", *SIDES), rates))
@@ -224,4 +228,4 @@ def _crossed_table(
 
 
 def _percent(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else "-"
+    return percent(part / whole, 1) if whole else NOTHING
