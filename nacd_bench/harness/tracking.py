@@ -93,8 +93,9 @@ def tracked(
     """
     tracker = Tracker(None, folder)
     status, mode = "failed", ""
-    with _own_environment(folder):
-        if node and node["_target_"].endswith(".wandb_logger"):
+    is_wandb = bool(node) and node["_target_"].endswith(".wandb_logger")  # type: ignore[index]
+    with _own_environment(folder, is_wandb):
+        if node and is_wandb:
             mode = wandb_mode(node.get("mode", "auto"))
             node = {**node, "folder": str(folder), "mode": mode}
         try:
@@ -117,7 +118,7 @@ def tracked(
 
 
 @contextmanager
-def _own_environment(folder: Path) -> Iterator[None]:
+def _own_environment(folder: Path, is_wandb: bool) -> Iterator[None]:
     """Variables of the run's own; afterwards all are as the user had them."""
     # W&B stages artifacts in the user's data folder, where a log would lose them.
     own = {**QUIET, "WANDB_DATA_DIR": str((folder / "wandb").resolve())}
