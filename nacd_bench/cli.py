@@ -233,8 +233,6 @@ def _run(arguments: list[str]) -> int:
 
 def _composed(command: str, arguments: Sequence[str]) -> int:
     """Let Hydra compose a command's configuration, and run it."""
-    from omegaconf import OmegaConf
-
     flags = COMMANDS[command].flags
     arguments = [
         f"{each[2:]}=true" if each.startswith("--") and each[2:] in flags else each
@@ -249,21 +247,41 @@ def _composed(command: str, arguments: Sequence[str]) -> int:
         return _helped(command, overrides)
     if "-m" in overrides or "--multirun" in overrides:
         return _swept(command, overrides, paths)
-    outcome: list[int | BaseException] = []
+    if any(override.startswith("-") for override in overrides):  # --cfg, --info
+        return _by_hydra(command, overrides, lambda config: None)
+    config = _with_paths(command, composed(command, overrides), paths)
+    return import_module(f"nacd_bench.commands.{COMMANDS[command].module}").run(config)
 
-    def task(config: Any) -> None:
-        try:
+
+def composed(command: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """A command's configuration with the settings that were given, as plain values.
+
+    Raises:
+        UserError: a setting that is not there, or a value that cannot be read.
+    """
+    from hydra import compose, initialize_config_module
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+    try:
+        with initialize_config_module("nacd_conf", version_base="1.3"):
+            config = compose(command.replace(" ", "_"), [*overrides])
             plain: Any = OmegaConf.to_container(config, resolve=True)
-            module = import_module(f"nacd_bench.commands.{COMMANDS[command].module}")
-            outcome.append(module.run(_with_paths(command, plain, paths)))
-        except (UserError, OSError, KeyboardInterrupt) as error:
-            outcome.append(error)  # Hydra would print it as a crash
-
-    stopped = _by_hydra(command, overrides, task)
-    for error in outcome:
-        if isinstance(error, BaseException):
-            raise error
-    return max((status for status in outcome if isinstance(status, int)), default=stopped)
+            return plain
+    except (HydraException, OmegaConfBaseException) as error:
+        cause = error.__cause__ or error
+        node, name = getattr(cause, "parent_node", None), getattr(cause, "full_key", None)
+        if isinstance(cause, ConfigKeyError | ConfigAttributeError) and node is not None and name:
+            group = name.rpartition(".")[0]
+            names = [
+                f"{group}.{key}".lstrip(".") for key in node if key not in ("_target_", "hydra")
+            ]
+            raise UserError(unknown(f"setting of {command}", name, names)) from error
+        raise UserError(
+            f"expected settings of {command} as name=value, got {' '.join(overrides)}: "
+            f"{str(cause).splitlines()[0]}. Quote values with other signs than letters and digits."
+        ) from error
 
 
 def _helped(command: str, overrides: Sequence[str]) -> int:
