@@ -144,7 +144,10 @@ class TestValidate:
         (problem,), _ = validate([record])
         assert "neural: expected samples that fill 16 bits, got a brightest of 0.01" in str(problem)
         deep(record.neural, 257)
-        assert validate([record]) == ([], [])
+        problems, notes = validate([record])
+        assert problems == []
+        assert "bit depths differ" in notes[0]
+        assert "original 8, neural 16, traditional 8" in notes[0]
 
     def test_progress(self, tmp_path: Path) -> None:
         calls: list[tuple[int, int]] = []

@@ -70,16 +70,24 @@ def other_way(original: Image, decode: Image) -> str | None:
     return None
 
 
-def profile_note(record: TripletRecord, images: Mapping[str, Image]) -> str | None:
-    """A line where the colour profiles of a triplet's images differ."""
+def sides_notes(record: TripletRecord, images: Mapping[str, Image]) -> list[str]:
+    """Lines on what differs between the images of a triplet and is compared all the same."""
     profiles = {role: image.profile for role, image in images.items()}
-    if len(set(profiles.values())) < 2:
-        return None
-    shown = ", ".join(f"{role} {name}" for role, name in profiles.items())
-    return (
-        f"{record.original}: colour profiles differ and are not applied, numbers are compared as "
-        f"they are stored ({shown})."
-    )
+    depths = {role: image.bit_depth for role, image in images.items()}
+    notes = []
+    if len(set(profiles.values())) > 1:
+        shown = ", ".join(f"{role} {name}" for role, name in profiles.items())
+        notes.append(
+            f"{record.original}: colour profiles differ and are not applied, numbers are compared "
+            f"as they are stored ({shown})."
+        )
+    if len(set(depths.values())) > 1:
+        shown = ", ".join(f"{role} {bits}" for role, bits in depths.items())
+        notes.append(
+            f"{record.original}: bit depths differ, all are compared on the scale from black to "
+            f"white ({shown})."
+        )
+    return notes
 
 
 def _size_fault(record: TripletRecord, images: Mapping[str, Image]) -> str | None:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from nacd_bench.data.files import composed
 from nacd_bench.data.images import Image, read_image
 from nacd_bench.data.record import Problem, TripletRecord, boxes_outside
-from nacd_bench.data.sides import profile_note, sides_fault
+from nacd_bench.data.sides import sides_fault, sides_notes
 from nacd_bench.errors import ImageError
 from nacd_bench.triplet import ROLES
 
@@ -35,7 +35,7 @@ def validate(
         All problems in the order of the records, with each file of a triplet on its own: files
         that cannot be used, sides that do not belong together, boxes outside the image, scales that
         differ. Then notes, each once: files with broken metadata or under the name of another
-        format, profiles that differ.
+        format, profiles and bit depths that differ.
     """
     workers = workers or min(MOST_WORKERS, os.cpu_count() or 1)
     found: dict[int, list[Problem]] = {}
@@ -89,7 +89,7 @@ def _check(record: TripletRecord) -> tuple[list[Problem], list[str]]:
         lines.append(fault)
     else:
         lines += _scale_faults(record, images)
-        notes += filter(None, [profile_note(record, images)])
+        notes += sides_notes(record, images)
     if "original" in images:
         original = images["original"]
         lines += boxes_outside(record, original.width, original.height)
