@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import os
+import stat
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -15,6 +16,9 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from nacd_bench.errors import DataError, UserError
+
+LARGEST_FILE = 2**32
+"""Bytes of a file that is read as a whole."""
 
 
 def is_url(path: str | Path) -> bool:
@@ -40,7 +44,14 @@ def read_bytes(path: str | Path, what: str, error: type[UserError]) -> bytes:
 
             with fsspec.open(str(path), "rb") as file:
                 return file.read()
-        return as_on_disk(local or path).read_bytes()
+        place = as_on_disk(local or path)
+        status = place.stat()
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+            got = "a device, pipe or socket"  # which may have no end
+        elif status.st_size > LARGEST_FILE:
+            got = f"{status.st_size / 1e9:.1f} GB, of {LARGEST_FILE / 1e9:.1f} at most"
+        else:
+            return place.read_bytes()
     except FileNotFoundError as cause:
         got = "a link to nothing" if Path(path).is_symlink() else "nothing of that name"
         if len(_forms_on_disk(Path(path))) > 1:
@@ -60,6 +71,7 @@ def read_bytes(path: str | Path, what: str, error: type[UserError]) -> bytes:
             f"{path}: expected {what} that can be read, got {type(cause).__name__}: {cause}. "
             "Correct the path or copy the file to a local disk."
         ) from cause
+    raise error(f"{path}: expected {what}, got {got}. Name a file.")
 
 
 def composed(name: str) -> str:

@@ -6,6 +6,7 @@ takes every n-th of them. An item is read by whichever process works on it.
 
 from __future__ import annotations
 
+import io
 import os
 import tarfile
 import threading
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from nacd_bench.data.files import file_url, is_url, read_bytes
+from nacd_bench.data.files import LARGEST_FILE, file_url, is_url, read_bytes
 from nacd_bench.data.formats import HEAD, has_image_suffix, is_passed_over, unread_kind
 from nacd_bench.errors import DataError, ImageError
 from nacd_bench.harness.photos import files_of, nothing_but
@@ -23,6 +24,8 @@ from nacd_bench.harness.photos import files_of, nothing_but
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 BLOCK = 512
 """Bytes of a block of a tar file."""
+PIECE = 2**24
+"""Bytes that are read at a time: a damaged header may promise more than memory holds."""
 
 AnySource = str | Path | Iterable[str | Path]
 
@@ -102,19 +105,22 @@ def read_item(item: Item) -> bytes:
     try:
         file = _opened.tar(item.path, item.stamp)
         file.seek(item.offset)
-        data = file.read(item.size)
+        data, left = io.BytesIO(), min(item.size, LARGEST_FILE)
+        while left and (piece := file.read(min(left, PIECE))):
+            data.write(piece)
+            left -= len(piece)
     except Exception as error:  # the operating system's, a decompressor's, a remote file system's
         _opened.close()
         raise ImageError(
             f"{item.name}: expected a tar file that can be read, got {type(error).__name__}: "
             f"{error}. Copy {item.path} again."
         ) from error
-    if len(data) < item.size:
+    if data.tell() < item.size:
         raise ImageError(
-            f"{item.name}: expected {item.size} bytes, got {len(data)}: {item.path} is cut short. "
-            "Copy it again."
+            f"{item.name}: expected {item.size} bytes, got {data.tell()}: {item.path} is cut short "
+            f"(or this is over {LARGEST_FILE / 1e9:.1f} GB). Copy it again."
         )
-    return data
+    return data.getvalue()
 
 
 def gone(listing: Listing) -> str | None:

@@ -1,0 +1,56 @@
+"""Fifty damaged inputs of each kind through the command line; ``tests/fuzz.py`` runs any number."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nacd_bench.data.files import read_bytes
+from nacd_bench.errors import ImageError
+from nacd_bench.harness.mining.sources import Item, read_item
+
+FUZZ = Path(__file__).parent / "fuzz.py"
+INPUTS = 50
+"""Of each kind."""
+KINDS = {
+    "images": "png jpeg webp tiff bmp ppm gif avif photographs codec_yaml tar thresholds",
+    "tables": "manifest_csv manifest_jsonl manifest_parquet votes precomputed mapping foreign_csv "
+    "boxes",
+}
+
+
+@pytest.mark.parametrize("group", KINDS)
+def test_damaged_files_cost_nothing_else(group: str, tmp_path: Path) -> None:
+    kinds = KINDS[group].split()
+    done = subprocess.run(
+        [
+            *(sys.executable, FUZZ, f"--n={INPUTS * len(kinds)}", f"--kinds={','.join(kinds)}"),
+            *("--seed=1", "--jobs=1", f"--keep={tmp_path}"),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert f"{INPUTS * len(kinds)} inputs, 0 broken" in done.stdout
+
+
+def test_what_has_no_end_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(ImageError, match=f"{path}: expected an image, got a device, pipe"):
+            read_bytes(path, "an image", ImageError)
+    with (tmp_path / "large.png").open("wb") as file:
+        file.truncate(2**33)
+    with pytest.raises(ImageError, match=r"got 8\.6 GB, of 4\.3 at most"):
+        read_bytes(tmp_path / "large.png", "an image", ImageError)
+
+
+def test_a_tar_file_that_promises_more_than_it_holds(tmp_path: Path) -> None:
+    (tmp_path / "shard.tar").write_bytes(bytes(2000))
+    item = Item(0, "shard.tar/a.png", str(tmp_path / "shard.tar"), "", 512, 2**40)
+    with pytest.raises(ImageError, match="expected 1099511627776 bytes, got 1488"):
+        read_item(item)
