@@ -41,6 +41,7 @@ from nacd_bench.report.run import read_run
 DOCS = Path(__file__).parents[1] / "docs"
 TYPES = {"texture": "texture", "boundary": "texture", "large_color": "color"}
 LEVELS = {"color": (3, 9), "texture": (24, 26)}
+METHODS = {"color": {"large_color", "psnr"}, "texture": {"texture", "boundary", "psnr"}}
 """Positives and negatives: color's class is nearly empty, texture has enough for DeLong."""
 
 
@@ -120,7 +121,9 @@ def pairs_in_order(truth: list[bool], scores: list[float]) -> float:
 
 class TestBenchmark:
     def test_auc(self, benchmarked: Path, metrics: dict[str, Any]) -> None:
+        assert {*metrics["sets"]} == {*LEVELS}
         for kind, own in metrics["sets"].items():
+            assert {*own["auc"]} == METHODS[kind]
             assert (own["n_positive"], own["n_negative"]) == LEVELS[kind]
             for method, found in own["auc"].items():
                 truth, scores = column(benchmarked, kind, method)
@@ -142,6 +145,7 @@ class TestBenchmark:
         sets = yaml.safe_load((benchmarked / "thresholds.yaml").read_text())["sets"]
         assert {*sets} == {*LEVELS}
         for kind, methods in sets.items():
+            assert {*methods} == METHODS[kind]
             for method, criteria in methods.items():
                 truth, scores = column(benchmarked, kind, method)
                 cuts = [
@@ -184,6 +188,8 @@ class TestBenchmark:
                 area = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in itertools.pairwise(points))
                 assert area == pytest.approx(found["value"], abs=1e-12)
                 truth, scores = column(benchmarked, kind, method)
+                cuts = [r["curve"] for r in rows if r["method"] == method and r["threshold"]]
+                assert {*cuts} == {"roc", "precision_recall"}
                 for row in rows:
                     if row["method"] != method or row["threshold"] in ("", "nan"):
                         continue
@@ -200,6 +206,7 @@ class TestBenchmark:
         detections = pq.read_table(benchmarked / "detections.parquet").to_pylist()
         for kind, figures in metrics["sets"].items():
             records = read_manifest(benchmarked / "sets" / f"{kind}.parquet")
+            assert {*figures["localisation"]} == METHODS[kind] - {"psnr"}
             for detector, found in figures["localisation"].items():
                 failed = {"texture": {records[-1].id}}.get(detector, set())
                 images = []
@@ -221,6 +228,7 @@ class TestBenchmark:
                 ]
                 assert found["mean_iou"]["value"] == pytest.approx(np.mean(ious))
                 assert found["n_boxes"] == sum(len(b) for _, b in images)
+                assert found["average_precision"]
                 for least, value in found["average_precision"].items():
                     expected = average_precision(images, float(least))
                     assert value["value"] == pytest.approx(expected, abs=1e-9)

@@ -84,7 +84,9 @@ class TestComposition:
         )
 
     def test_an_original_appears_once(self) -> None:
-        for drawn in balanced_sets(many(60, copies=3)).sets.values():
+        sets = balanced_sets(many(60, copies=3)).sets
+        assert {*sets} == {*ARTIFACT_TYPES}
+        for drawn in sets.values():
             assert set(Counter(drawn.clusters).values()) == {1}
             assert drawn.notes == ()
 

@@ -328,6 +328,7 @@ class TestARealPair:
             if r["image"] not in PLANTED:
                 assert (r["status"], r["change"], r["iou"]) == ("stayed", "same", 1.0)
         counts = summary(tmp_path)["types"]
+        assert {*counts} == {"texture", "color"}
         for own in counts.values():
             assert own["before"] == own["stayed"] + own["fixed"] + own["unclear_before"]
             assert own["after"] == own["stayed"] + own["new"] + own["unclear_after"]
@@ -348,6 +349,7 @@ class TestARealPair:
         found = summary(tmp_path)
         assert found["passed"] is True and found["total"]["stayed"] == found["total"]["before"] > 0
         assert {r["status"] for r in rows(tmp_path)} == {"stayed"}
+        assert found["types"] and found["detectors"]
         for own in found["types"].values():
             assert own["presence"]["p_holm"] == 1
         for own in found["detectors"].values():
@@ -378,6 +380,7 @@ class TestARealPair:
 
         assert seen(forth, False) == seen(back, True)
         assert forth.total.new == back.total.fixed > 0
+        assert forth.scores and forth.presence
         for name, test in forth.scores.items():
             other = back.scores[name]
             assert other.p == test.p and other.p_holm == test.p_holm
@@ -445,6 +448,7 @@ class TestARealPair:
     def test_by_detector(self, real: Path) -> None:
         done = compare_runs(real / "before", real / "after", replace(QUICK, by="detector"))
         assert "other detector" not in done.changes["change"]
+        assert {*done.counts_by_detector} == {"texture", "boundary", "large_color", "small_color"}
         for counts in done.counts_by_detector.values():
             assert counts.before == counts.stayed + counts.fixed + counts.unclear_before
 

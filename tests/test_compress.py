@@ -361,6 +361,7 @@ class TestSchemes:
 
     def test_the_traditional_codec_follows_the_quality(self, photos, tmp_path):
         done = run(photos / "cat.png", tmp_path, scheme="psnr")
+        assert len(done.rows) == 2
         for row in done.rows:
             assert row["traditional_asked"] == row["neural_psnr"]
             assert row["traditional_psnr"] == pytest.approx(row["neural_psnr"], abs=0.6)

@@ -20,6 +20,7 @@ from nacd_bench.detectors import Boundary, Detector, LargeColor, SmallColor, Tex
 from nacd_bench.detectors.boundary import libpng_luma
 from nacd_bench.detectors.large_color import kept, released_lab
 from nacd_bench.detectors.small_color import artifact_map
+from nacd_bench.detectors.texture import textured
 from nacd_bench.detectors.windows import Padding, strongest_window, window_means
 from nacd_bench.errors import ImageError, UserError
 from nacd_bench.ops import color, planes
@@ -198,8 +199,8 @@ class TestEveryDetector:
         heat_map = found.heat_map
         assert heat_map is not None
         assert heat_map.values.shape == (1, len(heat_map.rows), len(heat_map.columns))
-        assert heat_map.rows[0] >= 0 and heat_map.rows[-1] + heat_map.window[0] == 150
-        assert heat_map.columns[0] >= 0 and heat_map.columns[-1] + heat_map.window[1] == 170
+        assert heat_map.rows[0] == 0 and heat_map.rows[-1] + heat_map.window[0] == 150
+        assert heat_map.columns[0] == 0 and heat_map.columns[-1] + heat_map.window[1] == 170
         if kind is not SmallColor:
             assert heat_map.values.amax() == found.scores.item()
 
@@ -235,6 +236,20 @@ class TestTexture:
         assert found.scores.item() > 0.1 and contains(found.boxes[0][0].tolist())
         assert Texture(window=32)(swapped(batch)).scores.item() <= 0
 
+    def test_without_negative_values_a_better_neural_side_is_no_evidence(self) -> None:
+        original, _, traditional = painted()
+        traditional[SQUARE] = traditional[SQUARE].mean(axis=(0, 1)).astype(np.uint8)
+        batch = batch_of(original, original, traditional)
+        heat_map = Texture(window=16, keep_negative=False)(batch).heat_map
+        assert heat_map is not None and (heat_map.values == 0).all()
+        assert Texture(window=16)(batch).heat_map.values.min() < -0.1  # type: ignore[union-attr]
+
+    def test_the_threshold_itself_counts(self) -> None:
+        """A ramp of 1/64 per pixel has the Sobel magnitude 8/64."""
+        ramp, ones = (torch.arange(8) / 64).expand(1, 1, 8, 8), torch.ones(1, 1, 8, 8)
+        assert textured(ones, ramp, 0.125)[..., 1:-1].all()
+        assert not textured(ones, ramp, 0.1251).any()
+
     def test_only_textured_pixels_count(self) -> None:
         original = np.full((64, 64, 3), 128, np.uint8)
         neural = original.copy()
@@ -260,6 +275,12 @@ class TestBoundary:
         assert Boundary()(inverted).scores.item() > 0.05
         assert Boundary(absolute=True)(inverted).scores.item() == pytest.approx(0, abs=1e-6)
 
+    def test_epsilon_is_on_gradients_divided_by_8(self) -> None:
+        """A ramp of 1/64 per pixel: the product of its lengths is 1/4096, and so is epsilon."""
+        detector = Boundary(epsilon=1 / 4096)
+        gradient = detector._gradient((torch.arange(8) / 64).expand(1, 1, 8, 8))
+        assert detector._cosine(gradient, gradient)[0, 0, 4, 4].item() == pytest.approx(0.5)
+
     def test_luma_of_libpng(self) -> None:
         """Gray stays as it is; the largest sum of the weights is 32768."""
         gray = torch.arange(256, dtype=torch.uint8).expand(1, 3, 1, 256).contiguous()
@@ -280,12 +301,15 @@ class TestLargeColor:
         original, neural = values[50.0], values[50.0 + amount]
         return TripletBatch(original, neural, original)
 
-    @pytest.mark.parametrize(("amount", "zero", "clip"), [(2, 0, 0), (5, 5, 5), (11, 0, 8)])
+    OF_5 = 5 / (1 + 0.015 * 2.5**2 / (20 + 2.5**2) ** 0.5)
+    """CIEDE2000 from L = 50 to 55 on gray: the difference by S_L (Sharma, eq. 15)."""
+
+    @pytest.mark.parametrize(("amount", "zero", "clip"), [(2, 0, 0), (5, OF_5, OF_5), (11, 0, 8)])
     def test_a_flat_shift(self, amount: float, zero: float, clip: float) -> None:
-        """At L = 50 to 61 CIEDE2000 weights lightness by 1.00 to 1.05 (Sharma, eq. 15)."""
         batch = self.shifted(amount)
-        assert LargeColor()(batch).scores.item() == pytest.approx(zero, abs=0.3)
-        assert LargeColor(outliers="clip")(batch).scores.item() == pytest.approx(clip, abs=0.3)
+        # the level is a float32: 6e-8 of 0.5 is 1e-5 in L
+        assert LargeColor()(batch).scores.item() == pytest.approx(zero, abs=1e-4)
+        assert LargeColor(outliers="clip")(batch).scores.item() == pytest.approx(clip, abs=1e-4)
 
     def test_kept(self) -> None:
         values = torch.tensor([0.0, 2.9, 3.0, 8.0, 8.1, 50.0])
@@ -318,6 +342,21 @@ class TestSmallColor:
         assert found.scores.item() == found.confidences[0][0].item()
         other = SmallColor()(swapped(batch))
         assert len(other.boxes[0]) == 0 and other.scores.item() <= 0
+
+    def test_both_spaces_decide_where_and_the_larger_one_how_much(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Eq. 24 and 25, from maps of UV and ab made by hand."""
+        uv, ab = torch.zeros(2, 1, 1, 20, 30).unbind()
+        uv[..., 2:6, 3:8], ab[..., 2:6, 3:8] = 0.004, 0.002
+        uv[..., 10:15, 20:25] = 0.006  # in one space only
+        maps = iter([uv, ab, uv, ab])
+        monkeypatch.setattr(SmallColor, "_worse", lambda *_: next(maps))
+        found = SmallColor()(photo_batch("rocket"))
+        assert found.boxes[0].tolist() == [[3, 2, 8, 6]]
+        assert found.scores.tolist() == found.confidences[0].tolist() == pytest.approx([0.004])
+        nothing = SmallColor(threshold=0.003)(photo_batch("rocket"))
+        assert len(nothing.boxes[0]) == 0 and nothing.scores.tolist() == pytest.approx([0.002])
 
     def test_without_a_box_the_score_is_under_the_threshold(self) -> None:
         found = SmallColor()(photo_batch("astronaut"))

@@ -327,7 +327,7 @@ class TestMisbehaviour:
             fake.encode(photograph(8, 8), 99)
         with pytest.raises(ImageError, match=r"expects an image \(height, width, 3\) of uint8"):
             fake.encode(photograph(8, 8).astype(np.uint16), 30)
-        with pytest.raises(ImageError):
+        with pytest.raises(ImageError, match=r"\(height, width, 3\) of uint8, got \(8, 8, 4\)"):
             fake.encode(np.zeros((8, 8, 4), np.uint8), 30)
         with pytest.raises(CodecError, match=r"lambda modifier from 0\.7 to 1\.4, got 3"):
             fake.encode_fine(photograph(8, 8), 30, 3.0)
@@ -394,7 +394,7 @@ class TestStreamSize:
     def test_damaged_parameter_sets(self) -> None:
         for standard, header in (("hevc", b"\0\0\1\x42\1"), ("vvc", b"\0\0\1\0\x79")):
             for length in range(1, 24):
-                with pytest.raises(CodecError):
+                with pytest.raises(CodecError, match="sequence parameter set is damaged"):
                     coded_picture(header + bytes(length), standard)
 
     def test_sub_layers_and_constraints(self) -> None:

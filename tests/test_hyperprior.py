@@ -83,7 +83,8 @@ def test_a_batch_is_its_images(codec: Hyperprior) -> None:
     images = [PHOTO, np.ascontiguousarray(PHOTO[::-1])]
     streams = codec.encode_batch(images, 3)
     assert streams == [codec.encode(image, 3) for image in images]
-    assert all(map(np.array_equal, codec.decode_batch(streams), map(codec.decode, streams)))
+    for together, stream in zip(codec.decode_batch(streams), streams, strict=True):
+        assert np.array_equal(together, codec.decode(stream))
 
 
 @pytest.fixture(scope="module")

@@ -293,7 +293,9 @@ class TestTables:
 
     def test_decoded_images_on_request(self, photos: Path, tmp_path: Path) -> None:
         run(photos / "face0.png", tmp_path / "run", decoded=True)
-        for row in read_mined(tmp_path / "run", CODED).to_pylist():
+        rows = read_mined(tmp_path / "run", CODED).to_pylist()
+        assert len(rows) == 3
+        for row in rows:
             image = np.array(Pillow.open(tmp_path / "run" / row["neural_decoded"]))
             assert pixels_sha256(image) == row["neural_sha256"]
 

@@ -73,7 +73,9 @@ def test_the_nearest_point_of_the_whole_ladder_of_a_real_codec(name, image):
     # small images: sizes rise and fall by single bytes and stand still
     targets = [0.06, 0.15, 0.3, 0.6, 1.2, 3.0]
     encodings = Encodings(codec, image)
-    for match in match_rates(encodings, targets):
+    matches = match_rates(encodings, targets)
+    assert [match.target for match in matches] == targets
+    for match in matches:
         assert_nearest(match, rates)
         assert match.out_of_range == (not min(rates) <= match.target <= max(rates))
         assert codec.rate_bytes(match.data) * 8 / image[..., 0].size == match.bpp == match.got
@@ -253,7 +255,7 @@ class TestFineControl:
             codec = Noisy(smooth_sizes(seed), strength=0.35)
             target = float(2 ** draw.uniform(-3, 0))
             match = match_rate(codec, BLANK, target, tolerance=0.01)
-            assert match.out_of_range or abs(match.miss) <= 0.01
+            assert not match.out_of_range and abs(match.miss) <= 0.01
 
     def test_what_it_reaches_is_in_range(self):
         codec = self.Lambda([6144, 12288], 1.0)
@@ -275,7 +277,9 @@ class TestQuality:
         full = Encodings(codec, CAT)
         psnr = np.array([full.psnr(index) for index in range(len(codec.points.values))])
         encodings = Encodings(codec, CAT)
-        for match in match_psnr(encodings, [28.0, 33.3, 38.0, 70.0]):
+        matches = match_psnr(encodings, [28.0, 33.3, 38.0, 70.0])
+        assert len(matches) == 4
+        for match in matches:
             assert abs(match.got - match.target) == pytest.approx(np.abs(psnr - match.target).min())
             assert match.out_of_range == (match.target > psnr.max())
         assert len(encodings.data) < (20 if name == "x265" else 40)

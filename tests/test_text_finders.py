@@ -70,7 +70,7 @@ class TestRapidOCR:
         page = written()
         wide = np.pad(page, ((0, 37), (0, 21), (0, 0)), constant_values=255)
         first, second = RapidOCR(threads=1).find(page), RapidOCR(threads=1).find(wide)
-        assert len(first) == len(second)
+        assert len(first) == len(second) > 0
         for one, other in zip(first, second, strict=True):
             assert np.abs(one.points - other.points).max() <= 4
 
@@ -81,7 +81,7 @@ class TestRapidOCR:
 
     @pytest.mark.parametrize(("height", "width"), [(1, 1), (15, 700), (33, 31)])
     def test_any_size(self, height: int, width: int) -> None:
-        assert isinstance(RapidOCR(threads=1).find(np.zeros((height, width, 3), np.uint8)), list)
+        assert RapidOCR(threads=1).find(np.zeros((height, width, 3), np.uint8)) == []
 
     def test_bad_images_and_models(self, tmp_path: Path) -> None:
         with pytest.raises(ImageError, match=r"uint8 RGB image \(H, W, 3\)"):

@@ -78,7 +78,9 @@ class TestCriteria:
         rng = np.random.default_rng(seed)
         scores = rng.choice([-np.inf, 0.0, 1.0, 2.0, np.inf], 30, p=[0.4, 0.2, 0.2, 0.1, 0.1])
         truth = rng.random(30) < 0.5
-        for entry in best_thresholds(truth, scores, "m", "texture"):
+        entries = best_thresholds(truth, scores, "m", "texture")
+        assert any(entry.threshold is not None for entry in entries)
+        for entry in entries:
             if entry.threshold is None:
                 continue
             above = scores > entry.threshold
@@ -93,7 +95,8 @@ class TestCriteria:
 
     def test_positives_that_nothing_finds(self) -> None:
         found = best_thresholds([1, 1, 0], [-np.inf, -np.inf, 0.0], "m", "texture")
-        assert all(entry.threshold is None and entry.reason for entry in found)
+        assert [entry.threshold for entry in found] == [None] * len(CRITERIA)
+        assert all(entry.reason for entry in found)
 
     def test_a_limit_that_is_just_missed_does_not_read_as_reached(self) -> None:
         truth = np.arange(2240) < 1799

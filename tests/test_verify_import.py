@@ -149,7 +149,7 @@ class TestVotes:
         assert set(done.rows["votes_for"].to_pylist()) == {3}
         assert done.decisions["confirmed"] == len(asked(tasks))
         shares = [each for each in done.precision if each.preset == "all"]
-        assert all(each.share == 1 and each.low < 1 for each in shares)
+        assert shares and all(each.share == 1 and each.low < 1 for each in shares)
 
     @pytest.mark.parametrize(("rule", "wanted"), [("any", True), ("majority", False)])
     def test_rules_apply(self, rule: str, wanted: bool, tasks: Path, tmp_path: Path) -> None:
@@ -340,6 +340,7 @@ class TestResults:
                 assert each.share == 1
             if each.high_confidence <= 0.6:
                 assert each.share == 0
+        assert {0, 1} <= {each.share for each in done.precision}
         table = read_csv(tmp_path / "verified" / "precision.csv")
         assert len(table) == len(done.precision)
         assert done.alpha["all"] in (1, None)
