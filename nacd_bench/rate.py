@@ -52,8 +52,6 @@ CERTAINTY = 3.0
 """Standard deviations by which a point must miss being nearer before it is left out."""
 SURPRISE = 4.0
 """Standard deviations of a wrong prediction from which on all of them are widened in proportion."""
-PATIENCE = 4
-"""Encodes for one target after which the search halves what is left."""
 FINE_STEPS = 5
 """Encodes with a fine control at one operating point."""
 FINEST_STEP = 0.004
@@ -419,7 +417,7 @@ class _Search:
             candidates = {
                 i: index
                 for i, target in enumerate(targets)
-                if (index := self._candidate(mean, sd, target, int(cost[i]))) is not None
+                if (index := self._candidate(mean, sd, target)) is not None
             }
             if not candidates:
                 return cost
@@ -457,13 +455,8 @@ class _Search:
             return math.inf
         return float(self.measure.misses(self._values(list(self.seen)), target).min())
 
-    def _candidate(self, mean: Floats, sd: Floats, target: float, spent: int) -> int | None:
-        """The unseen point to try next for a target: one that may be nearer than the seen ones.
-
-        It is the one most likely to be nearer; or, where that did not find the end in a few
-        encodes (``spent``), the middle of those that may be, so that a curve of any shape takes
-        the logarithm of its length at most.
-        """
+    def _candidate(self, mean: Floats, sd: Floats, target: float) -> int | None:
+        """The unseen point to try next for a target: the one most likely to be nearer."""
         if not self.seen:
             return int(np.argmin(np.abs(mean - target)))
         low, high = self.measure.interval(target, self._best_miss(target))
@@ -474,9 +467,6 @@ class _Search:
         possible[list(self.seen)] = False
         if not possible.any():
             return None
-        if spent >= PATIENCE:
-            indices = np.flatnonzero(possible)
-            return int(indices[len(indices) // 2])
         doubt = np.where(possible, np.abs(mean - target) / (sd + 0.02), np.inf)
         return int(np.argmin(doubt))
 

@@ -2,11 +2,12 @@
 
 import dataclasses
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from scipy.stats import norm
+from scipy.stats import bootstrap, norm
 from sklearn.metrics import auc as trapezoids
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torchmetrics.functional.classification import binary_auroc
@@ -130,6 +131,32 @@ class TestResampling:
         (weights,) = clusters.resampled(Resampling(100))
         assert (weights[:, 0] == weights[:, 1]).all()
         assert (weights[:, 0] + weights[:, 2] == 2).all()
+
+    def test_what_is_left_out_is_made_up_for_in_its_stratum(self) -> None:
+        jackknife = Clusters([1, 1, 1, 0, 0]).left_out()
+        sizes, weights = zip(*jackknife, strict=True)
+        assert sizes == (3, 2)
+        assert np.concatenate(weights).tolist() == [
+            *([0, 1.5, 1.5, 1, 1], [1.5, 0, 1.5, 1, 1], [1.5, 1.5, 0, 1, 1]),
+            *([1, 1, 1, 0, 2], [1, 1, 1, 2, 0]),
+        ]
+
+    def test_the_interval_of_the_same_resamples_is_that_of_scipy(self) -> None:
+        """BCa of a mean that one resample in twenty repeats: a tie counts as half below."""
+        values = np.repeat([0.0, 1.0, 40.0], [14, 14, 2])
+        clusters = Clusters(values * 0)
+
+        def mean(weights: np.ndarray) -> np.ndarray:
+            return weights @ values / weights.sum(axis=1)
+
+        drawn = np.concatenate([mean(weights) for weights in clusters.resampled(FAST)])
+        theirs = bootstrap(
+            *([values], np.mean),
+            n_resamples=0,
+            bootstrap_result=SimpleNamespace(bootstrap_distribution=drawn),
+        ).confidence_interval
+        found = estimate(mean, clusters, FAST)
+        assert (found.low, found.high) == pytest.approx(tuple(theirs), abs=1e-9)
 
     def test_chunks_do_not_show(self, monkeypatch: pytest.MonkeyPatch) -> None:
         truth, scores = drawn(5)

@@ -307,7 +307,7 @@ class TestBuild:
         Image.fromarray(np.zeros((310, 420, 3), np.uint8)).save(records[0].neural)
         assert "Images are not in this folder" in (done.folder / "README.md").read_text()
         (fault, *_) = check(done.folder).faults
-        assert "three images of one size" in fault
+        assert "neural: expected the image with SHA-256" in fault
 
     def test_moved_folders(self, mined: Path, tmp_path: Path) -> None:
         verified = verify(mined, tmp_path / "verified")
@@ -963,7 +963,7 @@ class TestStats:
         tables = table_one(stats)
         assert [row[1] for row in tables[0].rows] == ["0", "1", "0", *["1"] * 9]
         assert [sum(own.values()) for own in stats["by_preset"].values()] == [10]
-        assert [table.rows[-1][-1] for table in tables[1:]] == ["10", "10"]
+        assert [table.rows[-1][-1] for table in tables[1:]] == ["10"] * 3
         known = [each.neural_bpp for each in rows if each.neural_bpp is not None]
         assert stats["bits_per_pixel"]["low"]["neural"] == pytest.approx(sum(known) / 2)
 
@@ -1128,7 +1128,8 @@ class TestReaders:
 
     def test_checksums_are_of_what_is_there(self, original_built: Assembled) -> None:
         lines = (original_built.folder / "checksums.sha256").read_text().splitlines()
-        assert len(lines) == sum(path.is_file() for path in original_built.folder.rglob("*")) - 1
+        images = [path for path in original_built.folder.rglob("*") if path.suffix == ".png"]
+        assert len(lines) > len(images) > 0
         for line in lines:
             digest, name = line.split("  ", 1)
             content = (original_built.folder / name).read_bytes()

@@ -524,7 +524,7 @@ class TestBadInput:
         ("content", "message"),
         [
             (None, "which has no key.json"),
-            ("{", "got a damaged one"),
+            ("{", "as JSON, got a damaged file"),
             ('{"schema": "nacd-bench verification 1"}', "got a damaged one"),
             ('{"schema": "nacd-bench verification 9"}', "Use the version that wrote it"),
         ],
