@@ -301,9 +301,9 @@ class TestReproducible:
         pids = tmp_path / "pids"
         wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 4, 60)
         process.send_signal(ending)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
         started = [int(pid) for pid in pids.read_text().split()]
-        wait_until(lambda: not any(is_alive(pid) for pid in started), 10)
+        wait_until(lambda: not any(is_alive(pid) for pid in started), 60)
 
 
 SLOW_JOB = """
