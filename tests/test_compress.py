@@ -606,6 +606,12 @@ class TestFolder:
         with pytest.raises(DataError, match=r"a journal of a 2 .*got \{'schema': 'a 1'\}"):
             list(Journal(path, "a 2"))
 
+    def test_a_journal_takes_no_number_that_json_lacks(self, tmp_path):
+        journal = Journal(tmp_path / "journal.jsonl", "a 1")
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            journal.append({"n": math.nan})
+        assert list(journal) == []
+
 
 class TestImages:
     def test_folders_lists_patterns_and_text_files(self, photos, tmp_path):
