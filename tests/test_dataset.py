@@ -807,7 +807,8 @@ class TestUnite:
             (own,) = [each for each in united.artifacts if each.id == "x"]
             assert (own.confirmed, own.votes_for, own.votes_against) == (None, 2, 4)
         assert not unite([first, third]).problems
-        assert [each.confirmed for each in unite([third, first]).artifacts] == [True]
+        both = {each.id: each.confirmed for each in unite([third, first]).artifacts}
+        assert both == {"x": True, "t": True}
 
     def test_votes_of_all_sources_are_added(self) -> None:
         """3:0, 3:0 and 0:3 are nine people, in whatever order or steps they are put together."""
