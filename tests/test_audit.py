@@ -12,17 +12,21 @@ import itertools
 import json
 import math
 import re
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from nacd_bench.baselines import PSNR
+from nacd_bench.cli import main
 from nacd_bench.data.balanced import BalancedSet, set_of
+from nacd_bench.data.candidates import CANDIDATES, schema
 from nacd_bench.data.manifest import read_manifest
 from nacd_bench.data.record import Label, TripletRecord
 from nacd_bench.detectors import LargeColor, Texture
@@ -33,7 +37,8 @@ from nacd_bench.harness.benchmark_files import write_results
 from nacd_bench.harness.rate_distortion import bd_rates, curves
 from nacd_bench.harness.scoring import Scored
 from nacd_bench.harness.verify.raters import collect
-from nacd_bench.harness.verify.tasks import Key, Task
+from nacd_bench.harness.verify.results import import_votes
+from nacd_bench.harness.verify.tasks import Key, Task, candidate_task, read_key, write_key
 from nacd_bench.harness.verify.votes import Vote
 from nacd_bench.report.page import write_report
 from nacd_bench.report.run import read_run
@@ -322,7 +327,97 @@ class TestCompress:
         assert found["msssim"].percent == pytest.approx(-10) and found["msssim"].images == 1
 
 
+@pytest.fixture(scope="module")
+def votes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, str]]]:
+    """An export of tied confidences and what raters say by chance, with gaps, about each task.
+
+    ``q`` saw a single task, ``w`` has three of four controls right, ``x`` one less.
+    """
+    folder, rng = tmp_path_factory.mktemp("votes"), np.random.default_rng(6)
+    rows = [
+        {
+            "candidate": f"candidate {i}",
+            "artifact_type": kind,
+            "detector": detector,
+            "preset": str(rng.choice(["low", "high"])),
+            "confidence": float(rng.integers(0, 5)) / 4,  # far fewer values than candidates
+        }
+        for i in range(90)
+        for detector, kind in [[*TYPES.items()][i % 3]]
+    ]
+    rows[-1] |= {"detector": "text", "artifact_type": "text"}  # a class with a single row
+    (folder / "tasks").mkdir()
+    table = pa.Table.from_pylist(rows, schema=schema(CANDIDATES))
+    pq.write_table(table, folder / "tasks" / "candidates.parquet")
+    tasks = [candidate_task(0, row["candidate"], row["artifact_type"]) for row in rows]
+    tasks += [Task(f"c{i}", "texture", "planted", "x", answer="A") for i in range(4)]
+    write_key(folder / "tasks", Key("mined", 3, {task.id: task for task in tasks}, "made"))
+    given: dict[str, dict[str, str]] = {"q": {tasks[0].id: "A"}}
+    for rater, right in {"u": 4, "v": 4, "w": 3, "x": 2}.items():
+        asked = [task.id for task in tasks[:-4] if rng.random() < 0.85]
+        given[rater] = {task: str(rng.choice(["A", "B", "same"])) for task in asked}
+        given[rater] |= {f"c{i}": "A" if i < right else "B" for i in range(4)}
+    lines = [f"{r},{task},{answer}" for r, own in given.items() for task, answer in own.items()]
+    (folder / "votes.csv").write_text("\n".join(["rater,task,answer", *lines]))
+    return folder, given
+
+
 class TestVerify:
+    @pytest.mark.parametrize("rule", ["any", "majority", "unanimous"])
+    def test_counts_and_shares(
+        self, votes: tuple[Path, dict[str, dict[str, str]]], tmp_path: Path, rule: str
+    ) -> None:
+        """Every number of the folder from the file of votes, the key and the candidates."""
+        folder, given = votes
+        arguments = [str(folder / "tasks"), str(folder / "votes.csv"), f"folder={tmp_path}"]
+        options = [f"rule={rule}", "min_control_accuracy=0.75", "bins=3"]
+        assert main(["verify", "import", *arguments, *options]) == 0
+        neural = {
+            task.candidate: (task.id, task.neural)
+            for task in read_key(folder / "tasks").tasks.values()
+            if task.kind == "candidate"
+        }
+        rows = pq.read_table(tmp_path / "verified.parquet").to_pylist()
+        assert {row["candidate"] for row in rows} == {*neural}
+        least = {"any": 1, "majority": 2, "unanimous": 3}[rule]
+        for row in rows:
+            task, side = neural[row["candidate"]]
+            said = [own[task] for rater, own in given.items() if rater != "x" and task in own]
+            yes, count = said.count(side), len(said)
+            assert (row["votes_for"], row["raters"]) == (yes, count)
+            assert row["votes_against"] == count - yes and row["votes_same"] == said.count("same")
+            # decided where no answer that is still missing could change it
+            missing = max(3 - count, 0)
+            limit = least if count <= 3 else {"any": 1, "majority": 3, "unanimous": 4}[rule]
+            ends = {yes >= limit, yes + missing >= limit}
+            assert row["confirmed"] is (ends.pop() if len(ends) == 1 else None)
+        summary = json.loads((tmp_path / "summary.json").read_text())
+        counts = Counter(row["confirmed"] for row in rows)
+        assert [summary[name] for name in ("confirmed", "refused", "undecided")] == [
+            counts[each] for each in (True, False, None)
+        ]
+        assert summary["candidates"] == len(rows) > 20 and min(counts[True], counts[False]) > 0
+        assert summary["votes"] == sum(row["raters"] for row in rows)
+        assert (summary["people"], summary["people_dropped"]) == (5, 1)
+        for kind, value in summary["krippendorff_alpha"].items():
+            own = [row for row in rows if kind in ("all", row["artifact_type"])]
+            assert value == pytest.approx(alpha_of(own), abs=1e-12)
+        precision_is_that_of(rows, tmp_path / "precision.csv", bins=3)
+
+    def test_the_order_of_candidates_changes_no_share(
+        self, votes: tuple[Path, dict[str, dict[str, str]]], tmp_path: Path
+    ) -> None:
+        """Of equal confidences no row is in a lower bin than another."""
+        tables = []
+        for name, order in (("a", 1), ("b", -1)):
+            shutil.copytree(votes[0] / "tasks", tmp_path / name)
+            path = tmp_path / name / "candidates.parquet"
+            rows = pq.read_table(path)
+            pq.write_table(rows.take(list(range(len(rows)))[::order]), path)
+            import_votes(tmp_path / name, votes[0] / "votes.csv", tmp_path / f"{name}-done")
+            tables.append((tmp_path / f"{name}-done" / "precision.csv").read_text())
+        assert tables[0] == tables[1]
+
     @pytest.mark.parametrize("controls", [7, 20, 30, 100, 300])
     def test_an_accuracy_exactly_at_its_limit_is_kept(self, controls: int) -> None:
         """11 of 20 are 0.55, and 0.55 x 20 is 11.000000000000002."""
@@ -336,6 +431,59 @@ class TestVerify:
                 if limit <= 1:
                     (rater,) = collect(votes, key, limit).raters
                     assert rater.dropped == is_dropped and rater.right == right
+
+
+def alpha_of(rows: list[dict[str, Any]]) -> float:
+    """Krippendorff's alpha of the votes' counts: 1 - disagreement seen / disagreement by chance."""
+    units = [
+        (row["votes_for"], row["votes_same"], row["votes_against"] - row["votes_same"])
+        for row in rows
+        if row["raters"] > 1
+    ]
+    answers = [
+        (u, kind) for u, unit in enumerate(units) for kind in range(3) for _ in range(unit[kind])
+    ]
+    seen = sum(
+        (first[1] != second[1]) / (sum(units[first[0]]) - 1)
+        for first, second in itertools.permutations(answers, 2)
+        if first[0] == second[0]
+    )
+    chance = sum(first[1] != second[1] for first, second in itertools.permutations(answers, 2))
+    return 1 - (seen / len(answers)) / (chance / len(answers) / (len(answers) - 1))
+
+
+def precision_is_that_of(rows: list[dict[str, Any]], path: Path, bins: int) -> None:
+    """Each line of the table is the share of the decided rows of its detector and range."""
+    with path.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    decided = [row for row in rows if row["confirmed"] is not None]
+    assert {line["detector"] for line in lines} == {row["detector"] for row in decided}
+    for detector in {line["detector"] for line in lines}:
+        mine = [row for row in decided if row["detector"] == detector]
+        whole, *rest = [line for line in lines if line["detector"] == detector]
+        presets = sorted({row["preset"] for row in mine})
+        assert [line["preset"] for line in rest[: len(presets)]] == presets
+        parts = rest[len(presets) :]
+        assert len(parts) <= bins
+        chosen = [(whole, mine)]
+        for line in rest[: len(presets)]:
+            chosen.append((line, [r for r in mine if r["preset"] == line["preset"]]))
+        for line in parts:
+            low, high = float(line["low_confidence"]), float(line["high_confidence"])
+            chosen.append((line, [r for r in mine if low <= r["confidence"] <= high]))
+        assert sum(int(line["decided"]) for line in parts) in (0, len(mine))
+        for line, own in chosen:
+            yes, n, z = sum(r["confirmed"] for r in own), len(own), 1.959963984540054
+            assert (int(line["decided"]), int(line["confirmed"])) == (n, yes)
+            assert float(line["share"]) == pytest.approx(yes / n)
+            middle, reach = (
+                yes / n + z * z / (2 * n),
+                z * math.sqrt(yes * (n - yes) / n**3 + z * z / (4 * n * n)),
+            )
+            ends = [(middle + sign * reach) / (1 + z * z / n) for sign in (-1, 1)]
+            assert [float(line["low"]), float(line["high"])] == pytest.approx(ends, abs=1e-9)
+            mean = math.fsum(r["confidence"] for r in own) / n
+            assert float(line["mean_confidence"]) == pytest.approx(mean)
 
 
 class TestList:

@@ -13,7 +13,9 @@ The folder::
 from __future__ import annotations
 
 import io
+import itertools
 import json
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BINS = 5
-"""Confidence bins of a detector, with as many candidates each."""
+"""Confidence bins of a detector, with about as many candidates each."""
 LEVEL = 0.95
 ALL = "all"
 """Name of the operating point that stands for all."""
@@ -228,9 +230,20 @@ def _precision(candidates: pa.Table, bins: int) -> Iterator[Precision]:
         yield _share(detector, ALL, own)
         for preset in sorted({row["preset"] for row in own}):
             yield _share(detector, preset, [row for row in own if row["preset"] == preset])
-        parts = np.array_split(np.arange(len(own)), min(bins, len(own)))
+        parts = _parts([*map(_confidence, own)], bins)
         for part in parts if len(parts) > 1 else ():
-            yield _share(detector, ALL, [own[i] for i in part])
+            yield _share(detector, ALL, own[part])
+
+
+def _parts(values: Sequence[float], bins: int) -> list[slice]:
+    """Rows of each bin of rising values, about as many in each; equal values are in one bin.
+
+    >>> _parts([0.1, 0.2, 0.2, 0.3], 2), _parts([0.5, 0.5, 0.5], 2)
+    ([slice(0, 1, None), slice(1, 4, None)], [slice(0, 3, None)])
+    """
+    cuts = [part[0] for part in np.array_split(np.arange(len(values)), min(bins, len(values)))]
+    starts = sorted({bisect_left(values, values[cut]) for cut in cuts})
+    return [slice(*ends) for ends in itertools.pairwise([*starts, len(values)])]
 
 
 def _confidence(row: Mapping[str, Any]) -> float:
