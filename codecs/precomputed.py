@@ -6,13 +6,15 @@ They are listed in a CSV file with a header and the columns ``original``, ``deco
     original,point,decoded,bytes
     photos/a.png,0.25,decoded/a_025.png,12288
 
-An image is recognised by its pixels, not by its name.
+An image is recognised by its pixels, not by its name. A row that cannot be used costs the image
+that it is of, and no other.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,11 +37,14 @@ class Row:
     """One result: where it is and what it cost."""
 
     original: Path
-    point: float
+    point: float | None
+    """None where nobody can tell: then the fault is that of all points of the original."""
     decoded: Path
     size: float | None
     """Bytes, or None where the table gives bits per pixel."""
     bpp: float | None
+    fault: str = ""
+    """Why it cannot be used; ``""`` where it can."""
 
 
 class Precomputed(Codec):
@@ -66,10 +71,13 @@ class Precomputed(Codec):
         self.software = software
         self.rate_is_estimated = estimated
         self.rows = list(_rows(self.table))
-        self._unread: list[str] = []
-        rates = {row.point: [] for row in self.rows}  # type: dict[float, list[float]]
+        self._unread = [row.fault for row in self.rows if row.fault]
+        rates: dict[float, list[float]] = defaultdict(list)
         for row in self.rows:
-            rates[row.point].append(row.size if row.size is not None else row.bpp or 0.0)
+            if row.point is not None and not row.fault:
+                rates[row.point].append(row.size if row.size is not None else row.bpp or 0.0)
+        if not rates:
+            raise CodecError(self._unread[0])
         rising = sorted(rates, key=lambda point: (np.mean(rates[point]), point))
         self.points = OperatingPoints(point_name, tuple(rising), slope=0.8)
 
@@ -85,14 +93,17 @@ class Precomputed(Codec):
 
     def encode(self, image: Image, point: float) -> bytes:
         self.require(image, point)
-        row = self._by_content.get((_content(image), point))
+        content = _content(image)
+        row = self._by_content.get((content, None)) or self._by_content.get((content, point))
         if row is None:
-            unread = f" Originals that cannot be read: {self._unread[0]}" if self._unread else ""
+            unread = f" Rows that cannot be read: {self._unread[0]}" if self._unread else ""
             raise CodecError(
                 f"{self.table} has no result at {self.points.name} {point:g} for this image of "
                 f"{image.shape[1]} x {image.shape[0]}. Add a row whose original has its pixels."
                 f"{unread}"
             )
+        if row.fault:
+            raise CodecError(row.fault)
         size = row.size
         if size is None:
             size = (row.bpp or 0.0) * image.shape[0] * image.shape[1] / 8
@@ -113,7 +124,7 @@ class Precomputed(Codec):
         return float(_note(data)["bytes"])
 
     @cached_property
-    def _by_content(self) -> dict[tuple[str, float], Row]:
+    def _by_content(self) -> dict[tuple[str, float | None], Row]:
         contents = {}
         for path in dict.fromkeys(row.original for row in self.rows):
             try:
@@ -140,26 +151,23 @@ def _rows(table: Path) -> Iterator[Row]:
             f"{', '.join(sorted(columns)) or 'none'}. Name them in its first line."
         )
     for _, line, cells, fault in entries:
-        if fault:
-            raise CodecError(f"line {line} of {table}: {fault}")
         numbers = {name: finite_number(cells.get(name)) for name in ("bytes", "bpp", "point")}
-        given = {name: cells.get(name, "").strip() for name in numbers}
+        given = {name: (cells.get(name) or "").strip() for name in numbers}
         odd = [name for name in numbers if given[name] and numbers[name] is None]
-        if odd or numbers["point"] is None:
+        size, bpp, point = numbers["bytes"], numbers["bpp"], numbers["point"]
+        if not fault and (odd or point is None):
             name = odd[0] if odd else "point"
-            raise CodecError(
-                f"line {line} of {table}: expected a number in {name}, got {given[name]!r}."
-            )
-        size, bpp = numbers["bytes"], numbers["bpp"]
-        if not max(size or 0, bpp or 0) > 0:
-            raise CodecError(
-                f"line {line} of {table}: expected bytes or bpp above 0, got "
-                f"bytes={given['bytes']!r}, bpp={given['bpp']!r}."
+            fault = f"expected a number in {name}, got {given[name]!r}."
+        if not fault and not max(size or 0, bpp or 0) > 0:
+            fault = (
+                f"expected bytes or bpp above 0, got bytes={given['bytes']!r}, "
+                f"bpp={given['bpp']!r}."
             )
         original, decoded = (
-            as_on_disk(table.parent / cells[name].strip()) for name in ("original", "decoded")
+            as_on_disk(table.parent / (cells.get(name) or "").strip())
+            for name in ("original", "decoded")
         )
-        yield Row(original, numbers["point"], decoded, size, bpp)
+        yield Row(original, point, decoded, size, bpp, fault and f"line {line} of {table}: {fault}")
 
 
 def _read(path: Path) -> images.Image:

@@ -210,6 +210,8 @@ class TestEveryTable:
             assert len(good) == len(problems) == 1
         elif "votes" in reader:
             assert len(read_votes(path).votes) == 1 and "line 2" in read_votes(path).faults[0]
+        elif reader == "precomputed":
+            assert [row.fault[:6] for row in Precomputed(path).rows] == ["line 2", ""]
         else:
             with pytest.raises(UserError, match=ragged):
                 read(path)
@@ -596,8 +598,43 @@ class TestPrecomputed:
         (tmp_path / "b.png").write_bytes(b"no picture")
         codec = Precomputed(tmp_path / "t.csv")
         assert codec.rate_bytes(codec.encode(PIXELS, 1)) == 7
-        with pytest.raises(CodecError, match=r"Originals that cannot be read: .*gone\.png"):
+        with pytest.raises(CodecError, match=r"Rows that cannot be read: .*gone\.png"):
             codec.encode(PIXELS[::-1], 1)
+
+    @pytest.mark.parametrize(
+        ("row", "others"),
+        [
+            ("b.png,2,b.png,none", True),
+            ("b.png,2,b.png,-5", True),
+            ("b.png,2,b.png,", True),
+            ("b.png,2,b.png", True),
+            ("b.png,2,b.png,5,6", True),
+            ("b.png,two,b.png,5", False),
+            ("b.png,,b.png,5", False),
+        ],
+    )
+    def test_a_bad_row_costs_only_its_image(self, tmp_path: Path, row: str, others: bool) -> None:
+        picture(tmp_path / "a.png")
+        Image.fromarray(PIXELS[::-1].copy()).save(tmp_path / "b.png")
+        (tmp_path / "t.csv").write_text(
+            f"original,point,decoded,bytes\na.png,1,a.png,5\n{row}\na.png,2,a.png,7\nb.png,1,b.png,6\n"
+        )
+        codec = Precomputed(tmp_path / "t.csv")
+        assert codec.points.values == (1, 2)
+        assert [codec.rate_bytes(codec.encode(PIXELS, point)) for point in (1, 2)] == [5, 7]
+        fault = r"^line 3 of .*t\.csv: expected "
+        with pytest.raises(CodecError, match=fault):
+            codec.encode(PIXELS[::-1], 2)
+        if others:
+            assert codec.rate_bytes(codec.encode(PIXELS[::-1], 1)) == 6
+        else:  # nobody knows which point the row is of
+            with pytest.raises(CodecError, match=fault):
+                codec.encode(PIXELS[::-1], 1)
+
+    def test_nothing_but_bad_rows(self, tmp_path: Path) -> None:
+        (tmp_path / "t.csv").write_text("original,point,decoded,bytes\na.png,1,a.png,0\n")
+        with pytest.raises(CodecError, match=r"line 2 of .*: expected bytes or bpp above 0"):
+            Precomputed(tmp_path / "t.csv")
 
     def test_a_missing_decode(self, tmp_path: Path) -> None:
         picture(tmp_path / "a.png")
