@@ -13,7 +13,7 @@ import json
 import math
 import re
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from PIL import Image
 
 from nacd_bench.baselines import PSNR
 from nacd_bench.cli import main
 from nacd_bench.data.balanced import BalancedSet, set_of
 from nacd_bench.data.candidates import CANDIDATES, schema
+from nacd_bench.data.deduplication import with_duplicates
 from nacd_bench.data.manifest import read_manifest
 from nacd_bench.data.record import Label, TripletRecord
 from nacd_bench.detectors import LargeColor, Texture
@@ -34,7 +36,7 @@ from nacd_bench.evaluation.bootstrap import Resampling
 from nacd_bench.evaluation.comparison import MethodScore, compare
 from nacd_bench.harness.benchmark import Benchmarked
 from nacd_bench.harness.benchmark_files import write_results
-from nacd_bench.harness.rate_distortion import bd_rates, curves
+from nacd_bench.harness.rate_distortion import bd_rate, bd_rates, curves
 from nacd_bench.harness.scoring import Scored
 from nacd_bench.harness.verify.raters import collect
 from nacd_bench.harness.verify.results import import_votes
@@ -321,6 +323,41 @@ class TestCompress:
             assert curve.msssim == pytest.approx([0.93, 0.933, 0.9365])
             assert curve.images == [2, 2, 2]
 
+    def test_what_comes_back_unchanged_is_in_no_mean(self) -> None:
+        """A black picture that a codec gives back as it was has 300 dB, which no mean can bear."""
+        psnr = [f"{role}_psnr" for role in ("neural", "traditional")]
+        for name in psnr:
+            black = {**dict.fromkeys(psnr, 45.0), name: 300.0}
+            same = [
+                {**row, **black, "source": "black"} for row in self.ROWS if row["source"] == "b"
+            ]
+            assert curves([*self.ROWS, *same]) == curves(self.ROWS)
+            assert bd_rates([*self.ROWS, *same])[0].images == 2
+        (only, _) = curves([{**row, **dict.fromkeys(psnr, 300.0)} for row in self.ROWS])
+        assert only.images == [2, 2, 2] and only.psnr == [300.0] * 3
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_bd_rate_is_the_area_between_the_curves(self, seed: int) -> None:
+        """Hermite polynomials with the slopes of Fritsch and Butland, integrated step by step."""
+        rng = np.random.default_rng(seed)
+        points = []
+        for _ in range(2):
+            quality = np.sort(rng.uniform(28, 40, 5 - seed % 2))
+            rate = np.exp(rng.normal(0.15 * quality - 6, 0.1))
+            points.append((rate.tolist(), quality.tolist()))
+        (anchor, own), (test, other) = points
+        low, high = max(own[0], other[0]), min(own[-1], other[-1])
+        grid = np.linspace(low, high, 4001)
+        ways = [hermite(q, np.log(r).tolist(), grid) for r, q in points]
+        expected = 100 * math.expm1(float(np.trapezoid(ways[1] - ways[0], grid) / (high - low)))
+        order = rng.permutation(len(anchor))
+        shuffled = [anchor[i] for i in order], [own[i] for i in order]
+        assert bd_rate(*shuffled, test, other) == pytest.approx(expected, abs=1e-3)
+        # a step without a finite quality, and one that costs more for the same
+        more = [0.3, test[0] * 2], [math.inf, other[0]]
+        longer = [*test, *more[0]], [*other, *more[1]]
+        assert bd_rate(anchor, own, *longer) == pytest.approx(expected, abs=1e-3)
+
     def test_bd_rate_is_the_mean_over_images_that_have_one(self) -> None:
         found = {each.quality: each for each in bd_rates(self.ROWS)}
         assert found["psnr"].percent == pytest.approx(-10) and found["psnr"].images == 2
@@ -360,6 +397,93 @@ def votes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dic
     lines = [f"{r},{task},{answer}" for r, own in given.items() for task, answer in own.items()]
     (folder / "votes.csv").write_text("\n".join(["rater,task,answer", *lines]))
     return folder, given
+
+
+def hermite(x: list[float], y: list[float], grid: np.ndarray) -> np.ndarray:
+    """Monotone cubic interpolation after Fritsch and Butland (1984), as in the BD-rate of JVET."""
+    h = [b - a for a, b in itertools.pairwise(x)]
+    d = [(b - a) / w for (a, b), w in zip(itertools.pairwise(y), h, strict=True)]
+    slopes = [end_slope(h[0], h[1], d[0], d[1])]
+    for (h0, h1), (d0, d1) in zip(itertools.pairwise(h), itertools.pairwise(d), strict=True):
+        w0, w1 = 2 * h1 + h0, h1 + 2 * h0
+        slopes.append((w0 + w1) / (w0 / d0 + w1 / d1) if d0 * d1 > 0 else 0.0)
+    slopes.append(end_slope(h[-1], h[-2], d[-1], d[-2]))
+    values = []
+    for at in grid:
+        i = min(max(sum(at >= each for each in x) - 1, 0), len(h) - 1)
+        t = (at - x[i]) / h[i]
+        values.append(
+            y[i] * (1 + 2 * t) * (1 - t) ** 2
+            + h[i] * slopes[i] * t * (1 - t) ** 2
+            + y[i + 1] * t * t * (3 - 2 * t)
+            + h[i] * slopes[i + 1] * t * t * (t - 1)
+        )
+    return np.array(values)
+
+
+def end_slope(h0: float, h1: float, d0: float, d1: float) -> float:
+    slope = ((2 * h0 + h1) * d0 - h0 * d1) / (h0 + h1)
+    if slope * d0 <= 0:
+        return 0.0
+    return 3 * d0 if d0 * d1 <= 0 and abs(slope) > 3 * abs(d0) else slope
+
+
+class TestMine:
+    def test_duplicates_of_more_than_eight_types(self) -> None:
+        """Boxes of other images and types are never one, however many types there are."""
+        rng = np.random.default_rng(8)
+        corners = rng.integers(0, 60, (600, 2))
+        rows = [
+            {
+                "candidate": f"{i:03}",
+                "image_sha256": f"image {rng.integers(6)}",
+                "artifact_type": f"type {rng.integers(11):02}",
+                "preset_index": int(rng.integers(3)),
+                "detector": str(rng.choice(["one", "two"])),
+                "confidence": float(rng.integers(3)),
+                **dict(zip(("x0", "y0"), map(int, corner), strict=True)),
+                **dict(zip(("x1", "y1"), map(int, corner + 70), strict=True)),
+            }
+            for i, corner in enumerate(corners)
+        ]
+        box = {r["candidate"]: (r["x0"], r["y0"], r["x1"], r["y1"]) for r in rows}
+        expected: dict[str, str | None] = {}
+        first: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for r in sorted(
+            rows,
+            key=lambda r: (
+                *(-r["preset_index"], r["detector"], -r["confidence"]),
+                *(*box[r["candidate"]], r["candidate"]),
+            ),
+        ):
+            kept = first[r["image_sha256"], r["artifact_type"]]
+            over = [name for name in kept if overlap(box[name], box[r["candidate"]]) > 0.5]
+            expected[r["candidate"]] = over[0] if over else None
+            if not over:
+                kept.append(r["candidate"])
+        found = with_duplicates(pa.Table.from_pylist(rows)).to_pylist()
+        assert {r["candidate"]: r["duplicate_of"] for r in found} == expected
+        assert 100 < sum(name is None for name in expected.values()) < 500
+
+    def test_a_forecast_is_that_of_the_images_that_can_be_coded(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The first of two is the one to warm up on, and here the only one."""
+        black = Image.new("RGB", (64, 64))
+        black.save(tmp_path / "a.png")
+        (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
+        codecs = ["codec@neural=webp", "codec@traditional=jpeg", "points=[20,60]"]
+        detector = ["detector=[large_color]", "detector.large_color.window=32"]
+        own = [f"folder={tmp_path / 'run'}", "workers=0", "show_progress=false"]
+        assert main(["mine", str(tmp_path), "--plan", *own, *codecs, *detector]) == 0
+        assert "2 images at 2 operating points" in capsys.readouterr().out
+
+
+def overlap(a: tuple[int, ...], b: tuple[int, ...]) -> float:
+    width, height = (min(a[i + 2], b[i + 2]) - max(a[i], b[i]) for i in (0, 1))
+    shared = max(width, 0) * max(height, 0)
+    areas = sum((c[2] - c[0]) * (c[3] - c[1]) for c in (a, b))
+    return shared / (areas - shared)
 
 
 class TestVerify:

@@ -35,7 +35,8 @@ def with_duplicates(candidates: pa.Table, iou: float = IOU) -> pa.Table:
 
     if not 0 <= iou <= 1:
         raise UserError(f"expected an IoU from 0 to 1, got {iou}.")
-    group = _codes(candidates["image_sha256"]) * 8 + _codes(candidates["artifact_type"])
+    kinds = _codes(candidates["artifact_type"])
+    group = _codes(candidates["image_sha256"]) * (kinds.max(initial=0) + 1) + kinds
     boxes = np.stack([_numbers(candidates[name]) for name in ("x0", "y0", "x1", "y1")], axis=1)
     keeper = keepers(
         group,

@@ -21,6 +21,7 @@ import numpy as np
 
 from nacd_bench.ops.psnr import EQUAL
 
+SIDES = ("neural", "traditional")
 QUALITIES = ("psnr", "msssim")
 COLUMNS = ("bpp", *QUALITIES)
 LABELS = {"psnr": "PSNR of Y (dB)", "msssim": "MS-SSIM of Y"}
@@ -101,7 +102,8 @@ def _rising(bpp: Sequence[float], quality: Sequence[float]) -> tuple[list[float]
 def curves(rows: Sequence[Mapping[str, Any]]) -> list[Curve]:
     """The curve of the neural codec, then those of the traditional ones.
 
-    Each step averages over the images of which every codec has a result at that step.
+    Each step averages over the images of which every codec has a result at that step. Those that a
+    codec gives back unchanged have no finite PSNR and are left out, where there are others.
 
     Args:
         rows: the triplets of a run, see :mod:`nacd_bench.harness.triplets`.
@@ -112,7 +114,7 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> list[Curve]:
         same = steps[row["preset"]].setdefault(row["source"], {})
         same[row["traditional_label"]] = row
     common = {
-        preset: [same for same in images.values() if len(same) == len(labels)]
+        preset: _with_loss([same for same in images.values() if len(same) == len(labels)])
         for preset, images in steps.items()
     }
     sides = [("neural", labels[0])] if labels else []
@@ -123,6 +125,18 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> list[Curve]:
         )
         for role, label in sides
     ]
+
+
+def _with_loss(
+    images: Sequence[Mapping[str, Mapping[str, Any]]],
+) -> Sequence[Mapping[str, Mapping[str, Any]]]:
+    """The images that no codec gives back unchanged, or all where there is none."""
+    lossy = [
+        same
+        for same in images
+        if all(row[f"{role}_psnr"] < EQUAL for row in same.values() for role in SIDES)
+    ]
+    return lossy or images
 
 
 def _curve(role: str, steps: Mapping[str, Sequence[Mapping[str, Any]]]) -> Curve:

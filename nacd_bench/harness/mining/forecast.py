@@ -119,8 +119,8 @@ def forecast_from_config(config: Mapping[str, Any]) -> Forecast:
             for item in sample:
                 measured.append(_measured(item, made.stages, Path(name)))
                 tick(0)
-    # The first one loaded models and libraries.
-    measured = [each for each in measured[1:] or measured if each.megapixels]
+    measured = [each for each in measured if each.megapixels]
+    measured = measured[1:] or measured  # the first one loaded models and libraries
     if not measured:
         raise DataError(
             f"expected images that can be coded, got {len(sample)} that cannot. The first: "
