@@ -143,6 +143,17 @@ def test_drawn_sets_are_used_as_they_were_drawn(
     assert again.scored.computed == 0
 
 
+def test_scores_of_another_reader_are_computed_again(
+    records: list[TripletRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few: Any = {"detectors": [LargeColor()], "baselines": [PSNR()]}
+    first = run(records, tmp_path, **few)
+    assert run(records, tmp_path, name="same", **few).scored.computed == 0
+    monkeypatch.setattr("nacd_bench.harness.score_cache.READING", 1)
+    again = run(records, tmp_path, name="other", **few)
+    assert again.scored.computed == first.scored.computed > 0
+
+
 def test_two_processes_score_each_triplet_once(
     records: list[TripletRecord], tmp_path: Path
 ) -> None:

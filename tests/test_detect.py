@@ -14,9 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from processes import Starter
 from triplet_folder import make_triplets, small_photo
 
+from nacd_bench.cli import main
 from nacd_bench.detection import DetectionBatch
 from nacd_bench.detectors import Boundary, Detector, LargeColor, SmallColor, Texture
 from nacd_bench.errors import DataError
@@ -139,6 +141,45 @@ class TestResults:
         heat_map = HeatMap(values, torch.tensor([0]), torch.tensor([0, 4]), (3, 3))
         line = per_pixel(heat_map, 0, 3, 7)[1]
         assert line.tolist() == pytest.approx([0, 0, 0.25, 0.5, 0.75, 1, 1])
+
+    def test_names_that_differ_by_case_have_pictures_of_their_own(self, tmp_path: Path) -> None:
+        """Also on a disk where A.png is a.png."""
+        data = make_triplets(tmp_path / "data", ("astronaut",))
+        for role in ("orig", "ai", "classic"):
+            shutil.copy(data / role / "astronaut.png", data / role / "Astronaut.png")
+        found = run(data, tmp_path / "run", outputs=Outputs(heat_maps=True))
+        files = [file.lower() for result in found.results.values() for file in result["files"]]
+        assert len(files) == len(set(files)) == 2 * len(found.detectors) + 2
+        assert all(
+            (tmp_path / "run" / f).is_file() for r in found.results.values() for f in r["files"]
+        )
+
+    def test_what_is_odd_about_files_is_noted_and_kept(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        data = make_triplets(tmp_path / "data", ("astronaut",))
+        with Image.open(data / "orig" / "astronaut.png") as photo:
+            photo.save(data / "orig" / "astronaut.png", exif=b"no such block")
+        with Image.open(data / "ai" / "astronaut.png") as photo:
+            photo.save(data / "ai" / "astronaut.png", "JPEG")
+        with Image.open(data / "classic" / "astronaut.png") as photo:
+            chunks = PngInfo()
+            chunks.add(b"gAMA", (100_000).to_bytes(4, "big"))
+            photo.save(data / "classic" / "astronaut.png", pnginfo=chunks)
+        monkeypatch.chdir(tmp_path)
+        command = ["detect", "data", "folder=run", "detector=[texture]", "report=false"]
+        for _ in range(2):  # the second time from the journal
+            assert main([*command, "show_progress=false"]) == 0
+            out = capsys.readouterr().out
+            for note in (
+                "orig/astronaut.png: its EXIF block cannot be read",
+                "orig/astronaut.png: colour profiles differ and are not applied",
+                "ai/astronaut.png: it is a JPEG, not what its suffix .png says",
+            ):
+                assert out.count(f"note: data/{note}") == 1
+        record = json.loads((tmp_path / "run" / "journal.jsonl").read_text().splitlines()[1])
+        counts = {path: len(notes) for path, notes in record["notes"].items()}
+        assert counts == {"data/orig/astronaut.png": 2, "data/ai/astronaut.png": 1}
 
     def test_hostile_names(self, tmp_path: Path) -> None:
         name = "<script>'; \"# %41 ü 🎨"

@@ -199,6 +199,21 @@ class TestIndex:
         assert "row 5: expected a file's stem in the column 'name', got nothing" in text
         assert "index.csv: expected a row for 'c', got none; its rates stay unknown" in text
 
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("foo,bar\n", "expected a row for each triplet, got none; rates and codecs stay"),
+            (HEADER, "expected a row for each triplet, got none; rates and codecs stay unknown"),
+            ("foo,bar\na,1\nb,2\n", "expected files' stems in a column 'name', got foo, bar."),
+        ],
+    )
+    def test_an_index_that_says_nothing(self, tmp_path: Path, content: str, message: str) -> None:
+        root = make(tmp_path / "data", "ab")
+        (root / "index.csv").write_text(content)
+        records, (problem,) = find_triplets(root)
+        assert [record.id for record in records] == ["a", "b"]
+        assert message in str(problem)
+
 
 class TestSources:
     def test_three_files(self, tmp_path: Path) -> None:

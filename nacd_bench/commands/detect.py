@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nacd_bench.commands.printing import console, empty_table, listed_failures
+from nacd_bench.commands.printing import console, empty_table, listed_failures, listed_oddities
 from nacd_bench.commands.report import with_report
 from nacd_bench.numbers import number
 
@@ -27,6 +27,8 @@ def run(config: dict[str, Any]) -> int:
         out.print("The embedded sample: photographs from installed packages.")
     for line in found.codecs:
         out.print(line, markup=False)
+    results = found.results.values()
+    listed_oddities(out, {}, {path: n for r in results for path, n in r["notes"].items()})
     out.print(table)
     out.print(
         f"{len(found.records)} triplets, {found.computed} computed in {found.seconds:.1f} s. "

@@ -224,6 +224,13 @@ def _read_index(path: Path, stems: Collection[str]) -> tuple[dict[str, IndexRow]
         table, problems = read_table(path)
     except DataError as error:  # the images can be used without it
         return {}, [Problem(path.name, f"{error} Rates and codecs stay unknown.")]
+    if not table and not problems:
+        line = "expected a row for each triplet, got none; rates and codecs stay unknown."
+        return {}, [Problem(path.name, f"{path}: {line} Add rows or remove the file.")]
+    if table and not {"name", "id"} & {column for cells in table.values() for column in cells}:
+        columns = ", ".join(next(iter(table.values())))
+        line = f"expected files' stems in a column 'name', got {columns}."
+        return {}, [*problems, Problem(path.name, f"{path}: {line} Rename or add it.")]
     rows: dict[str, IndexRow] = {}
     for number, cells in table.items():
         row = {_INDEX_NAMES.get(column, column): cell for column, cell in cells.items()}

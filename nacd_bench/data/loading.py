@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from nacd_bench.data.images import Image, read_image
 from nacd_bench.data.record import TripletRecord
 from nacd_bench.data.rows import stem
-from nacd_bench.data.sides import sides_fault
+from nacd_bench.data.sides import sides_fault, sides_notes
 from nacd_bench.errors import ImageError
 from nacd_bench.triplet import ROLES, TripletBatch
 
@@ -25,12 +25,14 @@ class LoadedTriplet:
         batch: a batch of one, its id that of the record.
         sha256: of each file's bytes, by role.
         bit_depths: bits per sample of each file, by role.
+        notes: what is odd about files and is compared all the same, by path.
     """
 
     record: TripletRecord
     batch: TripletBatch
     sha256: Mapping[str, str]
     bit_depths: Mapping[str, int]
+    notes: Mapping[str, Sequence[str]]
 
 
 def load_triplet(record: TripletRecord) -> LoadedTriplet:
@@ -46,6 +48,8 @@ def load_triplet(record: TripletRecord) -> LoadedTriplet:
     fault = sides_fault(record, images)
     if fault:
         raise ImageError(fault)
+    notes = {getattr(record, role): images[role].notes for role in ROLES}
+    notes[record.original] += tuple(sides_notes(images))
     is_deep = any(image.bit_depth > 8 for image in images.values())
     pixels = {role: _pixels(image, is_deep)[None] for role, image in images.items()}
     return LoadedTriplet(
@@ -53,6 +57,7 @@ def load_triplet(record: TripletRecord) -> LoadedTriplet:
         TripletBatch(**pixels, ids=(record.id,)),
         {role: image.sha256 for role, image in images.items()},
         {role: image.bit_depth for role, image in images.items()},
+        {path: lines for path, lines in notes.items() if lines},
     )
 
 

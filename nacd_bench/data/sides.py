@@ -70,22 +70,21 @@ def other_way(original: Image, decode: Image) -> str | None:
     return None
 
 
-def sides_notes(record: TripletRecord, images: Mapping[str, Image]) -> list[str]:
-    """Lines on what differs between the images of a triplet and is compared all the same."""
+def sides_notes(images: Mapping[str, Image]) -> list[str]:
+    """Phrases on what differs between the images of a triplet and is compared all the same."""
     profiles = {role: image.profile for role, image in images.items()}
     depths = {role: image.bit_depth for role, image in images.items()}
     notes = []
     if len(set(profiles.values())) > 1:
         shown = ", ".join(f"{role} {name}" for role, name in profiles.items())
         notes.append(
-            f"{record.original}: colour profiles differ and are not applied, numbers are compared "
-            f"as they are stored ({shown})."
+            "colour profiles differ and are not applied, numbers are compared as they are stored "
+            f"({shown})"
         )
     if len(set(depths.values())) > 1:
         shown = ", ".join(f"{role} {bits}" for role, bits in depths.items())
         notes.append(
-            f"{record.original}: bit depths differ, all are compared on the scale from black to "
-            f"white ({shown})."
+            f"bit depths differ, all are compared on the scale from black to white ({shown})"
         )
     return notes
 

@@ -89,7 +89,7 @@ def _check(record: TripletRecord) -> tuple[list[Problem], list[str]]:
         lines.append(fault)
     else:
         lines += _scale_faults(record, images)
-        notes += sides_notes(record, images)
+        notes += [f"{record.original}: {note}." for note in sides_notes(images)]
     if "original" in images:
         original = images["original"]
         lines += boxes_outside(record, original.width, original.height)

@@ -26,6 +26,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +45,13 @@ from nacd_bench.harness.detect_tables import write_tables
 from nacd_bench.harness.journal import Journal, clear_parts, new_run_id, run_lock
 from nacd_bench.harness.methods import Failure, made, made_methods, outcomes
 from nacd_bench.harness.progress import Progress, progress_bar
-from nacd_bench.harness.run_folder import file_name, require_settings
+from nacd_bench.harness.run_folder import file_names, require_settings
 from nacd_bench.registry import unknown
 from nacd_bench.report.heat_map import per_pixel, to_png16
 from nacd_bench.report.overlay import Finding, overlay
 from nacd_bench.triplet import ROLES, TripletBatch
 
-SCHEMA = "nacd-bench detect 1"
+SCHEMA = "nacd-bench detect 2"
 READERS = 4
 """Threads that read images ahead of the detectors."""
 GPU_BATCH = 8
@@ -259,6 +260,11 @@ class _Run:
         """Artifact type by detector."""
         return {detector.name: detector.artifact_type for detector in self.detectors}
 
+    @cached_property
+    def file_names(self) -> dict[str, str]:
+        """Names of pictures, without their suffix, by id."""
+        return file_names(record.id for record in self.records)
+
     @property
     def settings(self) -> dict[str, Any]:
         """What decides the results and is the same for a continued run."""
@@ -362,7 +368,7 @@ class _Run:
         failed: Mapping[str, str],
     ) -> dict[str, Any]:
         """The journal's record of a triplet; its pictures are written when this returns."""
-        name = file_name(loaded.record.id)
+        name = self.file_names[loaded.record.id]
         files = []
         findings = []
         scales = {}
@@ -388,6 +394,7 @@ class _Run:
         return {
             "id": loaded.record.id,
             "sha256": dict(loaded.sha256),
+            "notes": {path: list(notes) for path, notes in loaded.notes.items()},
             "scores": {key: one.scores[0].item() for key, one in found.items()},
             "boxes": {key: one.boxes[0].tolist() for key, one in found.items()},
             "confidences": {key: one.confidences[0].tolist() for key, one in found.items()},

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,24 @@ def _differences(there: Any, wanted: Any, place: str = "") -> list[str]:
     return [] if there == wanted else [f"{place}: {there!r} before, {wanted!r} now"]
 
 
+def file_names(names: Iterable[str]) -> dict[str, str]:
+    """The :func:`file_name` of each, different also for those that differ by case only.
+
+    >>> file_names(["b", "A", "a"])
+    {'b': 'b', 'A': 'A-559aead0', 'a': 'a-ca978112'}
+    """
+    plain = {name: file_name(name) for name in names}
+    times = Counter(file.lower() for file in plain.values())
+    return {
+        name: file if times[file.lower()] == 1 else f"{file}-{_digest(name)}"
+        for name, file in plain.items()
+    }
+
+
 def file_name(name: str) -> str:
     """A name that any file system takes, for an id that may hold anything; different stay so.
+
+    Where case makes a difference: else take :func:`file_names` of all.
 
     >>> file_name("kodim01"), file_name("a/b")
     ('kodim01', 'a_b-c14cddc0')
@@ -60,4 +77,8 @@ def file_name(name: str) -> str:
     plain = re.sub(r"[^\w.+-]", "_", name, flags=re.ASCII).lstrip(".-")[:LONGEST_NAME]
     if plain == name:
         return name
-    return f"{plain}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+    return f"{plain}-{_digest(name)}"
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]

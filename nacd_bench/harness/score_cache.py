@@ -24,6 +24,9 @@ LIBRARIES = ("torch", "piq", "torchmetrics", "opencv-python-headless")
 """Their versions are part of every key."""
 PATIENCE = 60.0
 """Seconds to wait for another process that is writing."""
+READING = 2
+"""Changes whenever the same files may become other pixels, or be refused: scores that are kept from
+before are then computed again."""
 AT_A_TIME = 500
 """Keys per query: SQLite's oldest limit is 999."""
 
@@ -94,7 +97,8 @@ def score_key(sha256: Mapping[str, str], settings: Mapping[str, Any], **more: st
         settings: name, version and parameters of the method.
         more: what else decides it (precision; the triplet's id where a method looks at it).
     """
-    parts = {"images": dict(sha256), "method": settings, "versions": _versions(), **more}
+    by = {"reading": READING, "method": settings, "versions": _versions()}
+    parts = {"images": dict(sha256), **by, **more}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

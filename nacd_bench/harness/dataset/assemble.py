@@ -33,7 +33,7 @@ from nacd_bench.harness.dataset.images import MOST_WORKERS, ImageFile, Made, mak
 from nacd_bench.harness.dataset.unite import Part, content_key, deduplicated, unite
 from nacd_bench.harness.journal import clear_parts
 from nacd_bench.harness.progress import progress_bar
-from nacd_bench.harness.run_folder import SETTINGS, file_name, require_settings
+from nacd_bench.harness.run_folder import SETTINGS, file_names, require_settings
 from nacd_bench.registry import unknown
 from nacd_bench.triplet import ROLES
 
@@ -150,7 +150,10 @@ def assemble(
         DataError: no triplet is left; ``failures.csv`` says why.
     """
     united = unite(parts, options.iou)
-    placed = [_placed(folder, record, sources, options) for record in united.records]
+    names = file_names(
+        name for record in united.records for name in (record.id, record.source or record.id)
+    )
+    placed = [_placed(folder, record, names, sources, options) for record in united.records]
     made = _made([files for _, files in placed], options)
     records, faults = [], []
     for record, files in placed:
@@ -184,7 +187,11 @@ Files = dict[str, ImageFile]
 
 
 def _placed(
-    folder: Path, record: TripletRecord, sources: Sources, options: Options
+    folder: Path,
+    record: TripletRecord,
+    names: Mapping[str, str],
+    sources: Sources,
+    options: Options,
 ) -> tuple[TripletRecord, Files]:
     """A triplet with the paths that its images will have, and what makes them."""
     files: Files = {}
@@ -192,7 +199,7 @@ def _placed(
     for role, source in sources[content_key(record)].items():
         target = None
         if options.images != REFERENCES:
-            target = folder / IMAGES / role / _name(record, role, source)
+            target = folder / IMAGES / role / _name(record, role, source, names)
         elif source.is_decode and not source.source:
             source = replace(source, bitstream=None)  # there is nothing that could be named
         paths[role] = str(target or source.source)
@@ -201,11 +208,11 @@ def _placed(
     return replace(record, **paths), files  # type: ignore[arg-type]
 
 
-def _name(record: TripletRecord, role: str, source: ImageFile) -> str:
+def _name(record: TripletRecord, role: str, source: ImageFile, names: Mapping[str, str]) -> str:
     if role != "original":
-        return f"{file_name(record.id)}.png"
+        return f"{names[record.id]}.png"
     suffix = PurePosixPath(source.source).suffix
-    return f"{file_name(record.source or record.id)}{suffix if suffix[1:].isalnum() else ''}"
+    return f"{names[record.source or record.id]}{suffix if suffix[1:].isalnum() else ''}"
 
 
 def _made(placed: Sequence[Files], options: Options) -> dict[str, Made]:
