@@ -36,6 +36,7 @@ from nacd_bench.evaluation.bootstrap import Resampling
 from nacd_bench.evaluation.comparison import MethodScore, compare
 from nacd_bench.harness.benchmark import Benchmarked
 from nacd_bench.harness.benchmark_files import write_results
+from nacd_bench.harness.detect_tables import write_tables
 from nacd_bench.harness.rate_distortion import bd_rate, bd_rates, curves
 from nacd_bench.harness.scoring import Scored
 from nacd_bench.harness.verify.raters import collect
@@ -426,6 +427,195 @@ def end_slope(h0: float, h1: float, d0: float, d1: float) -> float:
     if slope * d0 <= 0:
         return 0.0
     return 3 * d0 if d0 * d1 <= 0 and abs(slope) > 3 * abs(d0) else slope
+
+
+KINDS = {"small_color": "color", "other_color": "color", "text": "text"}
+
+
+def made_detections(folder: Path, rng: np.random.Generator, version: int) -> Path:
+    """A detect run of ten originals at two rates; scores and rates are missing in some rows.
+
+    Confidences and places are coarse, so that some are equal, and text is almost nowhere.
+    """
+    records, results = [], {}
+    for i, preset in itertools.product(range(10), ("low", "high")):
+        name = f"{i}-{preset}-{version}"
+        extra = {"image_sha256": f"{i:064}", "preset": preset}
+        bpp = None if i == 3 + version else float(rng.uniform(0.1, 1))
+        records.append(TripletRecord(name, "o.png", "n.png", "t.png", neural_bpp=bpp, extra=extra))
+        result: dict[str, Any] = {"boxes": {}, "confidences": {}, "scores": {}, "scales": {}}
+        for detector in KINDS:
+            if (detector, i) == ("small_color", 6 + version):
+                continue  # it failed
+            corners = 40 * rng.integers(0, 3, (rng.integers(0, 4), 2))
+            if detector == "text" and i:
+                corners = corners[:0]
+            result["boxes"][detector] = [[*map(int, c), *map(int, c + 100)] for c in corners]
+            own = [float(v) / 4 for v in rng.integers(-1, 5, len(corners))]
+            result["confidences"][detector] = own
+            result["scores"][detector] = 0.5 if i == 9 else max([0.0, *own]) + (i == 1) * 0.1
+        results[name] = {**result, "files": []}
+    folder.mkdir()
+    write_tables(folder, records, results, KINDS, dict.fromkeys(KINDS, 0.0), [])
+    settings = {"nacd_bench": "1", "detectors": {name: {"version": "1"} for name in KINDS}}
+    (folder / "settings.json").write_text(json.dumps(settings))
+    (folder / "config.yaml").write_text("thresholds: {}\n")
+    return folder
+
+
+class TestCompare:
+    @pytest.fixture(scope="class", params=[0, 7])
+    def compared(
+        self, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    ) -> Path:
+        folder, rng = tmp_path_factory.mktemp("compare"), np.random.default_rng(request.param)
+        runs = [made_detections(folder / str(version), rng, version) for version in (0, 1)]
+        options = [f"folder={folder}/out", "report=false", "bootstrap.resamples=200"]
+        assert main(["compare", *map(str, runs), *options, "show_progress=false"]) == 0
+        return folder
+
+    def tables(self, folder: Path) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """Per run the scores and the boxes that count, by triplet without its version."""
+        runs = []
+        for version in "01":
+            rows = pq.read_table(folder / version / "scores.parquet").to_pylist()
+            boxes = defaultdict(list)
+            for row in pq.read_table(folder / version / "detections.parquet").to_pylist():
+                assert row["confidence"] > 0
+                place = (row["x0"], row["y0"], row["x1"], row["y1"])
+                boxes[row["image"][:-2]].append((row["detector"], place, row["confidence"]))
+            runs.append(({row["image"][:-2]: row for row in rows}, boxes))
+        common = {
+            (name, detector)
+            for name, row in runs[0][0].items()
+            for detector in KINDS
+            if row[detector] is not None and runs[1][0][name][detector] is not None
+        }
+        return [
+            (scores, {k: [b for b in own if (k, b[0]) in common] for k, own in boxes.items()})
+            for scores, boxes in runs
+        ]
+
+    def test_counts(self, compared: Path) -> None:
+        """Pairs of boxes by trying all, first of one detector, then across those of a type."""
+        (scores, before), (_, after) = self.tables(compared)
+        summary = json.loads((compared / "out" / "summary.json").read_text())
+        totals = []
+        for kind, found in summary["types"].items():
+            counts: Counter[str] = Counter()
+            for name in scores:
+                sides = [
+                    [b for b in own.get(name, []) if KINDS[b[0]] == kind] for own in (before, after)
+                ]
+                counts["before"] += len(sides[0])
+                counts["after"] += len(sides[1])
+                for detector in [*KINDS, ""]:
+                    mine = [[b for b in s if detector in ("", b[0])] for s in sides]
+                    for first, second in best_pairs(*mine):
+                        sides[0].remove(first)
+                        sides[1].remove(second)
+                        counts["stayed"] += 1
+                        if first[0] == second[0]:
+                            change = second[2] - first[2]
+                            large = abs(change) > 0.1 * max(first[2], second[2])
+                            counts["stronger"] += large and change > 0
+                            counts["weaker"] += large and change < 0
+                counts["fixed"] += len(sides[0])
+                counts["new"] += len(sides[1])
+            for name in ("before", "after", "stayed", "fixed", "new"):
+                assert found[name] == counts[name], (kind, name)
+            totals.append(counts)
+            with_one = [
+                {name for name, own in boxes.items() if any(KINDS[b[0]] == kind for b in own)}
+                for boxes in (before, after)
+            ]
+            presence = found["presence"]
+            assert (presence["with_before"], presence["with_after"]) == tuple(map(len, with_one))
+            change = Counter(n.split("-")[0] for n in with_one[1])
+            change.subtract(n.split("-")[0] for n in with_one[0])
+            better, worse = (sum(sign * v > 0 for v in change.values()) for sign in (-1, 1))
+            assert (presence["better"], presence["worse"]) == (better, worse)
+            n, least = better + worse, min(better, worse)
+            tail = 2 * sum(math.comb(n, k) for k in range(least + 1)) / 2**n
+            assert presence["p"] == pytest.approx(min(1.0, tail), abs=1e-12)
+            number = [
+                sum(KINDS[b[0]] == kind for o in s.values() for b in o) for s in (before, after)
+            ]
+            mean = (number[1] - number[0]) / presence["n"]
+            assert found["per_triplet"]["value"] == pytest.approx(mean, abs=1e-12)
+        sums = sum(totals, Counter())
+        assert {name: summary["total"][name] for name in sums} == {**sums}
+        assert min(sums[n] for n in ("new", "fixed", "stayed", "stronger", "weaker")) > 3
+
+    def test_scores_and_rates(self, compared: Path) -> None:
+        """Wilcoxon by all signs over the originals that changed; means where both runs have one."""
+        runs = [scores for scores, _ in self.tables(compared)]
+        summary = json.loads((compared / "out" / "summary.json").read_text())
+        p_values = []
+        for detector, own in summary["detectors"].items():
+            pairs = {
+                name: (row[detector], runs[1][name][detector])
+                for name, row in runs[0].items()
+                if None not in (row[detector], runs[1][name][detector])
+            }
+            assert len(pairs) == (16 if detector == "small_color" else 20)
+            found = own["scores"]
+            for side, name in enumerate(("before", "after")):
+                assert found[name] == pytest.approx(np.mean([p[side] for p in pairs.values()]))
+            assert found["difference"]["n"] == len(pairs)
+            by_original = defaultdict(list)
+            for name, (first, second) in pairs.items():
+                by_original[name.split("-")[0]].append(round(second - first, 9))
+            change = [round(sum(v) / len(v), 9) for v in by_original.values()]
+            assert found["difference"]["value"] == pytest.approx(np.mean(change), abs=1e-9)
+            changed = [c for c in change if c]
+            assert found["worse"] == sum(c > 0 for c in changed)
+            assert found["better"] == sum(c < 0 for c in changed)
+            ranks = [
+                sum((abs(o) < abs(c)) + (abs(o) == abs(c)) / 2 for o in changed) + 0.5
+                for c in changed
+            ]
+            seen = abs(sum(math.copysign(r, c) for r, c in zip(ranks, changed, strict=True)))
+            ways = [
+                abs(sum(s * r for s, r in zip(signs, ranks, strict=True))) >= seen - 1e-9
+                for signs in itertools.product((-1, 1), repeat=len(ranks))
+            ]
+            assert found["p"] == pytest.approx(np.mean(ways), abs=1e-12)
+            p_values.append((found["p"], found["p_holm"]))
+        least = 0.0
+        for rank, (p, holm) in enumerate(sorted(p_values)):
+            least = max(least, min(1.0, p * (len(p_values) - rank)))
+            assert holm == pytest.approx(least, abs=1e-12)
+        for rate in summary["rates"]:
+            both = [
+                (row["neural_bpp"], runs[1][name]["neural_bpp"])
+                for name, row in runs[0].items()
+                if rate["preset"] in ("", name.split("-")[1])
+            ]
+            both = [each for each in both if None not in each]
+            assert rate["n"] == len(both) == (16 if rate["preset"] == "" else 8)
+            first, second = (math.fsum(each) / len(both) for each in zip(*both, strict=True))
+            assert (rate["before"], rate["after"]) == pytest.approx((first, second))
+            assert rate["change"] == pytest.approx((second - first) / first)
+        assert len(summary["rates"]) == 3
+
+
+def best_pairs(first: list[Any], second: list[Any]) -> list[tuple[Any, Any]]:
+    """Of all ways to pair boxes that overlap by 0.3 or more the one with the largest sum."""
+    ways: list[list[tuple[Any, Any]]] = [[]]
+    for box in first:
+        ways += [
+            [*way, (box, other)]
+            for way in ways
+            for other in second
+            if overlap(box[1], other[1]) >= 0.3 and not any(other is taken for _, taken in way)
+        ]
+
+    def rank(way: list[tuple[Any, Any]]) -> tuple[float, float]:
+        nearness = sum(abs(a[2] - b[2]) for a, b in way)
+        return round(sum(overlap(a[1], b[1]) for a, b in way), 9), -nearness
+
+    return max(ways, key=rank)
 
 
 class TestMine:
