@@ -22,12 +22,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from mined_folder import make_mined
 from PIL import Image
+from test_metrics import ms_ssim
+from triplet_folder import small_photo
 
 from nacd_bench.baselines import PSNR
 from nacd_bench.cli import main
 from nacd_bench.data.balanced import BalancedSet, set_of
-from nacd_bench.data.candidates import CANDIDATES, schema
+from nacd_bench.data.candidates import CANDIDATES, kept, read_mined, schema
 from nacd_bench.data.deduplication import with_duplicates
 from nacd_bench.data.manifest import read_manifest
 from nacd_bench.data.record import Label, TripletRecord
@@ -36,6 +39,7 @@ from nacd_bench.evaluation.bootstrap import Resampling
 from nacd_bench.evaluation.comparison import MethodScore, compare
 from nacd_bench.harness.benchmark import Benchmarked
 from nacd_bench.harness.benchmark_files import write_results
+from nacd_bench.harness.dataset.verified import verified_schema
 from nacd_bench.harness.detect_tables import write_tables
 from nacd_bench.harness.rate_distortion import bd_rate, bd_rates, curves
 from nacd_bench.harness.scoring import Scored
@@ -43,6 +47,7 @@ from nacd_bench.harness.verify.raters import collect
 from nacd_bench.harness.verify.results import import_votes
 from nacd_bench.harness.verify.tasks import Key, Task, candidate_task, read_key, write_key
 from nacd_bench.harness.verify.votes import Vote
+from nacd_bench.registry import CODECS
 from nacd_bench.report.page import write_report
 from nacd_bench.report.run import read_run
 
@@ -323,6 +328,111 @@ class TestCompress:
             assert curve.psnr == pytest.approx([30, 33, 36.5])
             assert curve.msssim == pytest.approx([0.93, 0.933, 0.9365])
             assert curve.images == [2, 2, 2]
+
+    @pytest.fixture(scope="class")
+    def compressed(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """Photographs, one large enough for MS-SSIM, a black and a flat picture, at three rates."""
+        folder = tmp_path_factory.mktemp("compress")
+        pictures = {
+            "large": small_photo("astronaut", 180, 176),
+            "small": small_photo("coffee", 61, 95),
+            "black": np.zeros((48, 64, 3), np.uint8),
+            "flat": np.full((40, 56, 3), (200, 30, 90), np.uint8),
+        }
+        (folder / "photos").mkdir()
+        for name, pixels in pictures.items():
+            Image.fromarray(pixels).save(folder / "photos" / f"{name}.png")
+        given = [str(folder / "photos"), f"folder={folder}/run", "codec@neural=webp"]
+        given += ["codec@traditional=jpeg", "points=[10,40,80]", "workers=0"]
+        calls: Counter[str] = Counter()
+        with pytest.MonkeyPatch.context() as patch:
+            for codec in map(CODECS.get, ("webp", "jpeg")):
+
+                def counted(self: Any, *given: Any, encode: Any = codec.encode) -> Any:
+                    calls[self.name] += 1
+                    return encode(self, *given)
+
+                patch.setattr(codec, "encode", counted)
+            assert main(["compress", *given, "show_progress=false"]) == 0
+        (folder / "calls.json").write_text(json.dumps(calls))
+        return folder / "run"
+
+    def test_bits_and_decibels(self, compressed: Path) -> None:
+        """Of every result from the bytes of its bitstream and the pixels of its decode."""
+        rows = pq.read_table(compressed / "triplets.parquet").to_pylist()
+        assert len(rows) == 12
+        calls = json.loads((compressed.parent / "calls.json").read_text())
+        assert sum(row["neural_encodes"] for row in rows) == calls["webp"]
+        assert sum(row["traditional_encodes"] for row in rows) == calls["jpeg"]
+        for row in rows:
+            original = np.asarray(Image.open(row["original"]))
+            for side in ("neural", "traditional"):
+                stream = (compressed / row[f"{side}_bitstream"]).read_bytes()
+                rate = 8 * len(stream) / (original.shape[0] * original.shape[1])
+                assert row[f"{side}_bpp"] == pytest.approx(rate, rel=1e-12)
+                path = Path(row[side])
+                decode = np.asarray(Image.open(path if path.is_file() else compressed / path))
+                error = ((original / 255 - decode / 255) @ (0.299, 0.587, 0.114)) ** 2
+                expected = 300.0 if error.max() < 1e-25 else -10 * math.log10(error.mean())
+                assert row[f"{side}_psnr"] == pytest.approx(expected, abs=1e-6)
+                found = row[f"{side}_msssim"]
+                assert (found is None) == (row["source"] != "large")
+                if found is not None:
+                    wanted = ms_ssim(original, decode)
+                    decibels = [-10 * math.log10(1 - value) for value in (found, wanted)]
+                    assert decibels[0] == pytest.approx(decibels[1], abs=1e-4)
+
+    def test_tables_of_a_run(self, compressed: Path) -> None:
+        """Means and BD-rates of the folder from its manifest; black comes back as it was."""
+        rows = pq.read_table(compressed / "triplets.parquet").to_pylist()
+        lossless = {
+            (row["source"], row["preset"])
+            for row in rows
+            if 300 in (row["neural_psnr"], row["traditional_psnr"])
+        }
+        assert {source for source, _ in lossless} >= {"black"}
+        with (compressed / "rate_distortion.csv").open(newline="") as file:
+            lines = list(csv.DictReader(file))
+        assert [line["codec"] for line in lines] == ["webp"] * 3 + ["jpeg"] * 3
+        for line in lines:
+            side = {"webp": "neural", "jpeg": "traditional"}[line["codec"]]
+            own = [
+                row
+                for row in rows
+                if row["preset"] == line["preset"]
+                and (row["source"], row["preset"]) not in lossless
+            ]
+            assert int(line["images"]) == len(own) and 2 <= len(own) <= 3
+            for name in ("bpp", "psnr", "msssim"):
+                values = [r[f"{side}_{name}"] for r in own if r[f"{side}_{name}"] is not None]
+                assert float(line[name]) == pytest.approx(math.fsum(values) / len(values))
+        with (compressed / "bd_rate.csv").open(newline="") as file:
+            saved = {line["quality"]: line for line in csv.DictReader(file)}
+        for quality, line in saved.items():
+            percents = []
+            for source in ("large", "small", "flat", "black"):
+                curve = {}
+                for side in ("traditional", "neural"):
+                    points = sorted(
+                        (row[f"{side}_{quality}"], row[f"{side}_bpp"])
+                        for row in rows
+                        if row["source"] == source and row[f"{side}_{quality}"] not in (None, 300)
+                    )
+                    if quality == "msssim":
+                        points = [(-10 * math.log10(1 - value), rate) for value, rate in points]
+                    curve[side] = points
+                if all(len({q for q, _ in points}) == 3 for points in curve.values()):
+                    low = max(points[0][0] for points in curve.values())
+                    high = min(points[-1][0] for points in curve.values())
+                    grid = np.linspace(low, high, 2001)
+                    ways = [
+                        hermite([q for q, _ in p], [math.log(r) for _, r in p], grid)
+                        for p in curve.values()
+                    ]
+                    area = float(np.trapezoid(ways[1] - ways[0], grid) / (high - low))
+                    percents.append(100 * math.expm1(area))
+            assert int(line["images"]) == len(percents)
+            assert float(line["percent"]) == pytest.approx(np.mean(percents), abs=2e-3)
 
     def test_what_comes_back_unchanged_is_in_no_mean(self) -> None:
         """A black picture that a codec gives back as it was has 300 dB, which no mean can bear."""
@@ -616,6 +726,107 @@ def best_pairs(first: list[Any], second: list[Any]) -> list[tuple[Any, Any]]:
         return round(sum(overlap(a[1], b[1]) for a, b in way), 9), -nearness
 
     return max(ways, key=rank)
+
+
+class TestDataset:
+    @pytest.fixture(scope="class")
+    def built(self, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+        """Two data sets of the same candidates, each with votes of its own, and both as one."""
+        folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(3)
+        mined = make_mined(folder / "mined", images=2, seed=4)
+        rows = kept(read_mined(mined)).to_pylist()
+        places = []
+        for name in ("first", "second"):
+            for row in rows:
+                yes, no = map(int, rng.integers(0, 4, 2))
+                confirmed = True if yes > no else False if no > yes else None
+                votes = {"votes_for": yes, "votes_against": no, "confirmed": confirmed}
+                row |= {**votes, "run": str(mined.absolute())}
+            (folder / name).mkdir()
+            table = pa.Table.from_pylist(rows, schema=verified_schema())
+            pq.write_table(table, folder / name / "verified.parquet")
+            places.append(folder / f"{name}-data")
+            options = [f"folder={places[-1]}", "workers=0", "show_progress=false"]
+            assert main(["dataset", "build", str(folder / name), *options]) == 0
+        options = [f"folder={folder / 'both'}", "workers=0", "show_progress=false"]
+        status = main(["dataset", "merge", *map(str, places), *options])
+        failures = (folder / "both" / "failures.csv").read_text().splitlines()[1:]
+        assert status == bool(failures)  # where one confirms and another refuses
+        return [*places, folder / "both"]
+
+    def test_counts_and_areas(self, built: list[Path]) -> None:
+        """Statistics, card and COCO of each data set from its two tables."""
+        for folder in built:
+            assert main(["dataset", "stats", str(folder), f"output=[{folder}.json]"]) == 0
+            stats = json.loads(Path(f"{folder}.json").read_text())
+            rows = pq.read_table(folder / "artifacts.parquet").to_pylist()
+            triplets = pq.read_table(folder / "triplets.parquet").to_pylist()
+            yes = [row for row in rows if row["confirmed"] is True]
+            own = [row for row in yes if row["duplicate_of"] is None]
+            assert len(own) > 0 and len(rows) > len(yes)
+            assert stats["triplets"] == len(triplets) == len({row["id"] for row in triplets})
+            assert stats["images"] == len({row["source"] for row in triplets})
+            assert stats["artifacts"] == stats["verified"] == len(own)
+            assert stats["duplicates"] == len(yes) - len(own)
+            assert stats["refused"] == sum(row["confirmed"] is False for row in rows)
+            assert stats["undecided"] == sum(row["confirmed"] is None for row in rows)
+            types = Counter(row["artifact_type"] for row in own)
+            assert stats["by_type"] == {kind: types[kind] for kind in ("texture", "color", "text")}
+            assert stats["by_detector"] == Counter(row["detector"] for row in own)
+            for preset, found in stats["by_preset"].items():
+                cells = Counter(r["artifact_type"] for r in own if r["preset"] == preset)
+                assert {k: n for k, n in found.items() if n} == cells
+            votes = Counter(
+                f"{row['votes_for']} for, {row['votes_against']} against"
+                for row in rows
+                if row["confirmed"] is not None
+            )
+            assert stats["votes"] == votes
+            shares = sorted(
+                (r["x1"] - r["x0"]) * (r["y1"] - r["y0"]) / (r["width"] * r["height"]) for r in own
+            )
+            sizes = stats["box_sizes"]["share of the image"]
+            assert (sizes["smallest"], sizes["largest"]) == pytest.approx((shares[0], shares[-1]))
+            for preset, rates in stats["bits_per_pixel"].items():
+                for side in ("neural", "traditional"):
+                    known = [r[f"{side}_bpp"] for r in triplets if f"_{preset}" in r["id"]]
+                    assert rates[side] == pytest.approx(math.fsum(known) / len(known))
+            coco = json.loads((folder / "annotations.json").read_text())
+            names = {each["id"]: each["triplet"] for each in coco["images"]}
+            kinds = {each["id"]: each["name"] for each in coco["categories"]}
+            boxes = Counter(
+                (names[a["image_id"]], kinds[a["category_id"]], *a["bbox"], a["area"])
+                for a in coco["annotations"]
+            )
+            assert boxes == Counter(
+                (
+                    *(r["triplet"], r["artifact_type"], r["x0"], r["y0"]),
+                    *(r["x1"] - r["x0"], r["y1"] - r["y0"]),
+                    (r["x1"] - r["x0"]) * (r["y1"] - r["y0"]),
+                )
+                for r in yes
+            )
+            cells = [str(n) for n in (*stats["by_type"].values(), len(own))]
+            assert f"| total | {' | '.join(cells)} |" in (folder / "README.md").read_text()
+
+    def test_merged_votes(self, built: list[Path]) -> None:
+        """Of what both have the sums, of what one has its own; decided where nobody disagrees."""
+        tables = [
+            {
+                (r["triplet"], r["detector"], r["x0"], r["y0"]): r
+                for r in pq.read_table(folder / "artifacts.parquet").to_pylist()
+            }
+            for folder in built
+        ]
+        first, second, both = tables
+        shared = [key for key in both if key in first and key in second]
+        assert len(shared) > 5
+        for key, row in both.items():
+            given = [own[key] for own in (first, second) if key in own]
+            for name in ("votes_for", "votes_against"):
+                assert row[name] == sum(each[name] for each in given)
+            said = {each["confirmed"] for each in given} - {None}
+            assert row["confirmed"] == (said.pop() if len(said) == 1 else None)
 
 
 class TestMine:
