@@ -324,6 +324,26 @@ class TestMetadata:
         (tmp_path / "a.png").write_bytes(data[:33] + chunks + data[33:])
         assert np.array_equal(rows_last(read_image(tmp_path / "a.png").pixels), RGB)
 
+    @pytest.mark.parametrize(
+        ("marker", "body"),
+        [
+            (0xEE, b"Adobe"),
+            (0xEE, b"Adobe\0\x64\0\0"),
+            (0xED, b"Photoshop 3.0\x008BIM\x04\x04\0\0\xff\xff\xff\xff"),
+            (0xE2, b"MPF\0II*\0\xff\xff\xff\xff"),
+            (0xE2, b"ICC_PROFILE\0\5"),
+            (0xE1, b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta"),
+            (0xE0, b"JFIF"),
+            (0xFE, b"\xff\xfe"),
+        ],
+    )
+    def test_broken_segments_of_jpeg(self, tmp_path: Path, marker: int, body: bytes) -> None:
+        whole = read_image(save(tmp_path / "a.jpg", RGB))
+        data = (tmp_path / "a.jpg").read_bytes()
+        segment = bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body
+        (tmp_path / "b.jpg").write_bytes(data[:2] + segment + data[2:])
+        assert torch.equal(read_image(tmp_path / "b.jpg").pixels, whole.pixels)
+
     def test_a_broken_profile_is_noted(self, tmp_path: Path) -> None:
         image = read_image(save(tmp_path / "a.jpg", RGB, icc_profile=b"no profile" * 20))
         assert image.profile == "sRGB"

@@ -20,6 +20,8 @@ _DESCRIPTION = {269, 270, 271, 272, 285, 305, 306, 315, 316, 330, ORIENTATION}
 _LAST_PIXEL_TAG, _PROFILE, _DNG = 699, 34675, 50706
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 16: 8, 17: 8}
 _LETTERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
+_ADOBE = 12
+"""Bytes of a whole Adobe segment, which says what colours the samples of a JPEG are."""
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _HEIF_EXIF = re.compile(rb"(infe\x02.{7})Exif", re.DOTALL)
 _WEBP_METADATA = {b"EXIF": 0x08, b"XMP ": 0x04, b"ICCP": 0x20}
@@ -155,6 +157,8 @@ def _jpeg(data: bytes) -> Contents:
         elif code == 0xE0 and body.startswith(b"JFIF\0"):
             # a decoder only warns of a later version, and of damage only when it is the first
             kept.append(b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0")
+        elif code == 0xEE and len(body) < _ADOBE:
+            pass  # libjpeg looks at whole ones only, Pillow breaks off
         elif not (0xE0 <= code <= 0xED or code in (0xEF, 0xFE)):
             kept.append(data[marker.start() : end])
             scans.add(code, body)
