@@ -88,6 +88,23 @@ def exponential(auc: float, positives: int, negatives: int) -> Draw:
     return draw
 
 
+def rarely_wrong(auc: float, positives: int, negatives: int) -> Draw:
+    """One pair out of order, and each positive below all negatives with a small probability.
+
+    What the data rest on is mostly not in them, and they are not without a fault.
+    """
+    truth = np.arange(positives + negatives) < positives
+    share = 1 - auc / (1 - 1 / (positives * negatives))
+
+    def draw(rng: np.random.Generator) -> tuple[Truth, Floats, None]:
+        scores = rng.random(truth.size) + 2 * truth
+        scores[0] = np.sort(scores[~truth])[-2:].mean()
+        scores[truth] -= 9 * (rng.random(positives) < share)
+        return truth, scores, None
+
+    return draw
+
+
 def clustered(auc: float, sources: int, copies: int) -> Draw:
     """``sources`` per side with ``copies`` triplets each that share half of their variance."""
     truth = np.repeat(np.arange(2 * sources) < sources, copies)
@@ -114,6 +131,9 @@ def print_coverage(sets: int, resamples: int) -> None:
         ("exponential, AUC 0.8, 50 + 50", 0.8, exponential(0.8, 50, 50)),
         ("25 + 25 sources, 4 triplets each, AUC 0.8", 0.8, clustered(0.8, 25, 4)),
     ]
+    for m, n in ((20, 20), (20, 50), (50, 20), (30, 30), (50, 50)):
+        rows.append((f"exponential, AUC 0.97, {m} + {n}", 0.97, exponential(0.97, m, n)))
+        rows.append((f"rarely wrong, AUC 0.97, {m} + {n}", 0.97, rarely_wrong(0.97, m, n)))
     print(f"coverage of the 95 % interval, {sets} sets, {resamples} resamples each:")
     for name, true_auc, draw in rows:
         rng = np.random.default_rng(1)

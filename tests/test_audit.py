@@ -8,6 +8,7 @@ negative confidence, boxes of equal confidence, a label without a place, a class
 from __future__ import annotations
 
 import csv
+import hashlib
 import itertools
 import json
 import math
@@ -25,12 +26,12 @@ import yaml
 from mined_folder import make_mined
 from PIL import Image
 from test_metrics import ms_ssim
-from triplet_folder import small_photo
+from triplet_folder import ROLES, make_triplets, small_photo
 
 from nacd_bench.baselines import PSNR
 from nacd_bench.cli import main
 from nacd_bench.data.balanced import BalancedSet, set_of
-from nacd_bench.data.candidates import CANDIDATES, kept, read_mined, schema
+from nacd_bench.data.candidates import CANDIDATES, CODED, IMAGES, kept, read_mined, schema
 from nacd_bench.data.deduplication import with_duplicates
 from nacd_bench.data.manifest import read_manifest
 from nacd_bench.data.record import Label, TripletRecord
@@ -539,6 +540,66 @@ def end_slope(h0: float, h1: float, d0: float, d1: float) -> float:
     return 3 * d0 if d0 * d1 <= 0 and abs(slope) > 3 * abs(d0) else slope
 
 
+class TestDetect:
+    @pytest.fixture(scope="class")
+    def detected(self, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+        """Photographs, a black and a flat triplet: without thresholds and with some of them."""
+        folder = tmp_path_factory.mktemp("detect")
+        data = make_triplets(folder / "data")
+        for name, color in (("black", (0, 0, 0)), ("flat", (200, 30, 90))):
+            for role in ROLES:
+                Image.new("RGB", (120, 90), color).save(data / role / f"{name}.png")
+        given = ["detector=[texture,large_color,small_color]", "show_progress=false"]
+        given += ["detector.texture.window=32", "detector.large_color.window=32"]
+        given += ["overlays=false", "report=false"]
+        plain = folder / "plain"
+        assert main(["detect", str(data), f"folder={plain}", *given]) == 0
+        boxes = pq.read_table(plain / "detections.parquet").to_pylist()
+        limits = {
+            name: sorted(b["confidence"] for b in boxes if b["detector"] == name)[1]
+            for name in ("texture", "large_color")
+        }
+        given += [f"+thresholds.{name}={limit!r}" for name, limit in limits.items()]
+        assert main(["detect", str(data), f"folder={folder / 'cut'}", *given]) == 0
+        (folder / "cut" / "limits.json").write_text(json.dumps(limits))
+        return plain, folder / "cut"
+
+    def test_tables_are_one_table(self, detected: tuple[Path, Path]) -> None:
+        """CSV and Parquet to the last bit, -inf and all; a row of scores for each triplet."""
+        for folder in detected:
+            for name in ("scores", "detections"):
+                rows = pq.read_table(folder / f"{name}.parquet").to_pylist()
+                with (folder / f"{name}.csv").open(newline="") as file:
+                    lines = list(csv.DictReader(file))
+                assert len(lines) == len(rows) > 0
+                for line, row in zip(lines, rows, strict=True):
+                    assert line.keys() == row.keys()
+                    for key, value in row.items():
+                        if isinstance(value, float):
+                            assert float(line[key]) == value
+                        else:
+                            assert line[key] == ("" if value is None else str(value))
+            rows = pq.read_table(folder / "scores.parquet").to_pylist()
+            names = ["astronaut", "black", "coffee", "flat", "rocket"]
+            assert [row["image"] for row in rows] == names
+
+    def test_a_detection_is_over_its_threshold(self, detected: tuple[Path, Path]) -> None:
+        """Exactly at its threshold it is none; scores are as before."""
+        plain, cut = (
+            [pq.read_table(f / f"{n}.parquet").to_pylist() for n in ("scores", "detections")]
+            for f in detected
+        )
+        limits = json.loads((detected[1] / "limits.json").read_text())
+        assert cut[0] == plain[0]
+        over = [
+            box for box in plain[1] if box["confidence"] > limits.get(box["detector"], -math.inf)
+        ]
+        assert cut[1] == over and len(plain[1]) - 4 <= len(over) < len(plain[1])
+        for box in plain[1]:
+            assert box["confidence"] > 0 and box["image"] not in ("black", "flat")
+            assert 0 <= box["x0"] < box["x1"] <= 128 and 0 <= box["y0"] < box["y1"] <= 96
+
+
 KINDS = {"small_color": "color", "other_color": "color", "text": "text"}
 
 
@@ -830,6 +891,46 @@ class TestDataset:
 
 
 class TestMine:
+    def test_counts_of_a_run(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """Of its tables, with a file twice, a black picture and one that is no picture."""
+        photos, folder = tmp_path / "photos", tmp_path / "run"
+        photos.mkdir()
+        for name in ("astronaut", "coffee"):
+            Image.fromarray(small_photo(name)).save(photos / f"{name}.png")
+        shutil.copy(photos / "coffee.png", photos / "twice.png")
+        Image.new("RGB", (80, 72)).save(photos / "black.png")
+        (photos / "broken.png").write_bytes((photos / "coffee.png").read_bytes()[:99])
+        given = ["codec@neural=webp", "codec@traditional=jpeg", "points=[5,30]", "workers=0"]
+        given += ["detector=[large_color,small_color]", "detector.large_color.window=32"]
+        assert main(["mine", str(photos), f"folder={folder}", "show_progress=false", *given]) == 1
+        summary = json.loads((folder / "summary.json").read_text())
+        tables = {
+            name: read_mined(folder, name).to_pylist() for name in (CANDIDATES, CODED, IMAGES)
+        }
+        # an image in which nothing could be coded is counted among images too
+        digests = {hashlib.sha256(path.read_bytes()).digest() for path in photos.iterdir()}
+        assert (summary["names"], summary["images"]) == (5, len(digests)) == (5, 4)
+        assert summary["failed"] + summary["unreadable"] == 1
+        assert summary["triplets"] == len(tables[CODED]) == 6
+        for row in tables[CODED]:
+            for side in ("neural", "traditional"):
+                size = (folder / row[f"{side}_bitstream"]).stat().st_size
+                assert row[f"{side}_bpp"] == 8 * size / (row["width"] * row["height"])
+        for side, count in summary["encodes"].items():
+            assert count == sum(row[f"{side}_encodes"] for row in tables[CODED])
+        rows = tables[CANDIDATES]
+        cells = Counter(f"{row['artifact_type']} {row['preset']}" for row in rows)
+        assert summary["candidates"] == cells and sum(cells.values()) == len(rows) > 2
+        kept_cells = Counter(
+            f"{row['artifact_type']} {row['preset']}" for row in rows if not row["duplicate_of"]
+        )
+        assert {k: n for k, n in summary["kept"].items() if n} == kept_cells
+        assert sum(kept_cells.values()) < len(rows)
+        own = Counter(row["image"] for row in rows)
+        assert {r["image"]: r["candidates"] for r in tables[IMAGES] if r["candidates"]} == own
+        printed = capsys.readouterr().out
+        assert "4 images (5 names), 6 triplets" in printed
+
     def test_duplicates_of_more_than_eight_types(self) -> None:
         """Boxes of other images and types are never one, however many types there are."""
         rng = np.random.default_rng(8)
