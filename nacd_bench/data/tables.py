@@ -73,8 +73,10 @@ def table_bytes(path: str | Path, rows: Sequence[Row]) -> bytes:
         path: where it will be written.
         rows: values by column, all columns of the schema in each; labels as dictionaries.
 
+    In Parquet an extra column that mixes kinds of values is text, what is none as JSON.
+
     Raises:
-        DataError: another suffix, or an extra column whose values the kind cannot hold.
+        DataError: another suffix, or an extra value that JSON cannot hold.
     """
     return _writer(path)(path, rows)
 
@@ -124,13 +126,12 @@ def _to_parquet(path: str | Path, rows: Sequence[Row]) -> bytes:
         each.name: pyarrow.array([row[each.name] for row in rows], each.type) for each in schema
     }
     for name in _extra_columns(rows):
+        values = [row.get(name) for row in rows]
         try:
-            columns[name] = pyarrow.array([row.get(name) for row in rows])
-        except pyarrow.ArrowException as error:
-            raise DataError(
-                f"{path}: expected one kind of value in the extra column '{name}', got a mixture "
-                f"({error}). Make them all text, or write .jsonl."
-            ) from error
+            columns[name] = pyarrow.array(values)
+            parquet.write_table(pyarrow.table({name: columns[name]}), io.BytesIO())
+        except (pyarrow.ArrowException, OverflowError):  # a mixture, integers of 100 digits, {}
+            columns[name] = pyarrow.array([_as_text(value) for value in values], pyarrow.string())
     file = io.BytesIO()
     parquet.write_table(pyarrow.table(columns), file)
     return file.getvalue()
@@ -152,6 +153,11 @@ def _arrow_schema() -> pyarrow.Schema:
     kinds.update(dict.fromkeys(RATES, pyarrow.float64()))
     kinds.update(artifact_free=pyarrow.bool_(), labels=pyarrow.list_(label))
     return pyarrow.schema([(VERSION_COLUMN, pyarrow.int64()), *kinds.items()])
+
+
+def _as_text(value: Any) -> str | None:
+    """A value of a column that Parquet has no type for: text as it is, all else as JSON."""
+    return value if value is None or isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _without_none(values: Mapping[str, Any]) -> Row:
