@@ -170,6 +170,11 @@ with running() as server:
     for name, environment, arguments in json.loads(sys.stdin.read()):
         server.requests.clear()
         connections.clear()
+        if "votes.csv" in arguments:  # everybody is right
+            tasks = json.loads(Path("tasks/key.json").read_text())["tasks"]
+            votes = [f"{who},{key},{task.get('answer') or task['neural']}"
+                     for key, task in tasks.items() for who in ("one", "two", "three")]
+            Path("votes.csv").write_text("\\n".join(["rater,task,answer", *votes]))
         before = {**os.environ, **environment}
         os.environ.update(environment)
         status = main(arguments)
@@ -206,6 +211,13 @@ def test_no_command_asks_for_anything(tmp_path: Path) -> None:
         ),
         ("mine", offline, ["mine", "original0.png", "folder=mined", "logger=wandb", "workers=0"]),
         ("export", {}, ["verify", "export", "mined", "folder=tasks", *few]),
+        ("votes", {}, ["verify", "import", "tasks", "votes.csv", "folder=verified"]),
+        ("build", {}, ["dataset", "build", "verified", "folder=data", *few]),
+        ("unverified", {}, ["dataset", "build", "mined", "unverified=true", "folder=more", *few]),
+        ("merge", {}, ["dataset", "merge", "data", "more", "folder=both", *few]),
+        ("stats", {}, ["dataset", "stats", "both"]),
+        ("check", {}, ["dataset", "check", "both", *few]),
+        ("import", {}, ["import", "labelled.csv", "mapping=mapping.yaml", "output=read.jsonl"]),
         ("compare", {}, ["compare", "b0", "b0", "folder=compared", "bootstrap.resamples=50", *few]),
     ]
     photo = data.astronaut()[40:136, 160:256]
@@ -218,6 +230,9 @@ def test_no_command_asks_for_anything(tmp_path: Path) -> None:
         row = {"id": f"t{i}", **{side: f"{side}{i}.png" for side in sides}}
         rows.append(json.dumps({**row, **(label if i < 2 else {"artifact_free": True})}))
     (tmp_path / "labelled.jsonl").write_text("\n".join(rows))
+    (tmp_path / "labelled.csv").write_text("o,n,t\noriginal0.png,neural0.png,traditional0.png\n")
+    columns = "original: o\n  neural: n\n  traditional: t"
+    (tmp_path / "mapping.yaml").write_text(f"columns:\n  {columns}\n")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB", "RAY", "HF_"))}
     done = subprocess.run(
         [sys.executable, "-c", RUNNER],

@@ -11,7 +11,7 @@ from torch import Tensor
 from nacd_bench.data.images import Image, read_image
 from nacd_bench.data.record import TripletRecord
 from nacd_bench.data.rows import stem
-from nacd_bench.data.sides import sides_fault, sides_notes
+from nacd_bench.data.sides import profile_notes, sides_fault
 from nacd_bench.errors import ImageError
 from nacd_bench.triplet import ROLES, TripletBatch
 
@@ -49,7 +49,7 @@ def load_triplet(record: TripletRecord) -> LoadedTriplet:
     if fault:
         raise ImageError(fault)
     notes = {getattr(record, role): images[role].notes for role in ROLES}
-    notes[record.original] += tuple(sides_notes(images))
+    notes[record.original] += tuple(profile_notes(images))
     is_deep = any(image.bit_depth > 8 for image in images.values())
     pixels = {role: _pixels(image, is_deep)[None] for role, image in images.items()}
     return LoadedTriplet(

@@ -72,21 +72,26 @@ def other_way(original: Image, decode: Image) -> str | None:
 
 def sides_notes(images: Mapping[str, Image]) -> list[str]:
     """Phrases on what differs between the images of a triplet and is compared all the same."""
-    profiles = {role: image.profile for role, image in images.items()}
     depths = {role: image.bit_depth for role, image in images.items()}
-    notes = []
-    if len(set(profiles.values())) > 1:
-        shown = ", ".join(f"{role} {name}" for role, name in profiles.items())
-        notes.append(
-            "colour profiles differ and are not applied, numbers are compared as they are stored "
-            f"({shown})"
-        )
+    notes = profile_notes(images)
     if len(set(depths.values())) > 1:
         shown = ", ".join(f"{role} {bits}" for role, bits in depths.items())
         notes.append(
             f"bit depths differ, all are compared on the scale from black to white ({shown})"
         )
     return notes
+
+
+def profile_notes(images: Mapping[str, Image]) -> list[str]:
+    """A phrase on colour profiles that differ between the images of a triplet, or none."""
+    profiles = {role: image.profile for role, image in images.items()}
+    if len(set(profiles.values())) == 1:
+        return []
+    shown = ", ".join(f"{role} {name}" for role, name in profiles.items())
+    return [
+        "colour profiles differ and are not applied, numbers are compared as they are stored "
+        f"({shown})"
+    ]
 
 
 def _size_fault(record: TripletRecord, images: Mapping[str, Image]) -> str | None:
