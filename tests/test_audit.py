@@ -16,6 +16,7 @@ import re
 import shutil
 from collections import Counter, defaultdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from triplet_folder import ROLES, make_triplets, small_photo
 
 from nacd_bench.baselines import PSNR
 from nacd_bench.cli import main
+from nacd_bench.commands import compress as compress_command
 from nacd_bench.data.balanced import BalancedSet, set_of
 from nacd_bench.data.candidates import CANDIDATES, CODED, IMAGES, kept, read_mined, schema
 from nacd_bench.data.deduplication import with_duplicates
@@ -42,7 +44,7 @@ from nacd_bench.harness.benchmark import Benchmarked
 from nacd_bench.harness.benchmark_files import write_results
 from nacd_bench.harness.dataset.verified import verified_schema
 from nacd_bench.harness.detect_tables import write_tables
-from nacd_bench.harness.rate_distortion import bd_rate, bd_rates, curves
+from nacd_bench.harness.rate_distortion import Curve, bd_rate, bd_rates, curves
 from nacd_bench.harness.scoring import Scored
 from nacd_bench.harness.verify.raters import collect
 from nacd_bench.harness.verify.results import import_votes
@@ -329,6 +331,9 @@ class TestCompress:
             assert curve.psnr == pytest.approx([30, 33, 36.5])
             assert curve.msssim == pytest.approx([0.93, 0.933, 0.9365])
             assert curve.images == [2, 2, 2]
+            # beside MS-SSIM stand the rates of the image that has one
+            assert curve.msssim_bpp == pytest.approx([factor * rate for rate in (0.1, 0.2, 0.5)])
+            assert curve.msssim_images == [1, 1, 1]
 
     @pytest.fixture(scope="class")
     def compressed(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -407,6 +412,8 @@ class TestCompress:
             for name in ("bpp", "psnr", "msssim"):
                 values = [r[f"{side}_{name}"] for r in own if r[f"{side}_{name}"] is not None]
                 assert float(line[name]) == pytest.approx(math.fsum(values) / len(values))
+            (large,) = (r[f"{side}_bpp"] for r in own if r["source"] == "large")
+            assert float(line["msssim_bpp"]) == large and line["msssim_images"] == "1"
         with (compressed / "bd_rate.csv").open(newline="") as file:
             saved = {line["quality"]: line for line in csv.DictReader(file)}
         for quality, line in saved.items():
@@ -434,6 +441,20 @@ class TestCompress:
                     percents.append(100 * math.expm1(area))
             assert int(line["images"]) == len(percents)
             assert float(line["percent"]) == pytest.approx(np.mean(percents), abs=2e-3)
+
+    def test_nothing_is_printed_as_0_or_1_that_is_not(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        high, none = ([0.00003], [51.0], [0.99999988], [1]), ([0.5], [51.0], [math.nan], [1])
+        found = [Curve("webp", ["high"], *each, each[0], [1]) for each in (high, none)]
+        nothing: dict[str, Any] = {key: {} for key in ("left_out", "notes", "duplicates")}
+        lists: Any = {key: [] for key in ("bd_rates", "rows", "decoded_again", "failures")}
+        given = {"curves": found, "encodes": 0, "manifest": "m", "folder": Path("f")}
+        done = SimpleNamespace(**nothing, **lists, **given)
+        monkeypatch.setattr("nacd_bench.harness.compress.compress_from_config", lambda _: done)
+        assert compress_command.run({}) == 0
+        cells = capsys.readouterr().out.split()
+        assert {"0.00003", "0.9999999", "-"} <= {*cells} and "nan" not in cells
 
     def test_what_comes_back_unchanged_is_in_no_mean(self) -> None:
         """A black picture that a codec gives back as it was has 300 dB, which no mean can bear."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nacd_bench.commands.printing import console, empty_table, listed_failures, listed_oddities
+from nacd_bench.numbers import share
 
 
 def run(config: dict[str, Any]) -> int:
@@ -21,7 +22,7 @@ def run(config: dict[str, Any]) -> int:
         steps = zip(curve.presets, curve.bpp, curve.psnr, curve.msssim, curve.images, strict=True)
         for preset, bpp, psnr, msssim, images in steps:
             table.add_row(
-                curve.name, preset, f"{bpp:.4f}", f"{psnr:.2f}", f"{msssim:.6f}", str(images)
+                curve.name, preset, share(bpp, 4), f"{psnr:.2f}", share(msssim, 6), str(images)
             )
     out.print(table)
     for rate in done.bd_rates:

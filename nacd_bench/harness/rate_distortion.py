@@ -24,6 +24,7 @@ from nacd_bench.ops.psnr import EQUAL
 SIDES = ("neural", "traditional")
 QUALITIES = ("psnr", "msssim")
 COLUMNS = ("bpp", *QUALITIES)
+TABLE_COLUMNS = (*COLUMNS, "msssim_bpp", "msssim_images")
 LABELS = {"psnr": "PSNR of Y (dB)", "msssim": "MS-SSIM of Y"}
 
 
@@ -36,6 +37,7 @@ class Curve:
         presets: names of the rate steps.
         bpp, psnr, msssim: means; NaN where no image is large enough for MS-SSIM.
         images: number of images at each step.
+        msssim_bpp, msssim_images: mean rate and number of those that are large enough.
     """
 
     name: str
@@ -44,6 +46,8 @@ class Curve:
     psnr: list[float]
     msssim: list[float]
     images: list[int]
+    msssim_bpp: list[float]
+    msssim_images: list[int]
 
 
 @dataclass(frozen=True)
@@ -143,8 +147,14 @@ def _curve(role: str, steps: Mapping[str, Sequence[Mapping[str, Any]]]) -> Curve
     steps = {preset: rows for preset, rows in steps.items() if rows}
     first = next(iter(steps.values()), [{}])[0]
     means = {column: [_mean(rows, role, column) for rows in steps.values()] for column in COLUMNS}
+    large = [[row for row in rows if row[f"{role}_msssim"] is not None] for rows in steps.values()]
     return Curve(
-        _name(first, role), list(steps), **means, images=[len(rows) for rows in steps.values()]
+        _name(first, role),
+        list(steps),
+        **means,
+        images=[len(rows) for rows in steps.values()],
+        msssim_bpp=[_mean(rows, role, "bpp") for rows in large],
+        msssim_images=[len(rows) for rows in large],
     )
 
 
@@ -200,7 +210,8 @@ def figure(found: Sequence[Curve], format: str = "svg") -> bytes:
     sheet = Figure(figsize=(9, 4), layout="constrained")
     for axes, quality in zip(sheet.subplots(1, 2), QUALITIES, strict=True):
         for curve in found:
-            axes.plot(curve.bpp, getattr(curve, quality), marker="o", label=curve.name)
+            rates = curve.bpp if quality == "psnr" else curve.msssim_bpp
+            axes.plot(rates, getattr(curve, quality), marker="o", label=curve.name)
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlabel("bits per pixel")
@@ -216,7 +227,7 @@ def table(found: Sequence[Curve]) -> list[dict[str, Any]]:
     """The curves as rows, one per codec and step."""
     return [
         {"codec": curve.name, "preset": preset, "images": count}
-        | {column: getattr(curve, column)[i] for column in COLUMNS}
+        | {column: getattr(curve, column)[i] for column in TABLE_COLUMNS}
         for curve in found
         for i, (preset, count) in enumerate(zip(curve.presets, curve.images, strict=True))
     ]
