@@ -1120,15 +1120,16 @@ def precision_is_that_of(rows: list[dict[str, Any]], path: Path, bins: int) -> N
             chosen.append((line, [r for r in mine if low <= r["confidence"] <= high]))
         assert sum(int(line["decided"]) for line in parts) in (0, len(mine))
         for line, own in chosen:
-            yes, n, z = sum(r["confirmed"] for r in own), len(own), 1.959963984540054
+            yes, n = sum(r["confirmed"] for r in own), len(own)
             assert (int(line["decided"]), int(line["confirmed"])) == (n, yes)
             assert float(line["share"]) == pytest.approx(yes / n)
-            middle, reach = (
-                yes / n + z * z / (2 * n),
-                z * math.sqrt(yes * (n - yes) / n**3 + z * z / (4 * n * n)),
-            )
-            ends = [(middle + sign * reach) / (1 + z * z / n) for sign in (-1, 1)]
-            assert [float(line["low"]), float(line["high"])] == pytest.approx(ends, abs=1e-9)
+            tails = (float(line["low"]), range(yes, n + 1)), (float(line["high"]), range(yes + 1))
+            chances = [
+                math.fsum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in those)
+                for p, those in tails
+            ]
+            expected = [0.025 if yes else 1, 0.025 if yes < n else 1]
+            assert chances == pytest.approx(expected, abs=1e-6)
             mean = math.fsum(r["confidence"] for r in own) / n
             assert float(line["mean_confidence"]) == pytest.approx(mean)
 

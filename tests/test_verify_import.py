@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -346,13 +347,32 @@ class TestResults:
         assert done.alpha["all"] in (1, None)
         assert (tmp_path / "verified" / "precision.svg").read_bytes().startswith(b"<?xml")
 
-    def test_wilson_interval(self) -> None:
-        """8 of 10: 0.490 to 0.943 (Wilson 1927, as in Newcombe 1998)."""
+    def test_interval(self) -> None:
+        """Both ends leave 2.5 % of the binomial beyond; few candidates are covered too."""
         from nacd_bench.harness.verify.results import _share
 
-        rows = [{"confidence": 0.5, "confirmed": number < 8} for number in range(10)]
-        found = _share("texture", "all", rows)
-        assert (found.low, found.high) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+        for count in (1, 2, 3, 10):
+            ends = []
+            for yes in range(count + 1):
+                rows = [{"confidence": 0.5, "confirmed": i < yes} for i in range(count)]
+                found = _share("texture", "all", rows)
+                chance = [
+                    sum(math.comb(count, k) * p**k * (1 - p) ** (count - k) for k in those)
+                    for p, those in (
+                        (found.low, range(yes, count + 1)),
+                        (found.high, range(yes + 1)),
+                    )
+                ]
+                wanted = [0.025 if yes else 1, 0.025 if yes < count else 1]
+                assert chance == pytest.approx(wanted, abs=1e-6)
+                ends.append((found.low, found.high))
+            for share in (0.01, 0.1, 0.17, 0.3, 0.5):
+                covered = sum(
+                    math.comb(count, k) * share**k * (1 - share) ** (count - k)
+                    for k, (low, high) in enumerate(ends)
+                    if low <= share <= high
+                )
+                assert covered >= 0.95
 
     def test_command(self, tasks: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
         files = everybody(tasks, tmp_path, {"u": "neural", "v": "neural", "w": "same"})

@@ -63,7 +63,7 @@ class Precision:
         mean_confidence: of the candidates.
         decided, confirmed: how many were decided, and confirmed.
         share: confirmed / decided.
-        low, high: Wilson interval of the share, 95 %.
+        low, high: interval of the share by Clopper and Pearson 1934, 95 % of any number.
     """
 
     detector: str
@@ -254,7 +254,7 @@ def _share(detector: str, preset: str, rows: Sequence[Mapping[str, Any]]) -> Pre
     from scipy.stats import binomtest
 
     yes, count = sum(row["confirmed"] for row in rows), len(rows)
-    interval = binomtest(yes, count).proportion_ci(LEVEL, method="wilson")
+    interval = binomtest(yes, count).proportion_ci(LEVEL, method="exact")
     values = [_confidence(row) for row in rows]
     ends = min(values), max(values), float(np.mean(values))
     share = yes / count
