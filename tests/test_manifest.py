@@ -254,8 +254,8 @@ class TestFaults:
         good, problems = parse_manifest(tmp_path / "a.csv")
         assert [each.id for each in good] == ["b"]
         assert good[0].row == 2
-        assert "row 1 (id 'a'): expected 4 cells as in the header, got 3" in str(problems[0])
-        assert "row 3 (id 'c'): expected 4 cells as in the header, got 5" in str(problems[1])
+        assert "line 2 (id 'a'): expected 4 cells as in the header, got 3" in str(problems[0])
+        assert "line 4 (id 'c'): expected 4 cells as in the header, got 5" in str(problems[1])
 
     def test_csv_with_a_column_twice(self, tmp_path: Path) -> None:
         (tmp_path / "a.csv").write_text("original,neural,traditional,neural\no,n,t,n\n")
@@ -282,8 +282,8 @@ class TestFaults:
         (tmp_path / "a.jsonl").write_text(text)
         good, problems = parse_manifest(tmp_path / "a.jsonl")
         assert len(good) == 1
-        assert "row 2 (id ''): expected a JSON object in one line, got text" in str(problems[0])
-        assert "row 3 (id ''): expected a JSON object in one line, got a list" in str(problems[1])
+        assert "line 2 (id ''): expected a JSON object in one line, got text" in str(problems[0])
+        assert "line 4 (id ''): expected a JSON object in one line, got a list" in str(problems[1])
 
     @pytest.mark.parametrize(
         ("name", "content", "message"),

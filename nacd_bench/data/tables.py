@@ -42,7 +42,7 @@ def read_table(path: str | Path) -> Rows:
     found = entries(path, "a table of triplets")
     rows = {each.number: each.cells for each in found if not each.fault}
     return rows, [
-        row_problem(path, each.number, row_id(each.cells), each.fault)
+        row_problem(path, each.number, row_id(each.cells), each.fault, f"line {each.line}")
         for each in found
         if each.fault
     ]
@@ -81,9 +81,10 @@ def table_bytes(path: str | Path, rows: Sequence[Row]) -> bytes:
     return _writer(path)(path, rows)
 
 
-def row_problem(path: str | Path, number: int, name: str, phrase: str) -> Problem:
-    """A problem of one row, which has the id ``name`` or ``""``."""
-    return Problem(name or f"row {number}", f"{path} row {number} (id '{name}'): {phrase}", number)
+def row_problem(path: str | Path, number: int, name: str, phrase: str, place: str = "") -> Problem:
+    """A problem of one row, which has the id ``name`` or ``""``; ``place`` is its line."""
+    place = place or f"row {number}"
+    return Problem(name or place, f"{path} {place} (id '{name}'): {phrase}", number)
 
 
 def _extra_columns(rows: Sequence[Row]) -> list[str]:
