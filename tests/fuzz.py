@@ -183,7 +183,7 @@ def _detected_images(kind: Kind, folder: Path, inputs: list[bytes], run: Run) ->
         wrong.append(f"exit status {outcome.status} with {len(refused)} refused: {outcome.output}")
     if _row(folder / "run", "good,") != _neighbours_row():
         wrong.append(f"the neighbour's row changed: {_row(folder / 'run', 'good,')}")
-    told = run(["validate", str(triplets), "show_progress=false"])
+    told = run_here(["validate", str(triplets), "show_progress=false"])
     wrong += _complaints(told, [f"{name}{kind.suffix}" for name in names])
     wrong += [
         f"{name}{kind.suffix}: refused by detect, and validate does not say so"
@@ -232,7 +232,7 @@ def _detected_manifest(kind: Kind, folder: Path, inputs: list[bytes], run: Run) 
     if is_untouched and row is not None and row != _neighbours_row(kind):
         wrong.append(f"the neighbour's row changed: {row}")
     wrong += _complaints(
-        run(["validate", str(manifest), "show_progress=false"]),
+        run_here(["validate", str(manifest), "show_progress=false"]),
         [manifest.name, "good", "second"],
     )
     return wrong

@@ -3,39 +3,18 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from fuzzed import held
 
 from nacd_bench.data.files import read_bytes
 from nacd_bench.errors import ImageError
 from nacd_bench.harness.mining.sources import Item, read_item
 
-FUZZ = Path(__file__).parent / "fuzz.py"
-INPUTS = 50
-"""Of each kind."""
-KINDS = {
-    "images": "png jpeg webp tiff bmp ppm gif avif photographs codec_yaml tar thresholds",
-    "tables": "manifest_csv manifest_jsonl manifest_parquet votes precomputed mapping foreign_csv "
-    "boxes",
-}
 
-
-@pytest.mark.parametrize("group", KINDS)
-def test_damaged_files_cost_nothing_else(group: str, tmp_path: Path) -> None:
-    kinds = KINDS[group].split()
-    done = subprocess.run(
-        [
-            *(sys.executable, FUZZ, f"--n={INPUTS * len(kinds)}", f"--kinds={','.join(kinds)}"),
-            *("--seed=1", "--jobs=1", f"--keep={tmp_path}"),
-        ],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert f"{INPUTS * len(kinds)} inputs, 0 broken" in done.stdout
+def test_damaged_images_and_settings_cost_nothing_else(tmp_path: Path) -> None:
+    held(tmp_path, "png jpeg webp tiff bmp ppm gif avif thresholds codec_yaml tar", 550)
 
 
 def test_what_has_no_end_is_refused(tmp_path: Path) -> None:
