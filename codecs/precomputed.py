@@ -31,6 +31,8 @@ from nacd_bench.data.sides import other_way
 from nacd_bench.data.text_files import csv_entries, read_text
 from nacd_bench.errors import CodecError, DataError, ImageError
 
+_COLUMNS = ("original", "point", "decoded", "bytes", "bpp")
+
 
 @dataclass(frozen=True)
 class Row:
@@ -140,34 +142,39 @@ def _rows(table: Path) -> Iterator[Row]:
         entries = csv_entries(table, read_text(table, "a CSV file of results", CodecError))
     except DataError as error:
         raise CodecError(str(error)) from error
-    columns = set(entries[0].cells) if entries else set()
     if not entries:
         raise CodecError(f"expected at least one result in {table}, got at most its first line.")
+    columns = set(entries[0].cells)
     missing = {"original", "point", "decoded"} - columns
-    if missing or not columns & {"bytes", "bpp"}:
-        missing |= set() if columns & {"bytes", "bpp"} else {"bytes"}
+    if not columns & {"bytes", "bpp"}:
+        missing.add("bytes")
+    if missing:
         raise CodecError(
             f"{table} lacks the columns {', '.join(sorted(missing))}; it has "
             f"{', '.join(sorted(columns)) or 'none'}. Name them in its first line."
         )
-    for _, line, cells, fault in entries:
-        numbers = {name: finite_number(cells.get(name)) for name in ("bytes", "bpp", "point")}
-        given = {name: (cells.get(name) or "").strip() for name in numbers}
-        odd = [name for name in numbers if given[name] and numbers[name] is None]
-        size, bpp, point = numbers["bytes"], numbers["bpp"], numbers["point"]
-        if not fault and (odd or point is None):
-            name = odd[0] if odd else "point"
-            fault = f"expected a number in {name}, got {given[name]!r}."
-        if not fault and not max(size or 0, bpp or 0) > 0:
-            fault = (
-                f"expected bytes or bpp above 0, got bytes={given['bytes']!r}, "
-                f"bpp={given['bpp']!r}."
-            )
-        original, decoded = (
-            as_on_disk(table.parent / (cells.get(name) or "").strip())
-            for name in ("original", "decoded")
+    for _, line, cells, unread in entries:
+        given = {name: (cells.get(name) or "").strip() for name in _COLUMNS}
+        numbers = {name: finite_number(given[name]) for name in ("bytes", "bpp", "point")}
+        fault = unread or _fault(given, numbers)
+        yield Row(
+            as_on_disk(table.parent / given["original"]),
+            numbers["point"],
+            as_on_disk(table.parent / given["decoded"]),
+            numbers["bytes"],
+            numbers["bpp"],
+            fault and f"line {line} of {table}: {fault}",
         )
-        yield Row(original, point, decoded, size, bpp, fault and f"line {line} of {table}: {fault}")
+
+
+def _fault(given: Mapping[str, str], numbers: Mapping[str, float | None]) -> str:
+    """Why a row's numbers cannot be used; ``""`` where they can."""
+    for name, value in numbers.items():
+        if value is None and (given[name] or name == "point"):
+            return f"expected a number in {name}, got {given[name]!r}."
+    if max(numbers["bytes"] or 0, numbers["bpp"] or 0) <= 0:
+        return f"expected bytes or bpp above 0, got bytes={given['bytes']!r}, bpp={given['bpp']!r}."
+    return ""
 
 
 def _read(path: Path) -> images.Image:

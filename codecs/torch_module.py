@@ -18,8 +18,7 @@ import hashlib
 import importlib
 import io
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -127,11 +126,13 @@ class TorchModule(Codec):
 
     def module(self, point: float) -> Any:
         """The module of an operating point, with its weights, on its device."""
+        from nacd_bench.ops.planes import one_thread
+
         key = point if self.point_to == "factory" or "{point}" in (self.checkpoint or "") else 0.0
         if key not in self._modules:
             module = self.build(point).cpu().eval()
             if hasattr(module, "compress"):
-                with _one_thread():  # the same tables in every process, on every device
+                with one_thread():  # the same tables in every process, on every device
                     make_tables(module)
             self._modules[key] = module.to(self.device)
         return self._modules[key]
@@ -315,18 +316,6 @@ def _reproducible() -> Any:
         )
     )
     return stack
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _name_of(target: Any) -> str:
