@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nacd_bench.harness.tuning import tune_process
+from nacd_bench.pipeline.tuning import tune_process
 
 tune_process()  # as the command line does
 
@@ -31,17 +31,17 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-import nacd_bench.harness.scoring_loop as loop
+import nacd_bench.pipeline.lightning as loop
 from nacd_bench.baselines import Baseline
-from nacd_bench.codec import png
-from nacd_bench.data.manifest import read_manifest
-from nacd_bench.data.photos import PLANTING_PHOTOS, photos
-from nacd_bench.data.record import TripletRecord
+from nacd_bench.coding.codec import png
 from nacd_bench.detectors import Detector
-from nacd_bench.harness.score_cache import ScoreCache
-from nacd_bench.harness.scoring import score_triplets
-from nacd_bench.harness.scoring_loop import Engine
+from nacd_bench.pipeline.lightning import Engine
+from nacd_bench.pipeline.scoring import score_triplets
+from nacd_bench.planting.photographs import PLANTING_PHOTOS, photos
 from nacd_bench.registry import BASELINES, CODECS, DETECTORS
+from nacd_bench.runs.score_cache import ScoreCache
+from nacd_bench.triplets.manifest import read_manifest
+from nacd_bench.triplets.record import TripletRecord
 
 DETECTOR_NAMES = ("texture", "boundary", "large_color", "small_color", "text")
 BASELINE_NAMES = ("psnr", "ssim", "ms_ssim", "iw_ssim", "vifp", "fsim", "nlpd")

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from nacd_bench.data.record import TripletRecord
-from nacd_bench.harness.compared_run import read_compared
-from nacd_bench.harness.comparison_files import write_changes
-from nacd_bench.harness.detect_tables import write_tables
-from nacd_bench.harness.version_comparison import compare_runs
+from nacd_bench.jobs.compare.compared_run import read_compared
+from nacd_bench.jobs.compare.files import write_changes
+from nacd_bench.jobs.compare.versions import compare_runs
+from nacd_bench.runs.detect_tables import write_tables
+from nacd_bench.triplets.record import TripletRecord
 
 TYPES = {"small_color": "color", "text": "text", "texture": "texture"}
 

@@ -28,7 +28,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from nacd_bench.harness.tuning import tune_process
+from nacd_bench.pipeline.tuning import tune_process
 
 tune_process()  # as the command line does
 
@@ -38,9 +38,9 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from nacd_bench.data.photos import photos
 from nacd_bench.detectors import Boundary, Detector, LargeColor, SmallColor, Texture
-from nacd_bench.triplet import TripletBatch
+from nacd_bench.planting.photographs import photos
+from nacd_bench.triplets.batch import TripletBatch
 
 DETECTORS: tuple[type[Detector], ...] = (Texture, Boundary, LargeColor, SmallColor)
 RATIO_LIMIT = 6.0

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 
-from nacd_bench.codec import Image, bits_per_pixel
+from nacd_bench.coding.codec import Image, bits_per_pixel
 from nacd_bench.errors import CodecError
 from nacd_codecs.ffmpeg import FFmpeg
 from nacd_codecs.hm import HM

@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from nacd_bench.harness.tuning import tune_process
+from nacd_bench.pipeline.tuning import tune_process
 
 tune_process()  # as the command line does
 
@@ -26,11 +26,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from nacd_bench.codec import Codec, Image, bits_per_pixel
-from nacd_bench.data.photos import COLOR_PHOTOS, photos
-from nacd_bench.harness.photos import find_images, read_8_bit
+from nacd_bench.coding.codec import Codec, Image, bits_per_pixel
+from nacd_bench.coding.originals import find_images, read_8_bit
 from nacd_bench.ops.color import luma
 from nacd_bench.ops.structure import ms_ssim
+from nacd_bench.planting.photographs import COLOR_PHOTOS, photos
 from nacd_bench.registry import CODECS
 
 LADDERS: dict[str, Sequence[float]] = {

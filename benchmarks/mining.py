@@ -20,18 +20,18 @@ import tempfile
 import time
 from pathlib import Path
 
-from nacd_bench.harness.tuning import tune_process
+from nacd_bench.pipeline.tuning import tune_process
 
 tune_process()
 
 import numpy as np
 import pyarrow as pa
 
-from nacd_bench.codec import png
-from nacd_bench.data.candidates import KEYS, read_mined
-from nacd_bench.data.deduplication import with_duplicates
-from nacd_bench.harness.mining.state import records
-from nacd_bench.harness.photos import find_images, read_8_bit
+from nacd_bench.coding.codec import png
+from nacd_bench.coding.originals import find_images, read_8_bit
+from nacd_bench.evaluation.duplicates import with_duplicates
+from nacd_bench.jobs.mine.state import records
+from nacd_bench.runs.candidates import KEYS, read_mined
 
 CHEAP = ["codec@neural=webp", "codec@traditional=jpeg", "points=[20,60]"]
 CHEAP += ["detector=[texture,large_color]"]
@@ -65,7 +65,7 @@ def parts(photos: str, folder: Path, count: int, width: int, height: int) -> Pat
 
 def mine(images: Path, folder: Path, *settings: str) -> subprocess.Popen[bytes]:
     """``nacd-bench mine`` in a process."""
-    command = [sys.executable, "-m", "nacd_bench.cli", "mine", str(images), f"folder={folder}"]
+    command = [sys.executable, "-m", "nacd_bench.cli.main", "mine", str(images), f"folder={folder}"]
     return subprocess.Popen([*command, *settings, *QUIET], stdout=subprocess.DEVNULL)
 
 

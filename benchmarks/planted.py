@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nacd_bench.harness.tuning import tune_process
+from nacd_bench.pipeline.tuning import tune_process
 
 tune_process()  # as the command line does
 
@@ -31,15 +31,15 @@ from rich.console import Console
 from rich.table import Table
 
 from nacd_bench.cache import cache_folder
-from nacd_bench.data.images import read_image
-from nacd_bench.data.record import TripletRecord
 from nacd_bench.evaluation.auc import AUC, auc_estimates
 from nacd_bench.evaluation.comparison import Scores
-from nacd_bench.harness.planted import NEURAL, TRADITIONAL, planted_triplets
-from nacd_bench.harness.score_cache import ScoreCache
-from nacd_bench.harness.scoring import score_triplets
+from nacd_bench.jobs.planted import NEURAL, TRADITIONAL, planted_triplets
 from nacd_bench.ops.color import luma
+from nacd_bench.pipeline.scoring import score_triplets
 from nacd_bench.registry import BASELINES, DETECTORS
+from nacd_bench.runs.score_cache import ScoreCache
+from nacd_bench.triplets.images import read_image
+from nacd_bench.triplets.record import TripletRecord
 
 DETECTOR_NAMES = ("texture", "boundary", "large_color", "small_color", "text")
 BASELINE_NAMES = ("psnr", "ssim", "ms_ssim", "iw_ssim", "vifp", "fsim", "nlpd")

@@ -13,8 +13,8 @@ import time
 
 import numpy as np
 
-from nacd_bench.harness.photos import find_images, read_8_bit
-from nacd_bench.rate import Encodings, Estimate, Match, match_rate, match_rates
+from nacd_bench.coding.originals import find_images, read_8_bit
+from nacd_bench.coding.rate import Encodings, Estimate, Match, match_rate, match_rates
 from nacd_bench.registry import CODECS
 
 

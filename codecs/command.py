@@ -34,10 +34,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nacd_bench.codec import OperatingPoints
-from nacd_bench.data.text_files import read_yaml
+from nacd_bench.coding.codec import OperatingPoints
 from nacd_bench.errors import CodecError
 from nacd_bench.registry import unknown
+from nacd_bench.triplets.text_files import read_yaml
 from nacd_codecs.image_files import ImageFormat
 from nacd_codecs.templates import DECODE_PLACES, ENCODE_PLACES, Commands, Template, TemplateCodec
 

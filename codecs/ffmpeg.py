@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nacd_bench.codec import Codec, Image, OperatingPoints
+from nacd_bench.coding.codec import Codec, Image, OperatingPoints
 from nacd_bench.errors import CodecError
 from nacd_bench.registry import unknown
 from nacd_codecs.process import Encoding, Finished, find_program, require_file, run, work_folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nacd_bench.codec import OperatingPoints
+from nacd_bench.coding.codec import OperatingPoints
 from nacd_bench.errors import CodecError
 from nacd_codecs.reference import ReferenceSoftware
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nacd_bench.codec import Image, png
-from nacd_bench.data.images import decode_image, to_8_bit
+from nacd_bench.coding.codec import Image, png
 from nacd_bench.errors import CodecError, ImageError
 from nacd_bench.registry import unknown
+from nacd_bench.triplets.images import decode_image, to_8_bit
 from nacd_codecs.yuv import YuvFormat, planes_from_bytes, planes_to_bytes, to_image, to_planes
 
 DEPTHS = {

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nacd_bench.codec import OperatingPoints
+from nacd_bench.coding.codec import OperatingPoints
 from nacd_bench.errors import CodecError
 from nacd_codecs.process import find_program
 from nacd_codecs.templates import DECODE_PLACES, ENCODE_PLACES, Commands, Template, TemplateCodec

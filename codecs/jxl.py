@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nacd_bench.codec import Codec, Image, OperatingPoints
+from nacd_bench.coding.codec import Codec, Image, OperatingPoints
 from nacd_bench.errors import CodecError
 
 DISTANCES = tuple(round(25 * 2 ** (-k / 8), 4) for k in range(73))

@@ -16,7 +16,7 @@ import PIL
 from PIL import Image as Pillow
 from PIL import features
 
-from nacd_bench.codec import Codec, Image, OperatingPoints
+from nacd_bench.coding.codec import Codec, Image, OperatingPoints
 from nacd_bench.errors import CodecError
 from nacd_codecs.isobmff import media_bytes
 

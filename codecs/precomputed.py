@@ -23,13 +23,13 @@ from typing import Any
 
 import numpy as np
 
-from nacd_bench.codec import Codec, Image, OperatingPoints
-from nacd_bench.data import images
-from nacd_bench.data.files import as_on_disk, read_bytes
-from nacd_bench.data.rows import finite_number
-from nacd_bench.data.sides import other_way
-from nacd_bench.data.text_files import csv_entries, read_text
+from nacd_bench.coding.codec import Codec, Image, OperatingPoints
 from nacd_bench.errors import CodecError, DataError, ImageError
+from nacd_bench.triplets import images
+from nacd_bench.triplets.files import as_on_disk, read_bytes
+from nacd_bench.triplets.rows import finite_number
+from nacd_bench.triplets.sides import other_way
+from nacd_bench.triplets.text_files import csv_entries, read_text
 
 _COLUMNS = ("original", "point", "decoded", "bytes", "bpp")
 

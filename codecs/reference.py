@@ -17,7 +17,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from nacd_bench.codec import Codec, FineControl, Image
+from nacd_bench.coding.codec import Codec, FineControl, Image
 from nacd_bench.errors import CodecError
 from nacd_codecs.process import Encoding, find_program, require_file, run, work_folder
 from nacd_codecs.stream_size import coded_picture, mark_padding, split_padding

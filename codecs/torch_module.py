@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from nacd_bench.codec import Codec, Image, OperatingPoints, png
+from nacd_bench.coding.codec import Codec, Image, OperatingPoints, png
 from nacd_bench.errors import CodecError
 from nacd_codecs.checkpoint import load_weights, make_tables
 from nacd_codecs.packing import Packed, pack, unpack

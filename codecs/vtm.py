@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nacd_bench.codec import OperatingPoints
+from nacd_bench.coding.codec import OperatingPoints
 from nacd_codecs.reference import ReferenceSoftware
 
 

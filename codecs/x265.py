@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from nacd_bench.codec import Codec, Image, OperatingPoints
+from nacd_bench.coding.codec import Codec, Image, OperatingPoints
 from nacd_bench.errors import CodecError
 from nacd_codecs.isobmff import media_bytes
 

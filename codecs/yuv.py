@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nacd_bench.codec import Image
+from nacd_bench.coding.codec import Image
 from nacd_bench.errors import CodecError
 from nacd_bench.registry import unknown
 

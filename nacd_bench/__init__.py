@@ -8,7 +8,7 @@ __all__ = ["TripletBatch", "__version__"]
 
 def __getattr__(name: str) -> Any:
     if name == "TripletBatch":  # on demand: the command line answers --help without torch
-        from nacd_bench.triplet import TripletBatch
+        from nacd_bench.triplets.batch import TripletBatch
 
         return TripletBatch
     raise AttributeError(f"module 'nacd_bench' has no attribute '{name}'")

@@ -153,9 +153,9 @@ TEXT_FINDERS = Registry(
     "text finder",
     "nacd_bench.text_finders",
     {
-        "rapidocr": "nacd_bench.text.rapidocr:RapidOCR",
-        "mmocr": "nacd_bench.text.mmocr:MMOCR",
-        "file": "nacd_bench.text.file:PolygonFile",
+        "rapidocr": "nacd_bench.detectors.text_finders.rapidocr:RapidOCR",
+        "mmocr": "nacd_bench.detectors.text_finders.mmocr:MMOCR",
+        "file": "nacd_bench.detectors.text_finders.file:PolygonFile",
     },
 )
 BASELINES = Registry(

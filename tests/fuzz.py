@@ -39,7 +39,7 @@ import numpy as np
 from mutations import Mutation
 from PIL import Image
 
-from nacd_bench.cli import main
+from nacd_bench.cli.main import main
 
 MEMORY = 2 << 30
 """Bytes of address space that an input may take beyond what the process has."""
@@ -49,7 +49,7 @@ FORKED = 100
 """Inputs per forked process."""
 OWN_PROCESS = 50
 """One input in so many is a process of its own."""
-START = "import sys; from nacd_bench.cli import main; sys.exit(main())"
+START = "import sys; from nacd_bench.cli.main import main; sys.exit(main())"
 FAKE_CODEC = Path(__file__).parent / "fakes" / "pillow_codec.py"
 DETECT = ("detector=[texture]", "overlays=false", "report=false", "show_progress=false")
 JPEG_WEBP = ("codec@neural=jpeg", "codec@traditional=webp", "points=[50]", "workers=0")

@@ -15,8 +15,10 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from nacd_bench.codec import bits_per_pixel, png
-from nacd_bench.data.candidates import (
+from nacd_bench.coding.codec import bits_per_pixel, png
+from nacd_bench.evaluation.duplicates import with_duplicates
+from nacd_bench.registry import CODECS
+from nacd_bench.runs.candidates import (
     CANDIDATES,
     CODED,
     IMAGES,
@@ -25,8 +27,6 @@ from nacd_bench.data.candidates import (
     place_of,
     schema,
 )
-from nacd_bench.data.deduplication import with_duplicates
-from nacd_bench.registry import CODECS
 
 DETECTORS = {"texture": "texture", "boundary": "texture", "large_color": "color", "text": "text"}
 POINTS = {"neural": ("webp", (20.0, 60.0)), "traditional": ("jpeg", (25.0, 65.0))}
@@ -82,7 +82,7 @@ def make_mined(folder: Path, images: int = 3, seed: int = 0) -> Path:
 
 
 def _photo(index: int, rng: np.random.Generator) -> np.ndarray:
-    from nacd_bench.data.photos import COLOR_PHOTOS, photos
+    from nacd_bench.planting.photographs import COLOR_PHOTOS, photos
 
     whole = photos()[COLOR_PHOTOS[index % len(COLOR_PHOTOS)]]
     return np.ascontiguousarray(whole[:310, : 420 - index])

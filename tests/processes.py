@@ -15,9 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-COMMAND = "import sys; from nacd_bench.cli import main; sys.exit(main(sys.argv[1:]))"
-IMPORTS = ("cli", "commands.benchmark", "commands.dataset_build", "commands.detect")
-IMPORTS += ("commands.mine", "harness.planted", "harness.scoring_loop", "report.page")
+COMMAND = "import sys; from nacd_bench.cli.main import main; sys.exit(main(sys.argv[1:]))"
+IMPORTS = ("cli.main", "cli.benchmark", "cli.dataset_build", "cli.detect")
+IMPORTS += ("cli.mine", "jobs.planted", "pipeline.lightning", "report.page")
 
 
 class Process:

@@ -30,29 +30,29 @@ from test_metrics import ms_ssim
 from triplet_folder import ROLES, make_triplets, small_photo
 
 from nacd_bench.baselines import PSNR
-from nacd_bench.cli import main
-from nacd_bench.commands import compress as compress_command
-from nacd_bench.data.balanced import BalancedSet, set_of
-from nacd_bench.data.candidates import CANDIDATES, CODED, IMAGES, kept, read_mined, schema
-from nacd_bench.data.deduplication import with_duplicates
-from nacd_bench.data.manifest import read_manifest
-from nacd_bench.data.record import Label, TripletRecord
+from nacd_bench.cli import compress as compress_command
+from nacd_bench.cli.main import main
+from nacd_bench.coding.curves import Curve, bd_rate, bd_rates, curves
 from nacd_bench.detectors import LargeColor, Texture
+from nacd_bench.evaluation.balanced import BalancedSet, set_of
 from nacd_bench.evaluation.bootstrap import Resampling
 from nacd_bench.evaluation.comparison import MethodScore, compare
-from nacd_bench.harness.benchmark import Benchmarked
-from nacd_bench.harness.benchmark_files import write_results
-from nacd_bench.harness.dataset.verified import verified_schema
-from nacd_bench.harness.detect_tables import write_tables
-from nacd_bench.harness.rate_distortion import Curve, bd_rate, bd_rates, curves
-from nacd_bench.harness.scoring import Scored
-from nacd_bench.harness.verify.raters import collect
-from nacd_bench.harness.verify.results import import_votes
-from nacd_bench.harness.verify.tasks import Key, Task, candidate_task, read_key, write_key
-from nacd_bench.harness.verify.votes import Vote
+from nacd_bench.evaluation.duplicates import with_duplicates
+from nacd_bench.jobs.benchmark.files import write_results
+from nacd_bench.jobs.benchmark.run import Benchmarked
+from nacd_bench.jobs.dataset.verified import verified_schema
+from nacd_bench.jobs.verify.raters import collect
+from nacd_bench.jobs.verify.results import import_votes
+from nacd_bench.jobs.verify.tasks import Key, Task, candidate_task, read_key, write_key
+from nacd_bench.jobs.verify.votes import Vote
+from nacd_bench.pipeline.scoring import Scored
 from nacd_bench.registry import CODECS
 from nacd_bench.report.page import write_report
-from nacd_bench.report.run import read_run
+from nacd_bench.runs.candidates import CANDIDATES, CODED, IMAGES, kept, read_mined, schema
+from nacd_bench.runs.detect_tables import write_tables
+from nacd_bench.runs.read import read_run
+from nacd_bench.triplets.manifest import read_manifest
+from nacd_bench.triplets.record import Label, TripletRecord
 
 DOCS = Path(__file__).parents[1] / "docs"
 TYPES = {"texture": "texture", "boundary": "texture", "large_color": "color"}
@@ -451,7 +451,7 @@ class TestCompress:
         lists: Any = {key: [] for key in ("bd_rates", "rows", "decoded_again", "failures")}
         given = {"curves": found, "encodes": 0, "manifest": "m", "folder": Path("f")}
         done = SimpleNamespace(**nothing, **lists, **given)
-        monkeypatch.setattr("nacd_bench.harness.compress.compress_from_config", lambda _: done)
+        monkeypatch.setattr("nacd_bench.jobs.compress.run.compress_from_config", lambda _: done)
         assert compress_command.run({}) == 0
         cells = capsys.readouterr().out.split()
         assert {"0.00003", "0.9999999", "-"} <= {*cells} and "nan" not in cells

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nacd_bench.data.balanced import (
+from nacd_bench.errors import DataError
+from nacd_bench.evaluation.balanced import (
     BalancedSet,
     balanced_set,
     balanced_sets,
@@ -14,10 +15,9 @@ from nacd_bench.data.balanced import (
     read_balanced_set,
     write_balanced_set,
 )
-from nacd_bench.data.manifest import read_manifest, write_manifest
-from nacd_bench.data.presence import cluster_names, labelled_boxes, presence
-from nacd_bench.data.record import ARTIFACT_TYPES, Label, TripletRecord
-from nacd_bench.errors import DataError
+from nacd_bench.triplets.manifest import read_manifest, write_manifest
+from nacd_bench.triplets.presence import cluster_names, labelled_boxes, presence
+from nacd_bench.triplets.record import ARTIFACT_TYPES, Label, TripletRecord
 
 
 def triplet(name: str, kind: str, source: str | None = None) -> TripletRecord:

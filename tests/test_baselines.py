@@ -27,10 +27,10 @@ from nacd_bench.baselines import (
     Baseline,
     baseline_names,
 )
-from nacd_bench.data.photos import photos
 from nacd_bench.errors import DataError, ImageError
+from nacd_bench.planting.photographs import photos
 from nacd_bench.registry import BASELINES
-from nacd_bench.triplet import ROLES, TripletBatch
+from nacd_bench.triplets.batch import ROLES, TripletBatch
 
 CONF = Path(nacd_conf.__file__).parent
 

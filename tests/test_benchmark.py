@@ -22,16 +22,16 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from nacd_bench.baselines import PSNR, SSIM, Baseline
-from nacd_bench.cli import main
-from nacd_bench.data.files import part_of
-from nacd_bench.data.manifest import read_manifest, write_manifest
-from nacd_bench.data.record import Label, TripletRecord
+from nacd_bench.cli.main import main
 from nacd_bench.detectors import LargeColor, Texture
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.bootstrap import Resampling
-from nacd_bench.harness.benchmark import Benchmarked, benchmark
-from nacd_bench.harness.labelled_sets import Drawing, find_labelled
-from nacd_bench.harness.scoring_loop import Engine
+from nacd_bench.jobs.benchmark.labelled_sets import Drawing, find_labelled
+from nacd_bench.jobs.benchmark.run import Benchmarked, benchmark
+from nacd_bench.pipeline.lightning import Engine
+from nacd_bench.triplets.files import part_of
+from nacd_bench.triplets.manifest import read_manifest, write_manifest
+from nacd_bench.triplets.record import Label, TripletRecord
 
 FEW = Drawing(("texture", "color"), n=4)
 QUICK = Resampling(resamples=200)
@@ -149,7 +149,7 @@ def test_scores_of_another_reader_are_computed_again(
     few: Any = {"detectors": [LargeColor()], "baselines": [PSNR()]}
     first = run(records, tmp_path, **few)
     assert run(records, tmp_path, name="same", **few).scored.computed == 0
-    monkeypatch.setattr("nacd_bench.harness.score_cache.READING", 1)
+    monkeypatch.setattr("nacd_bench.runs.score_cache.READING", 1)
     again = run(records, tmp_path, name="other", **few)
     assert again.scored.computed == first.scored.computed > 0
 
@@ -268,7 +268,7 @@ class TestBadInput:
             run(records, tmp_path, detectors=[Texture(window=64), LargeColor()])
 
     def test_a_folder_in_use(self, records: list[TripletRecord], tmp_path: Path) -> None:
-        from nacd_bench.harness.journal import run_lock
+        from nacd_bench.runs.journal import run_lock
 
         with run_lock(tmp_path / "run", "other"), pytest.raises(DataError, match="in use by run"):
             run(records, tmp_path)

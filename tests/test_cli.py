@@ -13,9 +13,9 @@ import pytest
 from triplet_folder import make_triplets
 
 from nacd_bench import __version__
-from nacd_bench.cli import check_choices, main, split_arguments
-from nacd_bench.data.manifest import read_manifest
+from nacd_bench.cli.main import check_choices, main, split_arguments
 from nacd_bench.errors import UserError
+from nacd_bench.triplets.manifest import read_manifest
 
 FAST = ["detector=[large_color]", "detector.large_color.window=32", "show_progress=false"]
 
@@ -27,7 +27,7 @@ Run = Callable[..., Done]
 def run(*arguments: str, cwd: Path, **environment: str) -> Done:
     """``nacd-bench`` in a process of its own, with its output."""
     return subprocess.run(
-        [sys.executable, "-m", "nacd_bench.cli", *arguments],
+        [sys.executable, "-m", "nacd_bench.cli.main", *arguments],
         cwd=cwd,
         env={**os.environ, "COLUMNS": "100", **environment},
         capture_output=True,
@@ -202,7 +202,7 @@ def test_help_explains(run_here: Run) -> None:
 
 PLUGIN = """
 import torch
-from nacd_bench.detection import DetectionBatch
+from nacd_bench.triplets.detection import DetectionBatch
 from nacd_bench.detectors import Detector
 
 class Darkness(Detector):

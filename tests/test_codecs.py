@@ -13,9 +13,9 @@ from PIL import Image as Pillow
 from skimage import data
 from torch import nn
 
-from nacd_bench.codec import bits_per_pixel
+from nacd_bench.coding.codec import bits_per_pixel
+from nacd_bench.coding.rate import luma_psnr
 from nacd_bench.errors import CodecError, ImageError
-from nacd_bench.rate import luma_psnr
 from nacd_bench.registry import CODECS
 
 BUILT_IN = ["x265", "avif", "jpeg", "webp", "jpeg2000"]

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import skimage.data
 
+from nacd_bench.coding.rate import Encodings, luma_psnr, match_rates
 from nacd_bench.errors import CodecError, ImageError
-from nacd_bench.rate import Encodings, luma_psnr, match_rates
 from nacd_codecs.command import CommandLine
 from nacd_codecs.image_files import ImageFormat
 from nacd_codecs.templates import SIDE_DATA

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_module
 
-from nacd_bench import cli
-from nacd_bench.cli import COMMANDS, main, split_command
+from nacd_bench.cli import main as cli
+from nacd_bench.cli.main import COMMANDS, main, split_command
 from nacd_bench.registry import DETECTORS, Entry
 
 ROOT = Path(__file__).parents[1]
@@ -97,7 +97,7 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGPIPE on Windows")
 @pytest.mark.parametrize("words", [["list"], ["list", "--help"], ["--help"], ["no-command"]])
 def test_a_reader_that_goes_ends_a_command_quietly(words: list[str]) -> None:
-    command = [sys.executable, "-m", "nacd_bench.cli", *words]
+    command = [sys.executable, "-m", "nacd_bench.cli.main", *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     reader, writer = os.pipe()
     os.close(reader)

@@ -16,24 +16,24 @@ import pyarrow.parquet as pq
 import pytest
 from mined_folder import make_mined
 
-from nacd_bench.cli import main
-from nacd_bench.codec import png
-from nacd_bench.data.candidates import CANDIDATES, CODED, KEYS, TablesWriter, read_mined
-from nacd_bench.data.manifest import write_manifest
-from nacd_bench.data.photos import photos
-from nacd_bench.data.planting import Scene, plant
-from nacd_bench.data.record import TripletRecord
+from nacd_bench.cli.main import main
+from nacd_bench.coding.codec import png
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.artifact_matching import Boxes, match_boxes
 from nacd_bench.evaluation.bootstrap import Resampling
 from nacd_bench.evaluation.paired_versions import presence_test, score_test, wilcoxon_p
-from nacd_bench.harness.compared_run import CodedTriplet, read_compared
-from nacd_bench.harness.comparison_gate import Gate, objections
-from nacd_bench.harness.comparison_job import compare
-from nacd_bench.harness.detect_tables import write_tables
-from nacd_bench.harness.run_differences import mean_rates, rate_changes
-from nacd_bench.harness.version_comparison import Rules, compare_runs
+from nacd_bench.jobs.compare.compared_run import CodedTriplet, read_compared
+from nacd_bench.jobs.compare.differences import mean_rates, rate_changes
+from nacd_bench.jobs.compare.gate import Gate, objections
+from nacd_bench.jobs.compare.run import compare
+from nacd_bench.jobs.compare.versions import Rules, compare_runs
+from nacd_bench.planting import Scene, plant
+from nacd_bench.planting.photographs import photos
 from nacd_bench.registry import CODECS
+from nacd_bench.runs.candidates import CANDIDATES, CODED, KEYS, TablesWriter, read_mined
+from nacd_bench.runs.detect_tables import write_tables
+from nacd_bench.triplets.manifest import write_manifest
+from nacd_bench.triplets.record import TripletRecord
 
 PLANTED = {"motorcycle_left": "texture", "rocket": "large_color", "coffee": "small_color"}
 FAST = Resampling(resamples=200)
@@ -611,7 +611,7 @@ class TestWarnings:
     def test_failures_of_a_run_are_told_and_counted(
         self, tmp_path: Path, capsys: pytest.CaptureFixture
     ) -> None:
-        from nacd_bench.harness.methods import Failure
+        from nacd_bench.pipeline.methods import Failure
 
         one = {"x@1": {"small_color": [(BOX, 0.5)]}}
         before = make_run(tmp_path / "a", one)

@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 from test_report import HOSTILE, wait_for_text
 
-from nacd_bench.cli import main
-from nacd_bench.data.manifest import write_manifest
-from nacd_bench.data.photos import photos
-from nacd_bench.data.record import TripletRecord
-from nacd_bench.harness.comparison_job import compare
-from nacd_bench.harness.detect_tables import write_tables
+from nacd_bench.cli.main import main
+from nacd_bench.jobs.compare.run import compare
+from nacd_bench.planting.photographs import photos
 from nacd_bench.report.comparison_page import ROWS
+from nacd_bench.runs.detect_tables import write_tables
+from nacd_bench.triplets.manifest import write_manifest
+from nacd_bench.triplets.record import TripletRecord
 
 TYPES = {"large_color": "color", "small_color": "color", "texture": "texture"}
 

@@ -22,18 +22,18 @@ from PIL import Image as Pillow
 from skimage import data
 
 import nacd_conf
-from nacd_bench.codec import Codec, OperatingPoints
-from nacd_bench.data.manifest import read_manifest
+from nacd_bench.coding.codec import Codec, OperatingPoints
+from nacd_bench.coding.curves import bd_rate, bd_rates, curves
+from nacd_bench.coding.matched import CodecSpec
+from nacd_bench.coding.originals import find_images, read_8_bit
 from nacd_bench.errors import CodecError, DataError, ImageError, UserError
-from nacd_bench.harness import compress as compress_module
-from nacd_bench.harness.coding import CodecSpec
-from nacd_bench.harness.compress import compress, compress_from_config
-from nacd_bench.harness.compress_plan import Follower, codec_from_config
-from nacd_bench.harness.journal import Journal, run_lock
-from nacd_bench.harness.photos import find_images, read_8_bit
-from nacd_bench.harness.rate_distortion import bd_rate, bd_rates, curves
-from nacd_bench.harness.workers import worker_context
+from nacd_bench.jobs.compress import run as compress_module
+from nacd_bench.jobs.compress.plan import Follower, codec_from_config
+from nacd_bench.jobs.compress.run import compress, compress_from_config
+from nacd_bench.pipeline.workers import worker_context
 from nacd_bench.registry import CODECS
+from nacd_bench.runs.journal import Journal, run_lock
+from nacd_bench.triplets.manifest import read_manifest
 
 CODEC_FILES = Path(nacd_conf.__file__).parent / "codec"
 CODEC_NAMES = sorted(path.stem for path in CODEC_FILES.glob("*.yaml"))
@@ -268,7 +268,7 @@ class TestReproducible:
         assert len(keys) == len(set(keys))
 
     def test_long_encodes_of_an_unfinished_job_are_kept(self, photos, tmp_path, monkeypatch):
-        from nacd_bench.harness import coding
+        from nacd_bench.coding import matched as coding
 
         monkeypatch.setattr(coding, "WORTH_KEEPING", 0.0)
         asked = []
@@ -308,8 +308,8 @@ class TestReproducible:
 
 SLOW_JOB = """
 import os, sys
-from nacd_bench.codec import Codec, OperatingPoints
-from nacd_bench.harness.compress import compress
+from nacd_bench.coding.codec import Codec, OperatingPoints
+from nacd_bench.jobs.compress.run import compress
 from nacd_codecs.process import run
 
 class Slow(Codec):
@@ -472,7 +472,7 @@ class TestFailures:
         assert "the process that coded it died" in failure["error"]
 
     def test_a_full_disk_stops_the_run_and_says_so(self, photos, tmp_path, monkeypatch):
-        from nacd_bench.harness import coding
+        from nacd_bench.coding import matched as coding
 
         def full(path, data):
             raise OSError(28, "No space left on device")
@@ -565,7 +565,7 @@ class TestFolder:
         script = (
             "import sys, time\n"
             "from pathlib import Path\n"
-            "from nacd_bench.harness.journal import run_lock\n"
+            "from nacd_bench.runs.journal import run_lock\n"
             "with run_lock(Path(sys.argv[1]), 'dead'):\n"
             "    print('held', flush=True)\n"
             "    time.sleep(60)\n"
@@ -773,8 +773,8 @@ class TestConfiguration:
 def test_a_script_without_a_guard_is_told(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        "from nacd_bench.harness.compress import compress\n"
-        "from nacd_bench.data.photos import photo_path\n"
+        "from nacd_bench.jobs.compress.run import compress\n"
+        "from nacd_bench.planting.photographs import photo_path\n"
         "compress([photo_path('rocket')], 'jpeg', 'webp', 'out', points=[50], workers=1)\n"
     )
     done = subprocess.run(

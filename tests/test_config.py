@@ -14,8 +14,8 @@ from omegaconf import OmegaConf
 
 import nacd_conf
 from nacd_bench.detectors import Detector
+from nacd_bench.detectors.text_finders import Cached, TextFinder
 from nacd_bench.registry import BASELINES, DETECTORS, TEXT_FINDERS
-from nacd_bench.text import Cached, TextFinder
 
 CONF = Path(nacd_conf.__file__).parent
 DETECTOR_NAMES = [name for name in DETECTORS if DETECTORS.entries[name].origin == "nacd-bench"]

@@ -26,8 +26,27 @@ from PIL import Image
 from processes import Starter
 from test_readme import blocks
 
-from nacd_bench.cli import main
-from nacd_bench.data.candidates import (
+from nacd_bench.cli.main import main
+from nacd_bench.errors import DataError, UserError
+from nacd_bench.jobs.dataset.assemble import Assembled, Options
+from nacd_bench.jobs.dataset.build import Rights, _path_of, build
+from nacd_bench.jobs.dataset.card import card, markdown
+from nacd_bench.jobs.dataset.check import check
+from nacd_bench.jobs.dataset.content import (
+    ARTIFACTS,
+    COCO,
+    TRIPLETS,
+    Artifact,
+    DataSet,
+    read_dataset,
+)
+from nacd_bench.jobs.dataset.images import read_original
+from nacd_bench.jobs.dataset.licenses import License, LicenseTable
+from nacd_bench.jobs.dataset.merge import merge
+from nacd_bench.jobs.dataset.stats import dataset_stats, table_one
+from nacd_bench.jobs.dataset.unite import Part, distinct_names, unite
+from nacd_bench.jobs.dataset.verified import read_verified, verified_schema
+from nacd_bench.runs.candidates import (
     CANDIDATES,
     CODED,
     TablesWriter,
@@ -36,28 +55,9 @@ from nacd_bench.data.candidates import (
     read_mined,
     schema,
 )
-from nacd_bench.data.manifest import read_manifest
-from nacd_bench.data.presence import presence
-from nacd_bench.data.record import TripletRecord
-from nacd_bench.errors import DataError, UserError
-from nacd_bench.harness.dataset.assemble import Assembled, Options
-from nacd_bench.harness.dataset.build import Rights, _path_of, build
-from nacd_bench.harness.dataset.card import card, markdown
-from nacd_bench.harness.dataset.check import check
-from nacd_bench.harness.dataset.content import (
-    ARTIFACTS,
-    COCO,
-    TRIPLETS,
-    Artifact,
-    DataSet,
-    read_dataset,
-)
-from nacd_bench.harness.dataset.images import read_original
-from nacd_bench.harness.dataset.licenses import License, LicenseTable
-from nacd_bench.harness.dataset.merge import merge
-from nacd_bench.harness.dataset.stats import dataset_stats, table_one
-from nacd_bench.harness.dataset.unite import Part, distinct_names, unite
-from nacd_bench.harness.dataset.verified import read_verified, verified_schema
+from nacd_bench.triplets.manifest import read_manifest
+from nacd_bench.triplets.presence import presence
+from nacd_bench.triplets.record import TripletRecord
 
 QUIET = Options(workers=0, show_progress=False)
 Decide = Callable[[int, dict[str, Any]], bool | None]
@@ -347,7 +347,7 @@ class TestBuild:
 
 def keep_decoded(mined: Path) -> None:
     """Make a mined folder one that kept its decoded images."""
-    from nacd_bench.harness.coding import CodecSpec
+    from nacd_bench.coding.matched import CodecSpec
 
     settings = json.loads((mined / "settings.json").read_text())
     rows = read_mined(mined, CODED)
@@ -454,7 +454,7 @@ class TestBadInput:
             build(verified, tmp_path / "other", options=QUIET)
 
     def test_a_codec_that_takes_its_process_down(self) -> None:
-        from nacd_bench.harness.dataset.images import ImageFile, _died
+        from nacd_bench.jobs.dataset.images import ImageFile, _died
 
         assert "died (crash or out of memory)" in _died(ImageFile("a", None, "", "")).fault
 

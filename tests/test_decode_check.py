@@ -10,10 +10,10 @@ import torch
 from PIL import Image as Pillow
 from skimage import data
 
-from nacd_bench.codec import Codec, OperatingPoints
+from nacd_bench.coding.codec import Codec, OperatingPoints
+from nacd_bench.coding.matched import CodecSpec
 from nacd_bench.errors import UserError
-from nacd_bench.harness.coding import CodecSpec
-from nacd_bench.harness.compress import compress
+from nacd_bench.jobs.compress.run import compress
 
 TERMS = torch.tensor([1e8, 1, -1e8, 1])
 """In float32 their sum is 1 from left to right, and 0 as the sum of two halves."""

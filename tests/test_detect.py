@@ -18,14 +18,14 @@ from PIL.PngImagePlugin import PngInfo
 from processes import Starter
 from triplet_folder import make_triplets, small_photo
 
-from nacd_bench.cli import main
-from nacd_bench.detection import DetectionBatch
+from nacd_bench.cli.main import main
 from nacd_bench.detectors import Boundary, Detector, LargeColor, SmallColor, Texture
 from nacd_bench.errors import DataError
-from nacd_bench.harness.detect import Outputs, detect
-from nacd_bench.harness.run_folder import file_name
+from nacd_bench.jobs.detect import Outputs, detect
 from nacd_bench.report.heat_map import per_pixel
-from nacd_bench.triplet import TripletBatch
+from nacd_bench.runs.folder import file_name
+from nacd_bench.triplets.batch import TripletBatch
+from nacd_bench.triplets.detection import DetectionBatch
 
 
 class Scripted(Detector):
@@ -135,7 +135,7 @@ class TestResults:
         assert np.abs(values - expected).max() <= (high - low) / 65535
 
     def test_heat_map_pixels_lie_at_window_centers(self) -> None:
-        from nacd_bench.detection import HeatMap
+        from nacd_bench.triplets.detection import HeatMap
 
         values = torch.tensor([[[0.0, 1.0]]])
         heat_map = HeatMap(values, torch.tensor([0]), torch.tensor([0, 4]), (3, 3))
@@ -310,7 +310,7 @@ class TestResume:
         script = (
             "import sys\n"
             "from nacd_bench.detectors import Texture, Boundary\n"
-            "from nacd_bench.harness.detect import detect\n"
+            "from nacd_bench.jobs.detect import detect\n"
             "detect(sys.argv[1], [Texture(window=32), Boundary()], sys.argv[2])\n"
         )
         journal = tmp_path / "killed" / "journal.jsonl"
@@ -333,7 +333,7 @@ class TestResume:
             assert files[0].read_text() == files[1].read_text()
 
     def test_two_runs_in_one_folder_are_refused(self, tmp_path: Path) -> None:
-        from nacd_bench.harness.journal import run_lock
+        from nacd_bench.runs.journal import run_lock
 
         data = make_triplets(tmp_path / "data")
         with (

@@ -13,9 +13,6 @@ from shared_data import SHARED, needs_shared
 from torch import Tensor
 from triplet_folder import jpeg, small_photo
 
-from nacd_bench.data import triplet_batch
-from nacd_bench.data.photos import photos
-from nacd_bench.detection import DetectionBatch, regions_around
 from nacd_bench.detectors import Boundary, Detector, LargeColor, SmallColor, Texture
 from nacd_bench.detectors.boundary import libpng_luma
 from nacd_bench.detectors.large_color import kept, released_lab
@@ -24,7 +21,10 @@ from nacd_bench.detectors.texture import textured
 from nacd_bench.detectors.windows import Padding, strongest_window, window_means
 from nacd_bench.errors import ImageError, UserError
 from nacd_bench.ops import color, planes
-from nacd_bench.triplet import Planes, TripletBatch
+from nacd_bench.planting.photographs import photos
+from nacd_bench.triplets import triplet_batch
+from nacd_bench.triplets.batch import Planes, TripletBatch
+from nacd_bench.triplets.detection import DetectionBatch, regions_around
 
 GOLDEN = SHARED / "golden"
 ALL = [Texture, Boundary, LargeColor, SmallColor]

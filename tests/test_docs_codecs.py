@@ -16,8 +16,8 @@ from omegaconf import OmegaConf
 from PIL import Image as Pillow
 from skimage import data
 
-from nacd_bench.harness.compress import compress_from_config
-from nacd_bench.harness.compress_plan import codec_from_config
+from nacd_bench.jobs.compress.plan import codec_from_config
+from nacd_bench.jobs.compress.run import compress_from_config
 from nacd_bench.registry import CODECS
 from nacd_codecs.command import NEEDED, OPTIONAL, CommandLine, read_commands
 

@@ -21,9 +21,9 @@ import numpy as np
 import pytest
 import skimage.data
 
-from nacd_bench.codec import Image
+from nacd_bench.coding.codec import Image
+from nacd_bench.coding.rate import Encodings, luma_psnr, match_rates
 from nacd_bench.errors import CodecError, ImageError
-from nacd_bench.rate import Encodings, luma_psnr, match_rates
 from nacd_bench.registry import CODECS
 from nacd_codecs.ffmpeg import ENCODERS, FFmpeg
 from nacd_codecs.hm import HM

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 from shared_data import SHARED, needs_shared
 
-from nacd_bench.data.folder import read_folder
-from nacd_bench.data.manifest import write_manifest
-from nacd_bench.data.record import TripletRecord
-from nacd_bench.data.source import find_triplets
 from nacd_bench.errors import DataError
+from nacd_bench.triplets.folder import read_folder
+from nacd_bench.triplets.manifest import write_manifest
+from nacd_bench.triplets.record import TripletRecord
+from nacd_bench.triplets.source import find_triplets
 
 REAL = SHARED / "jpegai_vm33"
 RELEASED = ("orig", "ai", "classic")

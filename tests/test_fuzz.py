@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from fuzzed import held
 
-from nacd_bench.data.files import read_bytes
+from nacd_bench.coding.sources import Item, read_item
 from nacd_bench.errors import ImageError
-from nacd_bench.harness.mining.sources import Item, read_item
+from nacd_bench.triplets.files import read_bytes
 
 
 def test_damaged_images_and_settings_cost_nothing_else(tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ from PIL import Image as Pillow
 from processes import Starter
 from shared_data import SHARED, needs_shared
 
-from nacd_bench.codec import Codec, bits_per_pixel
-from nacd_bench.data.photos import photos
+from nacd_bench.coding.codec import Codec, bits_per_pixel
+from nacd_bench.coding.rate import luma_psnr
 from nacd_bench.errors import CodecError
 from nacd_bench.ops.color import luma
 from nacd_bench.ops.structure import ms_ssim
-from nacd_bench.rate import luma_psnr
+from nacd_bench.planting.photographs import photos
 from nacd_bench.registry import CODECS
 from nacd_codecs.hyperprior import Hyperprior
 from nacd_codecs.hyperprior.codec import FOLDER, _Model

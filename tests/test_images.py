@@ -14,11 +14,17 @@ import pytest
 import torch
 from PIL import Image, ImageFile
 
-from nacd_bench.data import images
-from nacd_bench.data.formats import FORMATS, SUFFIXES
-from nacd_bench.data.images import content_hash, decode_image, image_size, read_image
-from nacd_bench.data.photos import COLOR_PHOTOS, PLANTING_PHOTOS, TEXT_PHOTOS, photo_path, photos
 from nacd_bench.errors import DataError, ImageError
+from nacd_bench.planting.photographs import (
+    COLOR_PHOTOS,
+    PLANTING_PHOTOS,
+    TEXT_PHOTOS,
+    photo_path,
+    photos,
+)
+from nacd_bench.triplets import images
+from nacd_bench.triplets.formats import FORMATS, SUFFIXES
+from nacd_bench.triplets.images import content_hash, decode_image, image_size, read_image
 
 RGB = np.random.default_rng(7).integers(0, 256, (24, 40, 3), dtype=np.uint8)
 DEEP = np.random.default_rng(8).integers(0, 65536, (24, 40, 3), dtype=np.uint16)
@@ -717,6 +723,6 @@ class TestPhotos:
         assert "nobody" not in photos()
 
     def test_package_without_the_file(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("nacd_bench.data.photos.find_spec", lambda package: None)
+        monkeypatch.setattr("nacd_bench.planting.photographs.find_spec", lambda package: None)
         with pytest.raises(DataError, match=r"data/rocket\.jpg inside the package scikit-image"):
             photo_path("rocket")

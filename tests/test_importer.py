@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from nacd_bench.data.importer import import_records, read_mapping
-from nacd_bench.data.manifest import read_manifest, write_manifest
-from nacd_bench.data.record import Label, TripletRecord
 from nacd_bench.errors import DataError
+from nacd_bench.triplets.foreign.importer import import_records, read_mapping
+from nacd_bench.triplets.manifest import read_manifest, write_manifest
+from nacd_bench.triplets.record import Label, TripletRecord
 
 HEADER = "image,q,kind,x,y,w,h,score,vm,profile,votes\n"
 ROWS = """kodim01,012,tex,10,20,300,300,0.8,VM 3.4,high,4

@@ -10,15 +10,15 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from nacd_bench.data.manifest import (
+from nacd_bench.errors import DataError
+from nacd_bench.triplets.manifest import (
     MANIFEST_NAMES,
     SCHEMA_VERSION,
     parse_manifest,
     read_manifest,
     write_manifest,
 )
-from nacd_bench.data.record import Label, TripletRecord
-from nacd_bench.errors import DataError
+from nacd_bench.triplets.record import Label, TripletRecord
 
 SUFFIXES = [".parquet", ".csv", ".jsonl"]
 

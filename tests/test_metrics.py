@@ -15,14 +15,14 @@ from test_nlpd import bands_in_scipy
 from torch import Tensor
 
 from nacd_bench.baselines import ALL
-from nacd_bench.data.photos import photos
+from nacd_bench.coding.curves import bd_rates
+from nacd_bench.coding.matched import luma_msssim
+from nacd_bench.coding.rate import luma_psnr
 from nacd_bench.errors import ImageError
-from nacd_bench.harness.coding import luma_msssim
-from nacd_bench.harness.rate_distortion import bd_rates
 from nacd_bench.ops.fsim import fsim
-from nacd_bench.rate import luma_psnr
+from nacd_bench.planting.photographs import photos
 from nacd_bench.registry import BASELINES
-from nacd_bench.triplet import TripletBatch
+from nacd_bench.triplets.batch import TripletBatch
 
 pytestmark = pytest.mark.numeric
 

@@ -19,9 +19,19 @@ from PIL import Image as Pillow
 from processes import Process, Starter
 from skimage import data
 
-from nacd_bench.cli import main
-from nacd_bench.codec import Codec, OperatingPoints
-from nacd_bench.data.candidates import (
+from nacd_bench.cli.main import main
+from nacd_bench.coding.codec import Codec, OperatingPoints
+from nacd_bench.coding.sources import list_images, read_item
+from nacd_bench.detectors import LargeColor, Texture
+from nacd_bench.errors import CodecError, DataError, ImageError, UserError
+from nacd_bench.evaluation.duplicates import keepers, with_duplicates
+from nacd_bench.jobs.mine.plan import make_mining_plan
+from nacd_bench.jobs.mine.results import write_tables
+from nacd_bench.jobs.mine.run import mine, parse_shard
+from nacd_bench.jobs.mine.state import records
+from nacd_bench.pipeline.stages import around, chains, twice
+from nacd_bench.registry import CODECS
+from nacd_bench.runs.candidates import (
     CANDIDATES,
     CODED,
     IMAGES,
@@ -32,16 +42,6 @@ from nacd_bench.data.candidates import (
     read_mined,
     schema,
 )
-from nacd_bench.data.deduplication import keepers, with_duplicates
-from nacd_bench.detectors import LargeColor, Texture
-from nacd_bench.errors import CodecError, DataError, ImageError, UserError
-from nacd_bench.harness.mining.plan import make_mining_plan
-from nacd_bench.harness.mining.results import write_tables
-from nacd_bench.harness.mining.run import mine, parse_shard
-from nacd_bench.harness.mining.sources import list_images, read_item
-from nacd_bench.harness.mining.stages import around, chains, twice
-from nacd_bench.harness.mining.state import records
-from nacd_bench.registry import CODECS
 
 RED = (255, 0, 0)
 
@@ -243,7 +243,7 @@ class TestTables:
     def test_candidates_are_what_the_detector_says_of_the_decodes(self, mined: Path) -> None:
         import torch
 
-        from nacd_bench.triplet import TripletBatch
+        from nacd_bench.triplets.batch import TripletBatch
 
         coded = {row["triplet"]: row for row in read_mined(mined, CODED).to_pylist()}
         found = read_mined(mined).to_pylist()
@@ -380,7 +380,7 @@ class TestRestart:
     def test_long_encodes_outlive_a_kill(
         self, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from nacd_bench.harness import coding
+        from nacd_bench.coding import matched as coding
 
         monkeypatch.setattr(coding, "WORTH_KEEPING", 0.0)
         log, folder = tmp_path / "log", tmp_path / "run"
@@ -537,7 +537,7 @@ class TestFailures:
         assert any("damaged" in each["error"] for each in done.summary.failures)
 
     def test_a_folder_in_use(self, photos: Path, tmp_path: Path) -> None:
-        from nacd_bench.harness.journal import run_lock
+        from nacd_bench.runs.journal import run_lock
 
         with (
             run_lock(tmp_path / "run" / "journal" / "1-of-1", "other"),

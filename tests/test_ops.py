@@ -15,9 +15,9 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 from triplet_folder import jpeg
 
-from nacd_bench.data.photos import photos
 from nacd_bench.ops import color, filters, gradients, planes, structure
 from nacd_bench.ops.ciede2000 import ciede2000
+from nacd_bench.planting.photographs import photos
 
 SHARMA = (
     (50, 2.6772, -79.7751, 50, 0, -82.7485, 2.0425),

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from nacd_bench.data.photos import photos
-from nacd_bench.data.planting import KINDS, Planted, Region, Scene, boundary, plant, text
-from nacd_bench.data.planting.lettering import with_text
-from nacd_bench.data.planting.scene import blurred, luma
 from nacd_bench.errors import DataError
+from nacd_bench.planting import KINDS, Planted, Region, Scene, boundary, plant, text
+from nacd_bench.planting.lettering import with_text
+from nacd_bench.planting.photographs import photos
+from nacd_bench.planting.scene import blurred, luma
 from nacd_bench.registry import CODECS
 
 MECHANISMS = [(kind, name) for kind, each in KINDS.items() for name in each.mechanisms]

@@ -17,9 +17,9 @@ from skimage import data
 from wandb_server import KEY, Server, running
 
 from nacd_bench.errors import UserError
-from nacd_bench.harness.tracking import tracked, wandb_mode
+from nacd_bench.jobs.benchmark.tracking import tracked, wandb_mode
 
-LOGGER = {"_target_": "nacd_bench.harness.tracking.wandb_logger"}
+LOGGER = {"_target_": "nacd_bench.jobs.benchmark.tracking.wandb_logger"}
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,7 @@ def watch(event, arguments):
 sys.addaudithook(watch)
 with running() as server:
     os.environ.update(server.environment)
-    from nacd_bench.cli import main
+    from nacd_bench.cli.main import main
     steps = []
     for name, environment, arguments in json.loads(sys.stdin.read()):
         server.requests.clear()

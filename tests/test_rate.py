@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from skimage import data
 
-from nacd_bench.codec import Codec, FineControl, OperatingPoints
-from nacd_bench.errors import CodecError
-from nacd_bench.rate import (
+from nacd_bench.coding.codec import Codec, FineControl, OperatingPoints
+from nacd_bench.coding.rate import (
     Encodings,
     Estimate,
     luma_psnr,
@@ -16,6 +15,7 @@ from nacd_bench.rate import (
     match_rate,
     match_rates,
 )
+from nacd_bench.errors import CodecError
 from nacd_bench.registry import CODECS
 
 TARGETS = [0.06, 0.12, 0.25, 0.5, 0.75]

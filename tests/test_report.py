@@ -15,17 +15,17 @@ import pytest
 import yaml
 from PIL import Image
 
-from nacd_bench.cli import main
-from nacd_bench.data.manifest import read_manifest, write_manifest
-from nacd_bench.data.photos import photos
-from nacd_bench.data.record import TripletRecord
+from nacd_bench.cli.main import main
 from nacd_bench.detectors import LargeColor, Texture
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.thresholds import read_thresholds
-from nacd_bench.harness.provenance import provenance
+from nacd_bench.planting.photographs import photos
 from nacd_bench.report.page import write_report
-from nacd_bench.report.run import read_run
 from nacd_bench.report.serve import server
+from nacd_bench.runs.provenance import provenance
+from nacd_bench.runs.read import read_run
+from nacd_bench.triplets.manifest import read_manifest, write_manifest
+from nacd_bench.triplets.record import TripletRecord
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ class TestWithoutABrowser:
     def test_the_commit_that_made_the_run_is_shown(
         self, benchmark_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("nacd_bench.harness.provenance.git_hash", lambda: "c0ffee-dirty")
+        monkeypatch.setattr("nacd_bench.runs.provenance.git_hash", lambda: "c0ffee-dirty")
         run = read_run(benchmark_run)
         run.folder = tmp_path
         run.metrics = {**run.metrics, **provenance("", 0.0)}

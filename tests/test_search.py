@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nacd_bench.cli import main
-from nacd_bench.data.folder import read_folder
+from nacd_bench.cli.main import main
+from nacd_bench.coding.originals import find_images
+from nacd_bench.coding.sources import list_images
 from nacd_bench.errors import DataError
-from nacd_bench.harness.mining.sources import list_images
-from nacd_bench.harness.photos import find_images
+from nacd_bench.triplets.folder import read_folder
 
 PHOTOS = ("a.png", "trip/b.JPG", "trip/deep/c.tif")
 PASSED_OVER = (

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_module
 
-from nacd_bench.cli import main
+from nacd_bench.cli.main import main
 from nacd_bench.evaluation.auc import AUC
-from nacd_bench.harness.benchmark_table import to_markdown
-from nacd_bench.harness.sweep import Sweep, SweepRun, read_sweep, seen_from, sweep_layout
+from nacd_bench.jobs.benchmark.sweep import Sweep, SweepRun, read_sweep, seen_from, sweep_layout
+from nacd_bench.jobs.benchmark.table import to_markdown
 
 
 def auc(value: float, half: float = 0.05) -> AUC:

@@ -11,14 +11,14 @@ import pytest
 import torch
 from piq import fsim as fsim_of_piq
 
-from nacd_bench.data.photos import photos
 from nacd_bench.detectors import Text
 from nacd_bench.detectors.text import bounding_box, merged, overlap
+from nacd_bench.detectors.text_finders import TextFinder, TextPolygon
 from nacd_bench.errors import TextFinderError
 from nacd_bench.ops.color import luma
 from nacd_bench.ops.fsim import fsim
-from nacd_bench.text import TextFinder, TextPolygon
-from nacd_bench.triplet import TripletBatch
+from nacd_bench.planting.photographs import photos
+from nacd_bench.triplets.batch import TripletBatch
 
 
 class Known(TextFinder):

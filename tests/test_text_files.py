@@ -16,28 +16,28 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from nacd_bench.cli import main
-from nacd_bench.data.files import as_on_disk, read_bytes, write_whole
-from nacd_bench.data.folder import read_folder
-from nacd_bench.data.foreign_boxes import read_box
-from nacd_bench.data.importer import import_records
-from nacd_bench.data.manifest import parse_manifest
-from nacd_bench.data.mapping import read_mapping
-from nacd_bench.data.record import TripletRecord
-from nacd_bench.data.rows import RowError
-from nacd_bench.data.text_files import read_json, read_parquet, read_yaml
-from nacd_bench.data.validate import name_notes
+from nacd_bench.cli.main import main
+from nacd_bench.coding.originals import find_images
+from nacd_bench.coding.sources import list_images
+from nacd_bench.detectors.text_finders.file import PolygonFile
 from nacd_bench.errors import CodecError, DataError, UserError
 from nacd_bench.evaluation.reference import read_reference
 from nacd_bench.evaluation.thresholds import read_thresholds
-from nacd_bench.harness.dataset.licenses import LicenseTable
-from nacd_bench.harness.mining.sources import list_images
-from nacd_bench.harness.photos import find_images
-from nacd_bench.harness.verify.raters import collect
-from nacd_bench.harness.verify.tasks import CANDIDATE, Key, Task
-from nacd_bench.harness.verify.times import is_later, order_of, readings
-from nacd_bench.harness.verify.votes import read_votes
-from nacd_bench.text.file import PolygonFile
+from nacd_bench.jobs.dataset.licenses import LicenseTable
+from nacd_bench.jobs.verify.raters import collect
+from nacd_bench.jobs.verify.tasks import CANDIDATE, Key, Task
+from nacd_bench.jobs.verify.times import is_later, order_of, readings
+from nacd_bench.jobs.verify.votes import read_votes
+from nacd_bench.triplets.files import as_on_disk, read_bytes, write_whole
+from nacd_bench.triplets.folder import read_folder
+from nacd_bench.triplets.foreign.boxes import read_box
+from nacd_bench.triplets.foreign.importer import import_records
+from nacd_bench.triplets.foreign.mapping import read_mapping
+from nacd_bench.triplets.manifest import parse_manifest
+from nacd_bench.triplets.record import TripletRecord
+from nacd_bench.triplets.rows import RowError
+from nacd_bench.triplets.text_files import read_json, read_parquet, read_yaml
+from nacd_bench.triplets.validate import name_notes
 from nacd_codecs.command import CommandLine, read_commands
 from nacd_codecs.precomputed import Precomputed
 

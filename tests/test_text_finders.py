@@ -15,9 +15,16 @@ from PIL import Image, ImageDraw, ImageFont
 from shared_data import SHARED, needs_shared
 
 from nacd_bench.cache import FOLDER_VARIABLE, cache_folder
-from nacd_bench.data.photos import photos
+from nacd_bench.detectors.text_finders import (
+    MMOCR,
+    Cached,
+    PolygonFile,
+    RapidOCR,
+    TextFinder,
+    TextPolygon,
+)
 from nacd_bench.errors import ImageError, TextFinderError
-from nacd_bench.text import MMOCR, Cached, PolygonFile, RapidOCR, TextFinder, TextPolygon
+from nacd_bench.planting.photographs import photos
 
 FAKE = Path(__file__).parent / "fakes" / "mmocr_package"
 

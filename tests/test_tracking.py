@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from nacd_bench.cli import main
+from nacd_bench.cli.main import main
 
 BLOCK, HEAD, START = 32768, 7, 7
 """Of the log: blocks of this size, with records of this header, after as many bytes of its own."""

@@ -14,13 +14,13 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
-from nacd_bench.cli import main
-from nacd_bench.data.loading import load_triplet
-from nacd_bench.data.manifest import write_manifest
-from nacd_bench.data.record import Label, Problem, TripletRecord
-from nacd_bench.data.source import find_triplets
-from nacd_bench.data.validate import validate
+from nacd_bench.cli.main import main
 from nacd_bench.errors import ImageError
+from nacd_bench.triplets.loading import load_triplet
+from nacd_bench.triplets.manifest import write_manifest
+from nacd_bench.triplets.record import Label, Problem, TripletRecord
+from nacd_bench.triplets.source import find_triplets
+from nacd_bench.triplets.validate import validate
 
 RGB = np.random.default_rng(3).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 ROLES = ("original", "neural", "traditional")

@@ -10,11 +10,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nacd_bench.data.importer import import_records
-from nacd_bench.data.manifest import read_manifest, write_manifest
-from nacd_bench.data.rows import COLUMNS
-from nacd_bench.data.source import find_triplets
 from nacd_bench.errors import UserError
+from nacd_bench.triplets.foreign.importer import import_records
+from nacd_bench.triplets.manifest import read_manifest, write_manifest
+from nacd_bench.triplets.rows import COLUMNS
+from nacd_bench.triplets.source import find_triplets
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

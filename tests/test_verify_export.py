@@ -20,23 +20,22 @@ import pytest
 from mined_folder import make_mined
 from PIL import Image
 
-from nacd_bench.cli import main
-from nacd_bench.data.candidates import CANDIDATES, TablesWriter, kept, read_mined, schema
+from nacd_bench.cli.main import main
 from nacd_bench.errors import DataError, UserError
-from nacd_bench.harness.verify import label_studio
-from nacd_bench.harness.verify.controls import (
+from nacd_bench.jobs.verify import label_studio
+from nacd_bench.jobs.verify.controls import (
     FEWEST,
     Crops,
     attempts,
     control_pair,
     rows_for_controls,
 )
-from nacd_bench.harness.verify.export import export
-from nacd_bench.harness.verify.making import Options
-from nacd_bench.harness.verify.pictures import checkerboard
-from nacd_bench.harness.verify.selection import Selection
-from nacd_bench.harness.verify.task_files import TIME, picture_name, read_crops
-from nacd_bench.harness.verify.tasks import (
+from nacd_bench.jobs.verify.export import export
+from nacd_bench.jobs.verify.making import Options
+from nacd_bench.jobs.verify.pictures import checkerboard
+from nacd_bench.jobs.verify.selection import Selection
+from nacd_bench.jobs.verify.task_files import TIME, picture_name, read_crops
+from nacd_bench.jobs.verify.tasks import (
     CANDIDATE,
     IDENTICAL,
     PLANTED,
@@ -47,6 +46,7 @@ from nacd_bench.harness.verify.tasks import (
     digest,
     read_key,
 )
+from nacd_bench.runs.candidates import CANDIDATES, TablesWriter, kept, read_mined, schema
 
 QUICK = Options(workers=0, show_progress=False)
 PAGE_ONLY = Options(formats=("page",), controls=0, workers=0, show_progress=False)

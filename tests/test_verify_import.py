@@ -13,14 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 from mined_folder import make_mined
 
-from nacd_bench.cli import main
-from nacd_bench.data.candidates import kept, read_mined
+from nacd_bench.cli.main import main
 from nacd_bench.errors import DataError, UserError
-from nacd_bench.harness.verify.agreement import krippendorff_alpha
-from nacd_bench.harness.verify.raters import collect, confirmed
-from nacd_bench.harness.verify.results import Verified, import_votes
-from nacd_bench.harness.verify.tasks import Key, Task, candidate_task, write_key
-from nacd_bench.harness.verify.votes import Vote, read_votes
+from nacd_bench.evaluation.agreement import krippendorff_alpha
+from nacd_bench.jobs.verify.raters import collect, confirmed
+from nacd_bench.jobs.verify.results import Verified, import_votes
+from nacd_bench.jobs.verify.tasks import Key, Task, candidate_task, write_key
+from nacd_bench.jobs.verify.votes import Vote, read_votes
+from nacd_bench.runs.candidates import kept, read_mined
 
 EXPORT = "e1"
 
@@ -45,7 +45,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def key_of(tasks: Path) -> Key:
-    from nacd_bench.harness.verify.tasks import read_key
+    from nacd_bench.jobs.verify.tasks import read_key
 
     return read_key(tasks)
 
@@ -349,7 +349,7 @@ class TestResults:
 
     def test_interval(self) -> None:
         """Both ends leave 2.5 % of the binomial beyond; few candidates are covered too."""
-        from nacd_bench.harness.verify.results import _share
+        from nacd_bench.jobs.verify.results import _share
 
         for count in (1, 2, 3, 10):
             ends = []
@@ -389,7 +389,7 @@ class TestResults:
         assert "damaged file" in capsys.readouterr().out
 
     def test_the_data_set_reads_it(self, tasks: Path, tmp_path: Path) -> None:
-        from nacd_bench.harness.dataset.verified import read_verified
+        from nacd_bench.jobs.dataset.verified import read_verified
 
         files = everybody(tasks, tmp_path, dict.fromkeys("uvw", "neural"))
         done = verify(tasks, files, tmp_path)

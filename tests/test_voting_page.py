@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from mined_folder import make_mined
 
-from nacd_bench.harness.verify.export import export
-from nacd_bench.harness.verify.making import Options
-from nacd_bench.harness.verify.tasks import Key
+from nacd_bench.jobs.verify.export import export
+from nacd_bench.jobs.verify.making import Options
+from nacd_bench.jobs.verify.tasks import Key
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from nacd_bench.codec import Image
+from nacd_bench.coding.codec import Image
 from nacd_bench.errors import CodecError
 from nacd_codecs.yuv import (
     CHROMAS,

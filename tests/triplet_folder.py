@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from nacd_bench.data.photos import photos
+from nacd_bench.planting.photographs import photos
 
 ROLES = ("orig", "ai", "classic")
 

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nacd_bench.codec import Codec, Image, OperatingPoints
+from nacd_bench.coding.codec import Codec, Image, OperatingPoints
 from nacd_bench.errors import CodecError
 from nacd_codecs.hyperprior.networks import STRIDE, Size
 from nacd_codecs.hyperprior.networks import Hyperprior as Networks

@@ -27,8 +27,8 @@ from omegaconf import OmegaConf
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from nacd_bench.coding.originals import counted, find_images, read_8_bit
 from nacd_bench.errors import ImageError
-from nacd_bench.harness.photos import counted, find_images, read_8_bit
 from nacd_bench.ops.color import LUMA
 from nacd_codecs.hyperprior.networks import Hyperprior, Size
 

@@ -22,7 +22,7 @@ from nacd_bench.errors import ImageError
 from nacd_bench.ops.color import luma
 from nacd_bench.ops.planes import one_thread
 from nacd_bench.settings import settings_of
-from nacd_bench.triplet import ROLES, TripletBatch
+from nacd_bench.triplets.batch import ROLES, TripletBatch
 
 Small = Literal["error", "pad"]
 """What happens to images under the smallest size: an error, or replication of the last pixels."""

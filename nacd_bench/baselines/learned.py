@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from nacd_bench.baselines.base import Baseline, Small
-from nacd_bench.data.images import content_hash
 from nacd_bench.errors import DataError
+from nacd_bench.triplets.images import content_hash
 
 Backbone = Literal["alex", "vgg"]
 

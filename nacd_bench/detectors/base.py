@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Self
 
 from torch import nn
 
-from nacd_bench.detection import DetectionBatch
 from nacd_bench.errors import ImageError, UserError
 from nacd_bench.settings import settings_of
-from nacd_bench.triplet import TripletBatch
+from nacd_bench.triplets.batch import TripletBatch
+from nacd_bench.triplets.detection import DetectionBatch
 
 
 class Detector(nn.Module, ABC):

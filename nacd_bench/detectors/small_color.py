@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nacd_bench.detection import DetectionBatch, HeatMap
 from nacd_bench.detectors.base import Detector
 from nacd_bench.ops.filters import local_variance
 from nacd_bench.ops.planes import blockwise
-from nacd_bench.triplet import Planes, TripletBatch
+from nacd_bench.triplets.batch import Planes, TripletBatch
+from nacd_bench.triplets.detection import DetectionBatch, HeatMap
 
 LAB_SCALE = 255.0
 

@@ -19,13 +19,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nacd_bench.detection import REGION, DetectionBatch, HeatMap, regions_around
 from nacd_bench.detectors.base import Detector
+from nacd_bench.detectors.text_finders.cache import Cached
+from nacd_bench.detectors.text_finders.finder import TextFinder, TextPolygon
 from nacd_bench.ops.fsim import fsim
 from nacd_bench.ops.planes import one_thread
-from nacd_bench.text.cache import Cached
-from nacd_bench.text.finder import TextFinder, TextPolygon
-from nacd_bench.triplet import TripletBatch
+from nacd_bench.triplets.batch import TripletBatch
+from nacd_bench.triplets.detection import REGION, DetectionBatch, HeatMap, regions_around
 
 NO_TEXT = -1.0
 """Score of an image in which no text was found."""
@@ -61,7 +61,7 @@ class Text(Detector):
     ) -> None:
         super().__init__()
         if finder is None:
-            from nacd_bench.text.rapidocr import RapidOCR
+            from nacd_bench.detectors.text_finders.rapidocr import RapidOCR
 
             finder = Cached(RapidOCR())
         self.finder = finder

@@ -10,8 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from nacd_bench.detection import REGION, DetectionBatch, HeatMap, regions_around
 from nacd_bench.ops.filters import box_mean, window_starts
+from nacd_bench.triplets.detection import REGION, DetectionBatch, HeatMap, regions_around
 
 Padding = Literal["valid", "same"]
 """``valid``: windows inside the image, the last flush with the border. ``same``: one window per

@@ -11,14 +11,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from nacd_bench.data.balanced import BalancedSet
-from nacd_bench.data.presence import labelled_boxes
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.auc import AUC, auc_estimates
+from nacd_bench.evaluation.balanced import BalancedSet
 from nacd_bench.evaluation.bootstrap import DEFAULT, FEW, Clusters, Resampling
 from nacd_bench.evaluation.delong import PairedTest, against_best, holm_corrected
 from nacd_bench.evaluation.localisation import Localisation, Placed, localisation
 from nacd_bench.evaluation.thresholds import Threshold, best_thresholds
+from nacd_bench.triplets.presence import labelled_boxes
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nacd_bench.data.record import ARTIFACT_TYPES
-from nacd_bench.data.text_files import read_yaml
 from nacd_bench.errors import DataError
 from nacd_bench.registry import unknown
+from nacd_bench.triplets.record import ARTIFACT_TYPES
+from nacd_bench.triplets.text_files import read_yaml
 
 
 @dataclass(frozen=True)

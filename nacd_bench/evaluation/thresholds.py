@@ -32,14 +32,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nacd_bench.data.files import write_whole
-from nacd_bench.data.rows import LARGEST, shortened
-from nacd_bench.data.text_files import read_yaml
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.bootstrap import Floats
 from nacd_bench.evaluation.curves import Cuts, cuts
 from nacd_bench.numbers import beside
 from nacd_bench.registry import unknown
+from nacd_bench.triplets.files import write_whole
+from nacd_bench.triplets.rows import LARGEST, shortened
+from nacd_bench.triplets.text_files import read_yaml
 
 SCHEMA_VERSION = 1
 CRITERIA = ("youden", "f1", "fpr_5", "precision_90")

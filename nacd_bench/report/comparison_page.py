@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nacd_bench import __version__
-from nacd_bench.data.files import write_whole
-from nacd_bench.data.record import Box
 from nacd_bench.errors import UserError
 from nacd_bench.report.page import safe_json
+from nacd_bench.triplets.files import write_whole
+from nacd_bench.triplets.record import Box
 
 SITE = Path(__file__).parent / "site"
 FOLDER = "compare"

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from nacd_bench.data.loading import load_triplet
-from nacd_bench.data.record import TripletRecord
 from nacd_bench.errors import UserError
-from nacd_bench.report.run import Run
-from nacd_bench.triplet import ROLES
+from nacd_bench.runs.read import Run
+from nacd_bench.triplets.batch import ROLES
+from nacd_bench.triplets.loading import load_triplet
+from nacd_bench.triplets.record import TripletRecord
 
 SIDE = 300
 """Of a crop in the image, in pixels: the paper's region (sec. 3)."""

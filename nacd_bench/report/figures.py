@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nacd_bench.data.files import write_whole
 from nacd_bench.evaluation.auc import AUC
 from nacd_bench.evaluation.curves import precision_recall, roc
 from nacd_bench.report.contact_sheet import contact_sheet
@@ -18,7 +17,8 @@ from nacd_bench.report.curves import (
     precision_recall_figure,
     roc_figure,
 )
-from nacd_bench.report.run import Run
+from nacd_bench.runs.read import Run
+from nacd_bench.triplets.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

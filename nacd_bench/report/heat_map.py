@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from nacd_bench.detection import HeatMap
+from nacd_bench.triplets.detection import HeatMap
 
 STEPS = 65535
 """Largest value of a 16-bit file."""

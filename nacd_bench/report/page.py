@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from nacd_bench import __version__, numbers
-from nacd_bench.data.files import without_nan, write_whole
-from nacd_bench.data.record import Box, TripletRecord
 from nacd_bench.detectors import Detector
 from nacd_bench.report.heat_map import colored
 from nacd_bench.report.pictures import Pictures, write_pictures
-from nacd_bench.report.run import Run
+from nacd_bench.runs.read import Run
+from nacd_bench.triplets.files import without_nan, write_whole
+from nacd_bench.triplets.record import Box, TripletRecord
 
 SITE = Path(__file__).parent / "site"
 HEAT_MAPS = 24

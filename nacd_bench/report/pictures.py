@@ -16,14 +16,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from nacd_bench.data.files import write_whole
-from nacd_bench.data.loading import load_triplet
-from nacd_bench.data.record import Box, TripletRecord
-from nacd_bench.detection import DetectionBatch
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import UserError
 from nacd_bench.report.heat_map import colored, per_pixel
-from nacd_bench.triplet import ROLES
+from nacd_bench.triplets.batch import ROLES
+from nacd_bench.triplets.detection import DetectionBatch
+from nacd_bench.triplets.files import write_whole
+from nacd_bench.triplets.loading import load_triplet
+from nacd_bench.triplets.record import Box, TripletRecord
 
 LOSSLESS_PIXELS = 80_000
 """Images of at most so many pixels are kept as they are, larger ones as WebP of this quality."""

@@ -7,11 +7,11 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
-from nacd_bench.data.candidates import kept, read_mined
-from nacd_bench.data.files import write_whole
-from nacd_bench.data.images import read_image, to_8_bit
 from nacd_bench.report.contact_sheet import GAP, LINE, stacked
-from nacd_bench.triplet import ROLES
+from nacd_bench.runs.candidates import kept, read_mined
+from nacd_bench.triplets.batch import ROLES
+from nacd_bench.triplets.files import write_whole
+from nacd_bench.triplets.images import read_image, to_8_bit
 
 ROWS = 12
 """Candidates in a picture."""

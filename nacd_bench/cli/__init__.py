@@ -1,0 +1,1 @@
+"""What each command calls and prints; :data:`nacd_bench.cli.main.COMMANDS` names them."""

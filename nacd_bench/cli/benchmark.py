@@ -1,0 +1,37 @@
+"""``nacd-bench benchmark``: who finds what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nacd_bench.cli.printing import console, listed_failures
+from nacd_bench.cli.report import with_report
+
+
+def run(config: dict[str, Any]) -> int:
+    from nacd_bench.jobs.benchmark.run import benchmark_from_config
+    from nacd_bench.jobs.benchmark.table import layout, places_table, tests_table, to_rich
+
+    done, message = benchmark_from_config(config)
+    out = console()
+    out.print()
+    for each in done.comparisons.values():
+        for note in each.notes:
+            out.print(f"set {each.artifact_type}: {note}", markup=False)
+    out.print(to_rich(layout(done)))
+    for table in (tests_table(done), places_table(done)):
+        if table.row_count:
+            out.print(table)
+    if done.reference is not None:
+        out.print(f"Reference: {done.reference.source}", markup=False)
+    out.print(
+        f"{done.scored.computed} scores computed, {done.scored.cached} from the cache, in "
+        f"{done.facts['wall_seconds']:.1f} s. Results: {done.folder}/ (metrics.json, "
+        "scores.parquet, table.md, table.tex, thresholds.yaml, curves/, sets/)",
+        markup=False,
+    )
+    if message:
+        out.print(message, markup=False)
+    status = with_report(config, done.folder, out)
+    lines = [": ".join(filter(None, (f.subject, f.method, f.message))) for f in done.failures]
+    return max(status, listed_failures(out, lines, done.folder / "failures.csv"))

@@ -1,0 +1,55 @@
+"""``nacd-bench compare``: what a codec's new version made better, and what worse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nacd_bench.cli.printing import console, empty_table, listed_failures
+
+GATE_FAILED = 3
+"""Exit status when the gate does not let the later run pass."""
+
+
+def run(config: dict[str, Any]) -> int:
+    from nacd_bench.jobs.compare.files import (
+        DETECTOR_COLUMNS,
+        TYPE_COLUMNS,
+        detector_rows,
+        type_rows,
+    )
+    from nacd_bench.jobs.compare.run import compare_from_config
+
+    done = compare_from_config(config)
+    compared = done.compared
+    out = console()
+    out.print()
+    for name, each in (("before", compared.before), ("after", compared.after)):
+        out.print(
+            f"{name}: {each.folder}, {each.kind}, {len(each.triplets)} triplets", markup=False
+        )
+    for columns, rows in (
+        (TYPE_COLUMNS, type_rows(compared)),
+        (DETECTOR_COLUMNS, detector_rows(compared)),
+    ):
+        table = empty_table(*columns)
+        for row in rows:
+            table.add_row(*row)
+        out.print(table)
+    for line in compared.warnings:
+        out.print(f"Note: {line}", markup=False)
+    if compared.unpaired:
+        out.print(
+            f"{len(compared.unpaired)} results without partner: {done.folder / 'unpaired.csv'}",
+            markup=False,
+        )
+    out.print(f"Results: {done.folder}/ (changes.csv, summary.json, summary.md)", markup=False)
+    if done.page is not None:
+        out.print(f"Pictures, for a browser: {done.page}", markup=False)
+    if done.unseen:
+        out.print(
+            f"{done.unseen} pictures are missing, see {done.folder / 'failures.csv'}", markup=False
+        )
+    lines = [": ".join(filter(None, (f.subject, f.method, f.message))) for f in done.failures]
+    status = listed_failures(out, lines, done.folder / "failures.csv")
+    out.print(done.verdict, markup=False)
+    return GATE_FAILED if done.objections else status

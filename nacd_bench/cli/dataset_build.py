@@ -1,0 +1,51 @@
+"""``nacd-bench dataset build``: verified artifacts to a data set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nacd_bench.cli.dataset_stats import print_tables
+from nacd_bench.cli.printing import console, listed_failures
+
+if TYPE_CHECKING:
+    from nacd_bench.jobs.dataset.assemble import Assembled
+
+
+def run(config: dict[str, Any]) -> int:
+    from nacd_bench.jobs.dataset.build import build_from_config
+
+    return print_assembled(build_from_config(config))
+
+
+def print_assembled(made: Assembled) -> int:
+    """What a data set holds, what was left out, and the exit status."""
+    from nacd_bench.jobs.dataset.content import FAILURES
+    from nacd_bench.jobs.dataset.licenses import UNKNOWN
+    from nacd_bench.jobs.dataset.stats import dataset_stats, table_one
+
+    stats = dataset_stats(made.dataset)
+    out = console()
+    print_tables(out, table_one(stats))
+    counts = made.counts
+    notes = {
+        "equal_triplets": "triplets were there more than once",
+        "equal_artifacts": "artifacts were there more than once",
+        "duplicates": "artifacts count elsewhere as the same one",
+        "emptied": "triplets were left out, nothing in them counts",
+        "renamed": "triplets got a new id, others had theirs",
+    }
+    for name, what in notes.items():
+        if counts.get(name):
+            out.print(f"{counts[name]} {what}.", markup=False)
+    unknown = stats["licenses"].get(UNKNOWN, 0)
+    if unknown:
+        out.print(f"The licence of {unknown} of {stats['images']} images is unknown.")
+    free = stats["artifact_free_triplets"]
+    out.print(
+        f"{stats['artifacts']} artifacts in {stats['triplets'] - free} triplets of "
+        f"{stats['images']} images, {free} triplets free of artifacts. Data set: {made.folder}. "
+        f"Next: nacd-bench benchmark {made.folder}",
+        markup=False,
+    )
+    lines = [f"{each.subject}: {each}" for each in made.problems]
+    return listed_failures(out, lines, made.folder / FAILURES)

@@ -1,0 +1,50 @@
+"""``nacd-bench list``: what is registered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nacd_bench.cli.printing import console, empty_table
+from nacd_bench.errors import UserError
+from nacd_bench.registry import (
+    BASELINES,
+    BUILT_IN,
+    CODECS,
+    DETECTORS,
+    TEXT_FINDERS,
+    unknown,
+)
+
+
+def run(config: dict[str, Any]) -> int:
+    registries = {
+        "detectors": DETECTORS,
+        "baselines": BASELINES,
+        "codecs": CODECS,
+        "text_finders": TEXT_FINDERS,
+    }
+    if config["kind"] != "all" and config["kind"] not in registries:
+        raise UserError(unknown("kind", config["kind"], ["all", *registries]))
+    table = empty_table("kind", "name", "from", "what it is")
+    faults: list[str] = []
+    for plural, registry in registries.items():
+        if config["kind"] not in ("all", plural):
+            continue
+        for name, entry in registry.entries.items():
+            origin = "built in" if entry.origin == BUILT_IN else entry.origin
+            try:
+                what = _first_line(entry.load())
+            except UserError as error:
+                faults.append(str(error))
+                what = "does not load, see below"
+            table.add_row(registry.kind, name, origin, what)
+        faults += registry.clashes
+    out = console()
+    out.print(table)
+    for fault in faults:
+        out.print(fault, markup=False)
+    return 1 if faults else 0
+
+
+def _first_line(thing: Any) -> str:
+    return ((thing.__doc__ or "").strip().splitlines() or ["-"])[0]

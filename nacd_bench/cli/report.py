@@ -1,0 +1,69 @@
+"""``nacd-bench report``: a run as pages for a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nacd_bench.cli.printing import console
+from nacd_bench.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+HEAT_MAPS = 24
+"""Triplets per detector with a heat map in the report that a job ends with."""
+
+
+def run(config: dict[str, Any]) -> int:
+    from nacd_bench.report.figures import write_figures
+    from nacd_bench.report.serve import HOST, server
+    from nacd_bench.runs.read import read_run
+
+    width = config["figures"]
+    if width is not None and not (isinstance(width, int | float) and 1 <= width <= 40):
+        raise UserError(f"expected figures as a width of 1 to 40 inches, got {width!r}.")
+    page = write_run_report(Path(config["run"]), config["heat_maps"], config["show_progress"])
+    out = console()
+    out.print(f"Report: {page}", markup=False)
+    if width is not None:
+        written = write_figures(read_run(config["run"]), width)
+        out.print(f"{len(written)} figures: {page.parent / 'figures'}", markup=False)
+    if config["serve"]:
+        with server(page.parent, config["port"]) as running:
+            port = running.server_address[1]
+            out.print(f"Serving at http://{HOST}:{port}/ until Ctrl-C", markup=False)
+            running.serve_forever()
+    return 0
+
+
+def write_run_report(folder: Path, heat_maps: int, show_progress: bool) -> Path:
+    """Write the report of a run with the detectors of its configuration."""
+    from nacd_bench.pipeline.methods import made_methods
+    from nacd_bench.pipeline.progress import progress_bar
+    from nacd_bench.report.page import write_report
+    from nacd_bench.runs.read import read_run
+
+    run = read_run(folder)
+    nodes = run.config.get("detector") or {}
+    try:
+        detectors = made_methods("detector", nodes)[0] if nodes else []
+    except UserError as error:
+        run.missing.append(f"heat maps: {error}")
+        detectors = []
+    with progress_bar("triplets in the report", len(run.records), show_progress) as tick:
+        return write_report(run, [each.eval() for each in detectors], heat_maps, tick)
+
+
+def with_report(config: Mapping[str, Any], folder: Path, out: Console) -> int:
+    """The report that a job ends with; a fault in it is said and costs no results."""
+    if not config["report"]:
+        return 0
+    try:
+        page = write_run_report(folder, HEAT_MAPS, config["show_progress"])
+    except (UserError, OSError) as error:
+        out.print(f"The report could not be written: {error}", markup=False)
+        return 1
+    out.print(f"Report, for a browser: {page}", markup=False)
+    return 0

@@ -1,0 +1,27 @@
+"""``nacd-bench validate``: every problem of a data folder or manifest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nacd_bench.cli.printing import console
+
+
+def run(config: dict[str, Any]) -> int:
+    from nacd_bench.pipeline.progress import progress_bar
+    from nacd_bench.triplets.source import find_triplets
+    from nacd_bench.triplets.validate import validate
+
+    records, problems = find_triplets(config["source"])
+    with progress_bar("triplets", len(records), config["show_progress"]) as tick:
+        found, notes = validate(
+            records, problems, lambda done, total: tick(len(problems)), config["workers"]
+        )
+    out = console()
+    for problem in found:
+        out.print(str(problem), markup=False)
+    for note in notes:
+        out.print(f"note: {note}", markup=False)
+    counted = f" {len(notes)} notes." if notes else ""
+    out.print(f"{len(records)} triplets, {len(found)} problems.{counted}")
+    return 1 if found else 0

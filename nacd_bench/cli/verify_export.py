@@ -1,0 +1,40 @@
+"""``nacd-bench verify export``: tasks for people of candidates."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from nacd_bench.cli.printing import console, empty_table, listed_failures
+
+
+def run(config: dict[str, Any]) -> int:
+    from nacd_bench.jobs.verify.export import FAILURES, export_from_config
+    from nacd_bench.jobs.verify.task_files import PAGE
+    from nacd_bench.jobs.verify.tasks import CANDIDATE, IDENTICAL, PLANTED
+
+    done = export_from_config(config)
+    kinds = Counter((task.artifact_type, task.kind) for task in done.key.tasks.values())
+    out = console()
+    table = empty_table("type", "tasks", "on candidates", "of", "planted", "identical")
+    for name in sorted({name for name, _ in kinds}):
+        by = [f"{count} {who}" for (kind, who), count in done.detectors.items() if kind == name]
+        counts = [kinds[name, kind] for kind in (CANDIDATE, PLANTED, IDENTICAL)]
+        asked, *controls = map(str, counts)
+        table.add_row(name, str(sum(counts)), asked, ", ".join(by), *controls)
+    out.print()
+    out.print(table)
+    for note in done.notes:
+        out.print(f"Note: {note}", markup=False)
+    formats = done.key.settings["formats"]
+    out.print(
+        f"{len(done.key.tasks)} tasks for {done.key.raters} people each: {done.folder}/ "
+        f"({', '.join(f'{name}/' for name in formats)}). Keep key.json from raters; README.md says "
+        "what is for whom.",
+        markup=False,
+    )
+    if PAGE in formats:
+        out.print(f"To vote, in a browser: {done.folder / PAGE / 'index.html'}", markup=False)
+    out.print(f"Then: nacd-bench verify import {done.folder} VOTES", markup=False)
+    lines = [f"{failure.subject}: {failure.message}" for failure in done.failures]
+    return listed_failures(out, lines, done.folder / FAILURES)

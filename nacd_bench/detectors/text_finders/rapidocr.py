@@ -1,0 +1,203 @@
+"""Text found by PP-OCR's detector (DBNet) with the weights that RapidOCR's wheel carries.
+
+Works offline: the network is read from the wheel, or from a path, and run with ONNX Runtime on the
+CPU; RapidOCR turns its probability map into rotated rectangles.
+
+Departs from RapidOCR's pipeline on purpose:
+
+- Pixels are normalised as the network was trained (PaddleOCR, ``PP-OCRv6_small_det.yml``: BGR,
+  ImageNet's mean and deviation), not with 0.5: more text found, less invented.
+- The image is padded to what the network takes (multiples of 32) and keeps its size up to 4000
+  pixels, PaddleOCR's limit; RapidOCR stretches it and caps it at 2000, which loses small text.
+- A confidence is the mean probability inside the contour (RapidOCR's ``slow``), as MMOCR computes
+  it, from which the paper's threshold of 0.7 comes. The mean over the rectangle (``fast``) is lower
+  by about 0.1. RapidOCR's own call sorts the rectangles without their confidences.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from nacd_bench.detectors.text_finders.finder import TextFinder, TextPolygon, require_image
+from nacd_bench.errors import TextFinderError
+
+MODEL = "PP-OCRv6_det_small.onnx"
+"""The detector in the wheel of rapidocr 3.10."""
+
+MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
+"""Normalisation of B, G, R on [0, 1], in this order, as PaddleOCR trains and runs it."""
+
+MULTIPLE = 32
+"""The network halves its input five times."""
+
+MAX_CANDIDATES = 3000
+"""Contours looked at per image (MMOCR's limit)."""
+
+
+class RapidOCR(TextFinder):
+    """PP-OCR's text detector.
+
+    Args:
+        model: an ONNX file of PP-OCR's detector: a path, or a file name in RapidOCR's wheel.
+        max_side: the longer side in pixels beyond which the image is shrunk for the network, which
+            needs about 0.2 GB of memory per megapixel.
+        min_side: the shorter side in pixels up to which the image is enlarged. Finds smaller text,
+            at the price of time.
+        mask_threshold: probability from which a pixel belongs to text.
+        min_confidence: confidence under which a polygon is dropped here already.
+        unclip_ratio: how far the network's shrunken regions are grown back.
+        threads: of the network; None leaves it to ONNX Runtime.
+    """
+
+    name = "rapidocr"
+
+    def __init__(
+        self,
+        model: str | Path = MODEL,
+        max_side: int = 4000,
+        min_side: int = 0,
+        mask_threshold: float = 0.3,
+        min_confidence: float = 0.3,
+        unclip_ratio: float = 1.5,
+        threads: int | None = None,
+    ) -> None:
+        self.model = model
+        self.max_side = max_side
+        self.min_side = min_side
+        self.mask_threshold = mask_threshold
+        self.min_confidence = min_confidence
+        self.unclip_ratio = unclip_ratio
+        self.threads = threads
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        return {
+            "finder": self.name,
+            "rapidocr": _version("rapidocr"),
+            "onnxruntime": _version("onnxruntime"),
+            "model": self.model_path.name,
+            "sha256": hashlib.sha256(self.model_path.read_bytes()).hexdigest(),
+            "max_side": self.max_side,
+            "min_side": self.min_side,
+            "mask_threshold": self.mask_threshold,
+            "min_confidence": self.min_confidence,
+            "unclip_ratio": self.unclip_ratio,
+        }
+
+    @cached_property
+    def model_path(self) -> Path:
+        """The network's file; :class:`TextFinderError` when there is none."""
+        path = Path(self.model)
+        if path.is_file():
+            return path
+        spec = find_spec("rapidocr")
+        folder = Path(spec.origin).parent / "models" if spec and spec.origin else None
+        if folder and path.parent == Path() and (folder / path).is_file():
+            return folder / path
+        found = sorted(file.name for file in folder.glob("*det*.onnx")) if folder else []
+        raise TextFinderError(
+            f"expected text finder rapidocr's network '{path}' as a file or in the wheel of "
+            f"rapidocr {_version('rapidocr')}, which has {', '.join(found) or 'none'}. "
+            "Give the path of a PP-OCR detector as model, or reinstall rapidocr."
+        )
+
+    def find(self, image: np.ndarray, image_id: str = "") -> list[TextPolygon]:
+        require_image(image, image_id)
+        pixels, scale = self._network_size(image)
+        probability = self._network(_normalized(pixels))
+        # The map covers the padding too, so its size in the image's pixels is a little larger.
+        size = [round(side / scale) for side in probability.shape[2:]]
+        rectangles, confidences = self._rectangles(probability, size)
+        return [
+            TextPolygon(points, min(float(confidence), 1.0))
+            for points, confidence in zip(rectangles, confidences, strict=True)
+        ]
+
+    def _network_size(self, image: np.ndarray) -> tuple[np.ndarray, float]:
+        """The image at the network's scale, padded at the right and the bottom; and the scale."""
+        height, width = image.shape[:2]
+        scale = max(1.0, self.min_side / min(height, width))
+        scale = min(scale, self.max_side / max(height, width))
+        if scale != 1:
+            height, width = max(1, round(height * scale)), max(1, round(width * scale))
+            method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+            image = cv2.resize(image, (width, height), interpolation=method)
+        bottom, right = -height % MULTIPLE, -width % MULTIPLE
+        return cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE), scale
+
+    @cached_property
+    def _network(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Text probability: ``(1, 3, H, W)`` normalised BGR to ``(1, 1, H, W)``."""
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it would report to its makers
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise _not_installed("onnxruntime", error) from error
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        options.enable_cpu_mem_arena = False  # sizes vary, an arena would keep the largest
+        options.intra_op_num_threads = self.threads or 0
+        try:
+            session = onnxruntime.InferenceSession(
+                str(self.model_path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime has a class per failure, none of them public
+            raise TextFinderError(
+                f"expected a PP-OCR detector as ONNX, got {self.model_path}: {error!s:.200}"
+            ) from error
+        name = session.get_inputs()[0].name
+        return lambda pixels: session.run(None, {name: pixels})[0]
+
+    @cached_property
+    def _rectangles(self) -> Callable[..., tuple[np.ndarray, list[float]]]:
+        """Rectangles ``(n, 4, 2)`` and confidences of a probability map, in the image's pixels."""
+        try:
+            from rapidocr.ch_ppocr_det.utils import DBPostProcess
+        except ImportError as error:
+            raise _not_installed("rapidocr", error) from error
+        return DBPostProcess(
+            thresh=self.mask_threshold,
+            box_thresh=self.min_confidence,
+            max_candidates=MAX_CANDIDATES,
+            unclip_ratio=self.unclip_ratio,
+            score_mode="slow",
+            use_dilation=False,
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        state.pop("_network", None)  # an open network cannot be copied to another process
+        return state
+
+
+def _normalized(pixels: np.ndarray) -> np.ndarray:
+    """Network input ``(1, 3, H, W)`` float32 of ``(H, W, 3)`` uint8 RGB."""
+    levels = np.arange(256, dtype=np.float32)[:, None] / 255
+    table = ((levels - MEAN) / DEVIATION).T
+    blue_green_red = pixels[..., ::-1].transpose(2, 0, 1)
+    return np.stack([row[plane] for row, plane in zip(table, blue_green_red, strict=True)])[None]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _not_installed(package: str, error: ImportError) -> TextFinderError:
+    return TextFinderError(
+        f"text finder rapidocr needs the package {package}, which does not load "
+        f"({error!s:.200}). pip install 'rapidocr>=3.10' onnxruntime, or use another text finder."
+    )

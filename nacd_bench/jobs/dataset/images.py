@@ -1,0 +1,244 @@
+"""The image files of a data set: copied, decoded again from bitstreams, or only looked at.
+
+A file that is there and right is kept, so that a build that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from nacd_bench.coding.codec import Codec, png
+from nacd_bench.coding.matched import CodecSpec, describe, stop_if_disk_full
+from nacd_bench.coding.sources import TARS, Item, list_images, read_item
+from nacd_bench.errors import DataError, ImageError, UserError
+from nacd_bench.pipeline.progress import Progress
+from nacd_bench.pipeline.workers import Workers
+from nacd_bench.runs.candidates import pixels_sha256
+from nacd_bench.triplets.files import part_of, read_bytes, write_whole
+from nacd_bench.triplets.images import decode_image, sha256, to_8_bit
+
+MOST_WORKERS = 8
+
+
+@dataclass(frozen=True)
+class Bitstream:
+    """What a decoded image is made from.
+
+    Args:
+        path: the file.
+        codec: what decodes it.
+        version: of the codec that wrote it, for messages.
+    """
+
+    path: Path
+    codec: CodecSpec
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image that a data set needs.
+
+    Args:
+        name: what results are known by.
+        target: where it is to lie, or None to leave it where it is.
+        source: the file that it is, or ``""``: then it is decoded.
+        sha256: what it has to be: the hash of the file, or with ``is_decode`` that of its pixels
+            (:func:`~nacd_bench.runs.candidates.pixels_sha256`).
+        is_decode: a codec's result.
+        bitstream: for a decode without a file.
+        link: a hard link will do.
+    """
+
+    name: str
+    target: Path | None
+    source: str
+    sha256: str
+    is_decode: bool = False
+    bitstream: Bitstream | None = None
+    link: bool = False
+
+
+@dataclass(frozen=True)
+class Made:
+    """What came of an image: the hash of its file, or why there is none."""
+
+    sha256: str = ""
+    fault: str = ""
+
+
+def make_images(files: Iterable[ImageFile], workers: int, progress: Progress) -> dict[str, Made]:
+    """Make images in so many processes, 0 for this one; what came of each by its name."""
+    made: dict[str, Made] = {}
+    waiting = {0: deque[ImageFile](), workers: deque[ImageFile]()}
+    for file in files:
+        waiting[0 if _belongs_here(file) else workers].append(file)
+    for count, queue in waiting.items():
+        if not queue:
+            continue
+        with Workers(count, make_image, _died) as pool:
+            while queue or pool.busy:
+                while queue and pool.room:
+                    pool.submit(queue.popleft())
+                for file, done in pool.finished(block=True):
+                    made[file.name] = done
+                    progress(progress.failures + bool(done.fault))
+    return made
+
+
+def make_image(file: ImageFile) -> Made:
+    """Put one image where it is to lie; a fault becomes a message.
+
+    Raises:
+        DiskFullError: no room, which is not the image's fault.
+    """
+    try:
+        if file.target is not None and file.target.is_file():
+            there = file.target.read_bytes()
+            if _is_right(file, there):
+                return Made(sha256(there))
+        data = _data(file)
+        if file.target is None:
+            return Made(sha256(data))
+        if not (file.link and _linked(file)):
+            write_whole(file.target, data)
+        return Made(sha256(data))
+    except Exception as error:  # of whatever kind: a codec is somebody else's code
+        stop_if_disk_full(error, file.target or Path())
+        return Made(fault=describe(error))
+
+
+def _died(file: ImageFile) -> Made:
+    return Made(
+        fault="the process that decoded it died (crash or out of memory). Decode its bitstream "
+        "alone to see why, or mine with decoded=true."
+    )
+
+
+def _belongs_here(file: ImageFile) -> bool:
+    """Whether its codec wants to be in this process."""
+    try:
+        return file.bitstream is not None and file.bitstream.codec.build().in_main_process
+    except Exception:  # said of each image by what works on it
+        return False
+
+
+def _is_right(file: ImageFile, data: bytes) -> bool:
+    if not file.is_decode:
+        return sha256(data) == file.sha256
+    try:
+        image = decode_image(f"{file.name}.png", data)
+    except ImageError:
+        return False
+    return pixels_sha256(to_8_bit(image)) == file.sha256
+
+
+def _data(file: ImageFile) -> bytes:
+    """The bytes of an image that is what it should be."""
+    if file.source:
+        is_named = file.target is None  # by a table, whose readers know files and URLs only
+        data = _named(file.source) if is_named else read_original(file.source)
+        if not _is_right(file, data):
+            what = "pixels" if file.is_decode else "bytes"
+            raise DataError(
+                f"{file.source}: expected the {what} that were mined (SHA-256 "
+                f"{file.sha256[:12]}...), got others. Put the file back as it was, or mine again."
+            )
+        return data
+    if file.bitstream is None:
+        raise DataError(
+            "expected a decoded image to refer to, got none: they were not kept. Give images=copy, "
+            "or mine with decoded=true."
+        )
+    return _decoded(file, file.bitstream)
+
+
+def _decoded(file: ImageFile, stream: Bitstream) -> bytes:
+    data = read_bytes(stream.path, "a bitstream of the mined folder", DataError)
+    try:
+        codec = stream.codec.build()
+    except Exception as error:
+        raise DataError(
+            f"expected codec {stream.codec.name} to decode {stream.path}, got: {describe(error)} "
+            "Install it as for mining, or mine with decoded=true."
+        ) from error
+    image = codec.decode(data)
+    if pixels_sha256(image) != file.sha256:
+        raise DataError(
+            f"{stream.path}: expected to decode to the pixels that were mined (SHA-256 "
+            f"{file.sha256[:12]}...), got others. The codec was '{stream.version}' and is "
+            f"'{_version(codec)}' now: install that version on a machine like that one, "
+            "or mine with decoded=true."
+        )
+    return png(image)
+
+
+def _version(codec: Codec) -> str:
+    try:
+        return codec.version()
+    except Exception as error:
+        return describe(error)
+
+
+def _linked(file: ImageFile) -> bool:
+    """Whether a hard link could be made; not across file systems, and not to URLs."""
+    assert file.target is not None
+    part = part_of(file.target)
+    try:
+        file.target.parent.mkdir(parents=True, exist_ok=True)
+        os.link(file.source, part)
+        part.replace(file.target)
+    except OSError:
+        part.unlink(missing_ok=True)
+        return False
+    return True
+
+
+def _named(name: str) -> bytes:
+    return read_bytes(name, "an image file (one in a tar file takes images=copy)", ImageError)
+
+
+def read_original(name: str) -> bytes:
+    """The bytes of an image by the name under which it was mined.
+
+    Args:
+        name: a file, an URL, or ``shard.tar/name.jpg``.
+
+    Raises:
+        UserError: nothing there, or it cannot be read.
+    """
+    tar = tar_of(name)
+    if tar is None or Path(name).is_file():
+        return read_bytes(name, "an image file", ImageError)
+    item = _members(tar).get(name)
+    if item is None:
+        raise ImageError(
+            f"{name}: expected an image in {tar}, got none of that name. Put the file back."
+        )
+    return read_item(item)
+
+
+def tar_of(name: str) -> str | None:
+    """The tar file in a name, or None.
+
+    >>> tar_of("data/shard-0.tar/a/b.png"), tar_of("a.tar.png")
+    ('data/shard-0.tar', None)
+    """
+    parts = name.split("/")
+    for place in range(1, len(parts)):
+        if parts[place - 1].lower().endswith(TARS):
+            return "/".join(parts[:place])
+    return None
+
+
+@lru_cache(maxsize=4)
+def _members(tar: str) -> dict[str, Item]:
+    try:
+        return {item.name: item for item in list_images([tar]).items}
+    except UserError as error:
+        raise ImageError(f"{tar}: {error}") from error

@@ -1,0 +1,191 @@
+"""``nacd-bench mine --plan``: what a whole job would take, from a handful of its images."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nacd_bench.coding.sources import Item, list_images, read_item
+from nacd_bench.errors import DataError, UserError
+from nacd_bench.jobs.compress.run import cores
+from nacd_bench.jobs.mine.plan import make_mining_plan, mining_arguments
+from nacd_bench.pipeline.progress import progress_bar
+from nacd_bench.pipeline.stages import Stage, Work
+from nacd_bench.triplets.images import sha256
+
+SAMPLE = 5
+"""Images that are measured, unless told otherwise."""
+SIDES = ("neural", "traditional")
+KINDS = ("bitstreams", "crops", "decoded")
+HOUR, GIGABYTE = 3600.0, 1e9
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What was measured, per image, and how many images there are.
+
+    Args:
+        images: of the whole job.
+        operating_points: at which each of them is coded.
+        seconds: by stage, one value per measured image.
+        on_device: stages whose seconds are those of a GPU.
+        encodes: by side, one value per measured image.
+        size: bytes on the disk by kind of file, one value per measured image.
+        megapixels: of each measured image.
+        workers: processes of the job on this machine.
+    """
+
+    images: int
+    operating_points: int
+    seconds: Mapping[str, Sequence[float]]
+    on_device: Sequence[str]
+    encodes: Mapping[str, Sequence[float]]
+    size: Mapping[str, Sequence[float]]
+    megapixels: Sequence[float]
+    workers: int
+
+    @property
+    def core_hours(self) -> float:
+        """Of all stages on CPUs, for the whole job."""
+        return self._hours(name for name in self.seconds if name not in self.on_device)
+
+    @property
+    def gpu_hours(self) -> float:
+        """Of all stages on a GPU, for the whole job."""
+        return self._hours(self.on_device)
+
+    @property
+    def gigabytes(self) -> float:
+        """On the disk, for the whole job."""
+        return sum(map(statistics.fmean, self.size.values())) * self.images / GIGABYTE
+
+    def _hours(self, stages: Iterator[str] | Sequence[str]) -> float:
+        return sum(statistics.fmean(self.seconds[name]) for name in stages) * self.images / HOUR
+
+    def rows(self) -> Iterator[tuple[str, str, str, str]]:
+        """Stage or quantity, per image, whole job, unit."""
+        for name, values in self.seconds.items():
+            unit = "GPU-hours" if name in self.on_device else "core-hours"
+            hours = statistics.fmean(values) * self.images / HOUR
+            yield name, f"{_spread(values)} s", _number(hours), unit
+        for side, values in self.encodes.items():
+            total = statistics.fmean(values) * self.images
+            yield f"{side} encodes", _spread(values), f"{total:,.0f}", "encodes"
+        for kind, values in self.size.items():
+            kilobytes = [value / 1e3 for value in values]
+            total = statistics.fmean(values) * self.images / GIGABYTE
+            yield kind, f"{_spread(kilobytes)} kB", _number(total), "GB on the disk"
+
+    def sentence(self) -> str:
+        """The whole job in words."""
+        hours = max(self.core_hours / max(self.workers, 1), self.gpu_hours)
+        how_long = f"{hours / 24:.1f} days" if hours > 48 else f"{hours:.2g} hours"
+        return (
+            f"{self.images:,} images at {self.operating_points} operating points: "
+            f"{_number(self.core_hours)} core-hours, {_number(self.gpu_hours)} GPU-hours, "
+            f"{_number(self.gigabytes)} GB, about {how_long} on this machine with {self.workers} "
+            f"processes. Measured on {len(self.megapixels)} images of "
+            f"{statistics.fmean(self.megapixels):.2f} megapixels in the mean; the ± is one "
+            "standard error. Time for reading files is not in it."
+        )
+
+
+def forecast_from_config(config: Mapping[str, Any]) -> Forecast:
+    """A forecast of the job that ``conf/mine.yaml`` describes; nothing of it stays on the disk."""
+    arguments = mining_arguments(config)
+    count = SAMPLE if config["plan"] is True else config["plan"]
+    if not (isinstance(count, int) and count >= 1):
+        raise UserError(f"expected plan as a number of images to measure, got {count!r}.")
+    listing = list_images(arguments["images"], Path(arguments["folder"]))
+    workers = arguments["workers"]
+    names = ("thresholds", "scheme", "points", "targets", "rate_factor", "tolerance", "decoded")
+    with tempfile.TemporaryDirectory() as name:
+        made = make_mining_plan(
+            arguments["neural"],
+            arguments["traditional"],
+            Path(name),
+            arguments["detectors"],
+            iou=arguments["iou"],
+            device=arguments["device"],
+            **{key: arguments[key] for key in names},
+        )
+        sample = _sample(listing.items, count)
+        with progress_bar("images measured", len(sample), arguments["show_progress"]) as tick:
+            measured = []
+            for item in sample:
+                measured.append(_measured(item, made.stages, Path(name)))
+                tick(0)
+    measured = [each for each in measured if each.megapixels]
+    measured = measured[1:] or measured  # the first one loaded models and libraries
+    if not measured:
+        raise DataError(
+            f"expected images that can be coded, got {len(sample)} that cannot. The first: "
+            f"{sample[0].name}. nacd-bench mine says why."
+        )
+    return Forecast(
+        images=len(listing.items),
+        operating_points=len(made.settings["steps"]),
+        seconds={s.name: [each.seconds.get(s.name, 0.0) for each in measured] for s in made.stages},
+        on_device=[stage.name for stage in made.stages if stage.on_device],
+        encodes={side: [each.encodes[side] for each in measured] for side in SIDES},
+        size={kind: [each.size[kind] for each in measured] for kind in KINDS},
+        megapixels=[each.megapixels for each in measured],
+        workers=cores() if workers is None else max(workers, 1),
+    )
+
+
+@dataclass(frozen=True)
+class _Measured:
+    seconds: Mapping[str, float]
+    encodes: Mapping[str, float]
+    size: Mapping[str, float]
+    megapixels: float
+
+
+def _measured(item: Item, stages: Sequence[Stage], folder: Path) -> _Measured:
+    """One image through all stages, one after the other."""
+    before = {kind: _size(folder / kind) for kind in KINDS}
+    try:
+        data = read_item(item)
+    except UserError:
+        return _Measured({}, dict.fromkeys(SIDES, 0.0), dict.fromkeys(KINDS, 0.0), 0.0)
+    work = Work(item, sha256(data), data)
+    for stage in stages:
+        work = stage(work)
+    encodes = {
+        side: float(sum(row.get(f"{side}_encodes", 0) for row in work.coded.values()))
+        for side in SIDES
+    }
+    size = {kind: float(_size(folder / kind) - before[kind]) for kind in KINDS}
+    pixels = 0 if work.pixels is None else work.pixels.shape[0] * work.pixels.shape[1]
+    return _Measured(work.seconds, encodes, size, pixels / 1e6)
+
+
+def _sample(items: Sequence[Item], count: int) -> list[Item]:
+    """Items evenly spread, and one more to warm up on."""
+    most = min(len(items), count + 1)
+    return [items[(2 * place + 1) * len(items) // (2 * most)] for place in range(most)]
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _spread(values: Sequence[float]) -> str:
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return _number(mean)
+    return f"{_number(mean)} ± {_number(statistics.stdev(values) / len(values) ** 0.5)}"
+
+
+def _number(value: float) -> str:
+    """Three digits, and all of them before the point.
+
+    >>> _number(12345.6), _number(0.001234)
+    ('12,346', '0.00123')
+    """
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -1,0 +1,50 @@
+"""The embedded sample: what ``nacd-bench`` works on where nobody gave it anything.
+
+Photographs from installed wheels, coded on the spot: the learned codec that comes with nacd-bench
+as the neural side, x265 intra at the same rate as the traditional one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nacd_bench.jobs.compress.run import compress
+from nacd_bench.planting.photographs import COLOR_PHOTOS, TEXT_PHOTOS, photo_path
+from nacd_bench.triplets.record import Problem, TripletRecord
+from nacd_bench.triplets.source import find_triplets
+
+NEURAL = "hyperprior"
+TRADITIONAL = "x265"
+BPP = 0.25
+
+
+def embedded_sample(
+    folder: str | Path,
+    photos: Sequence[str] = (*COLOR_PHOTOS, *TEXT_PHOTOS),
+    neural: str = NEURAL,
+    traditional: str = TRADITIONAL,
+    bpp: float = BPP,
+    show_progress: bool = True,
+) -> tuple[list[TripletRecord], list[Problem]]:
+    """Triplets of embedded photographs.
+
+    Args:
+        folder: where they are coded; finished ones are there the next time.
+        photos: names from :func:`nacd_bench.planting.photographs.photos`.
+        neural, traditional: registered codecs.
+        bpp: rate of both, in bits per pixel.
+        show_progress: a progress bar.
+    """
+    coded = compress(
+        [photo_path(name) for name in photos],
+        neural=neural,
+        traditional=traditional,
+        folder=folder,
+        scheme="target",
+        targets=[bpp],
+        show_progress=show_progress,
+    )
+    records, problems = find_triplets(coded.manifest)
+    failed = [Problem(failure["image"], failure["error"]) for failure in coded.failures]
+    return records, [*failed, *problems]

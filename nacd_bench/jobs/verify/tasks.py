@@ -1,0 +1,180 @@
+"""What people are asked about a candidate, and on which side the neural result stands.
+
+Ids and sides are hashes of the seed and the candidate's id, so that they depend neither on the
+order nor on the number of tasks. A rater sees neither, so that an id does not lead to a side even
+where the seed is known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nacd_bench.errors import DataError
+from nacd_bench.triplets.files import write_whole
+from nacd_bench.triplets.text_files import read_json
+
+ANSWERS = ("A", "B", "same")
+"""What a rater may say."""
+QUESTIONS = {
+    "texture": "Which copy shows more distorted texture, compared with the original?",
+    "color": (
+        "Each picture is a checkerboard of the original and a copy. "
+        "In which do you see the squares or shifted colours more?"
+    ),
+    "text": "In which picture is the text harder to read or more garbled?",
+}
+"""By artifact type; types of other packages are asked about like texture."""
+CANDIDATE, PLANTED, IDENTICAL = "candidate", "planted", "identical"
+"""Kinds of tasks: the first asks, the answer of the other two is known."""
+KEY, CANDIDATES = "key.json", "candidates.parquet"
+"""Files of an export that no rater may see."""
+SCHEMA = "nacd-bench verification 1"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One question.
+
+    Args:
+        id: what raters and their tools see.
+        artifact_type: decides the question.
+        kind: ``"candidate"``, ``"planted"`` or ``"identical"``.
+        candidate: id of the candidate whose crops it is made of.
+        neural: the side of the neural result, ``"A"`` or ``"B"``; None for controls.
+        answer: the right one of a control, else None.
+    """
+
+    id: str
+    artifact_type: str
+    kind: str
+    candidate: str
+    neural: str | None = None
+    answer: str | None = None
+
+
+@dataclass(frozen=True)
+class Key:
+    """What turns answers into votes.
+
+    Args:
+        run: the mined folder, absolute.
+        raters: how many were to look at each candidate.
+        tasks: by id.
+        export: id of the export, which votes name: see :func:`export_id`.
+        settings: of the export, for the record.
+    """
+
+    run: str
+    raters: int
+    tasks: Mapping[str, Task]
+    export: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def asked_like(artifact_type: str) -> str:
+    """The one of :data:`QUESTIONS` that is asked about an artifact type.
+
+    >>> asked_like("color"), asked_like("blocking")
+    ('color', 'texture')
+    """
+    return artifact_type if artifact_type in QUESTIONS else "texture"
+
+
+def shown(artifact_type: str) -> tuple[str, ...]:
+    """What a rater sees, by caption, in order.
+
+    >>> shown("texture"), shown("text")
+    (('original', 'A', 'B'), ('A', 'B'))
+    """
+    return ("original", "A", "B") if asked_like(artifact_type) == "texture" else ("A", "B")
+
+
+def export_id(settings: Mapping[str, Any], tasks: Mapping[str, Task]) -> str:
+    """What tells an export from another: 16 digits that settings and tasks decide."""
+    content = json.dumps([dict(settings), sorted(tasks)], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def digest(seed: int, *names: str) -> str:
+    """64 hexadecimal digits that the seed and some names decide."""
+    return hashlib.sha256(json.dumps([seed, *names]).encode()).hexdigest()
+
+
+def task_id(seed: int, kind: str, candidate: str, attempt: int = 0, artifact_type: str = "") -> str:
+    """An id that says nothing; its letter in front keeps spreadsheets from reading a number.
+
+    >>> task_id(0, "candidate", "kodim01_quality-3_texture_0")
+    't2874098e6da63218'
+    """
+    return "t" + digest(seed, "id", kind, candidate, str(attempt), artifact_type)[:16]
+
+
+def drawn_side(seed: int, kind: str, candidate: str, *more: str) -> str:
+    """``"A"`` or ``"B"``, by chance; more are names of whatever else tells two tasks apart."""
+    return ANSWERS[int(digest(seed, "side", kind, candidate, *more)[:8], 16) % 2]
+
+
+def candidate_task(seed: int, candidate: str, artifact_type: str) -> Task:
+    """The task that asks about a candidate."""
+    name = task_id(seed, CANDIDATE, candidate)
+    neural = drawn_side(seed, CANDIDATE, candidate)
+    return Task(name, artifact_type, CANDIDATE, candidate, neural=neural)
+
+
+def write_key(folder: Path, key: Key) -> None:
+    """Write ``key.json`` into the folder of an export."""
+    content = {
+        "schema": SCHEMA,
+        "export": key.export,
+        "run": key.run,
+        "raters": key.raters,
+        "settings": dict(key.settings),
+        "tasks": {name: _without_id(task) for name, task in sorted(key.tasks.items())},
+    }
+    write_whole(folder / KEY, json.dumps(content, indent=1).encode())
+
+
+def read_key(folder: str | Path) -> Key:
+    """The key of an export.
+
+    Raises:
+        DataError: no export, or another version's.
+    """
+    path = Path(folder) / KEY
+    if not path.is_file():
+        raise DataError(
+            f"expected the folder of a nacd-bench verify export, got {folder}, which has no {KEY}. "
+            "Name the folder with the key, not the one that raters got."
+        )
+    content = read_json(path, "the key of an export")
+    try:
+        found = content["schema"]
+        if found == SCHEMA:
+            tasks = {name: Task(id=name, **task) for name, task in content["tasks"].items()}
+            return Key(
+                run=content["run"],
+                raters=content["raters"],
+                tasks=tasks,
+                export=content["export"],
+                settings=content["settings"],
+            )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path}: expected the key as verify export wrote it, got a damaged one "
+            f"({type(error).__name__}: {error}). Export again into another folder with the same "
+            "seed: the key is the same."
+        ) from error
+    raise DataError(
+        f"{path}: expected a key of {SCHEMA}, got {found}. Use the version that wrote it."
+    )
+
+
+def _without_id(task: Task) -> dict[str, Any]:
+    values = asdict(task)
+    del values["id"]
+    return {name: value for name, value in values.items() if value is not None}

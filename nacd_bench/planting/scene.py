@@ -1,0 +1,200 @@
+"""What artifacts are planted into, and where there is room for one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from nacd_bench.triplets.record import Box
+
+Image = NDArray[np.uint8]
+"""``(H, W, 3)`` sRGB."""
+Floats = NDArray[np.float64]
+
+LUMA = np.array([0.299, 0.587, 0.114])
+"""Y of R, G, B (ITU-R BT.601)."""
+BEST_SHARE = 0.15
+"""Of the places that fit, an artifact goes to one of this best share."""
+EDGE = 10.0
+"""Pixels over which a region fades out."""
+
+
+@dataclass(frozen=True)
+class TextPlace:
+    """A line of text in the original.
+
+    Args:
+        box: around it.
+        height: of its letters, in pixels.
+    """
+
+    box: Box
+    height: float
+
+    def around(self, margin: float) -> Box:
+        """The box and ``margin`` pixels on each side."""
+        x0, y0, x1, y1 = self.box
+        more = math.ceil(margin)
+        return x0 - more, y0 - more, x1 + more, y1 + more
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The images that mechanisms take from, all of one size.
+
+    Args:
+        original, neural: the two sides of a triplet.
+        weak: the neural codec's result at a much lower rate.
+        texts: where the original has text.
+    """
+
+    original: Image
+    neural: Image
+    weak: Image
+    texts: Sequence[TextPlace] = ()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.neural.shape[0], self.neural.shape[1]
+
+
+@dataclass(frozen=True)
+class Region:
+    """A place with a soft edge.
+
+    Args:
+        mask: ``(H, W)`` on [0, 1].
+        box: the rectangle around everything of 0.5 or more.
+    """
+
+    mask: Floats
+    box: Box
+
+    @property
+    def center(self) -> tuple[float, float]:
+        """``(x, y)``."""
+        x0, y0, x1, y1 = self.box
+        return (x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2
+
+
+def blended(image: Image, changed: Floats, mask: Floats) -> Image:
+    """The image with ``changed`` where the mask is 1, rounded to 8 bits."""
+    return np.rint(image + mask[:, :, None] * (changed - image)).clip(0, 255).astype(np.uint8)
+
+
+def luma(image: NDArray[np.generic]) -> Floats:
+    """Y on 0..255 of ``(H, W, 3)``."""
+    return np.asarray(image @ LUMA, np.float64)
+
+
+def with_luma(image: Image, wanted: Floats) -> Floats:
+    """The image with another luma and its own chroma."""
+    return image + (wanted - luma(image))[:, :, None]
+
+
+def blurred(plane: Floats, sigma: float) -> Floats:
+    """A Gaussian of ``sigma`` pixels, borders reflected."""
+    return np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma, borderType=cv2.BORDER_REFLECT))
+
+
+def place_on(
+    worth: Floats,
+    size: tuple[float, float],
+    rng: np.random.Generator,
+    avoid: Sequence[Box] = (),
+    edge: float = EDGE,
+) -> Region | None:
+    """A rounded region at a place of much worth.
+
+    Args:
+        worth: ``(H, W)``, how much a pixel is wanted.
+        size: width and height of the region in pixels; cut to the image.
+        rng: chooses among the best places, and the region's shape.
+        avoid: what the region fades out at.
+        edge: pixels over which it fades out.
+
+    Returns:
+        None where nothing of worth is left outside ``avoid``.
+    """
+    height, width = worth.shape
+    w, h = min(size[0], width), min(size[1], height)
+    free = without(avoid, worth.shape)
+    mean = cv2.blur(worth * free, (odd(w), odd(h)), borderType=cv2.BORDER_CONSTANT)
+    xs = np.arange(width)[None, :]
+    ys = np.arange(height)[:, None]
+    fits = (xs >= w / 2 - 1) & (xs <= width - w / 2) & (ys >= h / 2 - 1) & (ys <= height - h / 2)
+    candidates = np.flatnonzero(fits & (mean > 0))
+    if not len(candidates):
+        return None
+    count = max(1, round(BEST_SHARE * len(candidates)))
+    best = candidates[np.argsort(-mean.ravel()[candidates], kind="stable")[:count]]
+    y, x = np.unravel_index(rng.choice(best), worth.shape)
+    power = rng.uniform(2, 4)
+    distance = (np.abs((xs - x) / (w / 2)) ** power + np.abs((ys - y) / (h / 2)) ** power) ** (
+        1 / power
+    )
+    mask = smooth((1 - distance) * min(w, h) / 2 / edge) * soft(free, edge)
+    return region(mask)
+
+
+def without(boxes: Sequence[Box], shape: tuple[int, ...]) -> Floats:
+    """1 outside the boxes, 0 inside."""
+    free = np.ones(shape)
+    for x0, y0, x1, y1 in boxes:
+        free[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)] = 0
+    return free
+
+
+def region(mask: Floats) -> Region | None:
+    """The region of a mask; None where it is nowhere 0.5."""
+    rows, columns = np.flatnonzero((mask >= 0.5).any(1)), np.flatnonzero((mask >= 0.5).any(0))
+    if not len(rows):
+        return None
+    return Region(mask, (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1))
+
+
+def soft(free: Floats, edge: float) -> Floats:
+    """A mask of 0 and 1 that rises to 1 over ``edge`` pixels."""
+    if free.all():
+        return free
+    distance = cv2.distanceTransform(free.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return smooth(np.asarray(distance, np.float64) / edge)
+
+
+def smooth(x: NDArray[np.floating]) -> Floats:
+    """From 0 to 1 without corners, as x goes from 0 to 1."""
+    t = np.clip(x, 0, 1).astype(np.float64)
+    return t * t * (3 - 2 * t)
+
+
+def smooth_noise(shape: tuple[int, int], sigma: float, rng: np.random.Generator) -> Floats:
+    """Noise without detail below ``sigma`` pixels, its largest absolute value 1."""
+    noise = blurred(rng.standard_normal(shape), sigma)
+    return noise / np.abs(noise).max()
+
+
+def displaced(image: Image, dx: Floats, dy: Floats) -> Floats:
+    """The image with each pixel taken from ``(x + dx, y + dy)``, borders reflected."""
+    height, width = image.shape[:2]
+    xs = np.arange(width)[None, :] + dx
+    ys = np.arange(height)[:, None] + dy
+    return np.asarray(
+        cv2.remap(
+            image.astype(np.float32),
+            xs.astype(np.float32),
+            ys.astype(np.float32),
+            cv2.INTER_CUBIC,
+            borderMode=cv2.BORDER_REFLECT,
+        ),
+        np.float64,
+    )
+
+
+def odd(x: float) -> int:
+    """The odd number at or below x."""
+    return max(1, int(x) - (int(x) + 1) % 2)

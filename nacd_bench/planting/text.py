@@ -1,0 +1,88 @@
+"""Garbled text: strokes that no longer make letters."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nacd_bench.planting.scene import (
+    Floats,
+    Region,
+    Scene,
+    displaced,
+    region,
+    smooth,
+    smooth_noise,
+)
+from nacd_bench.triplets.record import Box
+
+MARGIN = 2
+"""Pixels around a line of text that belong to it."""
+EDGE = 3.0
+"""Pixels over which a region fades out."""
+LARGEST_WARP = 0.22
+"""Displacement in heights of a letter, at strength 1: as far as the strokes of a letter lie
+apart."""
+WAVE = 0.18
+"""Sigma of the warp, in heights of a letter."""
+GLYPH = 0.6
+"""Width of a letter in its heights, about."""
+
+
+def place(scene: Scene, rng: np.random.Generator) -> Region | None:
+    """One of the lines of text."""
+    if not scene.texts:
+        return None
+    x0, y0, x1, y1 = scene.texts[int(rng.integers(len(scene.texts)))].box
+    height, width = scene.shape
+    xs, ys = np.arange(width)[None, :], np.arange(height)[:, None]
+    inside = np.minimum(
+        np.minimum(xs - x0, x1 - 1 - xs), np.minimum(ys - y0, y1 - 1 - ys)
+    )  # pixels to the border of the box
+    return region(smooth((inside + MARGIN + EDGE) / EDGE))
+
+
+def weak(scene: Scene, region: Region, strength: float, rng: np.random.Generator) -> Floats:
+    """The codec's much lower rate; strength is its share."""
+    return scene.neural + strength * (scene.weak.astype(np.float64) - scene.neural)
+
+
+def warp(scene: Scene, region: Region, strength: float, rng: np.random.Generator) -> Floats:
+    """Strokes displaced by up to strength x 0.22 heights of a letter."""
+    height = _letter_height(scene, region)
+    dx, dy = (smooth_noise(scene.shape, max(1, WAVE * height), rng) for _ in range(2))
+    most = np.hypot(dx, dy)[region.mask > 0].max()
+    shift = strength * LARGEST_WARP * height / most
+    return displaced(scene.neural, shift * dx, shift * dy)
+
+
+def swap(scene: Scene, region: Region, strength: float, rng: np.random.Generator) -> Floats:
+    """Lower halves of letters change places with those of their neighbours; strength is the share
+    of letters, in whole pairs and at least one."""
+    changed = scene.neural.astype(np.float64)
+    x0, y0, x1, y1 = region.box
+    width = max(2, round(GLYPH * _letter_height(scene, region)))
+    starts = np.arange(x0, x1 - 2 * width + 1, 2 * width)
+    if not len(starts):
+        width = max(1, (x1 - x0) // 2)
+        starts = np.array([x0])
+    middle = (y0 + y1) // 2
+    order = rng.permutation(len(starts))
+    for left in starts[order[: max(1, round(strength * len(starts)))]]:
+        first, second = slice(left, left + width), slice(left + width, left + 2 * width)
+        kept = changed[middle:y1, first].copy()
+        changed[middle:y1, first] = changed[middle:y1, second]
+        changed[middle:y1, second] = kept
+    return changed
+
+
+def _letter_height(scene: Scene, region: Region) -> float:
+    """Of the line of text nearest to the region."""
+    x, y = region.center
+
+    def distance(box: Box) -> float:
+        return abs((box[0] + box[2] - 1) / 2 - x) + abs((box[1] + box[3] - 1) / 2 - y)
+
+    return min(scene.texts, key=lambda each: distance(each.box)).height
+
+
+MECHANISMS = {"weak": weak, "warp": warp, "swap": swap}

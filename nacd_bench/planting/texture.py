@@ -1,0 +1,82 @@
+"""Broken texture: the luma of a textured place is replaced by another with the same mean."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+from nacd_bench.planting.scene import (
+    Floats,
+    Region,
+    Scene,
+    blurred,
+    luma,
+    place_on,
+    with_luma,
+    without,
+)
+
+SIDES = (72.0, 120.0)
+"""Smallest and largest width and height of a region, in pixels."""
+GRAIN = 5.0
+"""Sigma in pixels of what counts as local mean; texture is the rest."""
+LEAST_DETAIL = 2.5
+"""Mean distance from the local mean, on 0..255, of a place with texture."""
+LARGEST_TURN = math.pi / 2
+"""Of lines, at strength 1."""
+
+
+def place(scene: Scene, rng: np.random.Generator) -> Region | None:
+    """Where the original has much texture and no text."""
+    size = (rng.uniform(*SIDES), rng.uniform(*SIDES))
+    detail = np.abs(_detail(luma(scene.original)))
+    # the root prefers detail everywhere to one strong edge
+    avoid = [each.around(2 * GRAIN) for each in scene.texts]
+    found = place_on(np.sqrt(detail), size, rng, avoid)
+    return found if found and detail[found.mask >= 0.5].mean() >= LEAST_DETAIL else None
+
+
+def weak(scene: Scene, region: Region, strength: float, rng: np.random.Generator) -> Floats:
+    """The luma of the codec's much lower rate; strength is its share."""
+    y = luma(scene.neural)
+    return with_luma(scene.neural, y + strength * (luma(scene.weak) - y))
+
+
+def phases(scene: Scene, region: Region, strength: float, rng: np.random.Generator) -> Floats:
+    """A texture with the same local mean and power spectrum but other phases; at strength s they
+    are turned by up to s half turns."""
+    y = luma(scene.neural)
+    detail = _detail(y)
+    x0, y0, x1, y1 = region.box
+    weight = region.mask[y0:y1, x0:x1]
+    patch = detail[y0:y1, x0:x1] * weight
+    noise = np.fft.rfft2(rng.standard_normal(patch.shape))
+    turned = np.fft.rfft2(patch) * np.exp(1j * strength * np.angle(noise))
+    other = np.fft.irfft2(turned, patch.shape)
+    # energy moves out of the mask, and a few phases must stay real
+    other *= np.sqrt((weight * patch**2).sum() / max((weight * other**2).sum(), 1e-12))
+    changed = detail.copy()
+    changed[y0:y1, x0:x1] = other
+    return with_luma(scene.neural, y + changed - detail)
+
+
+def lines(scene: Scene, region: Region, strength: float, rng: np.random.Generator) -> Floats:
+    """Texture in another direction: turned by strength x 90 degrees about the region's centre."""
+    y = luma(scene.neural)
+    detail = _detail(y)
+    angle = math.degrees(strength * LARGEST_TURN) * rng.choice([-1, 1])
+    turn = cv2.getRotationMatrix2D(region.center, angle, 1)
+    bare = detail * without([each.around(2 * GRAIN) for each in scene.texts], scene.shape)
+    turned = cv2.warpAffine(
+        bare, turn, detail.shape[::-1], flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
+    )
+    return with_luma(scene.neural, y + np.asarray(turned) - detail)
+
+
+def _detail(y: Floats) -> Floats:
+    return y - blurred(y, GRAIN)
+
+
+MECHANISMS = {"weak": weak, "phases": phases, "lines": lines}

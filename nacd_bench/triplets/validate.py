@@ -1,0 +1,113 @@
+"""Checking triplets to the last pixel without running a detector."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+from nacd_bench.errors import ImageError
+from nacd_bench.triplets.batch import ROLES
+from nacd_bench.triplets.files import composed
+from nacd_bench.triplets.images import Image, read_image
+from nacd_bench.triplets.record import Problem, TripletRecord, boxes_outside
+from nacd_bench.triplets.sides import sides_fault, sides_notes
+
+MOST_WORKERS = 8
+
+
+def validate(
+    records: Sequence[TripletRecord],
+    problems: Iterable[Problem] = (),
+    progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
+) -> tuple[list[Problem], list[str]]:
+    """Everything that is wrong with triplets: every image is decoded as a whole.
+
+    Args:
+        records: the triplets, from :func:`~nacd_bench.triplets.source.find_triplets`.
+        problems: what was found before; it comes first in the result.
+        progress: called as ``progress(done, total)`` after each triplet, in this thread.
+        workers: threads that decode; by default one per processor, at most 8.
+
+    Returns:
+        All problems in the order of the records, with each file of a triplet on its own: files
+        that cannot be used, sides that do not belong together, boxes outside the image, scales that
+        differ. Then notes, each once: files with broken metadata or under the name of another
+        format, profiles and bit depths that differ.
+    """
+    workers = workers or min(MOST_WORKERS, os.cpu_count() or 1)
+    found: dict[int, list[Problem]] = {}
+    notes: dict[int, list[str]] = {}
+    with ThreadPoolExecutor(workers) as pool:
+        jobs = {pool.submit(_check, record): i for i, record in enumerate(records)}
+        for job in as_completed(jobs):
+            found[jobs[job]], notes[jobs[job]] = job.result()
+            if progress is not None:
+                progress(len(found), len(records))
+    order = range(len(records))
+    once = dict.fromkeys(note for i in order for note in notes[i])
+    return [*problems, *(problem for i in order for problem in found[i])], [
+        *name_notes(records),
+        *once,
+    ]
+
+
+def name_notes(records: Iterable[TripletRecord]) -> list[str]:
+    """A line for ids, else files, whose names differ by case or Unicode form only."""
+    records = list(records)
+    notes: dict[frozenset[str], str] = {}
+    for kind in ("id", *ROLES):
+        alike: dict[str, dict[str, str]] = defaultdict(dict)
+        for record in records:
+            name = getattr(record, kind)
+            alike[composed(name).casefold()].setdefault(name, record.id)
+        for names in alike.values():
+            if len(names) > 1:
+                line = (
+                    f"{' and '.join(names)}: names that differ by case or Unicode form only, one "
+                    "file on some systems. Rename all but one before you copy them there."
+                )
+                notes.setdefault(frozenset(names.values()), line)
+    return list(notes.values())
+
+
+def _check(record: TripletRecord) -> tuple[list[Problem], list[str]]:
+    images: dict[str, Image] = {}
+    lines: list[str] = []
+    notes: list[str] = []
+    for role in ROLES:
+        path = getattr(record, role)
+        try:
+            images[role] = read_image(path)
+            notes += [f"{path}: {note}." for note in images[role].notes]
+        except ImageError as error:
+            lines.append(f"{record.place}, {role}: {error}")
+    fault = sides_fault(record, images)
+    if fault:
+        lines.append(fault)
+    else:
+        lines += _scale_faults(record, images)
+        notes += [f"{record.original}: {note}." for note in sides_notes(images)]
+    if "original" in images:
+        original = images["original"]
+        lines += boxes_outside(record, original.width, original.height)
+    return [Problem(record.id, line, record.row) for line in lines], notes
+
+
+def _scale_faults(record: TripletRecord, images: dict[str, Image]) -> list[str]:
+    """10- or 12-bit samples written into 16 bits without scaling look almost black."""
+    if len({image.bit_depth for image in images.values()}) < 2:
+        return []
+    brightest = {
+        role: image.pixels.max().item() / (255 if image.bit_depth == 8 else 1)
+        for role, image in images.items()
+    }
+    return [
+        f"{record.place}, {role}: expected samples that fill {images[role].bit_depth} bits, got a "
+        f"brightest of {peak:.4f} of full scale beside {max(brightest.values()):.2f} in another "
+        f"image of the triplet ({getattr(record, role)}). Scale it to the whole range."
+        for role, peak in brightest.items()
+        if images[role].bit_depth > 8 and peak * 8 <= max(brightest.values())
+    ]
