@@ -51,6 +51,7 @@ from nacd_bench.report.page import write_report
 from nacd_bench.runs.candidates import CANDIDATES, CODED, IMAGES, kept, read_mined, schema
 from nacd_bench.runs.detect_tables import write_tables
 from nacd_bench.runs.read import read_run
+from nacd_bench.runs.tables import write_failures
 from nacd_bench.triplets.manifest import read_manifest
 from nacd_bench.triplets.record import Label, TripletRecord
 
@@ -648,7 +649,8 @@ def made_detections(folder: Path, rng: np.random.Generator, version: int) -> Pat
             result["scores"][detector] = 0.5 if i == 9 else max([0.0, *own]) + (i == 1) * 0.1
         results[name] = {**result, "files": []}
     folder.mkdir()
-    write_tables(folder, records, results, KINDS, dict.fromkeys(KINDS, 0.0), [])
+    write_tables(folder, records, results, KINDS, dict.fromkeys(KINDS, 0.0))
+    write_failures(folder, [])
     settings = {"nacd_bench": "1", "detectors": {name: {"version": "1"} for name in KINDS}}
     (folder / "settings.json").write_text(json.dumps(settings))
     (folder / "config.yaml").write_text("thresholds: {}\n")

@@ -203,9 +203,9 @@ class TestBadInput:
         found = done.comparisons["texture"].aucs["broken"]
         assert 0 < found.n_excluded < 8
         assert found.n_positive + found.n_negative + found.n_excluded == 8
-        failures = [each for each in done.failures if each.method == "broken"]
+        failures = [each for each in done.failures if each.step == "broken"]
         assert failures and all("NaN" in each.message for each in failures)
-        assert not [each for each in done.failures if each.method == "psnr"]
+        assert not [each for each in done.failures if each.step == "psnr"]
         written = list(csv.DictReader((done.folder / "failures.csv").open()))
         assert len(written) == len(done.failures)
 
@@ -219,7 +219,7 @@ class TestBadInput:
             for record in records
         ]
         done = run(broken, tmp_path, name="broken")
-        subjects = {each.subject for each in done.failures}
+        subjects = {each.item for each in done.failures}
         assert subjects == {victim} and "gone.png" in done.failures[0].message
         assert done.comparisons["texture"].aucs["texture"].n_excluded == 1
 
@@ -268,7 +268,7 @@ class TestBadInput:
             run(records, tmp_path, detectors=[Texture(window=64), LargeColor()])
 
     def test_a_folder_in_use(self, records: list[TripletRecord], tmp_path: Path) -> None:
-        from nacd_bench.runs.journal import run_lock
+        from nacd_bench.runs.folder import run_lock
 
         with run_lock(tmp_path / "run", "other"), pytest.raises(DataError, match="in use by run"):
             run(records, tmp_path)

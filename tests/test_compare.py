@@ -32,6 +32,7 @@ from nacd_bench.planting.photographs import photos
 from nacd_bench.registry import CODECS
 from nacd_bench.runs.candidates import CANDIDATES, CODED, KEYS, TablesWriter, read_mined
 from nacd_bench.runs.detect_tables import write_tables
+from nacd_bench.runs.tables import write_failures
 from nacd_bench.triplets.manifest import write_manifest
 from nacd_bench.triplets.record import TripletRecord
 
@@ -515,7 +516,8 @@ def make_run(
     folder.mkdir(parents=True)
     thresholds = dict.fromkeys(DETECTORS, 0.0)
     failures = facts.get("failures", [])
-    write_tables(folder, records, results, DETECTORS, thresholds, failures)
+    write_tables(folder, records, results, DETECTORS, thresholds)
+    write_failures(folder, failures)
     settings = {"nacd_bench": "1", "detectors": {name: {"version": "1"} for name in DETECTORS}}
     (folder / "settings.json").write_text(json.dumps(settings))
     (folder / "config.yaml").write_text("thresholds: {}\n")
@@ -611,7 +613,7 @@ class TestWarnings:
     def test_failures_of_a_run_are_told_and_counted(
         self, tmp_path: Path, capsys: pytest.CaptureFixture
     ) -> None:
-        from nacd_bench.pipeline.methods import Failure
+        from nacd_bench.errors import Failure
 
         one = {"x@1": {"small_color": [(BOX, 0.5)]}}
         before = make_run(tmp_path / "a", one)

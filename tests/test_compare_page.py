@@ -16,6 +16,7 @@ from nacd_bench.jobs.compare.run import compare
 from nacd_bench.planting.photographs import photos
 from nacd_bench.report.comparison_page import ROWS
 from nacd_bench.runs.detect_tables import write_tables
+from nacd_bench.runs.tables import write_failures
 from nacd_bench.triplets.manifest import write_manifest
 from nacd_bench.triplets.record import TripletRecord
 
@@ -54,7 +55,8 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
             }
         run = folder / f"run {version} <b>&'\""
         run.mkdir()
-        write_tables(run, records, results, TYPES, dict.fromkeys(TYPES, 0.0), [])
+        write_tables(run, records, results, TYPES, dict.fromkeys(TYPES, 0.0))
+        write_failures(run, [])
         (run / "settings.json").write_text(json.dumps({"detectors": {}}))
         (run / "config.yaml").write_text("thresholds: {}\n")
         runs.append(run)
@@ -185,7 +187,8 @@ class TestInChromium:
             run.mkdir()
             record = TripletRecord("one", **paths)
             types = {"small_color": "color"}
-            write_tables(run, [record], {"one": result}, types, {"small_color": 0.0}, [])
+            write_tables(run, [record], {"one": result}, types, {"small_color": 0.0})
+            write_failures(run, [])
             (run / "settings.json").write_text("{}")
             (run / "config.yaml").write_text("thresholds: {}\n")
             runs.append(run)

@@ -32,7 +32,8 @@ from nacd_bench.jobs.compress.plan import Follower, codec_from_config
 from nacd_bench.jobs.compress.run import compress, compress_from_config
 from nacd_bench.pipeline.workers import worker_context
 from nacd_bench.registry import CODECS
-from nacd_bench.runs.journal import Journal, run_lock
+from nacd_bench.runs.folder import run_lock
+from nacd_bench.runs.journal import Journal
 from nacd_bench.triplets.manifest import read_manifest
 
 CODEC_FILES = Path(nacd_conf.__file__).parent / "codec"
@@ -565,7 +566,7 @@ class TestFolder:
         script = (
             "import sys, time\n"
             "from pathlib import Path\n"
-            "from nacd_bench.runs.journal import run_lock\n"
+            "from nacd_bench.runs.folder import run_lock\n"
             "with run_lock(Path(sys.argv[1]), 'dead'):\n"
             "    print('held', flush=True)\n"
             "    time.sleep(60)\n"

@@ -198,7 +198,7 @@ class TestFailures:
         broken.write_bytes(broken.read_bytes()[:400])
         found = run(data, tmp_path / "run")
         assert set(found.results) == {"astronaut", "rocket"}
-        assert [f.subject for f in found.failures] == ["coffee"]
+        assert [f.item for f in found.failures] == ["coffee"]
         assert str(broken) in found.failures[0].message
         assert "coffee" in (tmp_path / "run" / "failures.csv").read_text()
 
@@ -212,7 +212,7 @@ class TestFailures:
     def test_a_detector_that_raises_costs_one_score(self, tmp_path: Path) -> None:
         data = make_triplets(tmp_path / "data", ("astronaut", "rocket", "chelsea"))
         found = run(data, tmp_path / "r", Texture(window=32), Scripted("rocket"), batch_size=3)
-        assert [(f.subject, f.method) for f in found.failures] == [("rocket", "scripted")]
+        assert [(f.item, f.step) for f in found.failures] == [("rocket", "scripted")]
         assert "RuntimeError: out of luck" in found.failures[0].message
         assert found.results["chelsea"]["scores"]["scripted"] == 0.5
         scores = {row["image"]: row for row in table(tmp_path / "r" / "scores.parquet")}
@@ -233,7 +233,7 @@ class TestFailures:
                 Image.fromarray(pixels).save(data / role / f"{name}.png")
         detectors = (Texture(), Boundary(), LargeColor(), SmallColor())
         found = run(data, tmp_path / "run", *detectors)
-        failed = {(f.subject, f.method) for f in found.failures}
+        failed = {(f.item, f.step) for f in found.failures}
         assert failed == {("dot", "texture"), ("dot", "boundary"), ("dot", "small_color")}
         assert all("at least" in f.message for f in found.failures)
         assert found.results["flat"]["scores"] == dict.fromkeys(found.detectors, 0.0)
@@ -333,7 +333,7 @@ class TestResume:
             assert files[0].read_text() == files[1].read_text()
 
     def test_two_runs_in_one_folder_are_refused(self, tmp_path: Path) -> None:
-        from nacd_bench.runs.journal import run_lock
+        from nacd_bench.runs.folder import run_lock
 
         data = make_triplets(tmp_path / "data")
         with (

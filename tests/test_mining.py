@@ -537,7 +537,7 @@ class TestFailures:
         assert any("damaged" in each["error"] for each in done.summary.failures)
 
     def test_a_folder_in_use(self, photos: Path, tmp_path: Path) -> None:
-        from nacd_bench.runs.journal import run_lock
+        from nacd_bench.runs.folder import run_lock
 
         with (
             run_lock(tmp_path / "run" / "journal" / "1-of-1", "other"),

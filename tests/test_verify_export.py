@@ -453,8 +453,8 @@ class TestBadInput:
         asked = {task.candidate for task in key.tasks.values() if task.kind == CANDIDATE}
         assert asked == {row["candidate"] for row in rows[3:]}
         left_out = list(csv.DictReader((folder / "failures.csv").open()))
-        assert [row["candidate"] for row in left_out] == sorted(r["candidate"] for r in rows[:3])
-        said = " ".join(row["error"] for row in left_out)
+        assert [row["item"] for row in left_out] == sorted(r["candidate"] for r in rows[:3])
+        said = " ".join(row["message"] for row in left_out)
         assert "expected three crops of one size" in said and "expected an image" in said
         assert "3 failed" in capsys.readouterr().out
         table = pq.read_table(folder / "candidates.parquet")

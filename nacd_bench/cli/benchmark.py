@@ -33,5 +33,5 @@ def run(config: dict[str, Any]) -> int:
     if message:
         out.print(message, markup=False)
     status = with_report(config, done.folder, out)
-    lines = [": ".join(filter(None, (f.subject, f.method, f.message))) for f in done.failures]
+    lines = list(map(str, done.failures))
     return max(status, listed_failures(out, lines, done.folder / "failures.csv"))

@@ -49,7 +49,7 @@ def run(config: dict[str, Any]) -> int:
         out.print(
             f"{done.unseen} pictures are missing, see {done.folder / 'failures.csv'}", markup=False
         )
-    lines = [": ".join(filter(None, (f.subject, f.method, f.message))) for f in done.failures]
+    lines = list(map(str, done.failures))
     status = listed_failures(out, lines, done.folder / "failures.csv")
     out.print(done.verdict, markup=False)
     return GATE_FAILED if done.objections else status

@@ -37,5 +37,5 @@ def run(config: dict[str, Any]) -> int:
         markup=False,
     )
     status = with_report(config, found.folder, out)
-    lines = [": ".join(filter(None, (f.subject, f.method, f.message))) for f in found.failures]
+    lines = list(map(str, found.failures))
     return max(status, listed_failures(out, lines, found.folder / "failures.csv"))

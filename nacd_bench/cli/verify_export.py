@@ -36,5 +36,5 @@ def run(config: dict[str, Any]) -> int:
     if PAGE in formats:
         out.print(f"To vote, in a browser: {done.folder / PAGE / 'index.html'}", markup=False)
     out.print(f"Then: nacd-bench verify import {done.folder} VOTES", markup=False)
-    lines = [f"{failure.subject}: {failure.message}" for failure in done.failures]
+    lines = list(map(str, done.failures))
     return listed_failures(out, lines, done.folder / FAILURES)

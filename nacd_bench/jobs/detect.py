@@ -33,17 +33,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from nacd_bench import __version__
 from nacd_bench.detectors import Detector
-from nacd_bench.errors import DataError, ImageError, UserError
-from nacd_bench.pipeline.methods import Failure, made, made_methods, outcomes
+from nacd_bench.errors import DataError, Failure, ImageError, UserError
+from nacd_bench.pipeline.methods import made, made_methods, outcomes
 from nacd_bench.pipeline.progress import Progress, progress_bar
 from nacd_bench.registry import unknown
 from nacd_bench.report.heat_map import per_pixel, to_png16
 from nacd_bench.report.overlay import Finding, overlay
 from nacd_bench.runs.detect_tables import write_tables
-from nacd_bench.runs.folder import file_names, require_settings
-from nacd_bench.runs.journal import Journal, clear_parts, new_run_id, run_lock
+from nacd_bench.runs.folder import file_names, open_run
+from nacd_bench.runs.journal import Journal
 from nacd_bench.triplets.batch import ROLES, TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch
 from nacd_bench.triplets.files import read_bytes, write_whole
@@ -152,21 +151,15 @@ def detect(
         outputs=outputs,
         batch_size=batch_size or (GPU_BATCH if place.type == "cuda" else 1),
         device=place,
-        failures=[*failures, *(Failure(p.subject, "", p.message) for p in problems)],
+        failures=[*failures, *(Failure(p.subject, "read", p.message) for p in problems)],
     )
-    with run_lock(folder, new_run_id()):
-        clear_parts(folder)
-        require_settings(folder, run.settings)
-        if configuration is not None:
-            write_whole(folder / "config.yaml", configuration.encode())
-        run.journal = Journal(folder / "journal.jsonl", SCHEMA)
+    with open_run(folder, "detect", run.settings, configuration=configuration) as opened:
+        opened.failures, run.journal = run.failures, opened.journal
         try:
             with progress_bar("triplets", len(records), show_progress) as tick:
                 run.execute(tick)
         finally:
-            detections = write_tables(
-                folder, run.records, run.results, run.types, run.thresholds, run.failures
-            )
+            detections = write_tables(folder, run.records, run.results, run.types, run.thresholds)
     seconds = time.perf_counter() - began
     return Detected(
         folder,
@@ -269,7 +262,6 @@ class _Run:
     def settings(self) -> dict[str, Any]:
         """What decides the results and is the same for a continued run."""
         return {
-            "nacd_bench": __version__,
             "detectors": {detector.name: detector.settings for detector in self.detectors},
             "overlays": self.outputs.overlays,
             "heat_maps": self.outputs.heat_maps,
@@ -328,9 +320,9 @@ class _Run:
                 return known
             return load_triplet(record)
         except UserError as error:
-            return Failure(record.id, "", str(error))
+            return Failure(record.id, "read", str(error))
         except Exception as error:
-            return Failure(record.id, "", f"{record.place}: {type(error).__name__}: {error}")
+            return Failure(record.id, "read", f"{record.place}: {type(error).__name__}: {error}")
 
     def _is_whole(self, record: TripletRecord, known: Mapping[str, Any]) -> bool:
         """Whether a finished triplet's files are what they were and its pictures are there."""

@@ -43,7 +43,7 @@ from nacd_bench.planting import Scene, plant
 from nacd_bench.planting.lettering import with_text
 from nacd_bench.planting.photographs import PLANTING_PHOTOS, photo_path
 from nacd_bench.planting.scene import TextPlace
-from nacd_bench.runs.journal import new_run_id, run_lock
+from nacd_bench.runs.folder import new_run_id, run_lock
 from nacd_bench.triplets.files import write_whole
 from nacd_bench.triplets.manifest import parse_manifest, write_manifest
 from nacd_bench.triplets.record import Box, Label, Problem, TripletRecord

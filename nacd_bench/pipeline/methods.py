@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from nacd_bench.baselines import Baseline
 from nacd_bench.detectors import Detector
-from nacd_bench.errors import DataError, PluginError, UserError
+from nacd_bench.errors import DataError, Failure, PluginError, UserError
 from nacd_bench.registry import DETECTORS
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch
@@ -18,15 +17,6 @@ from nacd_bench.triplets.detection import DetectionBatch
 Method = Detector | Baseline
 Outcome = DetectionBatch | float | str
 """Of one triplet: a detector's batch of one on the CPU, a baseline's score, or what went wrong."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Something that did not work, by triplet (or file) and method (or empty)."""
-
-    subject: str
-    method: str
-    message: str
 
 
 def made(place: str, node: Mapping[str, Any]) -> Any:

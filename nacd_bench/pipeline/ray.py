@@ -30,7 +30,8 @@ from nacd_bench.pipeline.stages import (
     unreadable,
 )
 from nacd_bench.pipeline.workers import Workers
-from nacd_bench.runs.journal import Journal, new_run_id
+from nacd_bench.runs.folder import new_run_id
+from nacd_bench.runs.journal import Journal
 
 if TYPE_CHECKING:
     from nacd_bench.jobs.mine.run import MiningRun

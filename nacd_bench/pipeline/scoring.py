@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 
-from nacd_bench.errors import ImageError, UserError
+from nacd_bench.errors import Failure, ImageError, UserError
 from nacd_bench.evaluation.comparison import MethodScore
 from nacd_bench.pipeline.lightning import DEFAULT, METHOD, Engine, Work, run_batches
-from nacd_bench.pipeline.methods import Failure, Method
+from nacd_bench.pipeline.methods import Method
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.runs.score_cache import ScoreCache, score_key
 from nacd_bench.triplets.batch import ROLES
@@ -105,7 +105,7 @@ def _plan(
     ):
         for record, hashes in zip(chosen, readers.map(_hashes, chosen), strict=True):
             if isinstance(hashes, str):
-                result.failures.append(Failure(record.id, "", hashes))
+                result.failures.append(Failure(record.id, "read", hashes))
             else:
                 result.sha256[record.id] = hashes
                 keys = {}
@@ -183,4 +183,4 @@ def _collect(plan: Sequence[Work], there: Mapping[str, Any], result: Scored) -> 
                 result.failures.append(Failure(work.record.id, name, record["failed"]))
             else:
                 whole.add(record["failed"])
-        result.failures += [Failure(work.record.id, "", message) for message in sorted(whole)]
+        result.failures += [Failure(work.record.id, "read", message) for message in sorted(whole)]

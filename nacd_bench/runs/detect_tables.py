@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nacd_bench.triplets.files import csv_bytes, writable, write_whole
+from nacd_bench.runs.tables import write_csv, write_table
 from nacd_bench.triplets.manifest import write_manifest
 from nacd_bench.triplets.record import TripletRecord
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
-    from nacd_bench.pipeline.methods import Failure
 
 FACTS = (
     "source",
@@ -36,9 +34,8 @@ def write_tables(
     results: Mapping[str, Mapping[str, Any]],
     types: Mapping[str, str],
     thresholds: Mapping[str, float],
-    failures: Sequence[Failure],
 ) -> list[dict[str, Any]]:
-    """Write detections, scores, heat-map scales and failures; the rows of the detections.
+    """Write detections, scores and heat-map scales; the rows of the detections.
 
     Args:
         results: the journal's record of each finished triplet, by id.
@@ -59,7 +56,7 @@ def write_tables(
         for record, result in finished
     ]
     columns = [("image", pa.string()), *((name, pa.float64()) for name in types), *facts]
-    _write(folder / "scores", scores, pa.schema(columns))
+    write_table(folder / "scores", scores, pa.schema(columns))
     scales = [
         {"image": record.id, "detector": name, "file": file, "low": low, "high": high}
         for record, result in finished
@@ -68,12 +65,7 @@ def write_tables(
         )
     ]
     if scales:
-        write_whole(folder / "heat_maps.csv", csv_bytes(list(scales[0]), scales))
-    failed = [
-        {"subject": each.subject, "method": each.method, "message": each.message}
-        for each in failures
-    ]
-    write_whole(folder / "failures.csv", csv_bytes(["subject", "method", "message"], failed))
+        write_csv(folder / "heat_maps.csv", scales, list(scales[0]))
     return detections
 
 
@@ -103,7 +95,7 @@ def write_detections(
     box = [(name, pa.int64()) for name in ("x0", "y0", "x1", "y1")]
     kinds = [("image", pa.string()), ("detector", pa.string()), ("artifact_type", pa.string())]
     kinds += [("confidence", pa.float64()), *box, *facts]
-    _write(folder / "detections", rows, pa.schema(kinds))
+    write_table(folder / "detections", rows, pa.schema(kinds))
     return rows
 
 
@@ -126,15 +118,3 @@ def _detections(
 
 def _facts(record: TripletRecord) -> dict[str, Any]:
     return {name: getattr(record, name) for name in FACTS}
-
-
-def _write(path: Path, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    rows = [{k: writable(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows]
-    table = pa.Table.from_pylist(rows, schema=schema)
-    file = io.BytesIO()
-    pq.write_table(table, file)
-    write_whole(path.with_suffix(".parquet"), file.getvalue())
-    write_whole(path.with_suffix(".csv"), csv_bytes(schema.names, rows))

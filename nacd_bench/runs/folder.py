@@ -1,39 +1,109 @@
-"""The folder of a run: what was asked of it, so that it is continued only by the same job."""
+"""The folder of a run: held by one process, continued only by the same job."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import secrets
+import socket
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from nacd_bench.errors import DataError
+from filelock import FileLock, Timeout
+
+from nacd_bench import __version__
+from nacd_bench.errors import DataError, Failure
+from nacd_bench.runs.journal import Journal
+from nacd_bench.runs.tables import SCHEMA_VERSION, write_failures
 from nacd_bench.triplets.files import write_whole
 from nacd_bench.triplets.text_files import read_json
 
 SETTINGS = "settings.json"
+JOURNAL = "journal.jsonl"
 LONGEST_NAME = 120
 
 
-def require_settings(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Note the settings of a new run, or check that a continued one has the same.
+@dataclass
+class RunFolder:
+    """A folder that this process works in.
 
     Args:
-        settings: JSON values; everything that decides the results.
+        folder: where results go.
+        job: the command's name.
+        run_id: tells this process' run from others.
+        failures: what failed; written to ``failures.csv`` when the run ends.
+    """
+
+    folder: Path
+    job: str
+    run_id: str
+    failures: list[Failure] = field(default_factory=list)
+
+    @cached_property
+    def journal(self) -> Journal:
+        """Items that are done, over all runs in this folder."""
+        return Journal(self.folder / JOURNAL, f"nacd-bench {self.job} {SCHEMA_VERSION}")
+
+    def fail(self, item: str, step: str, message: str) -> None:
+        """Record something that could not be done."""
+        self.failures.append(Failure(item, step, message))
+
+
+@contextmanager
+def open_run(
+    folder: str | Path,
+    job: str,
+    settings: Mapping[str, Any],
+    *,
+    configuration: str | None = None,
+    failures: Iterable[Failure] = (),
+) -> Iterator[RunFolder]:
+    """Lock a folder, check its settings, and list what failed when the run ends, however it does.
+
+    Args:
+        folder: made where it is not there.
+        job: the command's name.
+        settings: JSON values; everything that decides the results, versions of models included.
+        configuration: YAML to keep beside the results as ``config.yaml``.
+        failures: what failed before.
+
+    Raises:
+        DataError: another run holds the folder, or it began with another job or settings.
+    """
+    folder = Path(folder)
+    run = RunFolder(folder, job, new_run_id(), list(failures))
+    with run_lock(folder, run.run_id):
+        clear_parts(folder)
+        require_settings(folder, job, settings)
+        if configuration is not None:
+            write_whole(folder / "config.yaml", configuration.encode())
+        try:
+            yield run
+        finally:
+            write_failures(folder, run.failures)
+
+
+def require_settings(folder: Path, job: str, settings: Mapping[str, Any]) -> None:
+    """Note the settings of a new run, or check that a continued one has the same.
 
     Raises:
         DataError: the folder's run had others; the message lists every difference.
     """
     path = folder / SETTINGS
-    wanted = json.loads(json.dumps(settings))
+    versions = {"schema": SCHEMA_VERSION, "job": job, "nacd_bench": __version__}
+    wanted = json.loads(json.dumps(versions | dict(settings)))
     if not path.exists():
         write_whole(path, json.dumps(wanted, indent=2).encode())
         return
-    there = read_json(path, "the settings of the run")
-    differences = list(_differences(there, wanted))
+    differences = list(_differences(read_json(path, "the settings of the run"), wanted))
     if differences:
         lines = "".join(f"\n  {line}" for line in differences)
         raise DataError(
@@ -42,14 +112,70 @@ def require_settings(folder: Path, settings: Mapping[str, Any]) -> None:
         )
 
 
-def _differences(there: Any, wanted: Any, place: str = "") -> list[str]:
-    if isinstance(there, dict) and isinstance(wanted, dict):
+def _differences(before: Any, wanted: Any, place: str = "") -> list[str]:
+    if isinstance(before, dict) and isinstance(wanted, dict):
         lines = []
-        for key in sorted(there.keys() | wanted.keys()):
+        for key in sorted(before.keys() | wanted.keys()):
             inner = f"{place}.{key}" if place else key
-            lines += _differences(there.get(key), wanted.get(key), inner)
+            lines += _differences(before.get(key), wanted.get(key), inner)
         return lines
-    return [] if there == wanted else [f"{place}: {there!r} before, {wanted!r} now"]
+    return [] if before == wanted else [f"{place}: {before!r} before, {wanted!r} now"]
+
+
+def clear_parts(folder: Path) -> None:
+    """Remove what kills left half written, see :func:`nacd_bench.triplets.files.write_whole`."""
+    for part in folder.rglob("*.part"):
+        part.unlink(missing_ok=True)
+
+
+def new_run_id() -> str:
+    """A name for a run: when it started, and four letters against chance."""
+    return time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2)
+
+
+@contextmanager
+def run_lock(folder: Path, run_id: str, wait: bool = False) -> Iterator[None]:
+    """Hold a folder for one run; the lock goes with the process, whatever ends it.
+
+    Args:
+        folder: made where it is not there.
+        run_id: named to whoever finds the folder held.
+        wait: wait for a run that holds it.
+
+    Raises:
+        DataError: another run holds the folder, and the message has its id; or it is no folder
+            that can be written.
+    """
+    path = folder / "run.lock"
+    lock = FileLock(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=-1 if wait else 0)
+    except Timeout as error:
+        holder = "another run"
+        with suppress(OSError):  # Windows lets nobody read what is locked
+            holder = f"run {path.read_text('utf-8').strip()}"
+        raise DataError(
+            f"expected {folder} to be free, got one in use by {holder}. "
+            "Wait for that run, stop it, or choose another folder."
+        ) from error
+    except OSError as error:
+        raise DataError(
+            f"expected a folder that can be written for results, got {folder}: {error.strerror}. "
+            "Choose another folder, free space or change the permissions."
+        ) from error
+    try:
+        _write_over(path, f"{run_id} (process {os.getpid()} on {socket.gethostname()})\n")
+        yield
+        _write_over(path, "")
+    finally:
+        lock.release()
+
+
+def _write_over(path: Path, text: str) -> None:
+    """What holds the folder; only a message to people, so that a full disk does not matter."""
+    with suppress(OSError):
+        path.write_text(text, "utf-8")
 
 
 def file_names(names: Iterable[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What lets a long job be killed at any moment: a journal and a lock.
+"""What lets a long job be killed at any moment: a journal.
 
 A record is one line of JSON, written in one go and flushed to the disk after the files that it
 speaks of. A line that a kill cut short is dropped when the journal is read again.
@@ -8,15 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import socket
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from nacd_bench.errors import DataError
 
@@ -92,59 +86,3 @@ def _record(line: bytes) -> dict[str, Any] | None:
         return dict(json.loads(line))
     except (ValueError, TypeError):
         return None
-
-
-def clear_parts(folder: Path) -> None:
-    """Remove what kills left half written, see :func:`nacd_bench.triplets.files.write_whole`."""
-    for part in folder.rglob("*.part"):
-        part.unlink(missing_ok=True)
-
-
-def new_run_id() -> str:
-    """A name for a run: when it started, and four letters against chance."""
-    return time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2)
-
-
-@contextmanager
-def run_lock(folder: Path, run_id: str, wait: bool = False) -> Iterator[None]:
-    """Hold a folder for one run; the lock goes with the process, whatever ends it.
-
-    Args:
-        folder: made where it is not there.
-        run_id: named to whoever finds the folder held.
-        wait: wait for a run that holds it.
-
-    Raises:
-        DataError: another run holds the folder, and the message has its id; or it is no folder
-            that can be written.
-    """
-    path = folder / "run.lock"
-    lock = FileLock(path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=-1 if wait else 0)
-    except Timeout as error:
-        holder = "another run"
-        with suppress(OSError):  # Windows lets nobody read what is locked
-            holder = f"run {path.read_text('utf-8').strip()}"
-        raise DataError(
-            f"expected {folder} to be free, got one in use by {holder}. "
-            "Wait for that run, stop it, or choose another folder."
-        ) from error
-    except OSError as error:
-        raise DataError(
-            f"expected a folder that can be written for results, got {folder}: {error.strerror}. "
-            "Choose another folder, free space or change the permissions."
-        ) from error
-    try:
-        _write_over(path, f"{run_id} (process {os.getpid()} on {socket.gethostname()})\n")
-        yield
-        _write_over(path, "")
-    finally:
-        lock.release()
-
-
-def _write_over(path: Path, text: str) -> None:
-    """What holds the folder; only a message to people, so that a full disk does not matter."""
-    with suppress(OSError):
-        path.write_text(text, "utf-8")

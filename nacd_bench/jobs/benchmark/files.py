@@ -40,8 +40,6 @@ def write_results(done: Benchmarked) -> None:
     for name, balanced in done.sets.items():
         write_balanced_set(folder / "sets" / f"{name}.parquet", balanced)
         _write_curves(done, balanced)
-    failed = [asdict(each) for each in done.failures]
-    write_whole(folder / "failures.csv", csv_bytes(["subject", "method", "message"], failed))
 
 
 def metrics(done: Benchmarked) -> dict[str, Any]:

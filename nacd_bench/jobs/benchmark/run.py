@@ -29,11 +29,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nacd_bench import __version__
 from nacd_bench.baselines import Baseline
 from nacd_bench.cache import cache_folder
 from nacd_bench.detectors import Detector
-from nacd_bench.errors import DataError
+from nacd_bench.errors import DataError, Failure
 from nacd_bench.evaluation.balanced import BalancedSet
 from nacd_bench.evaluation.bootstrap import DEFAULT, Resampling
 from nacd_bench.evaluation.comparison import SetComparison, compare, methods_of
@@ -47,14 +46,11 @@ from nacd_bench.jobs.benchmark.labelled_sets import (
 )
 from nacd_bench.pipeline.lightning import DEFAULT as DEFAULT_ENGINE
 from nacd_bench.pipeline.lightning import Engine
-from nacd_bench.pipeline.methods import Failure
 from nacd_bench.pipeline.scoring import Scored, score_triplets
 from nacd_bench.registry import unknown
-from nacd_bench.runs.folder import require_settings
-from nacd_bench.runs.journal import clear_parts, new_run_id, run_lock
+from nacd_bench.runs.folder import open_run
 from nacd_bench.runs.provenance import provenance
 from nacd_bench.runs.score_cache import ScoreCache
-from nacd_bench.triplets.files import write_whole
 from nacd_bench.triplets.record import Problem, TripletRecord
 
 Labelled = tuple[list[TripletRecord], list[Problem]]
@@ -143,14 +139,13 @@ def benchmark(
         for record in each.records:
             asked = wanted.setdefault(record.id, [])
             asked += [m for m in methods_of(artifact_type, types, names, full) if m not in asked]
-    with run_lock(folder, new_run_id()):
-        clear_parts(folder)
-        require_settings(folder, settings)
-        if configuration is not None:
-            write_whole(folder / "config.yaml", configuration.encode())
+    with open_run(folder, "benchmark", settings, configuration=configuration) as run:
         scored = score_triplets(
             records, wanted, list(methods.values()), ScoreCache(_cache(cache, folder)), engine
         )
+        run.failures += failures
+        run.failures += (Failure(p.subject, "read", p.message) for p in found.problems)
+        run.failures += scored.failures
         comparisons = compare(found.sets, scored.scores, types, names, full, resampling)
         done = Benchmarked(
             folder,
@@ -161,11 +156,7 @@ def benchmark(
             types,
             names,
             full,
-            [
-                *failures,
-                *(Failure(p.subject, "", p.message) for p in found.problems),
-                *scored.failures,
-            ],
+            run.failures,
             provenance(_data_hash(found, scored), began),
             settings,
             reference,
@@ -214,7 +205,6 @@ def _settings(
     """What decides the results and is the same for a continued run."""
     ids = {name: [record.id for record in each.records] for name, each in found.sets.items()}
     return {
-        "nacd_bench": __version__,
         "methods": {name: method.settings for name, method in methods.items()},
         "drawing": {**asdict(drawing), "types": list(drawing.types)},
         "full": full,

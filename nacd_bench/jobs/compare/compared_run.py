@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nacd_bench.errors import DataError, UserError
+from nacd_bench.errors import DataError, Failure, UserError
 from nacd_bench.evaluation.bootstrap import Floats
-from nacd_bench.pipeline.methods import Failure
 from nacd_bench.registry import DETECTORS
 from nacd_bench.runs.candidates import CANDIDATES, CODED, read_mined
 from nacd_bench.runs.read import Run, read_run
@@ -170,7 +169,7 @@ def _detected(folder: Path) -> ComparedRun:
         failures=[
             *(Failure(folder.name, "", line) for line in run.missing if not _may_lack(line)),
             *(
-                Failure(row.get("subject") or "", row.get("method") or "", row.get("message") or "")
+                Failure(row.get("item") or "", row.get("step") or "", row.get("message") or "")
                 for row in run.failures
             ),
         ],

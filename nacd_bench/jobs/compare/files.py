@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nacd_bench import numbers
+from nacd_bench.errors import Failure
 from nacd_bench.jobs.compare.gate import Gate
 from nacd_bench.jobs.compare.pairs import Unpaired
-from nacd_bench.pipeline.methods import Failure
 from nacd_bench.triplets.files import csv_bytes, finite, writable, write_whole
 
 if TYPE_CHECKING:

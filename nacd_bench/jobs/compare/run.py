@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nacd_bench.coding.codec import Image
-from nacd_bench.errors import DataError, ImageError, UserError
+from nacd_bench.errors import DataError, Failure, ImageError, UserError
 from nacd_bench.evaluation.bootstrap import Resampling
 from nacd_bench.evaluation.thresholds import Thresholds, read_thresholds
 from nacd_bench.jobs.compare.files import (
@@ -26,10 +26,9 @@ from nacd_bench.jobs.compare.files import (
 from nacd_bench.jobs.compare.gate import Gate, gate_from_config, objections, verdict
 from nacd_bench.jobs.compare.pictures import Pictures
 from nacd_bench.jobs.compare.versions import Compared, Rules, compare_runs
-from nacd_bench.pipeline.methods import Failure
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.report.comparison_page import Page, Table, around, write_page
-from nacd_bench.runs.journal import clear_parts, new_run_id, run_lock
+from nacd_bench.runs.folder import clear_parts, new_run_id, run_lock
 from nacd_bench.triplets.files import write_whole
 from nacd_bench.triplets.record import Box
 

@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nacd_bench.errors import DataError
+from nacd_bench.errors import DataError, Failure
 from nacd_bench.evaluation.artifact_matching import IOU, Boxes, match_boxes
 from nacd_bench.evaluation.bootstrap import Estimate, Floats, Resampling
 from nacd_bench.evaluation.paired_versions import (
@@ -57,7 +57,6 @@ from nacd_bench.jobs.compare.differences import (
     shared_types,
 )
 from nacd_bench.jobs.compare.pairs import Unpaired, paired_triplets, point_of
-from nacd_bench.pipeline.methods import Failure
 from nacd_bench.registry import unknown
 
 STATUSES = ("new", "fixed", "stayed", "unclear")
@@ -571,6 +570,5 @@ def _lacking(unscored: Sequence[Unpaired]) -> list[str]:
 
 def _of_run(name: str, run: ComparedRun) -> list[Failure]:
     return [
-        Failure(each.subject, each.method, f"in the run {name}: {each.message}")
-        for each in run.failures
+        Failure(each.item, each.step, f"in the run {name}: {each.message}") for each in run.failures
     ]

@@ -62,7 +62,8 @@ from nacd_bench.jobs.compress.plan import (
 from nacd_bench.jobs.compress.results import triplet_rows, write_results
 from nacd_bench.pipeline.progress import Progress, progress_bar
 from nacd_bench.pipeline.workers import Workers
-from nacd_bench.runs.journal import Journal, clear_parts, new_run_id, run_lock
+from nacd_bench.runs.folder import clear_parts, new_run_id, run_lock
+from nacd_bench.runs.journal import Journal
 from nacd_bench.triplets.files import csv_bytes, write_whole
 from nacd_bench.triplets.images import read_image
 from nacd_bench.triplets.rows import stem

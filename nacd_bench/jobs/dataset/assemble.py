@@ -29,8 +29,7 @@ from nacd_bench.jobs.dataset.images import MOST_WORKERS, ImageFile, Made, make_i
 from nacd_bench.jobs.dataset.unite import Part, content_key, deduplicated, unite
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.registry import unknown
-from nacd_bench.runs.folder import SETTINGS, file_names, require_settings
-from nacd_bench.runs.journal import clear_parts
+from nacd_bench.runs.folder import SETTINGS, clear_parts, file_names, require_settings
 from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import writable, write_whole
 from nacd_bench.triplets.images import sha256
@@ -124,7 +123,7 @@ def begin(folder: Path, settings: Mapping[str, Any]) -> None:
                 f"expected a folder for {settings['job']}, got {folder} with the results of {job}. "
                 "Name another folder."
             )
-    require_settings(folder, settings)
+    require_settings(folder, settings["job"], settings)
     clear_parts(folder)
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nacd_bench import __version__
 from nacd_bench.coding.codec import Codec
 from nacd_bench.coding.matched import CodecSpec
 from nacd_bench.detectors import Detector
@@ -92,8 +91,6 @@ def make_mining_plan(
         Detect(list(detectors), limits, folder, device),
     )
     settings = {
-        "nacd_bench": __version__,
-        "job": "mine",
         "neural": _of_side(sides[0]),
         "traditional": {**_of_side(sides[1]), "rate_factor": rate_factor},
         "scheme": scheme,
@@ -121,7 +118,7 @@ def mining_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
     factor = settings.pop("rate_factor", None)
     detectors, failures = made_methods("detector", settings.pop("detector"))
     if failures:
-        raise PluginError("\n".join(f"{each.method}: {each.message}" for each in failures))
+        raise PluginError("\n".join(f"{each.step}: {each.message}" for each in failures))
     thresholds = thresholds_from_config(settings.pop("thresholds"), detectors)
     images = settings.pop("images")
     return {

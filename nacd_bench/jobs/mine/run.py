@@ -36,8 +36,8 @@ from nacd_bench.pipeline.local import run_local
 from nacd_bench.pipeline.progress import Progress, progress_bar
 from nacd_bench.pipeline.stages import Work, chains, forget_encodes, of_item, unreadable
 from nacd_bench.registry import unknown
-from nacd_bench.runs.folder import SETTINGS, require_settings
-from nacd_bench.runs.journal import Journal, new_run_id, run_lock
+from nacd_bench.runs.folder import SETTINGS, new_run_id, require_settings, run_lock
+from nacd_bench.runs.journal import Journal
 from nacd_bench.triplets.files import write_whole
 from nacd_bench.triplets.images import sha256
 
@@ -125,7 +125,7 @@ def mine(
     made = make_mining_plan(neural, traditional, folder, detectors, **plan)
     writer = f"{number}-of-{count}"
     with run_lock(folder / JOURNAL / writer, new_run_id()):
-        require_settings(folder, made.settings)
+        require_settings(folder, "mine", made.settings)
         if configuration is not None:
             write_whole(folder / "config.yaml", configuration.encode())
         listing = list_images(images, folder)

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nacd_bench.errors import DataError, UserError
+from nacd_bench.errors import DataError, Failure, UserError
 from nacd_bench.jobs.compress.run import cores
 from nacd_bench.jobs.verify.label_studio import write_label_studio
 from nacd_bench.jobs.verify.making import Making, Options, is_number
@@ -48,12 +48,11 @@ from nacd_bench.jobs.verify.tasks import (
     write_key,
 )
 from nacd_bench.jobs.verify.toloka import write_toloka
-from nacd_bench.pipeline.methods import Failure
 from nacd_bench.pipeline.workers import Workers
 from nacd_bench.runs.candidates import kept, read_mined
-from nacd_bench.runs.folder import SETTINGS, require_settings
-from nacd_bench.runs.journal import clear_parts, new_run_id, run_lock
-from nacd_bench.triplets.files import csv_bytes, writable, write_whole
+from nacd_bench.runs.folder import SETTINGS, clear_parts, new_run_id, require_settings, run_lock
+from nacd_bench.runs.tables import write_failures
+from nacd_bench.triplets.files import writable, write_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -137,7 +136,7 @@ def export(
         )
     with run_lock(folder, new_run_id()):
         _require_own(folder)
-        require_settings(folder, settings)
+        require_settings(folder, "verify export", settings)
         clear_parts(folder)
         with Workers(_workers(options, len(chosen)), make_task, task_died) as pool:
             making = Making(pool, run, folder, options)
@@ -238,8 +237,7 @@ def _write_candidates(folder: Path, chosen: pa.Table, tasks: Sequence[Task]) -> 
 
 
 def _write_failures(folder: Path, failures: Sequence[Failure]) -> None:
-    rows = [{"candidate": each.subject, "error": each.message} for each in failures]
-    write_whole(folder / FAILURES, csv_bytes(("candidate", "error"), rows))
+    write_failures(folder, failures)
 
 
 def _write_formats(folder: Path, key: Key, options: Options, sheet_bytes: int) -> list[str]:

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nacd_bench.errors import UserError
+from nacd_bench.errors import Failure, UserError
 from nacd_bench.jobs.verify.controls import (
     Recipe,
     attempts,
@@ -20,7 +20,6 @@ from nacd_bench.jobs.verify.controls import (
 from nacd_bench.jobs.verify.label_studio import AUTO
 from nacd_bench.jobs.verify.task_files import FORMATS, Job, Made
 from nacd_bench.jobs.verify.tasks import Task, candidate_task
-from nacd_bench.pipeline.methods import Failure
 from nacd_bench.pipeline.progress import Progress, progress_bar
 from nacd_bench.pipeline.workers import Workers
 from nacd_bench.registry import unknown
@@ -138,7 +137,7 @@ class Making:
                 else:
                     self.failures.append(Failure(recipe.task.candidate, "", made.fault))
                 progress(len(self.failures))
-        self.failures.sort(key=lambda failure: failure.subject)
+        self.failures.sort(key=lambda failure: failure.item)
         return tasks
 
     def controls(self, candidates: pa.Table, tasks: Sequence[Task]) -> list[Task]:
