@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nacd_bench.pipeline.tuning import tune_process
+from nacd_bench.triplets.images import read_8_bit
 
 tune_process()  # as the command line does
 
@@ -27,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nacd_bench.coding.codec import Codec, Image, bits_per_pixel
-from nacd_bench.coding.originals import find_images, read_8_bit
+from nacd_bench.coding.originals import find_images
 from nacd_bench.ops.color import luma
 from nacd_bench.ops.structure import ms_ssim
 from nacd_bench.planting.photographs import COLOR_PHOTOS, photos

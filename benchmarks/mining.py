@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 from nacd_bench.pipeline.tuning import tune_process
+from nacd_bench.triplets.images import read_8_bit
 
 tune_process()
 
@@ -28,7 +29,7 @@ import numpy as np
 import pyarrow as pa
 
 from nacd_bench.coding.codec import png
-from nacd_bench.coding.originals import find_images, read_8_bit
+from nacd_bench.coding.originals import find_images
 from nacd_bench.evaluation.duplicates import with_duplicates
 from nacd_bench.jobs.mine.state import records
 from nacd_bench.runs.candidates import KEYS, read_mined

@@ -13,9 +13,10 @@ import time
 
 import numpy as np
 
-from nacd_bench.coding.originals import find_images, read_8_bit
+from nacd_bench.coding.originals import find_images
 from nacd_bench.coding.rate import Encodings, Estimate, Match, match_rate, match_rates
 from nacd_bench.registry import CODECS
+from nacd_bench.triplets.images import read_8_bit
 
 
 def main() -> None:

@@ -85,7 +85,7 @@ class ImageFormat:
                 planes_from_bytes(data, self.planes, width, height), self.planes, width, height
             )
         try:
-            return to_8_bit(decode_image(f"output.{self.kind}", data, opaque=True))
+            return to_8_bit(decode_image(f"output.{self.kind}", data, opaque=True).pixels)
         except ImageError as error:
             raise CodecError(
                 f"expected a whole {self.kind.upper()} file, got {len(data)} bytes that do not "

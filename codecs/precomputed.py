@@ -12,7 +12,6 @@ that it is of, and no other.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -26,7 +25,7 @@ import numpy as np
 from nacd_bench.coding.codec import Codec, Image, OperatingPoints
 from nacd_bench.errors import CodecError, DataError, ImageError
 from nacd_bench.triplets import images
-from nacd_bench.triplets.files import as_on_disk, read_bytes
+from nacd_bench.triplets.files import as_on_disk, read_bytes, sha256
 from nacd_bench.triplets.rows import finite_number
 from nacd_bench.triplets.sides import other_way
 from nacd_bench.triplets.text_files import csv_entries, read_text
@@ -86,7 +85,7 @@ class Precomputed(Codec):
     @property
     def parameters(self) -> Mapping[str, Any]:
         return {
-            "table_sha256": hashlib.sha256(self.table.read_bytes()).hexdigest()[:16],
+            "table_sha256": sha256(self.table.read_bytes())[:16],
             "estimated": self.rate_is_estimated,
         }
 
@@ -120,7 +119,7 @@ class Precomputed(Codec):
         return json.dumps(stands_for, sort_keys=True).encode()
 
     def decode(self, data: bytes) -> Image:
-        return images.to_8_bit(_read(Path(_note(data)["decoded"])))
+        return images.to_8_bit(_read(Path(_note(data)["decoded"])).pixels)
 
     def rate_bytes(self, data: bytes) -> float:
         return float(_note(data)["bytes"])
@@ -130,7 +129,7 @@ class Precomputed(Codec):
         contents = {}
         for path in dict.fromkeys(row.original for row in self.rows):
             try:
-                contents[path] = _content(images.to_8_bit(_read(path)))
+                contents[path] = _content(images.to_8_bit(_read(path).pixels))
             except CodecError as error:  # costs only the image that it is an original of
                 self._unread.append(str(error))
         rows = [row for row in self.rows if row.original in contents]
@@ -185,7 +184,7 @@ def _read(path: Path) -> images.Image:
 
 
 def _content(image: Image) -> str:
-    return hashlib.sha256(str(image.shape).encode() + np.ascontiguousarray(image).data).hexdigest()
+    return sha256(str(image.shape).encode() + np.ascontiguousarray(image).data)
 
 
 def _note(data: bytes) -> dict[str, Any]:

@@ -8,7 +8,6 @@ complete. The bytes of a codec here are the encoder's file (see :mod:`nacd_codec
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shlex
@@ -19,6 +18,7 @@ from typing import Any, ClassVar
 
 from nacd_bench.coding.codec import Codec, FineControl, Image
 from nacd_bench.errors import CodecError
+from nacd_bench.triplets.files import sha256
 from nacd_codecs.process import Encoding, find_program, require_file, run, work_folder
 from nacd_codecs.stream_size import coded_picture, mark_padding, split_padding
 from nacd_codecs.yuv import YuvFormat, planes_from_bytes, planes_to_bytes, to_image, to_planes
@@ -88,7 +88,7 @@ class ReferenceSoftware(Codec):
         return {
             **asdict(self.format),
             "config": self.config.name,
-            "config_sha256": hashlib.sha256(self.config.read_bytes()).hexdigest()[:16],
+            "config_sha256": sha256(self.config.read_bytes())[:16],
             "lambda_modifier": self.lambda_modifier,
             "extra": list(self.extra),
         }

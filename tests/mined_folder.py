@@ -23,10 +23,10 @@ from nacd_bench.runs.candidates import (
     CODED,
     IMAGES,
     TablesWriter,
-    pixels_sha256,
     place_of,
     schema,
 )
+from nacd_bench.triplets.images import pixels_sha256
 
 DETECTORS = {"texture": "texture", "boundary": "texture", "large_color": "color", "text": "text"}
 POINTS = {"neural": ("webp", (20.0, 60.0)), "traditional": ("jpeg", (25.0, 65.0))}

@@ -25,7 +25,7 @@ import nacd_conf
 from nacd_bench.coding.codec import Codec, OperatingPoints
 from nacd_bench.coding.curves import bd_rate, bd_rates, curves
 from nacd_bench.coding.matched import CodecSpec
-from nacd_bench.coding.originals import find_images, read_8_bit
+from nacd_bench.coding.originals import find_images
 from nacd_bench.errors import CodecError, DataError, ImageError, UserError
 from nacd_bench.jobs.compress import run as compress_module
 from nacd_bench.jobs.compress.plan import Follower, codec_from_config
@@ -34,6 +34,7 @@ from nacd_bench.pipeline.workers import worker_context
 from nacd_bench.registry import CODECS
 from nacd_bench.runs.folder import run_lock
 from nacd_bench.runs.journal import Journal
+from nacd_bench.triplets.images import read_8_bit
 from nacd_bench.triplets.manifest import read_manifest
 
 CODEC_FILES = Path(nacd_conf.__file__).parent / "codec"

@@ -51,10 +51,10 @@ from nacd_bench.runs.candidates import (
     CODED,
     TablesWriter,
     kept,
-    pixels_sha256,
     read_mined,
     schema,
 )
+from nacd_bench.triplets.images import pixels_sha256
 from nacd_bench.triplets.manifest import read_manifest
 from nacd_bench.triplets.presence import presence
 from nacd_bench.triplets.record import TripletRecord

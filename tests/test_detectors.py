@@ -21,10 +21,11 @@ from nacd_bench.detectors.texture import textured
 from nacd_bench.detectors.windows import Padding, strongest_window, window_means
 from nacd_bench.errors import ImageError, UserError
 from nacd_bench.ops import color, planes
+from nacd_bench.ops.boxes import regions_around
 from nacd_bench.planting.photographs import photos
 from nacd_bench.triplets import triplet_batch
 from nacd_bench.triplets.batch import Planes, TripletBatch
-from nacd_bench.triplets.detection import DetectionBatch, regions_around
+from nacd_bench.triplets.detection import DetectionBatch
 
 GOLDEN = SHARED / "golden"
 ALL = [Texture, Boundary, LargeColor, SmallColor]

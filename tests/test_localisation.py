@@ -7,7 +7,8 @@ import pytest
 
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.bootstrap import Resampling
-from nacd_bench.evaluation.localisation import Placed, box_iou, localisation
+from nacd_bench.evaluation.localisation import Placed, localisation
+from nacd_bench.ops.boxes import box_iou
 
 pytestmark = pytest.mark.numeric
 
@@ -112,7 +113,7 @@ class TestPlace:
         assert (found.n_unplaced, found.n_boxes, found.pointing.value) == (1, 1, 1)
 
     def test_iou_of_nothing(self) -> None:
-        empty = np.zeros((0, 4))
+        empty = np.zeros((0, 1, 4))
         assert box_iou(empty, np.array([BOX], float)).shape == (0, 1)
         assert box_iou(np.array([[1.0, 1, 1, 1]]), np.array([[1.0, 1, 1, 1]])).item() == 0
 

@@ -29,7 +29,8 @@ from nacd_bench.jobs.mine.plan import make_mining_plan
 from nacd_bench.jobs.mine.results import write_tables
 from nacd_bench.jobs.mine.run import mine, parse_shard
 from nacd_bench.jobs.mine.state import records
-from nacd_bench.pipeline.stages import around, chains, twice
+from nacd_bench.ops.boxes import region_holding
+from nacd_bench.pipeline.stages import chains, twice
 from nacd_bench.registry import CODECS
 from nacd_bench.runs.candidates import (
     CANDIDATES,
@@ -38,10 +39,10 @@ from nacd_bench.runs.candidates import (
     KEYS,
     TablesWriter,
     kept,
-    pixels_sha256,
     read_mined,
     schema,
 )
+from nacd_bench.triplets.images import pixels_sha256
 
 RED = (255, 0, 0)
 
@@ -739,10 +740,10 @@ class TestCommandLine:
 
 
 def test_crops_lie_inside() -> None:
-    assert around((10, 20, 30, 40), 640, 480) == (0, 0, 300, 300)
-    assert around((620, 470, 640, 480), 640, 480) == (340, 180, 640, 480)
-    assert around((0, 0, 500, 20), 640, 480) == (0, 0, 500, 300)
-    assert around((5, 5, 9, 9), 100, 80) == (0, 0, 100, 80)
+    assert region_holding([(10, 20, 30, 40)], 640, 480) == (0, 0, 300, 300)
+    assert region_holding([(620, 470, 640, 480)], 640, 480) == (340, 180, 640, 480)
+    assert region_holding([(0, 0, 500, 20)], 640, 480) == (0, 0, 500, 300)
+    assert region_holding([(5, 5, 9, 9)], 100, 80) == (0, 0, 100, 80)
 
 
 def test_twice() -> None:

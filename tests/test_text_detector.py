@@ -12,9 +12,10 @@ import torch
 from piq import fsim as fsim_of_piq
 
 from nacd_bench.detectors import Text
-from nacd_bench.detectors.text import bounding_box, merged, overlap
+from nacd_bench.detectors.text import bounding_box, merged
 from nacd_bench.detectors.text_finders import TextFinder, TextPolygon
 from nacd_bench.errors import TextFinderError
+from nacd_bench.ops.boxes import box_iou
 from nacd_bench.ops.color import luma
 from nacd_bench.ops.fsim import fsim
 from nacd_bench.planting.photographs import photos
@@ -137,7 +138,7 @@ def test_merging_is_transitive_and_keeps_the_largest() -> None:
     unions, confidences = merged(boxes, values, 0.2)
     assert unions.tolist() == [[0, 0, 22, 10], [50, 50, 60, 60]]
     assert confidences.tolist() == pytest.approx([0.3, 0.2])
-    assert overlap(boxes)[0, 1].item() == pytest.approx(40 / 160)
+    assert box_iou(boxes[0], boxes[1]) == pytest.approx(40 / 160)
 
 
 def test_boxes_are_cut_to_the_image() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import struct
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from nacd_bench.coding.codec import Codec, Image, OperatingPoints
 from nacd_bench.errors import CodecError
+from nacd_bench.triplets.files import sha256
 from nacd_codecs.hyperprior.networks import STRIDE, Size
 from nacd_codecs.hyperprior.networks import Hyperprior as Networks
 from nacd_codecs.hyperprior.prior import WholePrior
@@ -111,7 +111,7 @@ class _Model:
                 f"expected weights in {weights} and what they are in {notes}, got: {error}. "
                 "Install nacd-bench again, or train them: docs/learned_codec.md."
             ) from error
-        self.sha256 = hashlib.sha256(content).hexdigest()
+        self.sha256 = sha256(content)
         if self.sha256 != training["weights_sha256"]:
             raise CodecError(
                 f"expected {weights} with the SHA-256 {training['weights_sha256'][:12]}..., got "

@@ -8,7 +8,6 @@ folder. At the end the folder has ``weights.pt`` and ``training.json``, which th
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import math
@@ -27,9 +26,11 @@ from omegaconf import OmegaConf
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from nacd_bench.coding.originals import counted, find_images, read_8_bit
+from nacd_bench.coding.originals import counted, find_images
 from nacd_bench.errors import ImageError
 from nacd_bench.ops.color import LUMA
+from nacd_bench.triplets.files import sha256
+from nacd_bench.triplets.images import read_8_bit
 from nacd_codecs.hyperprior.networks import Hyperprior, Size
 
 LINEAR_SHARE = 0.1
@@ -233,7 +234,7 @@ def export(model: Hyperprior, config: Any, n_images: int, folder: Path) -> None:
     settings: Any = OmegaConf.to_container(config)
     del settings["folder"]
     notes = {
-        "weights_sha256": hashlib.sha256(file.getvalue()).hexdigest(),
+        "weights_sha256": sha256(file.getvalue()),
         "size": settings.pop("size"),
         "images": f"{n_images} photographs in {Path(settings.pop('images')).name}",
         "final_loss": round(sum(losses) / len(losses), 4) if losses else None,

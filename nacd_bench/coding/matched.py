@@ -7,7 +7,6 @@ one worker and with eight.
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import struct
 import tempfile
@@ -22,14 +21,14 @@ import numpy as np
 import torch
 
 from nacd_bench.coding.codec import Codec, Image, bits_per_pixel, png
-from nacd_bench.coding.originals import read_8_bit
 from nacd_bench.coding.rate import Encodings, Estimate, Match, luma_psnr, match_psnr, match_rates
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.ops.color import luma
 from nacd_bench.ops.planes import one_thread
 from nacd_bench.ops.structure import MSSSIM_SIDE, ms_ssim
 from nacd_bench.registry import CODECS
-from nacd_bench.triplets.files import write_whole
+from nacd_bench.triplets.files import sha256, write_whole
+from nacd_bench.triplets.images import read_8_bit
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 WORTH_KEEPING = 1.0
@@ -322,7 +321,7 @@ def _row(
         "bytes": size,
         "bpp": bits_per_pixel(size, width, height),
         "file_bytes": len(coded.data),
-        "file_sha256": stream_hash(coded.data),
+        "file_sha256": sha256(coded.data)[:16],
         "out_of_range": coded.out_of_range,
         "encodes": coded.encodes,
         "encode_seconds": round(coded.encode_seconds, 4),
@@ -346,11 +345,6 @@ def checked_size(codec: Codec, image: Image, decoded: Image, data: bytes) -> flo
     if not size > 0:
         raise DataError(f"expected {codec.name} to write a bitstream, got {size:g} bytes.")
     return size
-
-
-def stream_hash(data: bytes) -> str:
-    """What tells one bitstream from another, 16 hexadecimal digits."""
-    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def read_photo(photo: Photo) -> Image:

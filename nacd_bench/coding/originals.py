@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 
-from nacd_bench.coding.codec import Image
 from nacd_bench.errors import DataError
 from nacd_bench.triplets.files import as_on_disk
 from nacd_bench.triplets.formats import (
@@ -20,7 +19,6 @@ from nacd_bench.triplets.formats import (
     is_passed_over,
     unread_kind,
 )
-from nacd_bench.triplets.images import read_image, to_8_bit
 from nacd_bench.triplets.text_files import lines_of, read_text
 
 _OWN = (".bin", ".part")
@@ -163,13 +161,3 @@ def _unread_kind(path: Path) -> str | None:
             return unread_kind(path, file.read(HEAD))
     except OSError:
         return unread_kind(path, b"")
-
-
-def read_8_bit(path: str | Path) -> tuple[Image, str]:
-    """An image as a codec takes it, ``(H, W, 3)`` uint8, and the hash of its file.
-
-    Raises:
-        ImageError: see :func:`nacd_bench.triplets.images.read_image`.
-    """
-    image = read_image(path)
-    return to_8_bit(image), image.sha256

@@ -18,10 +18,11 @@ from torch import Tensor
 
 from nacd_bench.detectors.base import Detector
 from nacd_bench.detectors.windows import Padding, strongest_window, window_means
+from nacd_bench.ops.boxes import REGION
 from nacd_bench.ops.filters import gaussian_blur, sobel
 from nacd_bench.ops.gradients import Gradient, canny, cosine
 from nacd_bench.triplets.batch import Planes, TripletBatch
-from nacd_bench.triplets.detection import REGION, DetectionBatch
+from nacd_bench.triplets.detection import DetectionBatch
 
 SOBEL_SCALE = 1 / 8
 """One over the sum of a Sobel kernel's absolute weights, as in the released code."""

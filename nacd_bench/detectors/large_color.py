@@ -22,10 +22,11 @@ from torch import Tensor
 
 from nacd_bench.detectors.base import Detector
 from nacd_bench.detectors.windows import Padding, strongest_window, window_means
+from nacd_bench.ops.boxes import REGION
 from nacd_bench.ops.ciede2000 import HUE_SHIFT, ciede2000
 from nacd_bench.ops.color import lab
 from nacd_bench.triplets.batch import Planes, TripletBatch
-from nacd_bench.triplets.detection import REGION, DetectionBatch
+from nacd_bench.triplets.detection import DetectionBatch
 
 Outliers = Literal["zero", "clip"]
 """What a difference over ``high`` becomes: 0 (eq. 14) or ``high``."""

@@ -22,10 +22,12 @@ from torch import Tensor
 from nacd_bench.detectors.base import Detector
 from nacd_bench.detectors.text_finders.cache import Cached
 from nacd_bench.detectors.text_finders.finder import TextFinder, TextPolygon
+from nacd_bench.ops.boxes import REGION, box_iou, regions_around
 from nacd_bench.ops.fsim import fsim
 from nacd_bench.ops.planes import one_thread
 from nacd_bench.triplets.batch import TripletBatch
-from nacd_bench.triplets.detection import REGION, DetectionBatch, HeatMap, regions_around
+from nacd_bench.triplets.detection import DetectionBatch, HeatMap
+from nacd_bench.triplets.images import to_8_bit
 
 NO_TEXT = -1.0
 """Score of an image in which no text was found."""
@@ -97,16 +99,13 @@ class Text(Detector):
             x0, y0, x1, y1 = crops[index].tolist()
             heat[y0:y1, x0:x1] = values[index]
         regions = regions_around(crops, single.width, single.height, self.region)
-        boxes, confidences = merged(regions, values.cpu(), self.merge_iou)
+        boxes, confidences = merged(torch.from_numpy(regions), values.cpu(), self.merge_iou)
         confidences = confidences.to(values)
         return confidences[0], boxes, confidences, heat
 
     def _text_boxes(self, single: TripletBatch) -> Tensor:
         """Bounding boxes ``(n, 4)`` of the text that counts, cut to the image."""
-        image = single.original[0]
-        levels = image if image.dtype == torch.uint8 else (image * 255).round().byte()
-        pixels = np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy())
-        polygons = self.finder.find(pixels, single.ids[0])
+        polygons = self.finder.find(to_8_bit(single.original), single.ids[0])
         boxes = [
             bounding_box(polygon, single.width, single.height)
             for polygon in polygons
@@ -160,7 +159,7 @@ def merged(boxes: Tensor, confidences: Tensor, iou: float) -> tuple[Tensor, Tens
     """
     from scipy.sparse.csgraph import connected_components
 
-    count, group = connected_components(overlap(boxes).numpy() > iou, directed=False)
+    count, group = connected_components(box_iou(boxes[:, None], boxes) > iou, directed=False)
     members = [torch.from_numpy(group == index) for index in range(count)]
     unions = torch.stack(
         [torch.cat([boxes[m, :2].amin(dim=0), boxes[m, 2:].amax(dim=0)]) for m in members]
@@ -168,12 +167,3 @@ def merged(boxes: Tensor, confidences: Tensor, iou: float) -> tuple[Tensor, Tens
     strongest = torch.stack([confidences[m].amax() for m in members])
     order = strongest.argsort(descending=True, stable=True)
     return unions[order], strongest[order]
-
-
-def overlap(boxes: Tensor) -> Tensor:
-    """Intersection over union of all pairs of boxes ``(n, 4)``: ``(n, n)``."""
-    low = torch.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = torch.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    shared = (high - low).clamp(min=0).prod(dim=2).double()
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1).double()
-    return shared / (area[:, None] + area[None] - shared)

@@ -18,11 +18,12 @@ from torch import Tensor
 
 from nacd_bench.detectors.base import Detector
 from nacd_bench.detectors.windows import Padding, strongest_window, window_means
+from nacd_bench.ops.boxes import REGION
 from nacd_bench.ops.filters import sobel
 from nacd_bench.ops.planes import blockwise
 from nacd_bench.ops.structure import msssim_maps, uniform_ssim_map
 from nacd_bench.triplets.batch import TripletBatch
-from nacd_bench.triplets.detection import REGION, DetectionBatch
+from nacd_bench.triplets.detection import DetectionBatch
 
 Structure = Literal["ms_ssim", "uniform_ssim"]
 

@@ -10,8 +10,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from nacd_bench.ops.boxes import regions_around
 from nacd_bench.ops.filters import box_mean, window_starts
-from nacd_bench.triplets.detection import REGION, DetectionBatch, HeatMap, regions_around
+from nacd_bench.triplets.detection import DetectionBatch, HeatMap
 
 Padding = Literal["valid", "same"]
 """``valid``: windows inside the image, the last flush with the border. ``same``: one window per
@@ -54,8 +55,5 @@ def strongest_window(
     if padding == "same":
         y0, x0, h, w = y0 + (h - 1) // 2, x0 + (w - 1) // 2, 1, 1
     windows = torch.stack([x0, y0, x0 + w, y0 + h], dim=-1)
-    boxes = regions_around(windows, width, height, region)
+    boxes = torch.from_numpy(regions_around(windows, width, height, region))
     return DetectionBatch(scores, boxes[:, None].unbind(), scores[:, None].unbind(), heat_map)
-
-
-__all__ = ["REGION", "Padding", "strongest_window", "window_means"]

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nacd_bench.evaluation.bootstrap import Floats
+from nacd_bench.ops.boxes import box_iou
 
 IOU = 0.3
 """Least overlap of a match. A 300 x 300 region that moves by 80 pixels along both axes keeps an IoU
@@ -147,20 +148,10 @@ def _overlaps(first: Boxes, second: Boxes) -> Iterator[tuple[Places, Places, Flo
             - np.repeat(np.cumsum(own) - own, own)
             + np.repeat(low[start:stop], own)
         )
-        overlap = _iou(first.places[i], second.places[j])
+        overlap = box_iou(first.places[i], second.places[j])
         some = overlap > 0
         yield i[some], j[some], overlap[some]
         start = stop
-
-
-def _iou(first: Floats, second: Floats) -> Floats:
-    """Of boxes row by row, ``(n, 4)`` and ``(n, 4)`` to ``(n,)``."""
-    low = np.maximum(first[:, :2], second[:, :2])
-    high = np.minimum(first[:, 2:], second[:, 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=1)
-    areas = [(each[:, 2:] - each[:, :2]).prod(axis=1) for each in (first, second)]
-    union = areas[0] + areas[1] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
 def _assigned(

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nacd_bench.errors import UserError
+from nacd_bench.ops.boxes import box_iou
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -85,19 +86,10 @@ def keepers(
     while len(left):
         first = np.r_[True, group[left[1:]] != group[left[:-1]]]
         heads = left[first][np.cumsum(first) - 1]
-        same = _iou(boxes[left], boxes[heads]) > iou
+        same = box_iou(boxes[left], boxes[heads]) > iou
         keeper[left[same]] = heads[same]
         left = left[~(same | first)]
     return keeper
-
-
-def _iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Overlap of boxes row by row: ``(n, 4)`` and ``(n, 4)`` to ``(n,)``."""
-    width = np.minimum(a[:, 2], b[:, 2]) - np.maximum(a[:, 0], b[:, 0])
-    height = np.minimum(a[:, 3], b[:, 3]) - np.maximum(a[:, 1], b[:, 1])
-    shared = np.maximum(width, 0) * np.maximum(height, 0)
-    areas = ((each[:, 2] - each[:, 0]) * (each[:, 3] - each[:, 1]) for each in (a, b))
-    return np.asarray(shared / (sum(areas) - shared))
 
 
 def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:

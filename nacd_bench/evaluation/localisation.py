@@ -32,6 +32,7 @@ from nacd_bench.evaluation.bootstrap import (
     Statistic,
     estimate,
 )
+from nacd_bench.ops.boxes import box_iou
 
 IOUS = (0.3, 0.5)
 RECALLS = np.linspace(0, 1, 101)
@@ -119,20 +120,6 @@ def localisation(
     )
 
 
-def box_iou(first: Floats, second: Floats) -> Floats:
-    """Intersection over union of ``(n, 4)`` and ``(m, 4)`` half-open boxes: ``(n, m)`` in [0, 1].
-
-    >>> box_iou(np.array([[0.0, 0, 10, 10]]), np.array([[5.0, 0, 15, 10]])).round(3).tolist()
-    [[0.333]]
-    """
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=2)
-    areas = [(each[:, 2:] - each[:, :2]).prod(axis=1) for each in (first, second)]
-    union = areas[0][:, None] + areas[1][None, :] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-
-
 class _Image:
     """A :class:`Placed` as arrays, its boxes from the strongest down."""
 
@@ -150,7 +137,7 @@ class _Image:
             raise ValueError("Expected confidences without NaN. Got NaN.")
         order = np.lexsort([*boxes.T[::-1], -confidences])  # equal ones by place, not as they came
         self.boxes, self.confidences = boxes[order], confidences[order]
-        self.ious = box_iou(self.boxes, self.labelled)
+        self.ious = box_iou(self.boxes[:, None], self.labelled)
 
     @property
     def points_inside(self) -> bool:

@@ -20,7 +20,6 @@ The run's folder::
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,11 +29,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from nacd_bench.detectors import Detector
-from nacd_bench.errors import DataError, Failure, ImageError, UserError
+from nacd_bench.errors import DataError, Failure, UserError
 from nacd_bench.pipeline.methods import made, made_methods, outcomes
 from nacd_bench.pipeline.progress import Progress, progress_bar
 from nacd_bench.registry import unknown
@@ -45,7 +43,8 @@ from nacd_bench.runs.folder import file_names, open_run
 from nacd_bench.runs.journal import Journal
 from nacd_bench.triplets.batch import ROLES, TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch
-from nacd_bench.triplets.files import read_bytes, write_whole
+from nacd_bench.triplets.files import write_whole
+from nacd_bench.triplets.images import content_hash, to_8_bit
 from nacd_bench.triplets.loading import LoadedTriplet, load_triplet
 from nacd_bench.triplets.record import Problem, TripletRecord
 from nacd_bench.triplets.source import Source, find_triplets
@@ -328,7 +327,7 @@ class _Run:
         """Whether a finished triplet's files are what they were and its pictures are there."""
         if known["failed"] or not all((self.folder / file).is_file() for file in known["files"]):
             return False
-        hashes = {role: _sha256(getattr(record, role)) for role in ROLES}
+        hashes = {role: content_hash(getattr(record, role)) for role in ROLES}
         return hashes == known["sha256"]
 
     # --- detectors
@@ -378,7 +377,7 @@ class _Run:
                 write_whole(self.folder / files[-1], data)
                 scales[detector.name] = [low, high]
         if self.outputs.overlays:
-            images = {role: _pixels(getattr(loaded.batch, role)) for role in ROLES}
+            images = {role: to_8_bit(getattr(loaded.batch, role)) for role in ROLES}
             title, subtitle = _titles(loaded.record)
             picture = overlay(**images, findings=findings, title=title, subtitle=subtitle)
             files.append(f"overlays/{name}.png")
@@ -422,12 +421,6 @@ def _joined(group: Sequence[LoadedTriplet]) -> TripletBatch:
     return TripletBatch(**images, ids=[each.record.id for each in group])
 
 
-def _pixels(image: torch.Tensor) -> np.ndarray:
-    """``(1, 3, H, W)`` of any depth as ``(H, W, 3)`` uint8."""
-    levels = image if image.dtype == torch.uint8 else (image * 255).round().byte()
-    return np.ascontiguousarray(levels[0].permute(1, 2, 0).cpu().numpy())
-
-
 def _titles(record: TripletRecord) -> tuple[str, str]:
     sides = []
     for role in ("neural", "traditional"):
@@ -442,7 +435,3 @@ def _titles(record: TripletRecord) -> tuple[str, str]:
 def _codec_and_version(record: TripletRecord, role: str) -> str:
     codec, version = (getattr(record, f"{role}_{fact}") for fact in ("codec", "version"))
     return f"{codec or 'unknown'} ({version})" if version else codec or "unknown"
-
-
-def _sha256(path: str) -> str:
-    return hashlib.sha256(read_bytes(path, "an image file", ImageError)).hexdigest()

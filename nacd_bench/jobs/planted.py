@@ -18,7 +18,6 @@ folder is found again by what is in it::
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 import zlib
@@ -34,7 +33,7 @@ from nacd_bench import __version__
 from nacd_bench.cache import cache_folder
 from nacd_bench.coding.codec import Image, png
 from nacd_bench.coding.matched import CodecSpec, built
-from nacd_bench.coding.originals import counted, find_images, read_8_bit
+from nacd_bench.coding.originals import counted, find_images
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.jobs.compress.plan import codec_from_config
 from nacd_bench.jobs.compress.run import compress
@@ -44,7 +43,8 @@ from nacd_bench.planting.lettering import with_text
 from nacd_bench.planting.photographs import PLANTING_PHOTOS, photo_path
 from nacd_bench.planting.scene import TextPlace
 from nacd_bench.runs.folder import new_run_id, run_lock
-from nacd_bench.triplets.files import write_whole
+from nacd_bench.triplets.files import json_sha256, sha256, write_whole
+from nacd_bench.triplets.images import read_8_bit
 from nacd_bench.triplets.manifest import parse_manifest, write_manifest
 from nacd_bench.triplets.record import Box, Label, Problem, TripletRecord
 
@@ -170,9 +170,9 @@ def _identity(
         [codec.name, built(codec).version(), dict(built(codec).parameters)]
         for codec in (neural, traditional)
     ]
-    files = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    files = [sha256(path.read_bytes()) for path in paths]
     content = [__version__, PLANTING, codecs, files, point, tile, seed]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    return json_sha256(content)[:16]
 
 
 def _folder(folder: str | Path | None, identity: str) -> Path:

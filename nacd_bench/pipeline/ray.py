@@ -32,6 +32,7 @@ from nacd_bench.pipeline.stages import (
 from nacd_bench.pipeline.workers import Workers
 from nacd_bench.runs.folder import new_run_id
 from nacd_bench.runs.journal import Journal
+from nacd_bench.triplets.files import sha256
 
 if TYPE_CHECKING:
     from nacd_bench.jobs.mine.run import MiningRun
@@ -144,8 +145,6 @@ class ChainActor:
     def _begun(self, item: Item) -> Work | dict[str, Any]:
         """The image of an item, or a record that says why there is nothing to do."""
         import ray
-
-        from nacd_bench.triplets.images import sha256
 
         try:
             data = read_item(item)

@@ -31,14 +31,15 @@ from nacd_bench.coding.matched import (
 from nacd_bench.coding.rate import Encodings, Estimate, luma_psnr, match_rates
 from nacd_bench.coding.sources import Item, read_item
 from nacd_bench.detectors import Detector
+from nacd_bench.ops.boxes import region_holding
 from nacd_bench.ops.planes import one_thread
 from nacd_bench.pipeline.methods import outcomes
-from nacd_bench.runs.candidates import CROP, pixels_sha256, place_of
+from nacd_bench.runs.candidates import place_of
 from nacd_bench.runs.folder import file_name
 from nacd_bench.triplets.batch import ROLES, TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch
-from nacd_bench.triplets.files import write_whole
-from nacd_bench.triplets.images import decode_image, sha256, to_8_bit
+from nacd_bench.triplets.files import sha256, write_whole
+from nacd_bench.triplets.images import decode_image, pixels_sha256, to_8_bit
 
 T = TypeVar("T")
 Steps = tuple[tuple[str, float], ...]
@@ -145,7 +146,7 @@ class Read:
                 part.unlink(missing_ok=True)
         try:
             image = decode_image(work.item.name, data)
-            work.pixels, work.notes = to_8_bit(image), image.notes
+            work.pixels, work.notes = to_8_bit(image.pixels), image.notes
         except Exception as error:
             work.fail(self.name, "", describe(error).removeprefix(f"{work.item.name}: "))
 
@@ -312,7 +313,7 @@ class Detect:
         """Write the crops of a candidate; where they lie and what they show."""
         original = work.pixels
         assert original is not None
-        x0, y0, x1, y1 = around(box, original.shape[1], original.shape[0])
+        x0, y0, x1, y1 = region_holding([box], original.shape[1], original.shape[0])
         row: dict[str, Any] = _edges("crop_", (x0, y0, x1, y1))
         place = place_of("crops", work.sha256)
         for role, image in {"original": original, **work.decoded[preset]}.items():
@@ -370,22 +371,6 @@ def chains(stages: Sequence[Stage]) -> list[Chain]:
         else:
             groups.append([stage])
     return [Chain(group, group is groups[-1]) for group in groups]
-
-
-def around(box: Sequence[int], width: int, height: int, least: int = CROP) -> tuple[int, ...]:
-    """The box and at least ``least`` pixels each way, moved and cut to lie inside the image.
-
-    >>> around((10, 20, 30, 400), 640, 480)
-    (0, 20, 300, 400)
-    """
-    edges = []
-    for first, last, size in ((box[0], box[2], width), (box[1], box[3], height)):
-        low, high = max(first, 0), min(last, size)
-        side = min(max(least, high - low), size)
-        start = min(max((low + high - side) // 2, 0), size - side)
-        edges.append((start, start + side))
-    (x0, x1), (y0, y1) = edges
-    return x0, y0, x1, y1
 
 
 def twice(action: Callable[[], T]) -> T:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nacd_bench.errors import DataError
 from nacd_bench.registry import unknown
-from nacd_bench.triplets.images import read_image
+from nacd_bench.triplets.images import read_8_bit
 
 _FILES = {
     "astronaut": "skimage/data/astronaut.png",
@@ -52,8 +52,7 @@ class Photos(Mapping[str, NDArray[np.uint8]]):
     def __getitem__(self, name: str) -> NDArray[np.uint8]:
         if name not in _FILES:
             raise KeyError(unknown("photograph", name, list(_FILES)))
-        pixels = read_image(photo_path(name)).pixels
-        return np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
+        return read_8_bit(photo_path(name))[0]
 
     def __contains__(self, name: object) -> bool:  # Mapping's own would decode
         return name in _FILES

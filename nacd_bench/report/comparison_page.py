@@ -7,7 +7,6 @@ from a user reaches the page as text.
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,13 +20,13 @@ from nacd_bench import __version__
 from nacd_bench.errors import UserError
 from nacd_bench.report.page import safe_json
 from nacd_bench.triplets.files import write_whole
+from nacd_bench.triplets.images import pixels_sha256
 from nacd_bench.triplets.record import Box
 
 SITE = Path(__file__).parent / "site"
 FOLDER = "compare"
 ROWS = 5000
 """Most changes in the page; the tables have all of them."""
-REGION = 300
 """Least side in pixels of what is shown of an image."""
 MOST_SIDE = 600
 """Larger regions are shown reduced to this side."""
@@ -165,23 +164,6 @@ def strongest_first(changes: Mapping[str, Sequence[Any]]) -> list[int]:
     return np.lexsort((detector, status, rank)).tolist() if len(group) else []
 
 
-def around(boxes: Sequence[Box], width: int, height: int, least: int = REGION) -> Box:
-    """The boxes and at least ``least`` pixels each way, moved and cut to lie inside the image.
-
-    >>> around([(10, 20, 30, 40), (20, 20, 60, 400)], 640, 480)
-    (0, 20, 300, 400)
-    """
-    edges = []
-    for axis, size in ((0, width), (1, height)):
-        low = max(min(box[axis] for box in boxes), 0)
-        high = min(max(box[axis + 2] for box in boxes), size)
-        side = min(max(least, high - low), size)
-        first = min(max((low + high - side) // 2, 0), size - side)
-        edges.append((first, first + side))
-    (x0, x1), (y0, y1) = edges
-    return x0, y0, x1, y1
-
-
 def _picture(
     folder: Path, shown: _Shown, changes: Mapping[str, Sequence[Any]], pair: int, cuts: Cuts
 ) -> None:
@@ -213,7 +195,7 @@ def _write_image(folder: Path, pixels: Pixels) -> str:
     """Write a picture named by what it shows, so that two changes share it; its name."""
     from PIL import Image
 
-    digest = hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()[:20]
+    digest = pixels_sha256(pixels)[:20]
     name = f"pictures/{digest}-{pixels.shape[1]}x{pixels.shape[0]}.webp"
     if not (folder / name).is_file():
         picture = Image.fromarray(pixels)

@@ -6,12 +6,13 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from nacd_bench.errors import UserError
+from nacd_bench.ops.boxes import regions_around
 from nacd_bench.runs.read import Run
 from nacd_bench.triplets.batch import ROLES
+from nacd_bench.triplets.images import to_8_bit
 from nacd_bench.triplets.loading import load_triplet
 from nacd_bench.triplets.record import TripletRecord
 
@@ -70,19 +71,16 @@ def _chosen(run: Run, artifact_type: str, count: int) -> list[dict]:
 
 def _strip(record: TripletRecord, row: dict) -> Image.Image:
     batch = load_triplet(record).batch
-    height, width = min(SIDE, batch.height), min(SIDE, batch.width)
-    left = int(np.clip((row["x0"] + row["x1"] - width) // 2, 0, batch.width - width))
-    top = int(np.clip((row["y0"] + row["y1"] - height) // 2, 0, batch.height - height))
+    box = [row[edge] for edge in ("x0", "y0", "x1", "y1")]
+    left, top, right, bottom = regions_around([box], batch.width, batch.height, SIDE)[0].tolist()
+    width, height = right - left, bottom - top
     strip = Image.new("RGB", (3 * SIDE + 2 * GAP, height + LINE), "white")
     draw = ImageDraw.Draw(strip)
     face = _face()
     for column, role in enumerate(ROLES):
-        pixels = getattr(batch, role)[0].permute(1, 2, 0)
-        if pixels.is_floating_point():
-            pixels = (pixels * 255).round().byte()
-        cut = pixels[top : top + height, left : left + width].numpy()
+        cut = to_8_bit(getattr(batch, role)[..., top : top + height, left : left + width])
         x = column * (SIDE + GAP)
-        strip.paste(Image.fromarray(np.ascontiguousarray(cut)), (x, LINE))
+        strip.paste(Image.fromarray(cut), (x, LINE))
         what = f"{row['detector']} {row['confidence']:.4g}, {record.id}" if not column else role
         draw.text((x + 2, 3), what[:46], fill="black", font=face)
         if role == "neural":

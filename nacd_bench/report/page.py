@@ -20,7 +20,7 @@ from nacd_bench.detectors import Detector
 from nacd_bench.report.heat_map import colored
 from nacd_bench.report.pictures import Pictures, write_pictures
 from nacd_bench.runs.read import Run
-from nacd_bench.triplets.files import without_nan, write_whole
+from nacd_bench.triplets.files import plain, write_whole
 from nacd_bench.triplets.record import Box, TripletRecord
 
 SITE = Path(__file__).parent / "site"
@@ -290,5 +290,5 @@ def _mean(values: Sequence[float | None]) -> str:
 def safe_json(value: Any) -> str:
     """JSON that may stand in a script: ASCII, no tag can begin in it, NaN is null; what is infinite
     stays so, as a script has it."""
-    text = json.dumps(without_nan(value), separators=(",", ":"))
+    text = json.dumps(plain(value, keeps_infinite=True), separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

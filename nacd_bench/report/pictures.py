@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,7 +19,8 @@ from nacd_bench.errors import UserError
 from nacd_bench.report.heat_map import colored, per_pixel
 from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.detection import DetectionBatch
-from nacd_bench.triplets.files import write_whole
+from nacd_bench.triplets.files import json_sha256, write_whole
+from nacd_bench.triplets.images import to_8_bit
 from nacd_bench.triplets.loading import load_triplet
 from nacd_bench.triplets.record import Box, TripletRecord
 
@@ -99,7 +98,7 @@ def _pictures(
         path = f"images/{loaded.sha256[role][:20]}.{_suffix(width * height)}"
         images[role] = path
         if not (folder / path).is_file():
-            writers.submit(_write_image, folder / path, _levels(getattr(batch, role)))
+            writers.submit(_write_image, folder / path, to_8_bit(getattr(batch, role)))
     heat = {}
     for detector in detectors:
         path = f"heat/{detector.name}/{_heat_name(loaded.sha256, detector)}.png"
@@ -125,25 +124,17 @@ def _pictures(
         for role, path in crops[",".join(map(str, box))].items():
             if not (folder / path).is_file():
                 cut = getattr(batch, role)[:, :, y0:y1, x0:x1]
-                writers.submit(_write_image, folder / path, _levels(cut))
+                writers.submit(_write_image, folder / path, to_8_bit(cut))
     return Pictures(width, height, images, is_reduced, heat, crops)
 
 
 def _heat_name(sha256: Mapping[str, str], detector: Detector) -> str:
     """Of what decides a heat map, so that one that is there need not be made again."""
-    content = json.dumps([dict(sha256), detector.settings], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()[:20]
+    return json_sha256([dict(sha256), detector.settings])[:20]
 
 
 def _suffix(pixels: int) -> str:
     return "png" if pixels <= LOSSLESS_PIXELS else "webp"
-
-
-def _levels(image: torch.Tensor) -> NDArray[np.uint8]:
-    pixels = image[0].permute(1, 2, 0)
-    if pixels.is_floating_point():
-        pixels = (pixels * 255).round().byte()
-    return np.ascontiguousarray(pixels.numpy())
 
 
 def _write_image(path: Path, pixels: NDArray[np.uint8]) -> None:

@@ -11,7 +11,7 @@ from nacd_bench.report.contact_sheet import GAP, LINE, stacked
 from nacd_bench.runs.candidates import kept, read_mined
 from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import write_whole
-from nacd_bench.triplets.images import read_image, to_8_bit
+from nacd_bench.triplets.images import read_8_bit
 
 ROWS = 12
 """Candidates in a picture."""
@@ -48,7 +48,7 @@ def _sheet(folder: Path, rows: list[Mapping[str, Any]]) -> bytes:
     for row in rows:
         crops = []
         for role in ROLES:
-            crops.append(Image.fromarray(to_8_bit(read_image(folder / row[f"crop_{role}"]))))
+            crops.append(Image.fromarray(read_8_bit(folder / row[f"crop_{role}"])[0]))
         width = sum(crop.width + GAP for crop in crops)
         strip = Image.new("RGB", (width, crops[0].height + LINE), "white")
         left = 0

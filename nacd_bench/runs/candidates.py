@@ -17,14 +17,10 @@ Paths in the tables are relative to the mined folder, unless they name an image 
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-import numpy as np
-
-from nacd_bench.coding.codec import Image
 from nacd_bench.errors import DataError
 from nacd_bench.triplets.text_files import read_parquet
 
@@ -34,8 +30,6 @@ if TYPE_CHECKING:
 
 ROW_GROUP = 50_000
 """Rows of a table's file that are written together."""
-CROP = 300
-"""Least side in pixels of a crop: the paper's regions (section 3)."""
 CANDIDATES, CODED, IMAGES = "candidates", "coded", "images"
 """Folders of the three tables."""
 PARTITIONS = {CANDIDATES: ("artifact_type", "preset"), CODED: ("preset",), IMAGES: ()}
@@ -219,8 +213,3 @@ def place_of(kind: str, sha256: str) -> str:
     'crops/c1/c14cddc0aa11'
     """
     return f"{kind}/{sha256[:2]}/{sha256[:12]}"
-
-
-def pixels_sha256(image: Image) -> str:
-    """What tells one decoded image ``(H, W, 3)`` from another."""
-    return hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()

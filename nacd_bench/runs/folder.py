@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -23,7 +22,7 @@ from nacd_bench import __version__
 from nacd_bench.errors import DataError, Failure
 from nacd_bench.runs.journal import Journal
 from nacd_bench.runs.tables import SCHEMA_VERSION, write_failures
-from nacd_bench.triplets.files import write_whole
+from nacd_bench.triplets.files import json_bytes, sha256, write_whole
 from nacd_bench.triplets.text_files import read_json
 
 SETTINGS = "settings.json"
@@ -101,7 +100,7 @@ def require_settings(folder: Path, job: str, settings: Mapping[str, Any]) -> Non
     versions = {"schema": SCHEMA_VERSION, "job": job, "nacd_bench": __version__}
     wanted = json.loads(json.dumps(versions | dict(settings)))
     if not path.exists():
-        write_whole(path, json.dumps(wanted, indent=2).encode())
+        write_whole(path, json_bytes(wanted))
         return
     differences = list(_differences(read_json(path, "the settings of the run"), wanted))
     if differences:
@@ -207,4 +206,4 @@ def file_name(name: str) -> str:
 
 
 def _digest(name: str) -> str:
-    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return sha256(name)[:8]

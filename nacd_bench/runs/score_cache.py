@@ -7,7 +7,6 @@ versions of the libraries that compute.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +18,7 @@ from typing import Any
 
 from nacd_bench import __version__
 from nacd_bench.errors import DataError
+from nacd_bench.triplets.files import json_sha256
 
 LIBRARIES = ("torch", "piq", "torchmetrics", "opencv-python-headless")
 """Their versions are part of every key."""
@@ -99,7 +99,7 @@ def score_key(sha256: Mapping[str, str], settings: Mapping[str, Any], **more: st
     """
     by = {"reading": READING, "method": settings, "versions": _versions()}
     parts = {"images": dict(sha256), **by, **more}
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return json_sha256(parts)
 
 
 @cache

@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
-
-REGION = 300
-"""Side in pixels of a reported region (the released code's and the paper's crops)."""
 
 
 @dataclass(frozen=True)
@@ -60,19 +56,3 @@ class DetectionBatch:
             [self.confidences[index].cpu()],
             heat_map,
         )
-
-
-def regions_around(boxes: Tensor, width: int, height: int, region: int = REGION) -> Tensor:
-    """Squares of ``region`` pixels around the centres of boxes ``(n, 4)``, inside the image.
-
-    Where the image is smaller than the region, the region is cut to the image. Around a side that
-    differs from the region's by an odd number no whole pixels are centred: the region then lies
-    half a pixel to the left, or above.
-
-    >>> regions_around(torch.tensor([[0, 136, 20, 264], [690, 136, 710, 264]]), 768, 400).tolist()
-    [[0, 50, 300, 350], [468, 50, 768, 350]]
-    """
-    w, h = min(region, width), min(region, height)
-    x0 = ((boxes[:, 0] + boxes[:, 2] - region) // 2).clamp(0, width - w)
-    y0 = ((boxes[:, 1] + boxes[:, 3] - region) // 2).clamp(0, height - h)
-    return torch.stack([x0, y0, x0 + w, y0 + h], dim=-1).long()

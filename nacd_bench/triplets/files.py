@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+import json
 import math
 import os
 import stat
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from functools import lru_cache
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -134,26 +136,41 @@ def csv_bytes(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> byte
     return writable(text.getvalue()).encode()
 
 
-def finite(value: Any) -> Any:
-    """JSON values that files can hold: what is not finite becomes None.
+def plain(value: Any, keeps_infinite: bool = False) -> Any:
+    """A value that JSON and files can hold: data classes as objects, NaN and infinity as None.
 
-    >>> finite({"auc": float("nan"), "n": (1, 2.5)})
+    >>> plain({"auc": float("nan"), "n": (1, 2.5)})
     {'auc': None, 'n': [1, 2.5]}
     """
-    return without_nan(value, math.isfinite)
-
-
-def without_nan(value: Any, is_kept: Callable[[float], bool] = lambda x: not math.isnan(x)) -> Any:
-    """Values whose text can be written, with None for what is not kept: NaN."""
     if isinstance(value, str):
         return writable(value)
     if isinstance(value, float):
-        return value if is_kept(value) else None
+        is_kept = math.isfinite(value) or (keeps_infinite and not math.isnan(value))
+        return value if is_kept else None
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
     if isinstance(value, Mapping):
-        return {key: without_nan(each, is_kept) for key, each in value.items()}
+        return {str(key): plain(inner, keeps_infinite) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [without_nan(each, is_kept) for each in value]
+        return [plain(inner, keeps_infinite) for inner in value]
     return value
+
+
+def json_bytes(value: Any) -> bytes:
+    """The content of a JSON file for people and programs, see :func:`plain`."""
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=str)
+    return f"{text}\n".encode()
+
+
+def sha256(content: bytes | str) -> str:
+    """The hash that names a content in caches and results, as 64 hexadecimal digits."""
+    data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+    return hashlib.sha256(data).hexdigest()
+
+
+def json_sha256(value: Any) -> str:
+    """The :func:`sha256` of a JSON value, whatever the order of its keys."""
+    return sha256(json.dumps(value, sort_keys=True, default=str))
 
 
 def file_url(path: str) -> str | None:
@@ -180,7 +197,7 @@ def part_of(path: Path) -> Path:
     >>> len(part_of(Path("a" * 255)).name) < 50
     True
     """
-    name = sha256(os.fsencode(path.name)).hexdigest()[:16]
+    name = sha256(os.fsencode(path.name))[:16]
     return path.with_name(f".{name}.{os.getpid()}.part")
 
 

@@ -9,7 +9,6 @@ what the file says. Metadata that is broken is a note, never a reason to refuse 
 
 from __future__ import annotations
 
-import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from torch import Tensor
 from nacd_bench.errors import ImageError
 from nacd_bench.triplets.containers import Contents, DamagedError, exif_orientation, take_apart
 from nacd_bench.triplets.deep import bits_per_sample, decode_deep, require_plain_tiff, scaled
-from nacd_bench.triplets.files import read_bytes
+from nacd_bench.triplets.files import read_bytes, sha256
 from nacd_bench.triplets.formats import FORMATS, HEAD, SUFFIXES, content_format, suffix_of
 from nacd_bench.triplets.profiles import SRGB, profile_name
 
@@ -133,17 +132,22 @@ def image_size(path: str | Path) -> tuple[int, int]:
     return picture.size
 
 
-def to_8_bit(image: Image) -> NDArray[np.uint8]:
-    """The pixels as codecs take them, ``(H, W, 3)`` uint8; deeper ones are rounded."""
-    pixels = image.pixels.permute(1, 2, 0).numpy()
-    if pixels.dtype != np.uint8:
-        pixels = np.rint(pixels * 255.0).astype(np.uint8)
-    return np.ascontiguousarray(pixels)
+def read_8_bit(path: str | Path) -> tuple[NDArray[np.uint8], str]:
+    """An image as codecs take it, see :func:`to_8_bit`, and the hash of its file; as read_image."""
+    image = read_image(path)
+    return to_8_bit(image.pixels), image.sha256
 
 
-def sha256(data: bytes) -> str:
-    """The hash that names a content in caches and results, as 64 hexadecimal digits."""
-    return hashlib.sha256(data).hexdigest()
+def to_8_bit(pixels: Tensor) -> NDArray[np.uint8]:
+    """``(3, H, W)``, or a batch of one, as ``(H, W, 3)`` uint8; deeper pixels are rounded."""
+    levels = pixels if pixels.dtype == torch.uint8 else (pixels * 255).round().byte()
+    height, width = levels.shape[-2:]
+    return np.ascontiguousarray(levels.reshape(3, height, width).permute(1, 2, 0).cpu().numpy())
+
+
+def pixels_sha256(image: NDArray[np.uint8]) -> str:
+    """What tells one decoded image ``(H, W, 3)`` from another."""
+    return sha256(np.ascontiguousarray(image).tobytes())
 
 
 def content_hash(path: str | Path) -> str:

@@ -21,6 +21,7 @@ import numpy as np
 from nacd_bench.cache import FOLDER_VARIABLE, cache_folder
 from nacd_bench.detectors.text_finders.finder import TextFinder, TextPolygon, require_image
 from nacd_bench.errors import TextFinderError
+from nacd_bench.triplets.files import json_sha256
 
 
 class Cached(TextFinder):
@@ -64,8 +65,7 @@ class Cached(TextFinder):
     @cached_property
     def _own_folder(self) -> Path:
         assert self.folder is not None
-        settings = json.dumps(dict(self.settings), sort_keys=True, ensure_ascii=False)
-        folder = self.folder / f"{self.name}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
+        folder = self.folder / f"{self.name}-{json_sha256(dict(self.settings))[:16]}"
         if not (folder / "settings.json").is_file():
             self._remember(folder / "settings.json", dict(self.settings))
         return folder

@@ -20,7 +20,6 @@ COCO-Text's own file is read too: ``imgs`` by ``file_name``, ``anns`` with ``mas
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
@@ -29,7 +28,7 @@ import numpy as np
 
 from nacd_bench.detectors.text_finders.finder import TextFinder, TextPolygon, named, require_image
 from nacd_bench.errors import TextFinderError
-from nacd_bench.triplets.files import composed, read_bytes
+from nacd_bench.triplets.files import composed, read_bytes, sha256
 from nacd_bench.triplets.formats import has_image_suffix
 from nacd_bench.triplets.text_files import decoded, parsed_json
 
@@ -56,7 +55,7 @@ class PolygonFile(TextFinder):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         content = read_bytes(self.path, "a polygon file", TextFinderError)
-        self._sha256 = hashlib.sha256(content).hexdigest()
+        self._sha256 = sha256(content)
         text = decoded(self.path, content, TextFinderError)
         try:
             self._images = _polygons(parsed_json(self.path, text, "polygons", TextFinderError))

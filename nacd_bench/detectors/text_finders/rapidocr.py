@@ -16,7 +16,6 @@ Departs from RapidOCR's pipeline on purpose:
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -30,6 +29,7 @@ import numpy as np
 
 from nacd_bench.detectors.text_finders.finder import TextFinder, TextPolygon, require_image
 from nacd_bench.errors import TextFinderError
+from nacd_bench.triplets.files import sha256
 
 MODEL = "PP-OCRv6_det_small.onnx"
 """The detector in the wheel of rapidocr 3.10."""
@@ -87,7 +87,7 @@ class RapidOCR(TextFinder):
             "rapidocr": _version("rapidocr"),
             "onnxruntime": _version("onnxruntime"),
             "model": self.model_path.name,
-            "sha256": hashlib.sha256(self.model_path.read_bytes()).hexdigest(),
+            "sha256": sha256(self.model_path.read_bytes()),
             "max_side": self.max_side,
             "min_side": self.min_side,
             "mask_threshold": self.mask_threshold,

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nacd_bench.evaluation.balanced import SET_COLUMNS, BalancedSet, write_balanced_set
@@ -16,7 +14,7 @@ from nacd_bench.evaluation.thresholds import write_thresholds
 from nacd_bench.jobs.benchmark.table import layout, to_latex, to_markdown
 from nacd_bench.report.curves import Line, figure, precision_recall_figure, roc_figure
 from nacd_bench.runs.detect_tables import write_detections
-from nacd_bench.triplets.files import csv_bytes, write_whole
+from nacd_bench.triplets.files import csv_bytes, json_bytes, plain, write_whole
 
 if TYPE_CHECKING:
     from nacd_bench.jobs.benchmark.run import Benchmarked
@@ -29,7 +27,7 @@ CURVE_POINTS = 500
 def write_results(done: Benchmarked) -> None:
     """Write every file of a finished run, each of them whole or not there."""
     folder = done.folder
-    write_whole(folder / "metrics.json", _json(metrics(done)))
+    write_whole(folder / "metrics.json", json_bytes(metrics(done)))
     _write_scores(done)
     _write_detections(done)
     table = layout(done)
@@ -56,7 +54,7 @@ def metrics(done: Benchmarked) -> dict[str, Any]:
         "n_scores": {"computed": done.scored.computed, "from_cache": done.scored.cached},
         "n_failures": len(done.failures),
         "sets": {name: _set(each) for name, each in done.comparisons.items()},
-        "reference": None if done.reference is None else _plain(done.reference),
+        "reference": None if done.reference is None else plain(done.reference),
     }
 
 
@@ -85,9 +83,9 @@ def _set(each: SetComparison) -> dict[str, Any]:
         "n_negative": each.n_negative,
         "notes": list(each.notes),
         "best": each.best,
-        "auc": {name: _plain(found) for name, found in each.aucs.items()},
-        "tests": [_plain(test) for test in each.tests],
-        "localisation": {name: _plain(found) for name, found in each.places.items()},
+        "auc": {name: plain(found) for name, found in each.aucs.items()},
+        "tests": [plain(test) for test in each.tests],
+        "localisation": {name: plain(found) for name, found in each.places.items()},
     }
 
 
@@ -172,20 +170,3 @@ def _write_curves(done: Benchmarked, balanced: BalancedSet) -> None:
     for kind, draw in (("roc", roc_figure), ("precision_recall", precision_recall_figure)):
         for suffix, data in figure(draw(drawn, name)).items():
             write_whole(folder / f"{kind}_{name}.{suffix}", data)
-
-
-def _plain(value: Any) -> Any:
-    """Dataclasses and numbers as JSON has them: NaN and infinity are null."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def _json(content: Any) -> bytes:
-    return (json.dumps(_plain(content), indent=2, ensure_ascii=False) + "\n").encode()

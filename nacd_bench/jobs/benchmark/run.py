@@ -21,8 +21,6 @@ The run's folder::
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -51,6 +49,7 @@ from nacd_bench.registry import unknown
 from nacd_bench.runs.folder import open_run
 from nacd_bench.runs.provenance import provenance
 from nacd_bench.runs.score_cache import ScoreCache
+from nacd_bench.triplets.files import json_sha256
 from nacd_bench.triplets.record import Problem, TripletRecord
 
 Labelled = tuple[list[TripletRecord], list[Problem]]
@@ -210,13 +209,13 @@ def _settings(
         "full": full,
         "resampling": asdict(resampling),
         "precision": str(engine.precision),
-        "triplets_sha256": _sha256(ids),
+        "triplets_sha256": json_sha256(ids),
     }
 
 
 def _data_hash(found: LabelledSets, scored: Scored) -> str:
     """Of the contents of all images and of what the sets say about them."""
-    return _sha256(
+    return json_sha256(
         {
             name: [
                 [record.id, is_positive, cluster, scored.sha256.get(record.id)]
@@ -227,10 +226,6 @@ def _data_hash(found: LabelledSets, scored: Scored) -> str:
             for name, each in found.sets.items()
         }
     )
-
-
-def _sha256(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _cache(cache: str | Path | None, folder: Path) -> Path:

@@ -29,6 +29,7 @@ from nacd_bench.registry import unknown
 from nacd_bench.report.curves import histogram_figure, precision_recall_figure, roc_figure
 from nacd_bench.report.heat_map import per_pixel
 from nacd_bench.triplets.detection import DetectionBatch
+from nacd_bench.triplets.images import to_8_bit
 from nacd_bench.triplets.loading import load_triplet
 from nacd_bench.triplets.record import TripletRecord
 
@@ -296,10 +297,7 @@ def _pictures(detector: Any, record: TripletRecord) -> list[Any]:
         shown["masks"] = {"evidence": {"mask_data": levels, "class_labels": EVIDENCE}}
     pictures = []
     for side in SIDES:
-        image = getattr(batch, side)
-        pixels = image * 255 if image.is_floating_point() else image
-        array = pixels[0].permute(1, 2, 0).round().byte().numpy()
-        pictures.append(wandb.Image(array, file_type="jpg", **shown))
+        pictures.append(wandb.Image(to_8_bit(getattr(batch, side)), file_type="jpg", **shown))
     return pictures
 
 

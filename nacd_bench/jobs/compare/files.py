@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -13,7 +12,7 @@ from nacd_bench import numbers
 from nacd_bench.errors import Failure
 from nacd_bench.jobs.compare.gate import Gate
 from nacd_bench.jobs.compare.pairs import Unpaired
-from nacd_bench.triplets.files import csv_bytes, finite, writable, write_whole
+from nacd_bench.triplets.files import csv_bytes, json_bytes, writable, write_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,8 +61,7 @@ def write_summary(
 ) -> None:
     """``summary.json`` and ``summary.md``."""
     found = summary(done, gate, against, line)
-    text = json.dumps(finite(found), indent=2, allow_nan=False)
-    write_whole(folder / "summary.json", text.encode())
+    write_whole(folder / "summary.json", json_bytes(found))
     write_whole(folder / "summary.md", writable(markdown(done, line)).encode())
 
 

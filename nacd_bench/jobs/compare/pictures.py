@@ -13,12 +13,11 @@ import numpy as np
 
 from nacd_bench.coding.codec import Codec, Image
 from nacd_bench.coding.matched import CodecSpec, describe
-from nacd_bench.coding.originals import read_8_bit
 from nacd_bench.errors import CodecError, DataError, ImageError, UserError
 from nacd_bench.jobs.compare.compared_run import ComparedRun, Picture
 from nacd_bench.ops.planes import one_thread
-from nacd_bench.runs.candidates import pixels_sha256
 from nacd_bench.triplets.files import read_bytes
+from nacd_bench.triplets.images import pixels_sha256, read_8_bit
 from nacd_bench.triplets.record import Box
 
 KEPT = 12

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +25,11 @@ from nacd_bench.jobs.compare.files import (
 from nacd_bench.jobs.compare.gate import Gate, gate_from_config, objections, verdict
 from nacd_bench.jobs.compare.pictures import Pictures
 from nacd_bench.jobs.compare.versions import Compared, Rules, compare_runs
+from nacd_bench.ops.boxes import region_holding
 from nacd_bench.pipeline.progress import progress_bar
-from nacd_bench.report.comparison_page import Page, Table, around, write_page
+from nacd_bench.report.comparison_page import Page, Table, write_page
 from nacd_bench.runs.folder import clear_parts, new_run_id, run_lock
-from nacd_bench.triplets.files import write_whole
+from nacd_bench.triplets.files import json_bytes, write_whole
 from nacd_bench.triplets.record import Box
 
 PICTURES = 400
@@ -156,8 +156,7 @@ def compare_from_config(config: Mapping[str, Any]) -> Comparison:
         decode=config["decode"],
         show_progress=config["show_progress"],
     )
-    settings = json.dumps(dict(config), indent=2, default=str)
-    write_whole(done.folder / "settings.json", settings.encode())
+    write_whole(done.folder / "settings.json", json_bytes(dict(config)))
     return done
 
 
@@ -213,7 +212,7 @@ class _Cuts:
                 if all(_holds(place, box) for box in boxes):
                     return place
         height, width = self._size(pair)
-        return around(boxes, width, height)
+        return region_holding(boxes, width, height)
 
     def _size(self, pair: int) -> tuple[int, int]:
         fault: UserError | None = None

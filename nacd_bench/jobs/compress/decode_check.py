@@ -21,11 +21,11 @@ import torch
 
 from nacd_bench.coding.codec import Codec
 from nacd_bench.coding.matched import CodecSpec, built, describe
-from nacd_bench.coding.originals import read_8_bit
 from nacd_bench.errors import DataError
 from nacd_bench.jobs.compress.plan import Side
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.pipeline.workers import Workers
+from nacd_bench.triplets.images import read_8_bit
 
 COLUMNS = (
     *("image", "side", "preset", "condition"),

@@ -16,7 +16,6 @@ the neural rate and HM at 1.2 times VTM's.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +28,7 @@ from nacd_bench.coding.matched import Ask, CodecSpec, Photo, built
 from nacd_bench.coding.originals import find_images
 from nacd_bench.errors import UserError
 from nacd_bench.registry import unknown
+from nacd_bench.triplets.files import json_sha256
 
 NEURAL = "neural"
 METRICS = 2
@@ -117,8 +117,7 @@ class Plan:
         """What is asked of a side, with the hash of everything that fixes the result."""
         fixed = [photo.sha256, side.identity, kind, value, METRICS]
         fixed += [self.tolerance] if kind == "bpp" else []
-        text = json.dumps(fixed, sort_keys=True, default=str)
-        return Ask(preset, kind, value, hashlib.sha256(text.encode()).hexdigest()[:24])
+        return Ask(preset, kind, value, json_sha256(fixed)[:24])
 
 
 def make_plan(

@@ -21,8 +21,6 @@ The run's folder::
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 from collections import defaultdict, deque
@@ -43,7 +41,6 @@ from nacd_bench.coding.matched import (
     process_died,
     run_batch,
     run_job,
-    stream_hash,
 )
 from nacd_bench.coding.rate import Estimate
 from nacd_bench.errors import CodecError, UserError
@@ -64,7 +61,7 @@ from nacd_bench.pipeline.progress import Progress, progress_bar
 from nacd_bench.pipeline.workers import Workers
 from nacd_bench.runs.folder import clear_parts, new_run_id, run_lock
 from nacd_bench.runs.journal import Journal
-from nacd_bench.triplets.files import csv_bytes, write_whole
+from nacd_bench.triplets.files import csv_bytes, json_bytes, json_sha256, sha256, write_whole
 from nacd_bench.triplets.images import read_image
 from nacd_bench.triplets.rows import stem
 
@@ -263,12 +260,11 @@ class _Run:
         stream = self.folder / row["bitstream"]
         if not (self.folder / row["decoded"]).is_file() or not stream.is_file():
             return None
-        return row if stream_hash(stream.read_bytes()) == row["file_sha256"] else None
+        return row if sha256(stream.read_bytes())[:16] == row["file_sha256"] else None
 
     def _lesson(self, side: Side, photo: Photo) -> str:
         """Name of what an image teaches about a side's rate."""
-        text = json.dumps([photo.sha256, side.identity, self.plan.kind], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:24]
+        return json_sha256([photo.sha256, side.identity, self.plan.kind])[:24]
 
     def _kept(self, side: Side, photo: Photo) -> Path:
         """Where a job keeps its encodes until it is done."""
@@ -577,7 +573,7 @@ def _describe(
             for side in plan.sides
         },
     }
-    write_whole(run.folder / "run.json", json.dumps(description, indent=2).encode())
+    write_whole(run.folder / "run.json", json_bytes(description))
 
 
 def cores() -> int:

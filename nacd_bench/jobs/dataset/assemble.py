@@ -31,8 +31,7 @@ from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.registry import unknown
 from nacd_bench.runs.folder import SETTINGS, clear_parts, file_names, require_settings
 from nacd_bench.triplets.batch import ROLES
-from nacd_bench.triplets.files import writable, write_whole
-from nacd_bench.triplets.images import sha256
+from nacd_bench.triplets.files import sha256, writable, write_whole
 from nacd_bench.triplets.record import Problem, TripletRecord
 from nacd_bench.triplets.text_files import read_json
 

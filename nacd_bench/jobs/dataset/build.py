@@ -29,8 +29,7 @@ from nacd_bench.jobs.dataset.licenses import License, LicenseTable, given_licens
 from nacd_bench.jobs.dataset.unite import Part, content_key
 from nacd_bench.jobs.dataset.verified import MinedRun, Verified, find_run, read_verified
 from nacd_bench.runs.folder import new_run_id, run_lock
-from nacd_bench.triplets.files import as_on_disk, is_url, read_bytes
-from nacd_bench.triplets.images import sha256
+from nacd_bench.triplets.files import as_on_disk, is_url, read_bytes, sha256
 from nacd_bench.triplets.record import Problem, TripletRecord, boxes_outside, contradictions
 
 if TYPE_CHECKING:

@@ -27,10 +27,9 @@ from nacd_bench.jobs.dataset.content import (
     relative,
 )
 from nacd_bench.jobs.dataset.licenses import UNKNOWN, license_of, united_licenses
-from nacd_bench.runs.candidates import pixels_sha256
 from nacd_bench.runs.folder import SETTINGS
-from nacd_bench.triplets.files import composed
-from nacd_bench.triplets.images import content_hash, read_image, sha256, to_8_bit
+from nacd_bench.triplets.files import composed, sha256
+from nacd_bench.triplets.images import content_hash, pixels_sha256, read_8_bit
 from nacd_bench.triplets.manifest import parse_manifest
 from nacd_bench.triplets.record import TripletRecord
 from nacd_bench.triplets.text_files import lines_of, read_json, read_text
@@ -171,10 +170,8 @@ def _changed_image(piece: tuple[TripletRecord, str]) -> str | None:
     record, role = piece
     path, wanted = getattr(record, role), record.extra.get(HASHES[role])
     try:
-        if role == "original":
-            found = content_hash(path)
-        else:
-            found = pixels_sha256(to_8_bit(read_image(path)))
+        is_file = role == "original"
+        found = content_hash(path) if is_file else pixels_sha256(read_8_bit(path)[0])
     except UserError:
         return None
     if found == wanted:

@@ -18,9 +18,8 @@ from nacd_bench.coding.sources import TARS, Item, list_images, read_item
 from nacd_bench.errors import DataError, ImageError, UserError
 from nacd_bench.pipeline.progress import Progress
 from nacd_bench.pipeline.workers import Workers
-from nacd_bench.runs.candidates import pixels_sha256
-from nacd_bench.triplets.files import part_of, read_bytes, write_whole
-from nacd_bench.triplets.images import decode_image, sha256, to_8_bit
+from nacd_bench.triplets.files import part_of, read_bytes, sha256, write_whole
+from nacd_bench.triplets.images import decode_image, pixels_sha256, to_8_bit
 
 MOST_WORKERS = 8
 
@@ -49,7 +48,7 @@ class ImageFile:
         target: where it is to lie, or None to leave it where it is.
         source: the file that it is, or ``""``: then it is decoded.
         sha256: what it has to be: the hash of the file, or with ``is_decode`` that of its pixels
-            (:func:`~nacd_bench.runs.candidates.pixels_sha256`).
+            (:func:`~nacd_bench.triplets.images.pixels_sha256`).
         is_decode: a codec's result.
         bitstream: for a decode without a file.
         link: a hard link will do.
@@ -135,7 +134,7 @@ def _is_right(file: ImageFile, data: bytes) -> bool:
         image = decode_image(f"{file.name}.png", data)
     except ImageError:
         return False
-    return pixels_sha256(to_8_bit(image)) == file.sha256
+    return pixels_sha256(to_8_bit(image.pixels)) == file.sha256
 
 
 def _data(file: ImageFile) -> bytes:

@@ -21,7 +21,7 @@ from nacd_bench.jobs.dataset.content import (
 from nacd_bench.jobs.dataset.images import ImageFile
 from nacd_bench.jobs.dataset.unite import content_key
 from nacd_bench.runs.folder import new_run_id, run_lock
-from nacd_bench.triplets.images import sha256
+from nacd_bench.triplets.files import sha256
 
 PLAIN = Options()
 

@@ -20,7 +20,7 @@ from nacd_bench.evaluation.duplicates import IOU, with_duplicates
 from nacd_bench.jobs.dataset.content import CODEC_FACTS, EDGES, HASHES, Artifact
 from nacd_bench.jobs.dataset.licenses import License, license_of, united_licenses
 from nacd_bench.triplets.batch import ROLES
-from nacd_bench.triplets.images import sha256
+from nacd_bench.triplets.files import json_sha256, sha256
 from nacd_bench.triplets.record import Box, Problem, TripletRecord
 
 Part = tuple[Sequence[TripletRecord], Sequence[Artifact]]
@@ -100,7 +100,7 @@ def content_key(record: TripletRecord) -> str:
     """What two triplets share that are one: the images, and how they were made."""
     facts = [record.extra.get(name) for name in (*HASHES.values(), "preset")]
     rest = [getattr(record, name) for name in CODEC_FACTS if not name.endswith("_bpp")]
-    return sha256(json.dumps([*facts, *rest]).encode())
+    return json_sha256([*facts, *rest])
 
 
 def distinct_names(names: Mapping[str, str]) -> dict[str, str]:
@@ -116,7 +116,7 @@ def distinct_names(names: Mapping[str, str]) -> dict[str, str]:
         times = Counter(found.values())
         for key, name in found.items():
             if times[name] > 1:
-                found[key] = f"{names[key]}-{sha256(key.encode())[:digits]}"
+                found[key] = f"{names[key]}-{sha256(key)[:digits]}"
     return found
 
 

@@ -12,8 +12,7 @@ from nacd_bench.coding.matched import CodecSpec
 from nacd_bench.errors import DataError
 from nacd_bench.jobs.dataset.content import read_settings
 from nacd_bench.runs.candidates import CANDIDATES, CODED, IMAGES, kept, read_mined, schema
-from nacd_bench.triplets.files import read_bytes
-from nacd_bench.triplets.images import sha256
+from nacd_bench.triplets.files import read_bytes, sha256
 from nacd_bench.triplets.text_files import read_columns, read_json
 
 if TYPE_CHECKING:

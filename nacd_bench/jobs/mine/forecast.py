@@ -15,7 +15,7 @@ from nacd_bench.jobs.compress.run import cores
 from nacd_bench.jobs.mine.plan import make_mining_plan, mining_arguments
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.pipeline.stages import Stage, Work
-from nacd_bench.triplets.images import sha256
+from nacd_bench.triplets.files import sha256
 
 SAMPLE = 5
 """Images that are measured, unless told otherwise."""

@@ -6,7 +6,6 @@ same however the work was divided, and memory does not grow with them.
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from nacd_bench.evaluation.duplicates import with_duplicates
 from nacd_bench.jobs.mine.state import record_at, records
 from nacd_bench.runs.candidates import CANDIDATES, CODED, IMAGES, TablesWriter, schema
 from nacd_bench.runs.folder import SETTINGS, file_name
-from nacd_bench.triplets.files import csv_bytes, writable, write_whole
+from nacd_bench.triplets.files import csv_bytes, json_bytes, writable, write_whole
 from nacd_bench.triplets.rows import stem
 from nacd_bench.triplets.text_files import read_json
 
@@ -88,7 +87,7 @@ def write_tables(folder: Path) -> Summary:
         summary.failures.append(_failure(item, "read", "", message))
     columns = list(_failure("", "", "", ""))
     write_whole(folder / "failures.csv", csv_bytes(columns, summary.failures))
-    write_whole(folder / "summary.json", json.dumps(summary.as_json(), indent=2).encode())
+    write_whole(folder / "summary.json", json_bytes(summary.as_json()))
     return summary
 
 

@@ -38,8 +38,7 @@ from nacd_bench.pipeline.stages import Work, chains, forget_encodes, of_item, un
 from nacd_bench.registry import unknown
 from nacd_bench.runs.folder import SETTINGS, new_run_id, require_settings, run_lock
 from nacd_bench.runs.journal import Journal
-from nacd_bench.triplets.files import write_whole
-from nacd_bench.triplets.images import sha256
+from nacd_bench.triplets.files import sha256, write_whole
 
 ENGINES = ("local", "ray")
 READERS = 4

@@ -8,7 +8,6 @@ several folders can be put together in one.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nacd_bench.errors import DataError
+from nacd_bench.triplets.files import sha256
 
 SCHEMA = "nacd-bench mine 1"
 JOURNAL = "journal"
@@ -91,4 +91,4 @@ def record_at(path: Path, start: int) -> Mapping[str, Any]:
 
 def item_mark(name: str, stamp: str) -> bytes:
     """16 bytes that tell one state of one item from all others."""
-    return hashlib.sha256(f"{name}\0{stamp}".encode("utf-8", "surrogatepass")).digest()[:16]
+    return bytes.fromhex(sha256(f"{name}\0{stamp}"))[:16]

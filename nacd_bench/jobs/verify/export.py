@@ -16,7 +16,6 @@ A picture that is there is not made again, so that an export that was stopped go
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -52,7 +51,7 @@ from nacd_bench.pipeline.workers import Workers
 from nacd_bench.runs.candidates import kept, read_mined
 from nacd_bench.runs.folder import SETTINGS, clear_parts, new_run_id, require_settings, run_lock
 from nacd_bench.runs.tables import write_failures
-from nacd_bench.triplets.files import writable, write_whole
+from nacd_bench.triplets.files import sha256, writable, write_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -127,7 +126,7 @@ def export(
         "schema": SCHEMA,
         **asdict(selection),
         **options.settings,
-        "candidates_sha256": hashlib.sha256(names.encode()).hexdigest(),
+        "candidates_sha256": sha256(names),
     }
     if folder.resolve() == run.resolve():
         raise DataError(

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import json
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,7 +39,7 @@ from nacd_bench.jobs.verify.tasks import CANDIDATES as CANDIDATES_FILE
 from nacd_bench.jobs.verify.votes import read_votes
 from nacd_bench.registry import unknown
 from nacd_bench.runs.candidates import CANDIDATES, schema
-from nacd_bench.triplets.files import csv_bytes, write_whole
+from nacd_bench.triplets.files import csv_bytes, json_bytes, write_whole
 from nacd_bench.triplets.text_files import read_columns
 
 if TYPE_CHECKING:
@@ -291,7 +290,7 @@ def _write(done: Verified, settings: Mapping[str, Any]) -> None:
         "krippendorff_alpha": done.alpha,
         "failures": len(done.failures),
     }
-    write_whole(done.folder / "summary.json", json.dumps(summary, indent=2).encode())
+    write_whole(done.folder / "summary.json", json_bytes(summary))
     for kind in ("svg", "png"):
         write_whole(done.folder / f"precision.{kind}", _figure(done.precision, kind))
 

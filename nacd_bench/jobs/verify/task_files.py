@@ -16,12 +16,12 @@ from pathlib import Path
 
 from nacd_bench.coding.codec import Image, png
 from nacd_bench.coding.matched import describe, stop_if_disk_full
-from nacd_bench.coding.originals import read_8_bit
 from nacd_bench.errors import ImageError
 from nacd_bench.jobs.verify.controls import Crops, Recipe, control_pair
 from nacd_bench.jobs.verify.pictures import cell_size, sheet, task_pictures
 from nacd_bench.jobs.verify.tasks import ANSWERS, CANDIDATE, shown
 from nacd_bench.triplets.files import write_whole
+from nacd_bench.triplets.images import read_8_bit
 
 PAGE, LABEL_STUDIO, TOLOKA = "page", "label_studio", "toloka"
 FORMATS = (PAGE, LABEL_STUDIO, TOLOKA)

@@ -7,7 +7,6 @@ where the seed is known.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nacd_bench.errors import DataError
-from nacd_bench.triplets.files import write_whole
+from nacd_bench.triplets.files import json_sha256, write_whole
 from nacd_bench.triplets.text_files import read_json
 
 ANSWERS = ("A", "B", "same")
@@ -96,13 +95,12 @@ def shown(artifact_type: str) -> tuple[str, ...]:
 
 def export_id(settings: Mapping[str, Any], tasks: Mapping[str, Task]) -> str:
     """What tells an export from another: 16 digits that settings and tasks decide."""
-    content = json.dumps([dict(settings), sorted(tasks)], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+    return json_sha256([dict(settings), sorted(tasks)])[:16]
 
 
 def digest(seed: int, *names: str) -> str:
     """64 hexadecimal digits that the seed and some names decide."""
-    return hashlib.sha256(json.dumps([seed, *names]).encode()).hexdigest()
+    return json_sha256([seed, *names])
 
 
 def task_id(seed: int, kind: str, candidate: str, attempt: int = 0, artifact_type: str = "") -> str:
