@@ -24,11 +24,11 @@ from skimage import data
 import nacd_conf
 from nacd_bench.coding.codec import Codec, OperatingPoints
 from nacd_bench.coding.curves import bd_rate, bd_rates, curves
-from nacd_bench.coding.matched import CodecSpec
 from nacd_bench.coding.originals import find_images
+from nacd_bench.coding.sides import CodecSpec, codec_from_config
 from nacd_bench.errors import CodecError, DataError, ImageError, UserError
 from nacd_bench.jobs.compress import run as compress_module
-from nacd_bench.jobs.compress.plan import Follower, codec_from_config
+from nacd_bench.jobs.compress.plan import Follower
 from nacd_bench.jobs.compress.run import compress, compress_from_config
 from nacd_bench.pipeline.workers import worker_context
 from nacd_bench.registry import CODECS

@@ -347,7 +347,7 @@ class TestBuild:
 
 def keep_decoded(mined: Path) -> None:
     """Make a mined folder one that kept its decoded images."""
-    from nacd_bench.coding.matched import CodecSpec
+    from nacd_bench.coding.sides import CodecSpec
 
     settings = json.loads((mined / "settings.json").read_text())
     rows = read_mined(mined, CODED)

@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from skimage import data
 
 from nacd_bench.coding.codec import Codec, OperatingPoints
-from nacd_bench.coding.matched import CodecSpec
+from nacd_bench.coding.sides import CodecSpec
 from nacd_bench.errors import UserError
 from nacd_bench.jobs.compress.run import compress
 

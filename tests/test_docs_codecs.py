@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from PIL import Image as Pillow
 from skimage import data
 
-from nacd_bench.jobs.compress.plan import codec_from_config
+from nacd_bench.coding.sides import codec_from_config
 from nacd_bench.jobs.compress.run import compress_from_config
 from nacd_bench.registry import CODECS
 from nacd_codecs.command import NEEDED, OPTIONAL, CommandLine, read_commands

@@ -7,13 +7,11 @@ one worker and with eight.
 from __future__ import annotations
 
 import errno
-import json
 import struct
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +20,11 @@ import torch
 
 from nacd_bench.coding.codec import Codec, Image, bits_per_pixel, png
 from nacd_bench.coding.rate import Encodings, Estimate, Match, luma_psnr, match_psnr, match_rates
+from nacd_bench.coding.sides import CodecSpec, built
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.ops.color import luma
 from nacd_bench.ops.planes import one_thread
 from nacd_bench.ops.structure import MSSSIM_SIDE, ms_ssim
-from nacd_bench.registry import CODECS
 from nacd_bench.triplets.files import sha256, write_whole
 from nacd_bench.triplets.images import read_8_bit
 
@@ -38,47 +36,6 @@ SECONDS = struct.Struct("<d")
 
 class DiskFullError(DataError):
     """No room for a result: unlike a codec's failure it stops the run."""
-
-
-@dataclass(frozen=True)
-class CodecSpec:
-    """A registered codec with its parameters, small enough to send to another process.
-
-    Args:
-        name: the name it is registered under.
-        parameters: its keywords.
-        label: what results call it, in place of the name that it has of itself.
-    """
-
-    name: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    label: str | None = None
-
-    def build(self) -> Codec:
-        """The codec; each process builds it once."""
-        return _built(self.name, json.dumps(dict(self.parameters), sort_keys=True), self.label)
-
-
-@cache
-def _built(name: str, parameters: str, label: str | None) -> Codec:
-    keywords = json.loads(parameters)
-    make = CODECS.get(name)
-    try:
-        codec: Codec = make(**keywords)
-    except TypeError as error:
-        raise DataError(
-            f"codec {name} does not take these parameters: {error}. "
-            f"Given: {', '.join(keywords) or 'none'}."
-        ) from error
-    codec.name = label or codec.name
-    return codec
-
-
-def built(codec: CodecSpec | Codec | str) -> Codec:
-    """The codec itself."""
-    if isinstance(codec, str):
-        return CodecSpec(codec).build()
-    return codec.build() if isinstance(codec, CodecSpec) else codec
 
 
 @dataclass(frozen=True)

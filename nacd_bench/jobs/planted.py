@@ -32,10 +32,9 @@ import numpy as np
 from nacd_bench import __version__
 from nacd_bench.cache import cache_folder
 from nacd_bench.coding.codec import Image, png
-from nacd_bench.coding.matched import CodecSpec, built
 from nacd_bench.coding.originals import counted, find_images
+from nacd_bench.coding.sides import CodecSpec, built, codec_from_config
 from nacd_bench.errors import DataError, UserError
-from nacd_bench.jobs.compress.plan import codec_from_config
 from nacd_bench.jobs.compress.run import compress
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.planting import Scene, plant

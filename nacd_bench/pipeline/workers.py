@@ -156,6 +156,13 @@ class Workers(Generic[Job, Done]):
                 process.kill()
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 _at_work = False
 _work: Callable[[Any], Any]
 """What this worker does with a job."""

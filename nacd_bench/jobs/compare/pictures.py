@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from nacd_bench.coding.codec import Codec, Image
-from nacd_bench.coding.matched import CodecSpec, describe
+from nacd_bench.coding.matched import describe
+from nacd_bench.coding.sides import CodecSpec
 from nacd_bench.errors import CodecError, DataError, ImageError, UserError
 from nacd_bench.jobs.compare.compared_run import ComparedRun, Picture
 from nacd_bench.ops.planes import one_thread

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 
 from nacd_bench.coding.codec import Codec
-from nacd_bench.coding.matched import CodecSpec, built, describe
+from nacd_bench.coding.matched import describe
+from nacd_bench.coding.sides import CodecSpec, Side, built
 from nacd_bench.errors import DataError
-from nacd_bench.jobs.compress.plan import Side
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.pipeline.workers import Workers
 from nacd_bench.triplets.images import read_8_bit

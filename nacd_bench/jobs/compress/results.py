@@ -10,7 +10,8 @@ from typing import Any
 
 from nacd_bench.coding.curves import BDRate, Curve, figure, table
 from nacd_bench.coding.matched import Photo
-from nacd_bench.jobs.compress.plan import Plan, Side
+from nacd_bench.coding.sides import Side
+from nacd_bench.jobs.compress.plan import Plan
 from nacd_bench.triplets.files import csv_bytes, write_whole
 from nacd_bench.triplets.manifest import write_manifest
 from nacd_bench.triplets.record import TripletRecord

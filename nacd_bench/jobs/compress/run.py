@@ -43,22 +43,20 @@ from nacd_bench.coding.matched import (
     run_job,
 )
 from nacd_bench.coding.rate import Estimate
-from nacd_bench.errors import CodecError, UserError
-from nacd_bench.jobs.compress.decode_check import COLUMNS, decoded_again, is_fault
-from nacd_bench.jobs.compress.plan import (
+from nacd_bench.coding.sides import (
     NEURAL,
     TARGETS,
     AnyCodec,
-    Follower,
-    Plan,
     Side,
     codec_from_config,
-    make_plan,
     require_number,
 )
+from nacd_bench.errors import CodecError, UserError
+from nacd_bench.jobs.compress.decode_check import COLUMNS, decoded_again, is_fault
+from nacd_bench.jobs.compress.plan import Follower, Plan, make_plan
 from nacd_bench.jobs.compress.results import triplet_rows, write_results
 from nacd_bench.pipeline.progress import Progress, progress_bar
-from nacd_bench.pipeline.workers import Workers
+from nacd_bench.pipeline.workers import Workers, cores
 from nacd_bench.runs.folder import clear_parts, new_run_id, run_lock
 from nacd_bench.runs.journal import Journal
 from nacd_bench.triplets.files import csv_bytes, json_bytes, json_sha256, sha256, write_whole
@@ -574,10 +572,3 @@ def _describe(
         },
     }
     write_whole(run.folder / "run.json", json_bytes(description))
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from nacd_bench.errors import DataError, UserError
-from nacd_bench.jobs.compress.run import cores
 from nacd_bench.jobs.dataset.card import default_title, write_card
 from nacd_bench.jobs.dataset.coco import write_coco
 from nacd_bench.jobs.dataset.content import (
@@ -28,6 +27,7 @@ from nacd_bench.jobs.dataset.content import (
 from nacd_bench.jobs.dataset.images import MOST_WORKERS, ImageFile, Made, make_images
 from nacd_bench.jobs.dataset.unite import Part, content_key, deduplicated, unite
 from nacd_bench.pipeline.progress import progress_bar
+from nacd_bench.pipeline.workers import cores
 from nacd_bench.registry import unknown
 from nacd_bench.runs.folder import SETTINGS, clear_parts, file_names, require_settings
 from nacd_bench.triplets.batch import ROLES

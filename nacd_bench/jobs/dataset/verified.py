@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nacd_bench.coding.matched import CodecSpec
+from nacd_bench.coding.sides import CodecSpec
 from nacd_bench.errors import DataError
 from nacd_bench.jobs.dataset.content import read_settings
 from nacd_bench.runs.candidates import CANDIDATES, CODED, IMAGES, kept, read_mined, schema

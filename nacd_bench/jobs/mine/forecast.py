@@ -11,10 +11,10 @@ from typing import Any
 
 from nacd_bench.coding.sources import Item, list_images, read_item
 from nacd_bench.errors import DataError, UserError
-from nacd_bench.jobs.compress.run import cores
 from nacd_bench.jobs.mine.plan import make_mining_plan, mining_arguments
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.pipeline.stages import Stage, Work
+from nacd_bench.pipeline.workers import cores
 from nacd_bench.triplets.files import sha256
 
 SAMPLE = 5

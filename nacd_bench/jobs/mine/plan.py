@@ -9,15 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from nacd_bench.coding.codec import Codec
-from nacd_bench.coding.matched import CodecSpec
-from nacd_bench.detectors import Detector
-from nacd_bench.errors import DataError, PluginError, UserError
-from nacd_bench.evaluation.duplicates import IOU
-from nacd_bench.jobs.compress.plan import (
+from nacd_bench.coding.sides import (
     NEURAL,
     SCHEMES,
     TARGETS,
     AnyCodec,
+    CodecSpec,
     Side,
     codec_from_config,
     make_side,
@@ -25,6 +22,9 @@ from nacd_bench.jobs.compress.plan import (
     require_number,
     target_steps,
 )
+from nacd_bench.detectors import Detector
+from nacd_bench.errors import DataError, PluginError, UserError
+from nacd_bench.evaluation.duplicates import IOU
 from nacd_bench.jobs.detect import thresholds_from_config
 from nacd_bench.pipeline.methods import made_methods
 from nacd_bench.pipeline.stages import Detect, Neural, Read, Stage, Traditional

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nacd_bench.errors import DataError, Failure, UserError
-from nacd_bench.jobs.compress.run import cores
 from nacd_bench.jobs.verify.label_studio import write_label_studio
 from nacd_bench.jobs.verify.making import Making, Options, is_number
 from nacd_bench.jobs.verify.page import write_page
@@ -47,7 +46,7 @@ from nacd_bench.jobs.verify.tasks import (
     write_key,
 )
 from nacd_bench.jobs.verify.toloka import write_toloka
-from nacd_bench.pipeline.workers import Workers
+from nacd_bench.pipeline.workers import Workers, cores
 from nacd_bench.runs.candidates import kept, read_mined
 from nacd_bench.runs.folder import SETTINGS, clear_parts, new_run_id, require_settings, run_lock
 from nacd_bench.runs.tables import write_failures
