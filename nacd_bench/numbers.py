@@ -1,7 +1,7 @@
 """How numbers are written for people: digits enough for what they claim, and never more.
 
 The same value reads the same on the console, in Markdown, in LaTeX and on a page. The pages' own
-script writes numbers by ``report/site/numbers.js``.
+script writes numbers by ``report/site/page.js``.
 """
 
 from __future__ import annotations

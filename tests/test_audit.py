@@ -47,7 +47,7 @@ from nacd_bench.jobs.verify.tasks import Key, Task, candidate_task, read_key, wr
 from nacd_bench.jobs.verify.votes import Vote
 from nacd_bench.pipeline.scoring import Scored
 from nacd_bench.registry import CODECS
-from nacd_bench.report.page import write_report
+from nacd_bench.report.run_page import write_report
 from nacd_bench.runs.candidates import CANDIDATES, CODED, IMAGES, kept, read_mined, schema
 from nacd_bench.runs.detect_tables import write_tables
 from nacd_bench.runs.read import read_run

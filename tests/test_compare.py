@@ -790,7 +790,7 @@ class TestMined:
         assert not list(csv.DictReader((folder / "failures.csv").open()))
         # what one side has no crop of is decoded from its bitstream
         text = (folder / "compare" / "data.js").read_text()
-        data = json.loads(text.removeprefix("window.COMPARISON = ").rstrip().rstrip(";"))
+        data = json.loads(text.removeprefix("globalThis.DATA = ").rstrip().rstrip(";"))
         assert {len(each["pictures"]) for each in data["changes"]} == {4}
 
     def test_without_decoding_there_is_a_note(

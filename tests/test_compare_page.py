@@ -72,7 +72,7 @@ def address(folder: Path, place: str = "") -> str:
 
 def data_of(folder: Path) -> dict[str, Any]:
     text = (folder / "compare" / "data.js").read_text()
-    return json.loads(text.removeprefix("window.COMPARISON = ").rstrip().rstrip(";"))
+    return json.loads(text.removeprefix("globalThis.DATA = ").rstrip().rstrip(";"))
 
 
 class TestInChromium:

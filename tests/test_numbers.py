@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,7 +87,7 @@ class TestPages:
 
     def run(self, node: str, data: object, expression: str) -> object:
         """What the pages' own script makes of data, as the pages get them."""
-        script = (SITE / "numbers.js").read_text("utf-8")
+        script = (SITE / "page.js").read_text("utf-8")
         code = f"{script}\nconst D = {safe_json(data)};\nconsole.log(JSON.stringify({expression}))"
         done = subprocess.run([node, "-e", code], capture_output=True, check=True, timeout=60)
         return json.loads(done.stdout)
@@ -112,17 +111,10 @@ class TestPages:
         ]
         assert self.run(node, infinite, "[yamlNumber(D[0]), yamlNumber(D[2])]") == ["-.inf", "0.5"]
 
-    def test_both_pages_load_it(self) -> None:
-        for name in ("index", "compare"):
-            page = (SITE / f"{name}.html.j2").read_text("utf-8")
-            assert page.index('src="numbers.js"') < page.index(f'src="{_script(name)}.js"')
-        for path in Path(SITE).glob("*.js"):
-            if path.name != "numbers.js":
+    def test_no_page_has_a_way_of_its_own(self) -> None:
+        for path in SITE.glob("*.js"):
+            if path.name != "page.js":
                 assert "toPrecision" not in path.read_text("utf-8")
-
-
-def _script(page: str) -> str:
-    return "report" if page == "index" else page
 
 
 class TestSignFlips:

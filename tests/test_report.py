@@ -20,7 +20,7 @@ from nacd_bench.detectors import LargeColor, Texture
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.thresholds import read_thresholds
 from nacd_bench.planting.photographs import photos
-from nacd_bench.report.page import write_report
+from nacd_bench.report.run_page import write_report
 from nacd_bench.report.serve import server
 from nacd_bench.runs.provenance import provenance
 from nacd_bench.runs.read import read_run
@@ -65,6 +65,8 @@ class TestWithoutABrowser:
         metrics = json.loads((benchmark_run / "metrics.json").read_text())
         auc = metrics["sets"]["color"]["auc"]["large_color"]
         assert f"{auc['value']:.3f}" in text and "50 with" not in text
+        for method in metrics["sets"]["color"]["auc"]:
+            assert f'set=color&amp;method={method}">{method}</a>' in text
 
     def test_the_commit_that_made_the_run_is_shown(
         self, benchmark_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -173,7 +175,7 @@ class TestWithoutABrowser:
 
 def report_data(run: Path) -> dict[str, Any]:
     text = (run / "report" / "data.js").read_text()
-    return json.loads(text.removeprefix("window.REPORT = ").rstrip().rstrip(";"))
+    return json.loads(text.removeprefix("globalThis.DATA = ").rstrip().rstrip(";"))
 
 
 class TestInChromium:

@@ -145,7 +145,7 @@ class TestWhatPeopleSee:
     def test_nothing_that_raters_get_tells_sides_or_controls(self, tasks: Path) -> None:
         key = read_key(tasks)
         page = everything_in(tasks / "page")
-        names = {"index.html", "style.css", "voting.js", "data.js"}
+        names = {"index.html", "style.css", "page.js", "voting.js", "data.js"}
         assert names == {name for name in page if "/" not in name}
         for name, data in page.items():
             if name in names:
@@ -156,7 +156,7 @@ class TestWhatPeopleSee:
                 kinds = {data[at + 4 : at + 8] for at in chunks(data)}
                 assert kinds == {b"IHDR", b"IDAT", b"IEND"}
                 assert (tasks / "page" / name).stat().st_mtime == TIME
-        data = json.loads(page["data.js"].decode().removeprefix("window.EXPORT = ").rstrip(";\n"))
+        data = json.loads(page["data.js"].decode().removeprefix("globalThis.DATA = ").rstrip(";\n"))
         assert [name for name, _ in data["tasks"]] == sorted(key.tasks)
         assert data["export"] == key.export
         kinds_of = [key.tasks[name].kind != CANDIDATE for name, _ in data["tasks"]]

@@ -42,7 +42,7 @@ def write_run_report(folder: Path, heat_maps: int, show_progress: bool) -> Path:
     """Write the report of a run with the detectors of its configuration."""
     from nacd_bench.pipeline.methods import made_methods
     from nacd_bench.pipeline.progress import progress_bar
-    from nacd_bench.report.page import write_report
+    from nacd_bench.report.run_page import write_report
     from nacd_bench.runs.read import read_run
 
     run = read_run(folder)

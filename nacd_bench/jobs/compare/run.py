@@ -27,7 +27,7 @@ from nacd_bench.jobs.compare.pictures import Pictures
 from nacd_bench.jobs.compare.versions import Compared, Rules, compare_runs
 from nacd_bench.ops.boxes import region_holding
 from nacd_bench.pipeline.progress import progress_bar
-from nacd_bench.report.comparison_page import Page, Table, write_page
+from nacd_bench.report.comparison_page import FOLDER, write_comparison
 from nacd_bench.runs.folder import clear_parts, new_run_id, run_lock
 from nacd_bench.triplets.files import json_bytes, write_whole
 from nacd_bench.triplets.record import Box
@@ -107,15 +107,16 @@ def compare(
         if report:
             number = min(pictures, len(done.pair_of))
             with progress_bar("changes with pictures", number, show_progress) as tick:
-                page, unseen = write_page(
+                unseen = write_comparison(
                     folder,
-                    _page(done, gate, against, line),
                     done.changes,
                     done.pair_of,
                     _Cuts(done, decode),
                     pictures,
                     tick,
+                    **_shown(done, gate, against, line),
                 )
+            page = folder / FOLDER / "index.html"
         missing = [Failure(name, "picture", message) for name, message in unseen.items()]
         write_lists(folder, done.unpaired, [*done.failures, *missing])
     return Comparison(folder, done, page, against, line, done.failures, len(unseen))
@@ -170,18 +171,18 @@ def _thresholds(given: Any) -> Mapping[str, float] | Thresholds:
     return dict(given or {})
 
 
-def _page(done: Compared, gate: Gate, against: Sequence[str], line: str) -> Page:
-    sides = {"before": done.before, "after": done.after}
+def _shown(done: Compared, gate: Gate, against: Sequence[str], line: str) -> dict[str, Any]:
+    """What the page shows above the changes."""
     runs = {}
-    for name, run in sides.items():
+    for name, run in (("before", done.before), ("after", done.after)):
         codecs = sorted({each.codecs["neural"] for each in run.triplets if each.codecs["neural"]})
         runs[name] = f"{run.folder} ({run.kind}; {', '.join(codecs[:4]) or 'codec not known'})"
-    tables = [
-        Table("Artifacts by type", TYPE_COLUMNS, type_rows(done)),
-        Table("Artifacts and scores by detector", DETECTOR_COLUMNS, detector_rows(done)),
+    tables: list[tuple[str, Sequence[str], list[list[str]]]] = [
+        ("Artifacts by type", TYPE_COLUMNS, type_rows(done)),
+        ("Artifacts and scores by detector", DETECTOR_COLUMNS, detector_rows(done)),
     ]
     if done.rates:
-        tables.append(Table("Bits per pixel of the neural codec", RATE_COLUMNS, rate_rows(done)))
+        tables.append(("Bits per pixel of the neural codec", RATE_COLUMNS, rate_rows(done)))
     notes = [
         "By type, p is McNemar's exact test on originals with more or fewer triplets that have an "
         "artifact; by detector, Wilcoxon's signed-rank test on the mean score of each original. "
@@ -190,9 +191,16 @@ def _page(done: Compared, gate: Gate, against: Sequence[str], line: str) -> Page
         f"{len(done.unpaired)} results without partner (unpaired.csv); {len(done.failures)} "
         "failures of the runs (failures.csv).",
     ]
-    title = f"{done.before.folder.resolve().name} to {done.after.folder.resolve().name}"
-    passed = None if gate.is_open else not against
-    return Page(f"nacd-bench compare: {title}", line, passed, done.warnings, runs, tables, notes)
+    names = f"{done.before.folder.resolve().name} to {done.after.folder.resolve().name}"
+    return {
+        "title": f"nacd-bench compare: {names}",
+        "verdict": line,
+        "passed": None if gate.is_open else not against,
+        "warnings": done.warnings,
+        "runs": runs,
+        "tables": tables,
+        "notes": notes,
+    }
 
 
 class _Cuts:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from nacd_bench.errors import DataError, Failure, UserError
 from nacd_bench.jobs.verify.label_studio import write_label_studio
 from nacd_bench.jobs.verify.making import Making, Options, is_number
-from nacd_bench.jobs.verify.page import write_page
+from nacd_bench.jobs.verify.page import write_voting_page
 from nacd_bench.jobs.verify.selection import Selection, selected
 from nacd_bench.jobs.verify.task_files import (
     LABEL_STUDIO,
@@ -242,7 +242,7 @@ def _write_formats(folder: Path, key: Key, options: Options, sheet_bytes: int) -
     """Write what belongs to each format, and a file that says who gets which."""
     notes = []
     if PAGE in options.formats:
-        write_page(folder, key.tasks, key.export)
+        write_voting_page(folder, key.tasks, key.export)
     if LABEL_STUDIO in options.formats:
         images = options.label_studio_images
         notes += write_label_studio(folder, key.tasks, images, sheet_bytes, key.raters)

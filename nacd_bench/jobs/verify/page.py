@@ -1,6 +1,6 @@
-"""The voting page: a static folder that a browser opens from the disk, for the people of one lab.
+"""The voting page, for the people of one lab.
 
-``index.html`` is the same in every export; ``data.js`` has the tasks. Votes stay in the browser and
+All but ``data.js``, which has the tasks, is the same in every export. Votes stay in the browser and
 are saved to a file by whoever votes::
 
     {"schema": "nacd-bench votes 1", "export": "<id>", "rater": "name",
@@ -11,19 +11,17 @@ or as CSV with the columns ``rater,task,answer,time,export``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from nacd_bench.jobs.verify.task_files import PAGE
 from nacd_bench.jobs.verify.tasks import QUESTIONS, Task, asked_like, shown
-from nacd_bench.triplets.files import write_whole
+from nacd_bench.report.page import write_page
 
-SITE = Path(__file__).parent / "site"
 VOTES_SCHEMA = "nacd-bench votes 1"
 
 
-def write_page(folder: Path, tasks: Mapping[str, Task], export: str) -> Path:
+def write_voting_page(folder: Path, tasks: Mapping[str, Task], export: str) -> Path:
     """Write the page beside its pictures; the path of its ``index.html``.
 
     Args:
@@ -31,7 +29,6 @@ def write_page(folder: Path, tasks: Mapping[str, Task], export: str) -> Path:
         tasks: by id.
         export: id of the export, which votes name.
     """
-    place = folder / PAGE
     kinds = sorted({asked_like(task.artifact_type) for task in tasks.values()})
     data = {
         "schema": VOTES_SCHEMA,
@@ -41,8 +38,4 @@ def write_page(folder: Path, tasks: Mapping[str, Task], export: str) -> Path:
             [name, kinds.index(asked_like(tasks[name].artifact_type))] for name in sorted(tasks)
         ],
     }
-    text = json.dumps(data, separators=(",", ":"))
-    write_whole(place / "data.js", f"window.EXPORT = {text};\n".encode())
-    for file in sorted(SITE.iterdir()):
-        write_whole(place / file.name, file.read_bytes())
-    return place / "index.html"
+    return write_page(folder / PAGE, "voting", data, title="Compare pictures")

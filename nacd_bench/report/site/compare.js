@@ -1,23 +1,8 @@
 "use strict";
-// The page's data are in window.COMPARISON (data.js). Everything shown goes through textContent.
-
-const C = window.COMPARISON;
-const $ = (selector, root = document) => root.querySelector(selector);
-const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+const C = DATA;
 const FILTERS = ["status", "artifact_type", "detector", "preset"];
 const LABELS = { original: "original", before: "before", after: "after", traditional: "traditional" };
 const GAP = 6, PAD = 9, HEAD = 46, BETWEEN = 12, MOST = 300;
-
-function make(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value === null || value === undefined || value === false) continue;
-    if (name === "style") Object.assign(node.style, value);
-    else node.setAttribute(name, value === true ? "" : value);
-  }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
-  return node;
-}
 
 // --- what the address bar holds
 
@@ -37,16 +22,10 @@ let side = "after"; // the one that the view for flipping shows
 const list = $(".changes");
 const form = $(".filters");
 
-function choices(name) {
-  return [...new Set(C.changes.map((each) => each[name] || ""))].filter(Boolean).sort();
-}
-
 function setUp() {
   const now = query();
   for (const name of FILTERS) {
-    const options = [["", "all"], ...choices(name).map((value) => [value, value])];
-    form.elements[name].replaceChildren(...options.map(([value, text]) => make("option", { value }, text)));
-    form.elements[name].value = now.get(name) || "";
+    fill(form.elements[name], withAll(unique(C.changes.map((change) => change[name]))), now.get(name));
     if (form.elements[name].selectedIndex < 0) form.elements[name].value = "";
   }
   form.elements.sort.value = ["weakest", "name"].includes(now.get("sort")) ? now.get("sort") : "";
@@ -92,21 +71,7 @@ function sizes() {
 
 function draw() {
   const { edge, step } = sizes();
-  list.style.height = `${shown.length * step}px`;
-  const top = -list.getBoundingClientRect().top;
-  const first = Math.max(0, Math.floor(top / step) - 2);
-  const last = Math.min(shown.length, Math.ceil((top + innerHeight) / step) + 2);
-  const there = new Map();
-  for (const row of $$(".change", list)) {
-    const key = Number(row.dataset.key);
-    const isOld = row.dataset.step !== String(step) || key >= shown.length;
-    const isFar = (key < first || key >= last) && document.activeElement !== row;
-    if (isOld || isFar) row.remove();
-    else there.set(key, row);
-  }
-  for (let key = first; key < last; key += 1) {
-    if (!there.has(key)) list.append(change(key, edge, step));
-  }
+  drawVisible(list, shown.length, { step }, (key) => change(key, edge, step));
 }
 
 function change(key, edge, step) {
@@ -124,9 +89,9 @@ function change(key, edge, step) {
   const detector = each.detector_before && each.detector_after && each.detector_before !== each.detector_after
     ? `${each.detector_before} to ${each.detector_after}` : each.detector;
   return make("article", {
-    class: "change", role: "listitem", tabindex: "0", "data-key": key, "data-step": step,
+    class: "change", role: "listitem", tabindex: "0",
     "aria-label": `${each.status}: ${detector} in ${each.image}`,
-    style: { top: `${key * step}px`, height: `${step - BETWEEN}px` },
+    style: { height: `${step - BETWEEN}px` },
   },
   make("div", { class: "head" },
     make("span", { class: `status ${each.status}` }, each.status), make("span", {}, [each.change, detector].filter(Boolean).join(", ")),
@@ -146,8 +111,8 @@ function pane(each, view, edge) {
   }
   const [x0, y0, x1, y1] = each.part;
   const scale = edge / Math.max(x1 - x0, y1 - y0);
-  const left = (edge - (x1 - x0) * scale) / 2, top = (edge - (y1 - y0) * scale) / 2;
-  const inside = (box) => ({ left: `${left + (box[0] - x0) * scale}px`, top: `${top + (box[1] - y0) * scale}px`, width: `${(box[2] - box[0]) * scale}px`, height: `${(box[3] - box[1]) * scale}px` });
+  const left = (x0 + x1 - edge / scale) / 2, top = (y0 + y1 - edge / scale) / 2; // the part is in the middle
+  const inside = (box) => inCss(box, left, top, scale);
   frame.append(make("img", { src: each.pictures[view], alt: `${LABELS[view]} of ${each.image}`, loading: "lazy", decoding: "async", style: inside(each.part) }));
   each.boxes.forEach((box, i) => {
     const own = view === ["before", "after"][i] || view === "original" || view === "traditional";
@@ -206,18 +171,9 @@ function move(by) {
 for (const button of $$("[data-view]")) button.addEventListener("click", () => view(button.dataset.view));
 $("[data-flip]").addEventListener("click", flip);
 $("[data-boxes]").addEventListener("click", boxes);
-const KEYS = { j: () => move(1), k: () => move(-1), f: flip, b: boxes, 1: () => view("side"), 2: () => view("flip") };
-addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea")) return;
-  const action = KEYS[event.key.toLowerCase()];
-  if (action) { event.preventDefault(); action(); }
-});
-let waiting = false;
-for (const kind of ["scroll", "resize"]) addEventListener(kind, () => {
-  if (waiting) return;
-  waiting = true;
-  requestAnimationFrame(() => { waiting = false; draw(); });
-}, { passive: true });
+onKeys({ j: () => move(1), k: () => move(-1), f: flip, b: boxes, 1: () => view("side"), 2: () => view("flip") },
+  (event) => event.target.closest("input, select, textarea"));
+onScroll(draw);
 addEventListener("hashchange", () => { if (location.hash.startsWith("#?")) { setUp(); show(); } });
 setUp();
 show();

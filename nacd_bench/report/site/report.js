@@ -1,23 +1,6 @@
 "use strict";
-// The page's data are in window.REPORT (data.js). Everything shown goes through textContent.
-
-const R = window.REPORT;
-const $ = (selector, root = document) => root.querySelector(selector);
-const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+const R = DATA;
 const ROLES = ["original", "neural", "traditional"];
-
-function make(tag, attributes = {}, ...children) {
-  const svg = ["svg", "path", "line", "rect", "circle", "text", "g"].includes(tag);
-  const node = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value === null || value === undefined || value === false) continue;
-    if (name === "style") Object.assign(node.style, value);
-    else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else node.setAttribute(name, value === true ? "" : value);
-  }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
-  return node;
-}
 
 // --- what the address bar holds
 
@@ -144,19 +127,12 @@ for (const place of $$("[data-histograms]")) {
 const CARD = { width: 330, height: 168, gap: 12 };
 let shown = [];
 
-function fill(select, options, value) {
-  select.replaceChildren(...options.map(([key, label]) => make("option", { value: key }, label)));
-  select.value = value || "";
-}
-
-const unique = (values) => [...new Set(values.filter((value) => value !== null && value !== undefined && value !== ""))].sort();
 const labelOf = (triplet) => (triplet.free ? "free" : triplet.labels.map((label) => label.type).join(", ") || "none");
 const codecOf = (triplet) => [triplet.neural_codec, triplet.traditional_codec].map((name) => name || "?").join(" / ");
 const rateOf = (triplet) => (triplet.neural_point === null ? "" : String(triplet.neural_point));
 
 function showGallery(query) {
   const form = $("#gallery .filters");
-  const any = [["", "all"]];
   const choices = {
     detector: Object.keys(R.detectors),
     type: unique(Object.values(R.detectors).map((each) => each.type)),
@@ -164,7 +140,7 @@ function showGallery(query) {
     rate: unique(R.triplets.map(rateOf)),
     label: unique(R.triplets.map(labelOf)),
   };
-  for (const [name, values] of Object.entries(choices)) fill(form.elements[name], any.concat(values.map((value) => [value, value])), query.get(name));
+  for (const [name, values] of Object.entries(choices)) fill(form.elements[name], withAll(values), query.get(name));
   form.elements.sort.value = query.get("sort") || "";
   if (document.activeElement !== form.elements.q) form.elements.q.value = query.get("q") || "";
   form.elements.over.checked = query.get("over") === "1";
@@ -193,26 +169,17 @@ function drawCards() {
   const columns = Math.max(1, Math.floor((place.clientWidth + CARD.gap) / (CARD.width + CARD.gap)));
   const width = Math.min(CARD.width, place.clientWidth);
   const step = CARD.height + CARD.gap;
-  place.style.height = `${Math.ceil(shown.length / columns) * step}px`;
-  const top = -place.getBoundingClientRect().top;
-  const first = Math.max(0, Math.floor(top / step) - 2) * columns;
-  const last = Math.min(shown.length, (Math.ceil((top + innerHeight) / step) + 2) * columns);
-  const kept = new Map($$(".card", place).map((card) => [card.dataset.key, card]));
-  for (const [key, card] of kept) if (key < first || key >= last || card.dataset.columns !== String(columns)) { if (document.activeElement !== card) card.remove(); }
-  for (let i = first; i < last; i += 1) {
-    if (kept.get(String(i))?.isConnected) continue;
-    place.append(card(shown[i], i, columns, width, step));
-  }
+  drawVisible(place, shown.length, { columns, step, across: CARD.width + CARD.gap }, (i) => card(shown[i], width));
 }
 
-function card([t, detector, confidence, box], i, columns, width, step) {
+function card([t, detector, confidence, box], width) {
   const triplet = R.triplets[t];
   const side = Math.floor((width - 24) / 3);
   const crops = ROLES.map((role) => crop(triplet, role, box, side));
   const query = new URLSearchParams({ boxes: detector, heat: triplet.heat[detector] ? detector : "" });
   const link = make("a", {
-    class: "card", role: "listitem", href: `#/triplet/${t}?${query}`, "data-key": i, "data-columns": columns,
-    style: { left: `${(i % columns) * (CARD.width + CARD.gap)}px`, top: `${Math.floor(i / columns) * step}px`, width: `${width}px`, height: `${CARD.height}px` },
+    class: "card", role: "listitem", href: `#/triplet/${t}?${query}`,
+    style: { width: `${width}px`, height: `${CARD.height}px` },
     "aria-label": `${detector} ${number(confidence)} in ${triplet.id}`,
   }, make("div", { class: "crops" }, crops), make("div", { class: "name", title: triplet.id }, triplet.id),
   make("div", { class: "what" }, make("span", {}, `${detector} ${number(confidence)}`), make("span", {}, [rateOf(triplet), labelOf(triplet)].filter(Boolean).join(" · "))));
@@ -226,31 +193,21 @@ function crop(triplet, role, box, side) {
   const scale = side / reach;
   const left = (x0 + x1) / 2 - reach / 2, top = (y0 + y1) / 2 - reach / 2;
   const sharp = triplet.crops[box.join(",")]?.[role];
-  const inBox = { left: `${(x0 - left) * scale}px`, top: `${(y0 - top) * scale}px`, width: `${(x1 - x0) * scale}px`, height: `${(y1 - y0) * scale}px` };
+  const inBox = inCss(box, left, top, scale);
   return make("div", { class: "crop" },
-    make("img", { src: triplet.images[role], alt: "", loading: "lazy", decoding: "async", style: { width: `${triplet.width * scale}px`, height: `${triplet.height * scale}px`, left: `${-left * scale}px`, top: `${-top * scale}px` } }),
+    make("img", { src: triplet.images[role], alt: "", loading: "lazy", decoding: "async", style: inCss([0, 0, triplet.width, triplet.height], left, top, scale) }),
     sharp && make("img", { src: sharp, alt: "", loading: "lazy", style: inBox }),
     make("i", { style: inBox }),
     make("span", {}, role));
 }
 
 $("#gallery .filters").addEventListener("input", (event) => {
-  const form = event.currentTarget;
-  const query = new URLSearchParams();
-  for (const element of form.elements) {
-    const value = element.type === "checkbox" ? (element.checked ? "1" : "") : element.value;
-    if (value) query.set(element.name, value);
-  }
+  const query = formQuery(event.currentTarget);
   to("gallery", query, true);
   showGallery(query);
 });
 $("#gallery .filters").addEventListener("submit", (event) => event.preventDefault());
-let waiting = false;
-for (const kind of ["scroll", "resize"]) addEventListener(kind, () => {
-  if (waiting) return;
-  waiting = true;
-  requestAnimationFrame(() => { waiting = false; drawCards(); });
-}, { passive: true });
+onScroll(drawCards);
 
 // --- triplets
 
@@ -395,8 +352,7 @@ function layers(triplet) {
   const flipped = ["neural", "traditional", "original"][view.flipped % 3];
   // of reduced images, detections are there at full resolution
   const sharp = (role) => Object.entries(triplet.crops).map(([box, paths]) => {
-    const [x0, y0, x1, y1] = box.split(",").map(Number);
-    return make("img", { class: "sharp", src: paths[role], alt: "", draggable: "false", style: { left: `${x0}px`, top: `${y0}px`, width: `${x1 - x0}px`, height: `${y1 - y0}px` } });
+    return make("img", { class: "sharp", src: paths[role], alt: "", draggable: "false", style: inCss(box.split(",").map(Number)) });
   });
   return {
     side: () => ROLES.map((role) => [role, [image(role), ...sharp(role)]]),
@@ -420,7 +376,7 @@ function drawPanes(triplet, chosenBoxes, heat) {
 }
 
 function boxesOf(triplet, name) {
-  const draw = ([x0, y0, x1, y1], text, kind) => make("div", { class: `box ${kind}`, style: { left: `${x0}px`, top: `${y0}px`, width: `${x1 - x0}px`, height: `${y1 - y0}px` } }, make("span", {}, text));
+  const draw = (box, text, kind) => make("div", { class: `box ${kind}`, style: inCss(box) }, make("span", {}, text));
   const labels = name === "none" ? [] : triplet.labels.filter((label) => label.box).map((label) => draw(label.box, `label: ${label.type}`, "label"));
   if (name === "none" || name === "labels") return labels;
   return labels.concat(R.detections.filter(([t, detector]) => t === view.index && (!name || detector === name)).map(([, detector, confidence, box]) => draw(box, `${detector} ${number(confidence)}`, "")));
@@ -508,22 +464,15 @@ $("#triplet select[name=heat]").addEventListener("change", (event) => change({ h
 $("#triplet .opacity input").addEventListener("input", (event) => { for (const image of $$("#triplet .heat")) image.style.opacity = event.target.value; });
 $("#triplet .divider input").addEventListener("input", (event) => { for (const image of $$("#triplet .cut")) image.style.clipPath = `inset(0 ${100 - event.target.value}% 0 0)`; });
 
-addEventListener("keydown", (event) => {
-  if ($("#triplet").hidden || event.ctrlKey || event.metaKey || event.altKey || /^(SELECT|TEXTAREA)$/.test(event.target.tagName) || event.target.type === "search") return;
-  const onSlider = event.target.type === "range";
-  const cycle = (name) => {
-    const select = $(`#triplet select[name=${name}]`);
-    change({ [name]: select.options[(select.selectedIndex + 1) % select.options.length].value });
-  };
-  const actions = {
-    1: () => change({ mode: "" }), 2: () => change({ mode: "slider" }), 3: () => change({ mode: "flip" }), 4: () => change({ mode: "checker" }),
-    f: flip, "+": () => zoom(1.5), "=": () => zoom(1.5), "-": () => zoom(1 / 1.5), 0: () => zoom(0), b: () => cycle("boxes"), h: () => cycle("heat"),
-    Escape: () => $("#triplet [data-close]").click(),
-    ...(onSlider ? {} : { ArrowLeft: () => stepBy(-1), ArrowRight: () => stepBy(1) }),
-  };
-  const action = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-  if (action) { event.preventDefault(); action(); }
-});
+function cycle(name) {
+  const select = $(`#triplet select[name=${name}]`);
+  change({ [name]: select.options[(select.selectedIndex + 1) % select.options.length].value });
+}
+onKeys({
+  1: () => change({ mode: "" }), 2: () => change({ mode: "slider" }), 3: () => change({ mode: "flip" }), 4: () => change({ mode: "checker" }),
+  f: flip, "+": () => zoom(1.5), "=": () => zoom(1.5), "-": () => zoom(1 / 1.5), 0: () => zoom(0), b: () => cycle("boxes"), h: () => cycle("heat"),
+  Escape: () => $("#triplet [data-close]").click(), ArrowLeft: () => stepBy(-1), ArrowRight: () => stepBy(1),
+}, ({ key, target }) => $("#triplet").hidden || target.closest("select, textarea, [type=search]") || (target.type === "range" && key.startsWith("Arrow")));
 addEventListener("resize", () => { if (!$("#triplet").hidden) { fit(); place(); } });
 
 addEventListener("hashchange", () => { show(); scrollTo(0, 0); });
