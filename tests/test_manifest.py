@@ -165,7 +165,7 @@ FAULTS = [
     ({"neural_bpp": "much"}, "neural_bpp: expected a positive number .*, got 'much'. Correct it"),
     ({"traditional_bpp": "-1"}, "traditional_bpp to be a positive number .*, got -1.0"),
     ({"traditional_bpp": "0"}, "expected traditional_bpp to be a positive number"),
-    ({"neural_bpp": "inf"}, "expected neural_bpp to be a positive number"),
+    ({"neural_bpp": "inf"}, "neural_bpp: expected a positive number"),
     ({"artifact_free": "maybe"}, "artifact_free: expected true or false, got 'maybe'"),
     ({"neural": ""}, "neural: expected the path of a file, got nothing"),
     ({"labels": [{"artifact_type": "txt"}]}, "unknown artifact type 'txt'; did you mean 'text'"),

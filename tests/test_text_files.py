@@ -30,9 +30,7 @@ from nacd_bench.jobs.verify.times import is_later, order_of, readings
 from nacd_bench.jobs.verify.votes import read_votes
 from nacd_bench.triplets.files import as_on_disk, read_bytes, write_whole
 from nacd_bench.triplets.folder import read_folder
-from nacd_bench.triplets.foreign.boxes import read_box
-from nacd_bench.triplets.foreign.importer import import_records
-from nacd_bench.triplets.foreign.mapping import read_mapping
+from nacd_bench.triplets.foreign import import_records, read_box, read_mapping
 from nacd_bench.triplets.manifest import parse_manifest
 from nacd_bench.triplets.record import TripletRecord
 from nacd_bench.triplets.rows import RowError

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nacd_bench.errors import UserError
-from nacd_bench.triplets.foreign.importer import import_records
+from nacd_bench.triplets.foreign import import_records
 from nacd_bench.triplets.manifest import read_manifest, write_manifest
 from nacd_bench.triplets.rows import COLUMNS
 from nacd_bench.triplets.source import find_triplets

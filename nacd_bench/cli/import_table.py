@@ -9,7 +9,7 @@ from nacd_bench.cli.printing import console
 
 
 def run(config: dict[str, Any]) -> int:
-    from nacd_bench.triplets.foreign.importer import import_records
+    from nacd_bench.triplets.foreign import import_records
     from nacd_bench.triplets.manifest import write_manifest
 
     records = import_records(config["source"], config["mapping"])

@@ -9,22 +9,43 @@ are kept; in CSV, which has no types, they come back as text.
 
 from __future__ import annotations
 
+import io
+import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from nacd_bench.errors import DataError
-from nacd_bench.triplets.files import as_on_disk, file_url, is_url, writable, write_whole
+from nacd_bench.registry import unknown
+from nacd_bench.triplets.files import (
+    as_on_disk,
+    csv_bytes,
+    file_url,
+    is_url,
+    writable,
+    write_whole,
+)
+from nacd_bench.triplets.formats import suffix_of
 from nacd_bench.triplets.record import Problem, TripletRecord, contradictions
-from nacd_bench.triplets.rows import COLUMNS, PATHS, VERSION_COLUMN, is_missing, read_row, row_id
-from nacd_bench.triplets.tables import MANIFEST_SUFFIXES, Row, read_table, row_problem, table_bytes
+from nacd_bench.triplets.rows import (
+    COLUMNS,
+    PATHS,
+    RATES,
+    VERSION_COLUMN,
+    is_missing,
+    read_row,
+    row_id,
+)
+from nacd_bench.triplets.text_files import TABLE_SUFFIXES, Entry, table_entries
 
 SCHEMA_VERSION = 1
-MANIFEST_NAMES = tuple(f"triplets{suffix}" for suffix in MANIFEST_SUFFIXES)
+MANIFEST_NAMES = tuple(f"triplets{suffix}" for suffix in TABLE_SUFFIXES)
 """What a manifest in a run folder is called, in the order of preference."""
+Row = dict[str, Any]
 
 
 def read_manifest(path: str | Path) -> list[TripletRecord]:
@@ -35,12 +56,17 @@ def read_manifest(path: str | Path) -> list[TripletRecord]:
             message has every problem with its row (from 1, without the header).
     """
     records, problems = parse_manifest(path)
-    if problems:
-        raise DataError(
-            f"{path}: expected rows without fault, got {len(problems)} "
-            f"problem{'s' if len(problems) > 1 else ''}:\n" + "\n".join(map(str, problems))
-        )
+    require_no_faults(path, problems)
     return records
+
+
+def require_no_faults(path: str | Path, faults: Sequence[object]) -> None:
+    """:class:`DataError` with all the faults of a table's rows."""
+    if faults:
+        raise DataError(
+            f"{path}: expected rows without fault, got {len(faults)} "
+            f"problem{'s' if len(faults) > 1 else ''}:\n" + "\n".join(map(str, faults))
+        )
 
 
 def parse_manifest(path: str | Path) -> tuple[list[TripletRecord], list[Problem]]:
@@ -52,36 +78,58 @@ def parse_manifest(path: str | Path) -> tuple[list[TripletRecord], list[Problem]
     rows, problems = read_table(path)
     _require_columns(path, rows)
     _require_version(path, rows)
-    resolve = partial(resolved, base=_folder(path))
-    times = Counter(row_id(row) for row in rows.values())
+    resolve = partial(resolved, base=folder_of(path))
+    times = Counter(row_id(row.cells) for row in rows)
     records = []
-    for number, row in rows.items():
-        record, wrong = read_row(row, number, resolve)
-        name = row_id(row)
+    for row in rows:
+        record, wrong = read_row(row.cells, row.number, resolve)
+        name = row_id(row.cells)
         if name and times[name] > 1:
             wrong.append(f"expected ids that differ, got '{name}' {times[name]} times. Rename it.")
-        problems += [row_problem(path, number, name, phrase) for phrase in wrong]
+        problems += [_problem(path, row, f"row {row.number}", phrase) for phrase in wrong]
         if record is not None and not wrong:
             records.append(record)
-    return records, sorted(problems, key=lambda each: each.row or 0)
+    return records, sorted(problems, key=lambda problem: problem.row or 0)
+
+
+def read_table(path: str | Path) -> tuple[list[Entry], list[Problem]]:
+    """The rows of a CSV, JSON Lines or Parquet file, and a problem for each unreadable one.
+
+    Raises:
+        DataError: another suffix, or not a table of the kind that the suffix names.
+    """
+    _require_suffix(path)
+    entries = table_entries(path, "a table of triplets")
+    faulty = [entry for entry in entries if entry.fault]
+    problems = [_problem(path, entry, f"line {entry.line}", entry.fault) for entry in faulty]
+    return [entry for entry in entries if not entry.fault], problems
+
+
+def _problem(path: str | Path, row: Entry, place: str, phrase: str) -> Problem:
+    name = row_id(row.cells)
+    return Problem(name or place, f"{path} {place} (id '{name}'): {phrase}", row.number)
 
 
 def write_manifest(path: str | Path, records: Iterable[TripletRecord]) -> None:
     """Write a manifest; the suffix chooses the kind. The file is whole or not there.
 
+    In Parquet an extra column that mixes kinds of values is text, what is none as JSON.
+
     Raises:
         DataError: another suffix; duplicate ids or values that contradict each other, all of
-            them named; a place that cannot be written.
+            them named; values that JSON cannot hold; a place that cannot be written.
     """
+    _require_suffix(path)
     records = list(records)
     times = Counter(record.id for record in records)
-    wrong = [f"{each.place}: {phrase}" for each in records for phrase in contradictions(each)]
+    wrong = [f"{record.place}: {phrase}" for record in records for phrase in contradictions(record)]
     wrong += [f"id '{name}' {n} times. Rename them." for name, n in times.items() if n > 1]
-    clashes = {name for each in records for name in each.extra} & {*COLUMNS, VERSION_COLUMN}
+    clashes = {name for record in records for name in record.extra} & {*COLUMNS, VERSION_COLUMN}
     wrong += [f"extra column '{name}' is one of the schema. Rename it." for name in clashes]
     if wrong:
         raise DataError(f"{path}: expected triplets without fault, got\n" + "\n".join(wrong))
-    write_whole(path, table_bytes(path, [_row(each, path) for each in records]))
+    writer = {".parquet": _parquet, ".csv": _csv, ".jsonl": _json_lines}[suffix_of(path)]
+    write_whole(path, writer(path, [_row(record, folder_of(path)) for record in records]))
 
 
 def resolved(path: str, base: str) -> str:
@@ -97,7 +145,8 @@ def resolved(path: str, base: str) -> str:
     return f"{base}/{path}" if is_url(base) else str(as_on_disk(Path(base) / path))
 
 
-def _folder(path: str | Path) -> str:
+def folder_of(path: str | Path) -> str:
+    """The folder of a file or URL."""
     return str(path).rpartition("/")[0] if is_url(path) else str(Path(path).parent)
 
 
@@ -112,12 +161,17 @@ def _relative(path: str, base: str) -> str:
     return file_url(str(whole)) or str(whole)
 
 
-def _require_columns(path: str | Path, rows: Mapping[int, Row]) -> None:
-    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
-    if not columns:
-        return
+def _require_suffix(path: str | Path) -> None:
+    suffix = suffix_of(path)
+    if suffix not in TABLE_SUFFIXES:
+        near = unknown("kind of manifest", suffix or "without suffix", list(TABLE_SUFFIXES))
+        raise DataError(f"{path}: {near}. Rename or convert it.")
+
+
+def _require_columns(path: str | Path, rows: Sequence[Entry]) -> None:
+    columns = list(dict.fromkeys(name for row in rows for name in row.cells))
     missing = [name for name in PATHS if name not in columns]
-    if missing:
+    if columns and missing:
         raise DataError(
             f"{path}: expected the columns {', '.join(PATHS)}; {', '.join(missing)} "
             f"{'is' if len(missing) == 1 else 'are'} missing. Got {', '.join(columns[:20])}. "
@@ -125,28 +179,77 @@ def _require_columns(path: str | Path, rows: Mapping[int, Row]) -> None:
         )
 
 
-def _require_version(path: str | Path, rows: Mapping[int, Row]) -> None:
-    for number, row in rows.items():
-        version = row.get(VERSION_COLUMN)
-        if is_missing(version):
-            continue
+def _require_version(path: str | Path, rows: Sequence[Entry]) -> None:
+    for row in rows:
+        version = row.cells.get(VERSION_COLUMN)
         try:
-            is_known = 1 <= float(version) <= SCHEMA_VERSION  # type: ignore[arg-type]
+            is_known = is_missing(version) or 1 <= float(version) <= SCHEMA_VERSION  # type: ignore[arg-type]
         except (TypeError, ValueError, OverflowError):
             is_known = False
         if not is_known:
             raise DataError(
-                f"{path} row {number}: expected {VERSION_COLUMN} 1 to {SCHEMA_VERSION}, got "
+                f"{path} row {row.number}: expected {VERSION_COLUMN} 1 to {SCHEMA_VERSION}, got "
                 f"{version}. A newer nacd-bench wrote it: upgrade with pip install -U nacd-bench."
             )
 
 
-def _row(record: TripletRecord, path: str | Path) -> Row:
-    values = {name: getattr(record, name) for name in COLUMNS}
-    values.update({name: _relative(values[name], _folder(path)) for name in PATHS})
-    values["labels"] = [
-        {**asdict(label), "box": list(label.box) if label.box else None} for label in record.labels
-    ]
-    extra = {name: value for name, value in record.extra.items() if not is_missing(value)}
-    row = {VERSION_COLUMN: SCHEMA_VERSION, **values, **extra}
-    return {k: writable(v) if isinstance(v, str) else v for k, v in row.items()}
+def _row(record: TripletRecord, folder: str) -> Row:
+    """The cells of a record that say something."""
+    labels = [{k: v for k, v in asdict(label).items() if v is not None} for label in record.labels]
+    cells = {VERSION_COLUMN: SCHEMA_VERSION, **vars(record), **record.extra, "labels": labels}
+    cells.update({name: _relative(cells[name], folder) for name in PATHS})
+    del cells["extra"], cells["row"]
+    return {
+        name: writable(cell) if isinstance(cell, str) else cell
+        for name, cell in cells.items()
+        if not is_missing(cell)
+    }
+
+
+def _csv(path: str | Path, rows: Sequence[Row]) -> bytes:
+    columns = dict.fromkeys([VERSION_COLUMN, *COLUMNS, *(name for row in rows for name in row)])
+    labels = [json.dumps(row["labels"]) if row["labels"] else "" for row in rows]
+    return csv_bytes(
+        list(columns), [{**row, "labels": cell} for row, cell in zip(rows, labels, strict=True)]
+    )
+
+
+def _json_lines(path: str | Path, rows: Sequence[Row]) -> bytes:
+    lines = []
+    for row in rows:
+        try:
+            lines.append(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"{path}: expected extra values that JSON can hold, got others in triplet "
+                f"'{row['id']}' ({error}). Make them text or finite numbers."
+            ) from error
+    return "".join(lines).encode()
+
+
+def _parquet(path: str | Path, rows: Sequence[Row]) -> bytes:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    text, whole = pa.string(), pa.int64()
+    label = {"artifact_type": text, "box": pa.list_(whole), "votes_for": whole}
+    label |= {"votes_against": whole, "confirmed": pa.bool_()}
+    kinds = {VERSION_COLUMN: whole, **dict.fromkeys(COLUMNS, text)}
+    kinds |= dict.fromkeys(RATES, pa.float64())
+    kinds |= {"artifact_free": pa.bool_(), "labels": pa.list_(pa.struct(list(label.items())))}
+    columns = {name: pa.array([row.get(name) for row in rows], kinds[name]) for name in kinds}
+    for name in {name: None for row in rows for name in row if name not in kinds}:
+        values = [row.get(name) for row in rows]
+        try:
+            columns[name] = pa.array(values)
+            parquet.write_table(pa.table({name: columns[name]}), io.BytesIO())
+        except (pa.ArrowException, OverflowError):  # a mixture, integers of 100 digits, {}
+            columns[name] = pa.array([_as_text(value) for value in values], text)
+    file = io.BytesIO()
+    parquet.write_table(pa.table(columns), file)
+    return file.getvalue()
+
+
+def _as_text(value: Any) -> str | None:
+    """A value of a column that Parquet has no type for: text as it is, all else as JSON."""
+    return value if value is None or isinstance(value, str) else json.dumps(value, default=str)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any
 
 from nacd_bench.registry import unknown
 from nacd_bench.triplets.batch import ROLES
@@ -13,25 +13,16 @@ from nacd_bench.triplets.files import composed
 from nacd_bench.triplets.record import Box, Label, TripletRecord, contradictions
 from nacd_bench.triplets.text_files import load_json
 
-T = TypeVar("T")
-
 PATHS = ROLES
 RATES = ("neural_bpp", "traditional_bpp")
-TEXTS = (
-    "source",
-    "neural_codec",
-    "neural_version",
-    "neural_point",
-    "traditional_codec",
-    "traditional_version",
-    "traditional_point",
+COLUMNS = tuple(
+    column.name for column in fields(TripletRecord) if column.name not in ("extra", "row")
 )
-COLUMNS = tuple(each.name for each in fields(TripletRecord) if each.name not in ("extra", "row"))
 """The columns of a manifest, in order; the schema version comes before them."""
 VERSION_COLUMN = "schema_version"
 LARGEST = 2**53
 """Whole numbers up to this one are the same in every kind of table."""
-LABEL_FIELDS = tuple(each.name for each in fields(Label))
+_FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 class RowError(ValueError):
@@ -52,31 +43,13 @@ def read_row(
         number: the row's place, from 1.
         resolve: makes a path of the table one that can be opened.
     """
-    values: dict[str, Any] = {}
-    wrong: list[str] = []
-
-    def take(name: str, convert: Callable[[Any], Any]) -> None:
-        cell = row.get(name)
-        values[name] = None
-        try:
-            if not is_missing(cell):
-                values[name] = convert(cell)
-        except RowError as error:
-            wrong.extend(f"{name}: {phrase}" for phrase in error.phrases)
-
-    for name in TEXTS:
-        take(name, lambda cell: composed(text(cell)))
-    for name in RATES:
-        take(name, _rate)
-    take("artifact_free", _flag)
-    take("labels", _labels)
+    values, wrong = read_cells(row, _COLUMN_READERS)
     for name in PATHS:
-        take(name, text)
         if values[name] is None:
             wrong.append(f"{name}: expected the path of a file, got nothing. Fill the cell.")
         else:
             values[name] = resolve(values[name])
-    extra = {
+    values["extra"] = {
         name: cell
         for name, cell in row.items()
         if name not in COLUMNS and name != VERSION_COLUMN and not is_missing(cell)
@@ -84,16 +57,16 @@ def read_row(
     values["id"] = row_id(row)
     values["artifact_free"] = values["artifact_free"] or None
     values["labels"] = values["labels"] or ()
-    record = TripletRecord(**values, extra=extra, row=number)
+    record = TripletRecord(**values, row=number)
     wrong.extend(contradictions(record))
     return (None if wrong else record), wrong
 
 
 def row_id(row: Mapping[str, Any]) -> str:
     """The id of a row: its own, else the stem of its original."""
-    named, original = row.get("id"), row.get("original")
-    if not is_missing(named):
-        return composed(text(named))
+    if not is_missing(row.get("id")):
+        return _name(row["id"])
+    original = row.get("original")
     return "" if is_missing(original) else stem(text(original))
 
 
@@ -138,23 +111,50 @@ def finite_number(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def shortened(value: Any) -> str:
+    """A value for a message, in at most 60 characters."""
+    try:
+        shown = repr(value)
+    except ValueError:  # more digits than Python prints
+        shown = "a number of thousands of digits"
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+
+
+def read_cells(
+    cells: Mapping[str, Any], readers: Mapping[str, Callable[[Any], Any]]
+) -> tuple[dict[str, Any], list[str]]:
+    """The values of some columns, None where missing or wrong, and what is wrong with them."""
+    values: dict[str, Any] = dict.fromkeys(readers)
+    wrong: list[str] = []
+    for name, read in readers.items():
+        cell = cells.get(name)
+        try:
+            if not is_missing(cell):
+                values[name] = read(cell)
+        except RowError as error:
+            wrong.extend(f"{name}: {phrase}" for phrase in error.phrases)
+    return values, wrong
+
+
+def _name(value: Any) -> str:
+    return composed(text(value))
+
+
 def _rate(value: Any) -> float | None:
-    rate = _number(value, "a positive number of bits per pixel")
-    return None if math.isnan(rate) else rate
+    if text(value).lower() == "nan":  # as NumPy writes what is missing
+        return None
+    return _number(value, "a positive number of bits per pixel")
 
 
 def _number(value: Any, what: str) -> float:
-    try:
-        if isinstance(value, bool):
-            raise ValueError
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise RowError(
-            f"expected {what}, got {shortened(value)}. Correct it or leave it empty."
-        ) from None
+    number = finite_number(value)
+    if number is None:
+        got = shortened(value)
+        raise RowError(f"expected {what}, got {got}. Correct it or leave it empty.")
+    return number
 
 
-def _whole(value: Any, what: str) -> int:
+def _whole(value: Any, what: str = "a whole number of votes") -> int:
     number = _number(value, what)
     if not number.is_integer():
         raise RowError(f"expected {what}, got {shortened(value)}. Round it.")
@@ -164,15 +164,19 @@ def _whole(value: Any, what: str) -> int:
 
 
 def _flag(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    flag = known.get(text(value).lower())
+    flag = _FLAGS.get(text(value).lower())
     if flag is None:
-        raise RowError(
-            f"expected true or false, got {shortened(value)}. Correct it or leave it empty."
-        )
+        got = shortened(value)
+        raise RowError(f"expected true or false, got {got}. Correct it or leave it empty.")
     return flag
+
+
+def _box(value: Any) -> Box:
+    what = "four whole numbers [x0, y0, x1, y1]"
+    if not isinstance(value, list | tuple) or len(value) != 4:
+        raise RowError(f"expected {what}, got {shortened(value)}. Correct it or leave it out.")
+    x0, y0, x1, y1 = (_whole(number, what) for number in value)
+    return x0, y0, x1, y1
 
 
 def _labels(value: Any) -> tuple[Label, ...]:
@@ -184,65 +188,34 @@ def _labels(value: Any) -> tuple[Label, ...]:
                 'expected a JSON list such as [{"artifact_type": "text", "box": [0, 0, 9, 9]}], '
                 f"got text that is no JSON ({error}). Quote the cell as CSV asks."
             ) from None
-    if not isinstance(value, list) or not all(isinstance(each, Mapping) for each in value):
+    if not isinstance(value, list) or not all(isinstance(label, Mapping) for label in value):
         raise RowError(
             f"expected a list of labels, got {shortened(value)}. Put it in square brackets."
         )
     labels: list[Label] = []
     wrong: list[str] = []
-    for number, each in enumerate(value, 1):
-        try:
-            labels.append(_label(each))
-        except RowError as error:
-            wrong.extend(f"label {number}: {phrase}" for phrase in error.phrases)
+    for number, cells in enumerate(value, 1):
+        values, faults = read_cells(cells, _LABEL_READERS)
+        labels.append(Label(**{**values, "artifact_type": values["artifact_type"] or ""}))
+        strangers = [str(name) for name in cells if name not in _LABEL_READERS]
+        faults = [unknown("field", name, list(_LABEL_READERS)) for name in strangers] + faults
+        wrong += [f"label {number}: {fault}" for fault in faults]
     if wrong:
         raise RowError(*wrong)
     return tuple(labels)
 
 
-def _label(value: Mapping[str, Any]) -> Label:
-    wrong = [
-        unknown("field", str(name), list(LABEL_FIELDS))
-        for name in value
-        if name not in LABEL_FIELDS
-    ]
-
-    def take(name: str, convert: Callable[[Any], T]) -> T | None:
-        cell = value.get(name)
-        try:
-            return None if is_missing(cell) else convert(cell)
-        except RowError as error:
-            wrong.extend(f"{name}: {phrase}" for phrase in error.phrases)
-            return None
-
-    label = Label(
-        artifact_type=take("artifact_type", text) or "",
-        box=take("box", _box),
-        votes_for=take("votes_for", _votes),
-        votes_against=take("votes_against", _votes),
-        confirmed=take("confirmed", _flag),
-    )
-    if wrong:
-        raise RowError(*wrong)
-    return label
-
-
-def _votes(value: Any) -> int:
-    return _whole(value, "a whole number of votes")
-
-
-def _box(value: Any) -> Box:
-    what = "four whole numbers [x0, y0, x1, y1]"
-    if not isinstance(value, list | tuple) or len(value) != 4:
-        raise RowError(f"expected {what}, got {shortened(value)}. Correct it or leave it out.")
-    x0, y0, x1, y1 = (_whole(each, what) for each in value)
-    return x0, y0, x1, y1
-
-
-def shortened(value: Any) -> str:
-    """A value for a message, in at most 60 characters."""
-    try:
-        shown = repr(value)
-    except ValueError:  # more digits than Python prints
-        shown = "a number of thousands of digits"
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+_LABEL_READERS: dict[str, Callable[[Any], Any]] = {
+    "artifact_type": text,
+    "box": _box,
+    "votes_for": _whole,
+    "votes_against": _whole,
+    "confirmed": _flag,
+}
+_COLUMN_READERS: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(COLUMNS, _name),
+    **dict.fromkeys(PATHS, text),
+    **dict.fromkeys(RATES, _rate),
+    "artifact_free": _flag,
+    "labels": _labels,
+}

@@ -8,12 +8,12 @@ from pathlib import Path
 from nacd_bench.errors import DataError
 from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import as_on_disk, is_url
-from nacd_bench.triplets.folder import INDEX, find_folders, missing_folders, read_folder
+from nacd_bench.triplets.folder import INDEX, find_folders, listed, read_folder, require_folders
 from nacd_bench.triplets.formats import has_image_suffix, suffix_of
 from nacd_bench.triplets.manifest import MANIFEST_NAMES, parse_manifest
 from nacd_bench.triplets.record import Problem, TripletRecord
 from nacd_bench.triplets.rows import stem
-from nacd_bench.triplets.tables import MANIFEST_SUFFIXES
+from nacd_bench.triplets.text_files import TABLE_SUFFIXES
 
 Source = str | Path | Sequence[str | Path]
 
@@ -41,17 +41,23 @@ def find_triplets(source: Source) -> tuple[list[TripletRecord], list[Problem]]:
 
 def _find(source: Source) -> tuple[list[TripletRecord], list[Problem]]:
     if not isinstance(source, str | Path):
-        paths = list(source)
+        paths = [str(as_on_disk(path)) for path in source]
         if len(paths) == 1:
             return _find(paths[0])
-        return [_three_files(paths)], []
+        if len(paths) != 3:
+            raise DataError(
+                f"expected three image files ({', '.join(ROLES)}), got {len(paths)}. "
+                "Name all three, one folder or one manifest."
+            )
+        original, neural, traditional = paths
+        return [TripletRecord(stem(original), original, neural, traditional)], []
     if is_url(source):
         return parse_manifest(source)
     path = as_on_disk(source)
     if path.is_dir():
         return _find_in_folder(path)
-    if suffix_of(path) in MANIFEST_SUFFIXES:
-        if path.name == INDEX and not find_folders(path.parent).missing:
+    if suffix_of(path) in TABLE_SUFFIXES:
+        if path.name == INDEX and len(find_folders(path.parent)) == len(ROLES):
             return read_folder(path.parent)
         return parse_manifest(path)
     if has_image_suffix(path):
@@ -60,31 +66,17 @@ def _find(source: Source) -> tuple[list[TripletRecord], list[Problem]]:
             "Name all three, a folder or a manifest."
         )
     raise DataError(
-        f"{path}: expected a folder, a manifest ({', '.join(MANIFEST_SUFFIXES)}) or three images, "
+        f"{path}: expected a folder, a manifest ({', '.join(TABLE_SUFFIXES)}) or three images, "
         f"got {'another kind of file' if path.exists() else 'nothing of that name'}. "
         "Correct the path."
     )
-
-
-def _three_files(paths: Sequence[str | Path]) -> TripletRecord:
-    if len(paths) != 3:
-        raise DataError(
-            f"expected three image files ({', '.join(ROLES)}), got {len(paths)}. "
-            "Name all three, one folder or one manifest."
-        )
-    original, neural, traditional = (str(as_on_disk(each)) for each in paths)
-    return TripletRecord(stem(original), original, neural, traditional)
 
 
 def _find_in_folder(path: Path) -> tuple[list[TripletRecord], list[Problem]]:
     for name in MANIFEST_NAMES:
         if (path / name).is_file():
             return parse_manifest(path / name)
-    folders = find_folders(path)
-    if folders.missing:
-        others = sorted(
-            each.name for each in path.iterdir() if suffix_of(each) in MANIFEST_SUFFIXES
-        )
-        hint = f" Or name a manifest in it: {', '.join(others)}." if others else ""
-        raise DataError(missing_folders(path, folders) + hint)
+    tables = sorted(file.name for file in listed(path) if suffix_of(file) in TABLE_SUFFIXES)
+    hint = f" Or name a manifest in it: {', '.join(tables)}." if tables else ""
+    require_folders(path, find_folders(path), hint)
     return read_folder(path)

@@ -19,11 +19,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.triplets.files import read_bytes
+from nacd_bench.triplets.formats import suffix_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from yaml import Node
 
+TABLE_SUFFIXES = (".parquet", ".csv", ".jsonl")
+"""Of tables that :func:`table_entries` reads."""
 SEPARATORS = ",;\t|"
 """What may stand between the cells of a table; the header says which."""
 LONGEST_CELL = 2**31 - 1
@@ -209,12 +212,36 @@ def _expanded(node: Node, sizes: dict[int, float]) -> float:
             keys = [key.value for key, _ in children if key.id == "scalar" and key.value != "<<"]
             if twice := _repeated(keys):
                 raise ValueError(f"the key {twice[0]!r} twice in one mapping")
-            children = [each for pair in children for each in pair]
-        sizes[id(node)] = 1 + sum(_expanded(each, sizes) for each in children)
+            children = [node for pair in children for node in pair]
+        sizes[id(node)] = 1 + sum(_expanded(child, sizes) for child in children)
     return sizes[id(node)]
 
 
-def csv_entries(path: str | Path, text: str, separator: str | None = None) -> list[Entry]:
+def table_entries(path: str | Path, what: str) -> list[Entry]:
+    """The rows of a CSV, JSON Lines or Parquet file, those with a fault included.
+
+    Raises:
+        DataError: not a table of the kind that the suffix names; another suffix is read as CSV.
+    """
+    if suffix_of(path) == ".parquet":
+        try:
+            rows = read_parquet(path, what).to_pylist()
+        except (ValueError, OverflowError) as cause:  # a date that Python has not
+            raise DataError(
+                f"{path}: expected values that Python can hold, got others ({cause}). Convert them."
+            ) from cause
+        return [Entry(number, number, row) for number, row in enumerate(rows, 1)]
+    text = read_text(path, what)
+    if suffix_of(path) == ".jsonl":
+        return _json_line_entries(text)
+    if not text.strip():
+        raise DataError(
+            f"{path}: expected {what}, got an empty file. Its first line names the columns."
+        )
+    return csv_entries(path, text)
+
+
+def csv_entries(path: str | Path, text: str) -> list[Entry]:
     """The rows of a table with a header, blank ones left out.
 
     Empty cells beyond the header, and columns without a name, are left out: spreadsheets add them.
@@ -222,14 +249,13 @@ def csv_entries(path: str | Path, text: str, separator: str | None = None) -> li
     Args:
         path: the file, for messages.
         text: its content.
-        separator: one of :data:`SEPARATORS`, or any other character; the header's by default.
 
     Raises:
         DataError: quotes that do not close, columns of one name.
     """
     csv.field_size_limit(LONGEST_CELL)  # one for the whole process, which others may have lowered
     start = re.sub(r'"[^"]*"', "", re.match(r"\s*([^\r\n]*)", text)[1])  # type: ignore[index]
-    separator = separator or max(SEPARATORS, key=start.count)
+    separator = max(SEPARATORS, key=start.count)
     # not StringIO, which takes four bytes for a character
     lines = (match[0] for match in _LINE.finditer(text))
     reader = csv.reader(lines, delimiter=separator, strict=True)
@@ -271,7 +297,7 @@ def _csv_entry(
     return Entry(number, line, {name: cell for name, cell in pairs if name}, fault)
 
 
-def json_line_entries(text: str) -> list[Entry]:
+def _json_line_entries(text: str) -> list[Entry]:
     """The rows of a text with a JSON object per line, blank lines left out."""
     entries: list[Entry] = []
     for line, content in enumerate(lines_of(text), 1):
@@ -338,17 +364,6 @@ def read_columns(path: str | Path, schema: pa.Schema, wanted: Sequence[str]) -> 
             f"{path}: expected values as nacd-bench writes them, got others "
             f"({str(error).splitlines()[0]}). Write the file again."
         ) from error
-
-
-def parquet_entries(path: str | Path, what: str) -> list[Entry]:
-    """The rows of a Parquet file; :class:`DataError` where there is none, or not one."""
-    try:
-        rows = read_parquet(path, what).to_pylist()
-    except (ValueError, OverflowError) as cause:  # a date that Python has not
-        raise DataError(
-            f"{path}: expected values that Python can hold, got others ({cause}). Convert them."
-        ) from cause
-    return [Entry(number, number, row) for number, row in enumerate(rows, 1)]
 
 
 def _require_different(place: str | Path, columns: Sequence[str]) -> None:

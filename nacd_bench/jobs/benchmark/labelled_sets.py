@@ -12,7 +12,7 @@ from nacd_bench.evaluation.balanced import SET_COLUMNS, BalancedSet, balanced_se
 from nacd_bench.triplets.formats import suffix_of
 from nacd_bench.triplets.record import ARTIFACT_TYPES, Problem, TripletRecord
 from nacd_bench.triplets.source import Source, find_triplets
-from nacd_bench.triplets.tables import MANIFEST_SUFFIXES
+from nacd_bench.triplets.text_files import TABLE_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def find_labelled(source: Source) -> tuple[list[TripletRecord], list[Problem]]:
     """The triplets of a source or of several manifests, as
     :func:`~nacd_bench.triplets.source.find_triplets`; a triplet may be in several."""
     paths = [source] if isinstance(source, str | Path) else list(source)
-    if not all(suffix_of(path) in MANIFEST_SUFFIXES for path in paths):
+    if not all(suffix_of(path) in TABLE_SUFFIXES for path in paths):
         return find_triplets(source)
     found = [find_triplets(path) for path in paths]
     return [r for records, _ in found for r in records], [p for _, ps in found for p in ps]

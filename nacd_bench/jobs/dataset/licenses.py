@@ -15,8 +15,8 @@ from typing import Any
 
 from nacd_bench.errors import DataError
 from nacd_bench.triplets.files import composed, is_url
+from nacd_bench.triplets.manifest import read_table
 from nacd_bench.triplets.rows import is_missing, stem, text
-from nacd_bench.triplets.tables import read_table
 
 UNKNOWN = "unknown"
 TABLE_COLUMNS = ("license", "source", "url", "author", "attribution")
@@ -135,13 +135,13 @@ def _rows(path: str) -> Iterator[tuple[str, str, License]]:
     rows, problems = read_table(path)
     if problems:
         raise DataError("\n".join(map(str, problems)))
-    columns = {name for row in rows.values() for name in row}
+    columns = {name for row in rows for name in row.cells}
     if "image" not in columns:
         raise DataError(
             f"{path}: expected the columns image and {', '.join(TABLE_COLUMNS)}, got "
             f"{', '.join(sorted(columns)[:20]) or 'no rows'}. Rename or add columns."
         )
-    for number, row in rows.items():
+    for number, _, row, _ in rows:
         place = f"{path} row {number}"
         if is_missing(row["image"]):
             raise DataError(f"{place}: expected the name of an image, got nothing. Fill the cell.")
