@@ -37,7 +37,7 @@ from nacd_bench.coding.codec import png
 from nacd_bench.detectors import Detector
 from nacd_bench.pipeline.lightning import Engine
 from nacd_bench.pipeline.scoring import score_triplets
-from nacd_bench.planting.photographs import PLANTING_PHOTOS, photos
+from nacd_bench.planting.photographs import PLANTING_PHOTOS, photo
 from nacd_bench.registry import BASELINES, CODECS, DETECTORS
 from nacd_bench.runs.score_cache import ScoreCache
 from nacd_bench.triplets.manifest import read_manifest
@@ -107,9 +107,9 @@ def made(folder: Path, count: int) -> list[TripletRecord]:
     codecs = {"neural": CODECS.get("jpeg")(), "traditional": CODECS.get("webp")()}
     records = []
     for number in range(count):
-        photo = photos()[PLANTING_PHOTOS[number % len(PLANTING_PHOTOS)]]
-        short = [max(0, SIDE - side) for side in photo.shape[:2]]
-        whole = np.pad(photo, ((0, short[0]), (0, short[1]), (0, 0)), mode="reflect")
+        picture = photo(PLANTING_PHOTOS[number % len(PLANTING_PHOTOS)])
+        short = [max(0, SIDE - side) for side in picture.shape[:2]]
+        whole = np.pad(picture, ((0, short[0]), (0, short[1]), (0, 0)), mode="reflect")
         top, left = (int(rng.integers(side - SIDE + 1)) for side in whole.shape[:2])
         cut = np.ascontiguousarray(whole[top : top + SIDE, left : left + SIDE])
         images = {"original": cut}

@@ -39,7 +39,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nacd_bench.detectors import Boundary, Detector, LargeColor, SmallColor, Texture
-from nacd_bench.planting.photographs import photos
+from nacd_bench.planting.photographs import photo
 from nacd_bench.triplets.batch import TripletBatch
 
 DETECTORS: tuple[type[Detector], ...] = (Texture, Boundary, LargeColor, SmallColor)
@@ -133,7 +133,7 @@ def png_files(megapixels: float, triplet: Sequence[Path] | None = None) -> list[
     if triplet:
         sources = [np.array(Image.open(path).convert("RGB")) for path in triplet]
         return [png(grown(source, height, width)) for source in sources]
-    original = grown(np.ascontiguousarray(photos()["coffee"]), height, width)
+    original = grown(np.ascontiguousarray(photo("coffee")), height, width)
     return [png(original), png(jpeg(original, 15)), png(jpeg(original, 35))]
 
 

@@ -28,10 +28,10 @@ from rich.console import Console
 from rich.table import Table
 
 from nacd_bench.coding.codec import Codec, Image, bits_per_pixel
-from nacd_bench.coding.originals import find_images
+from nacd_bench.coding.originals import list_images
 from nacd_bench.ops.color import luma
 from nacd_bench.ops.structure import ms_ssim
-from nacd_bench.planting.photographs import COLOR_PHOTOS, photos
+from nacd_bench.planting.photographs import COLOR_PHOTOS, photo
 from nacd_bench.registry import CODECS
 
 LADDERS: dict[str, Sequence[float]] = {
@@ -51,9 +51,9 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, help="PNG or SVG of the curves")
     options = parser.parse_args()
     images = (
-        [read_8_bit(path)[0] for path in find_images(options.images).paths]
+        [read_8_bit(path)[0] for path in list_images(options.images, files_only=True).paths]
         if options.images
-        else [photos()[name] for name in COLOR_PHOTOS]
+        else [photo(name) for name in COLOR_PHOTOS]
     )
     console = Console()
     curves: dict[str, Curve] = {}
@@ -102,7 +102,7 @@ def at(curve: Curve, rate: float) -> tuple[float, float]:
 
 def speed() -> str:
     codec = CODECS.get("hyperprior")()
-    picture = np.ascontiguousarray(np.tile(photos()["coffee"], (2, 2, 1))[:512, :768])
+    picture = np.ascontiguousarray(np.tile(photo("coffee"), (2, 2, 1))[:512, :768])
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     seconds = []

@@ -29,7 +29,7 @@ import numpy as np
 import pyarrow as pa
 
 from nacd_bench.coding.codec import png
-from nacd_bench.coding.originals import find_images
+from nacd_bench.coding.originals import list_images
 from nacd_bench.evaluation.duplicates import with_duplicates
 from nacd_bench.jobs.mine.state import records
 from nacd_bench.runs.candidates import KEYS, read_mined
@@ -47,7 +47,7 @@ def parts(photos: str, folder: Path, count: int, width: int, height: int) -> Pat
     folder.mkdir()
     made = 0
     while made < count:
-        for path in find_images(photos).paths:
+        for path in list_images(photos, files_only=True).paths:
             pixels, _ = read_8_bit(path)
             if (pixels.shape[1] > pixels.shape[0]) != (width > height):
                 pixels = pixels.transpose(1, 0, 2)

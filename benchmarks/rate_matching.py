@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 
-from nacd_bench.coding.originals import find_images
+from nacd_bench.coding.originals import list_images
 from nacd_bench.coding.rate import Encodings, Estimate, Match, match_rate, match_rates
 from nacd_bench.registry import CODECS
 from nacd_bench.triplets.images import read_8_bit
@@ -29,7 +29,10 @@ def main() -> None:
     options = parser.parse_args()
 
     codec = CODECS.get(options.codec)()
-    photos = {path.stem: read_8_bit(path)[0] for path in find_images(options.images).paths}
+    photos = {
+        path.stem: read_8_bit(path)[0]
+        for path in list_images(options.images, files_only=True).paths
+    }
     print(f"{codec.name}: {codec.version()}; {len(photos)} images, targets {options.targets} bpp")
 
     alone, together = Estimate.of(codec), Estimate.of(codec)

@@ -82,9 +82,9 @@ def make_mined(folder: Path, images: int = 3, seed: int = 0) -> Path:
 
 
 def _photo(index: int, rng: np.random.Generator) -> np.ndarray:
-    from nacd_bench.planting.photographs import COLOR_PHOTOS, photos
+    from nacd_bench.planting.photographs import COLOR_PHOTOS, photo
 
-    whole = photos()[COLOR_PHOTOS[index % len(COLOR_PHOTOS)]]
+    whole = photo(COLOR_PHOTOS[index % len(COLOR_PHOTOS)])
     return np.ascontiguousarray(whole[:310, : 420 - index])
 
 

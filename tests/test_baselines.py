@@ -28,7 +28,7 @@ from nacd_bench.baselines import (
     baseline_names,
 )
 from nacd_bench.errors import DataError, ImageError
-from nacd_bench.planting.photographs import photos
+from nacd_bench.planting.photographs import photo
 from nacd_bench.registry import BASELINES
 from nacd_bench.triplets.batch import ROLES, TripletBatch
 
@@ -56,7 +56,7 @@ FSIM_BY_PIQA = {
 def blurred(name: str) -> tuple[np.ndarray, np.ndarray]:
     """A photograph and its Gaussian blur, 8 bits."""
     height, width, sigma = PAIRS[name]
-    original = photos()[name][:height, :width]
+    original = photo(name)[:height, :width]
     soft = ndimage.gaussian_filter(original.astype(np.float64), (sigma, sigma, 0), mode="reflect")
     return original, np.clip(np.rint(soft), 0, 255).astype(np.uint8)
 
@@ -83,7 +83,7 @@ def batch() -> TripletBatch:
     """Two photographs, the neural side blurred more."""
     originals, neural, traditional = [], [], []
     for name in ("astronaut", "coffee"):
-        original = photos()[name][:200, :190]
+        original = photo(name)[:200, :190]
         originals.append(original)
         for sigma, side in ((2.0, neural), (0.8, traditional)):
             side.append(ndimage.gaussian_filter(original, (sigma, sigma, 0)))

@@ -28,7 +28,7 @@ from nacd_bench.jobs.compare.gate import Gate, objections
 from nacd_bench.jobs.compare.run import compare
 from nacd_bench.jobs.compare.versions import Rules, compare_runs
 from nacd_bench.planting import Scene, plant
-from nacd_bench.planting.photographs import photos
+from nacd_bench.planting.photographs import photo
 from nacd_bench.registry import CODECS
 from nacd_bench.runs.candidates import CANDIDATES, CODED, KEYS, TablesWriter, read_mined
 from nacd_bench.runs.detect_tables import write_tables
@@ -256,7 +256,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     points = neural.points.values
     clean, faulty = [], []
     for name in (*PLANTED, "astronaut", "chelsea", "flower"):
-        original = np.ascontiguousarray(photos()[name][:300, :600])
+        original = np.ascontiguousarray(photo(name)[:300, :600])
         streams = [neural.encode(original, point) for point in (points[0], points[4])]
         weak, decoded = map(neural.decode, streams)
         stream = traditional.encode(original, 30.0)

@@ -13,7 +13,7 @@ from test_report import HOSTILE, wait_for_text
 
 from nacd_bench.cli.main import main
 from nacd_bench.jobs.compare.run import compare
-from nacd_bench.planting.photographs import photos
+from nacd_bench.planting.photographs import photo
 from nacd_bench.report.comparison_page import ROWS
 from nacd_bench.runs.detect_tables import write_tables
 from nacd_bench.runs.tables import write_failures
@@ -33,7 +33,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number, name in enumerate(HOSTILE):
             paths = {}
             for role in ("original", "neural", "traditional"):
-                pixels = np.roll(photos()["coffee"][:120, :360], 40 * number, 1).copy()
+                pixels = np.roll(photo("coffee")[:120, :360], 40 * number, 1).copy()
                 if role == "neural":
                     pixels[20:40, 20:60, version] = 255
                 paths[role] = str(folder / f"{number}-{role}-{version}.png")

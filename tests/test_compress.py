@@ -24,7 +24,7 @@ from skimage import data
 import nacd_conf
 from nacd_bench.coding.codec import Codec, OperatingPoints
 from nacd_bench.coding.curves import bd_rate, bd_rates, curves
-from nacd_bench.coding.originals import find_images
+from nacd_bench.coding.originals import list_images
 from nacd_bench.coding.sides import CodecSpec, codec_from_config
 from nacd_bench.errors import CodecError, DataError, ImageError, UserError
 from nacd_bench.jobs.compress import run as compress_module
@@ -617,18 +617,27 @@ class TestFolder:
 
 class TestImages:
     def test_folders_lists_patterns_and_text_files(self, photos, tmp_path):
-        assert len(find_images(photos).paths) == 5
-        assert find_images(str(photos / "c*.png")).paths == [photos / "cat.png", photos / "cup.png"]
-        assert find_images([photos / "cup.png", photos / "cat.png"]).paths[0].name == "cup.png"
+        assert len(list_images(photos, files_only=True).paths) == 5
+        assert list_images(str(photos / "c*.png"), files_only=True).paths == [
+            photos / "cat.png",
+            photos / "cup.png",
+        ]
+        assert (
+            list_images([photos / "cup.png", photos / "cat.png"], files_only=True).paths[0].name
+            == "cup.png"
+        )
         listed = tmp_path / "list.txt"
         listed.write_text(f"{photos / 'cup.png'}\n\nrelative.png\n")
-        assert find_images(listed).paths == [photos / "cup.png", tmp_path / "relative.png"]
+        assert list_images(listed, files_only=True).paths == [
+            photos / "cup.png",
+            tmp_path / "relative.png",
+        ]
         for nothing in (tmp_path / "no" / "where.png", str(tmp_path / "*.jpg")):
             with pytest.raises(DataError, match="nothing there"):
-                find_images(nothing)
+                list_images(nothing, files_only=True)
         (tmp_path / "empty").mkdir()
         with pytest.raises(DataError, match="expected images in"):
-            find_images(tmp_path / "empty")
+            list_images(tmp_path / "empty", files_only=True)
 
     def test_gray_and_16_bit_images_become_8_bit_rgb(self, tmp_path):
         import cv2

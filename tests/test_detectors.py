@@ -22,7 +22,7 @@ from nacd_bench.detectors.windows import Padding, strongest_window, window_means
 from nacd_bench.errors import ImageError, UserError
 from nacd_bench.ops import color, planes
 from nacd_bench.ops.boxes import regions_around
-from nacd_bench.planting.photographs import photos
+from nacd_bench.planting.photographs import photo
 from nacd_bench.triplets import triplet_batch
 from nacd_bench.triplets.batch import Planes, TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch
@@ -60,7 +60,7 @@ def photo_batch(*names: str, height: int = 150, width: int = 170) -> TripletBatc
 
 def painted(side: int = 256) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """An original and two equal decodes, of which one has a damaged square at 150..200."""
-    original = np.ascontiguousarray(photos()["coffee"][60 : 60 + side, 200 : 200 + side])
+    original = np.ascontiguousarray(photo("coffee")[60 : 60 + side, 200 : 200 + side])
     return original, original.copy(), original.copy()
 
 

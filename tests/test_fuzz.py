@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fuzzed import held
 
-from nacd_bench.coding.sources import Item, read_item
+from nacd_bench.coding.originals import Item, read_item
 from nacd_bench.errors import ImageError
 from nacd_bench.triplets.files import read_bytes
 

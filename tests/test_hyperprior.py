@@ -18,7 +18,7 @@ from nacd_bench.coding.rate import luma_psnr
 from nacd_bench.errors import CodecError
 from nacd_bench.ops.color import luma
 from nacd_bench.ops.structure import ms_ssim
-from nacd_bench.planting.photographs import photos
+from nacd_bench.planting.photographs import photo
 from nacd_bench.registry import CODECS
 from nacd_codecs.hyperprior import Hyperprior
 from nacd_codecs.hyperprior.codec import FOLDER, _Model
@@ -26,7 +26,7 @@ from nacd_codecs.hyperprior.networks import Hyperprior as Networks
 from nacd_codecs.hyperprior.networks import Size, cosines
 from nacd_codecs.hyperprior.prior import SCALES, WholePrior
 
-PHOTO = np.ascontiguousarray(photos()["coffee"][100:300, 100:340])
+PHOTO = np.ascontiguousarray(photo("coffee")[100:300, 100:340])
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_more_rate_is_more_quality(codec: Hyperprior) -> None:
 
 
 def test_four_points_between_a_tenth_and_one_bit_per_pixel(codec: Hyperprior) -> None:
-    images = [photos()[name] for name in ("chelsea", "coffee", "rocket", "astronaut")]
+    images = [photo(name) for name in ("chelsea", "coffee", "rocket", "astronaut")]
     rates = [
         np.mean([_rate(codec, image, point) for image in images]) for point in codec.points.values
     ]
@@ -215,7 +215,7 @@ def test_training_runs_stops_and_goes_on(tmp_path: Path, starter: Starter) -> No
     pictures = tmp_path / "photos"
     pictures.mkdir()
     for name in ("coffee", "astronaut"):
-        Pillow.fromarray(photos()[name]).save(pictures / f"{name}.png")
+        Pillow.fromarray(photo(name)).save(pictures / f"{name}.png")
     code = "from nacd_codecs.hyperprior.train import main; main()"
     settings = [f"images={pictures}", f"folder={tmp_path / 'run'}", "batch=1", "crop=64"]
     settings += ["precision=32-true", "checkpoint_every=2"]

@@ -20,7 +20,7 @@ from nacd_bench.coding.matched import luma_msssim
 from nacd_bench.coding.rate import luma_psnr
 from nacd_bench.errors import ImageError
 from nacd_bench.ops.fsim import fsim
-from nacd_bench.planting.photographs import photos
+from nacd_bench.planting.photographs import photo
 from nacd_bench.registry import BASELINES
 from nacd_bench.triplets.batch import TripletBatch
 
@@ -45,7 +45,7 @@ def luma(image: Image) -> Image:
 def pictures(height: int, width: int) -> tuple[Image, Image, Image]:
     """A photograph's part, a decode without its detail and colour, and a sharp noisy one."""
     rng = np.random.default_rng(height)
-    original = np.ascontiguousarray(photos()["coffee"][5 : 5 + height, 30 : 30 + width])
+    original = np.ascontiguousarray(photo("coffee")[5 : 5 + height, 30 : 30 + width])
     soft = ndimage.gaussian_filter(original.astype(float), (2, 2, 0))
     dull = 0.8 * soft + 0.1 * soft.mean(axis=2, keepdims=True)
     sharp = original + 0.4 * (original - soft) + rng.normal(0, 3, original.shape)

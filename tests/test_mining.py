@@ -21,7 +21,7 @@ from skimage import data
 
 from nacd_bench.cli.main import main
 from nacd_bench.coding.codec import Codec, OperatingPoints
-from nacd_bench.coding.sources import list_images, read_item
+from nacd_bench.coding.originals import list_images, read_item
 from nacd_bench.detectors import LargeColor, Texture
 from nacd_bench.errors import CodecError, DataError, ImageError, UserError
 from nacd_bench.evaluation.duplicates import keepers, with_duplicates

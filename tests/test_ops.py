@@ -17,7 +17,7 @@ from triplet_folder import jpeg
 
 from nacd_bench.ops import color, filters, gradients, planes, structure
 from nacd_bench.ops.ciede2000 import ciede2000
-from nacd_bench.planting.photographs import photos
+from nacd_bench.planting.photographs import photo
 
 SHARMA = (
     (50, 2.6772, -79.7751, 50, 0, -82.7485, 2.0425),
@@ -326,7 +326,7 @@ class TestGradients:
         """On photographs, in which no two neighbours' gradients are equal."""
         from kornia.filters import canny
 
-        y = color.luma(image_tensor(photos()[name][20:140, 20:170]))
+        y = color.luma(image_tensor(photo(name)[20:140, 20:170]))
         for low, high in ((0.1, 0.2), (0.3, 0.6)):
             expected = canny(y.double(), low, high)[1].bool()
             assert torch.equal(gradients.canny(y.to(device), low, high).cpu(), expected)
@@ -419,8 +419,8 @@ class TestStructure:
     def test_map_is_the_definition(self, quality: int, device: str) -> None:
         """Variances are 1e-7 off in float32, beside C2 = 9e-4 1e-4; x^0.0448 makes 3e-3 of that
         at 0.001 and any number at 0. float64 shows that it is rounding."""
-        photo = photos()["chelsea"][:192, :240]
-        x, y = (color.luma(image_tensor(image)) for image in (photo, jpeg(photo, quality)))
+        picture = photo("chelsea")[:192, :240]
+        x, y = (color.luma(image_tensor(image)) for image in (picture, jpeg(picture, quality)))
         expected, least = msssim_map_in_scipy(*(v[0, 0].double().numpy() for v in (x, y)))
         steady = torch.from_numpy(least > 1e-3)
         assert steady.float().mean() > 0.95
@@ -437,8 +437,8 @@ class TestStructure:
         come apart as distortion grows (8e-3 on JPEG AI decodes at 0.1 bpp), so it is mild here."""
         from piq import multi_scale_ssim
 
-        photo = photos()[name][:256, :256]
-        x, y = (color.luma(image_tensor(image)).double() for image in (photo, jpeg(photo, 90)))
+        picture = photo(name)[:256, :256]
+        x, y = (color.luma(image_tensor(image)).double() for image in (picture, jpeg(picture, 90)))
         expected = multi_scale_ssim(x, y, data_range=1.0).item()
         found = structure.msssim_maps(x, [y])[0].mean().item()
         assert expected < 0.999 and abs(found - expected) < 1e-3
@@ -458,8 +458,8 @@ class TestStructure:
             assert other.isfinite().all() and other.min() >= 0 and other.mean() < 0.6
 
     def test_uniform_ssim_is_that_of_scikit_image(self, device: str) -> None:
-        photo = photos()["rocket"][:90, :110]
-        x, y = (color.luma(image_tensor(image)) for image in (photo, jpeg(photo, 20)))
+        picture = photo("rocket")[:90, :110]
+        x, y = (color.luma(image_tensor(image)) for image in (picture, jpeg(picture, 20)))
         _, expected = structural_similarity(
             x[0, 0].double().numpy(),
             y[0, 0].double().numpy(),

@@ -9,7 +9,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from nacd_bench.errors import DataError
 from nacd_bench.planting import KINDS, Planted, Region, Scene, boundary, plant, text
 from nacd_bench.planting.lettering import with_text
-from nacd_bench.planting.photographs import photos
+from nacd_bench.planting.photographs import photo
 from nacd_bench.planting.scene import blurred, luma
 from nacd_bench.registry import CODECS
 
@@ -19,7 +19,7 @@ MECHANISMS = [(kind, name) for kind, each in KINDS.items() for name in each.mech
 @pytest.fixture(scope="module")
 def scene() -> Scene:
     """A real decode of a photograph with a line of text in it."""
-    cut = np.ascontiguousarray(photos()["coffee"][150:390, 200:440])
+    cut = np.ascontiguousarray(photo("coffee")[150:390, 200:440])
     lettered = with_text(cut, (20, 20, 220, 80), np.random.default_rng(3))
     assert lettered is not None
     original, text = lettered
@@ -207,7 +207,7 @@ def test_wrong_arguments_are_named(scene: Scene) -> None:
 
 
 def test_lettering_stands_in_its_zone_in_many_looks() -> None:
-    image = np.ascontiguousarray(photos()["rocket"][:200, :300])
+    image = np.ascontiguousarray(photo("rocket")[:200, :300])
     looks = set()
     for seed in range(20):
         done = with_text(image, (30, 20, 270, 180), np.random.default_rng(seed))

@@ -19,7 +19,7 @@ from nacd_bench.cli.main import main
 from nacd_bench.detectors import LargeColor, Texture
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.thresholds import read_thresholds
-from nacd_bench.planting.photographs import photos
+from nacd_bench.planting.photographs import photo
 from nacd_bench.report.run_page import write_report
 from nacd_bench.report.serve import server
 from nacd_bench.runs.provenance import provenance
@@ -121,7 +121,7 @@ class TestWithoutABrowser:
         assert len(report_data(tmp_path)["triplets"]) == len(run.records) - 1
 
     def test_large_images_are_reduced(self, tmp_path: Path) -> None:
-        big = np.tile(photos()["coffee"], (2, 6, 1))
+        big = np.tile(photo("coffee"), (2, 6, 1))
         paths = {}
         for role in ("original", "neural", "traditional"):
             paths[role] = str(tmp_path / f"{role}.png")
@@ -366,7 +366,7 @@ HOSTILE = [
 
 def test_hostile_names(page: Any, tmp_path: Path) -> None:
     """Names of files and ids that mean harm or confuse; and bytes that are no UTF-8."""
-    small = np.ascontiguousarray(photos()["coffee"][:96, :128])
+    small = np.ascontiguousarray(photo("coffee")[:96, :128])
     records = []
     for number, name in enumerate(HOSTILE):
         folder = tmp_path / "data" / name.replace("/", "_").replace("\0", "")
@@ -414,7 +414,7 @@ def test_nothing_found(page: Any, tmp_path: Path) -> None:
 
 
 def test_names_that_are_no_utf8(tmp_path: Path) -> None:
-    flat = photos()["coffee"][:64, :64]
+    flat = photo("coffee")[:64, :64]
     folder = os.fsencode(tmp_path) + b"/bad\xff"
     os.makedirs(folder)  # noqa: PTH103 (bytes)
     paths = {}

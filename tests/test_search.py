@@ -12,8 +12,7 @@ import pytest
 from PIL import Image
 
 from nacd_bench.cli.main import main
-from nacd_bench.coding.originals import find_images
-from nacd_bench.coding.sources import list_images
+from nacd_bench.coding.originals import list_images
 from nacd_bench.errors import DataError
 from nacd_bench.triplets.folder import read_folder
 
@@ -87,7 +86,7 @@ def below(root: Path, paths: list[Path]) -> list[str]:
 
 
 def test_folder(folder: Path) -> None:
-    found = find_images(folder)
+    found = list_images(folder, files_only=True)
     assert below(folder, found.paths) == list(PHOTOS)
     assert found.left_out == KINDS
     listing = list_images(folder)
@@ -97,21 +96,27 @@ def test_folder(folder: Path) -> None:
 
 def test_patterns(folder: Path) -> None:
     for pattern in ("**/*.*", "**/*"):
-        found = find_images(str(folder / pattern))
+        found = list_images(str(folder / pattern), files_only=True)
         assert sorted(below(folder, found.paths)) == list(PHOTOS)
     assert found.left_out == KINDS
-    assert below(folder, find_images(str(folder / "trip" / "*")).paths) == ["trip/b.JPG"]
-    named = find_images(str(folder / "trip" / "@eaDir" / "*" / "*.jpg")).paths
+    assert below(folder, list_images(str(folder / "trip" / "*"), files_only=True).paths) == [
+        "trip/b.JPG"
+    ]
+    named = list_images(str(folder / "trip" / "@eaDir" / "*" / "*.jpg"), files_only=True).paths
     assert below(folder, named) == [PASSED_OVER[7]]
 
 
 def test_what_is_named_is_taken(folder: Path) -> None:
     for name in (".hidden.png", ".thumbnails/large/a.png", "d.jxl"):
-        assert find_images(folder / name).paths == [folder / name]
-    assert below(folder, find_images(folder / ".thumbnails").paths) == [".thumbnails/large/a.png"]
-    assert below(folder, find_images(folder / "trip" / "@eaDir").paths) == [PASSED_OVER[7]]
+        assert list_images(folder / name, files_only=True).paths == [folder / name]
+    assert below(folder, list_images(folder / ".thumbnails", files_only=True).paths) == [
+        ".thumbnails/large/a.png"
+    ]
+    assert below(folder, list_images(folder / "trip" / "@eaDir", files_only=True).paths) == [
+        PASSED_OVER[7]
+    ]
     (folder.parent / "list.txt").write_text("photos/.hidden.png\nphotos/a.png\n")
-    assert len(find_images(folder.parent / "list.txt").paths) == 2
+    assert len(list_images(folder.parent / "list.txt", files_only=True).paths) == 2
 
 
 @pytest.mark.parametrize("prefix", ["", "./", "photos/"])
@@ -142,9 +147,9 @@ def test_url() -> None:
 def test_nothing_but_what_is_not_read(tmp_path: Path) -> None:
     for name in ("a.jxl", "b.jxl", "c.ARW"):
         (tmp_path / name).write_bytes(b"some picture")
-    for search in (find_images, list_images):
+    for files_only in (True, False):
         with pytest.raises(DataError, match=r"got only kinds that are not read: 2 jxl, 1 arw\."):
-            search(tmp_path)
+            list_images(tmp_path, files_only=files_only)
 
 
 def test_a_folder_of_triplets(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from nacd_bench.errors import TextFinderError
 from nacd_bench.ops.boxes import box_iou
 from nacd_bench.ops.color import luma
 from nacd_bench.ops.fsim import fsim
-from nacd_bench.planting.photographs import photos
+from nacd_bench.planting.photographs import photo
 from nacd_bench.triplets.batch import TripletBatch
 
 
@@ -52,7 +52,7 @@ def tensor(image: np.ndarray) -> torch.Tensor:
 
 def page(side: str = "neural", name: str = "page", blur: float = 1.5) -> TripletBatch:
     """The page of scikit-image, of which one side is blurred at 100..200, 60..100."""
-    original = np.ascontiguousarray(photos()["page"])
+    original = np.ascontiguousarray(photo("page"))
     damaged = original.copy()
     damaged[60:100, 100:200] = cv2.GaussianBlur(damaged[60:100, 100:200], (0, 0), blur)
     pair = (damaged, original) if side == "neural" else (original, damaged)
@@ -150,7 +150,7 @@ def test_heat_map_holds_each_piece() -> None:
     found = Text(Known(page=WORDS), region=60)(page())
     assert found.heat_map is not None
     values = found.heat_map.values[0]
-    assert values.shape == photos()["page"].shape[:2]
+    assert values.shape == photo("page").shape[:2]
     assert values[80, 150] == found.scores[0] and values[0, 0] == 0
 
 

@@ -17,8 +17,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from nacd_bench.cli.main import main
-from nacd_bench.coding.originals import find_images
-from nacd_bench.coding.sources import list_images
+from nacd_bench.coding.originals import list_images
 from nacd_bench.detectors.text_finders.file import PolygonFile
 from nacd_bench.errors import CodecError, DataError, UserError
 from nacd_bench.evaluation.reference import read_reference
@@ -73,7 +72,7 @@ READERS: dict[str, tuple[str, str, Callable[[Path], Any]]] = {
         lambda p: import_records(p, {"columns": PATHS}),
     ),
     "licences": ("a.csv", "image,license,author\ncafé.png,MIT,Zoë\n", _licenses),
-    "list": ("a.txt", "é.png\nb.png\n", lambda p: find_images(p).paths),
+    "list": ("a.txt", "é.png\nb.png\n", lambda p: list_images(p, files_only=True).paths),
     "votes csv": ("a.csv", "rater,task,answer\nZoë,t1,A\n", _votes),
     "votes tsv": (
         "a.tsv",
@@ -457,9 +456,9 @@ class TestForms:
         there = picture(tmp_path / disk(name) / disk(f"{name}.png"))
         path = listed(f"{name}/{name}.png")
         (tmp_path / "list.txt").write_text(f"{path}\n", "utf-8")
-        assert find_images(tmp_path / "list.txt").paths[0] == there
-        assert find_images(str(tmp_path / listed(name) / "*.png")).paths == [there]
-        assert find_images(tmp_path / listed(name)).paths == [there]
+        assert list_images(tmp_path / "list.txt", files_only=True).paths[0] == there
+        assert list_images(str(tmp_path / listed(name) / "*.png")).paths == [there]
+        assert list_images(tmp_path / listed(name), files_only=True).paths == [there]
         manifest = tmp_path / "a.csv"
         manifest.write_text(f"original,neural,traditional\n{path},{path},{path}\n", "utf-8")
         ((record,), problems) = parse_manifest(manifest)

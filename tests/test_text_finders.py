@@ -24,7 +24,7 @@ from nacd_bench.detectors.text_finders import (
     TextPolygon,
 )
 from nacd_bench.errors import ImageError, TextFinderError
-from nacd_bench.planting.photographs import photos
+from nacd_bench.planting.photographs import photo
 
 FAKE = Path(__file__).parent / "fakes" / "mmocr_package"
 
@@ -70,7 +70,7 @@ class TestRapidOCR:
 
     @pytest.mark.parametrize("name", ["page", "text"])
     def test_embedded_pages(self, name: str) -> None:
-        found = RapidOCR(threads=1).find(photos()[name])
+        found = RapidOCR(threads=1).find(photo(name))
         assert sum(polygon.confidence >= 0.7 for polygon in found) >= 4
 
     def test_place_and_size_do_not_depend_on_padding(self) -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from nacd_bench.planting.photographs import photos
+from nacd_bench.planting.photographs import photo
 
 ROLES = ("orig", "ai", "classic")
 
 
 def small_photo(name: str, height: int = 96, width: int = 128, top: int = 60) -> np.ndarray:
     """Part of an embedded photograph, ``(H, W, 3)`` uint8."""
-    return photos()[name][top : top + height, 60 : 60 + width]
+    return photo(name)[top : top + height, 60 : 60 + width]
 
 
 def jpeg(image: np.ndarray, quality: int) -> np.ndarray:

@@ -26,7 +26,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from nacd_bench.coding.originals import counted, find_images
+from nacd_bench.coding.originals import counted, list_images
 from nacd_bench.errors import ImageError
 from nacd_bench.ops.color import LUMA
 from nacd_bench.triplets.files import sha256
@@ -166,7 +166,7 @@ class Continue(Callback):
 def photographs(folder: Path, crop: int) -> list[Tensor]:
     """The photographs of a folder with sides of at least two crops, ``(3, H, W)`` uint8."""
     images = []
-    found = find_images(folder)
+    found = list_images(folder, files_only=True)
     if found.left_out:
         print(f"left out, kinds that are not read: {counted(found.left_out)}", file=sys.stderr)
     for path in found.paths:

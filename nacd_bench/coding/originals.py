@@ -1,72 +1,125 @@
-"""Finding and reading the images that ``nacd-bench compress`` codes."""
+"""Where images to code come from: files, folders, patterns, lists, tar shards, URLs.
+
+A source is listed once, without opening an image, into :class:`Item`s in a fixed order; a shard
+takes every n-th of them. An item is read by whichever process works on it.
+"""
 
 from __future__ import annotations
 
 import glob
+import io
 import os
+import tarfile
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
+from typing import IO, Any
 
-from nacd_bench.errors import DataError
-from nacd_bench.triplets.files import as_on_disk
-from nacd_bench.triplets.formats import (
-    FORMATS,
-    HEAD,
-    has_image_suffix,
-    is_passed_over,
-    unread_kind,
-)
+from nacd_bench.errors import DataError, ImageError
+from nacd_bench.triplets.files import LARGEST_FILE, as_on_disk, file_url, is_url, read_bytes
+from nacd_bench.triplets.formats import FORMATS, HEAD, has_image_suffix, is_passed_over, unread_kind
 from nacd_bench.triplets.text_files import lines_of, read_text
 
-_OWN = (".bin", ".part")
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+BLOCK = 512
+"""Bytes of a block of a tar file."""
+PIECE = 2**24
+"""Bytes that are read at a time: a damaged header may promise more than memory holds."""
+
+RESULTS = (".bin", ".part")
 """Suffixes of bitstreams and of files that are being written."""
+
+AnySource = str | Path | Iterable[str | Path]
 
 
 @dataclass(frozen=True)
-class FoundFiles:
-    """What a search found.
+class Item:
+    """An image, before it is opened.
 
     Args:
-        paths: the files, each once.
-        left_out: how many pictures of kinds that are not read lie there, by kind.
+        index: its place in the list of all, from 0.
+        name: what people see: the path, URL, or ``shard.tar/name.jpg``.
+        path: the file that holds it.
+        stamp: changes when the file does.
+        offset, size: where it lies in a tar file (decompressed), else None.
     """
 
-    paths: list[Path]
-    left_out: Counter[str] = field(default_factory=Counter)
+    index: int
+    name: str
+    path: str
+    stamp: str = ""
+    offset: int | None = None
+    size: int | None = None
 
 
-def find_images(
-    source: str | Path | Iterable[str | Path], run_folder: Path | None = None
-) -> FoundFiles:
-    """The images that a folder, a file, a text file of paths, a pattern or a list of these names.
-
-    A folder is searched with all its folders, but for those that are no photographs
-    (:data:`~nacd_bench.triplets.formats.NO_PHOTOGRAPHS`); a ``.txt`` file has one path per line,
-    relative to itself. The order is that of a list, otherwise by name; a path is named once.
+@dataclass(frozen=True)
+class Listing:
+    """All images of a source.
 
     Args:
-        source: where to look.
-        run_folder: a folder that may lie there, whose results are no images to code.
+        items: in their order.
+        faults: what could not be listed, and why, by the file's name.
+        left_out: how many pictures of kinds that are not read lie there, by kind.
+        roots: folders and files that were named, to tell a file that is gone from a whole disk.
+    """
+
+    items: list[Item]
+    faults: dict[str, str] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
+    roots: list[str] = field(default_factory=list)
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that hold the images."""
+        return [Path(item.path) for item in self.items]
+
+
+def list_images(
+    source: AnySource, run_folder: Path | None = None, files_only: bool = False
+) -> Listing:
+    """The images of a source.
+
+    Folders are searched with all their folders, but for those that are no photographs
+    (:data:`~nacd_bench.triplets.formats.NO_PHOTOGRAPHS`); a ``.txt`` file has one path per line,
+    relative to itself. The order is that of a list, otherwise by name; a path is listed once.
+
+    Args:
+        source: folders, image files, tar files, patterns, text files of any of these, URLs that
+            fsspec opens (of files, folders, patterns), or a list of these.
+        run_folder: a folder whose content is no source, wherever it lies.
+        files_only: neither tar files nor URLs.
 
     Raises:
         DataError: nothing there.
     """
-    found = files_of(source, has_image_suffix, run_folder)
-    paths = [path for path in found.paths if not _is_result(path, run_folder)]
-    if not paths:
-        raise DataError(f"expected images in {source}, got {nothing_but(found.left_out)}.")
-    return FoundFiles(paths, found.left_out)
-
-
-def nothing_but(left_out: Mapping[str, int]) -> str:
-    """What a search that found nothing has found, for its message."""
-    kinds = ", ".join(FORMATS)
-    if not left_out:
-        return f"none. Kinds that are read: {kinds}"
-    return f"only kinds that are not read: {counted(left_out)}. Convert them; read are {kinds}"
+    sources = [source] if isinstance(source, str | Path) else list(source)
+    listing = Listing([], roots=[str(root) for root in sources])
+    results = run_folder.resolve() if run_folder is not None else None
+    seen: set[str] = set()
+    for path, stamp, unread in _files(sources, files_only):
+        is_result = (
+            results is not None and not is_url(path) and results in Path(path).absolute().parents
+        )
+        if path in seen or is_result:
+            continue
+        seen.add(path)
+        if unread:
+            listing.left_out[unread] += 1
+        elif _is_tar(path) and not files_only:
+            _add_members(listing, path, stamp)
+        else:
+            listing.items.append(Item(len(listing.items), file_url(path) or path, path, stamp))
+    if not listing.items and not listing.faults:
+        kinds = ", ".join(FORMATS) + ("" if files_only else ", and tar files of these")
+        got = f"none. Kinds that are read: {kinds}"
+        if listing.left_out:
+            got = f"only kinds that are not read: {counted(listing.left_out)}. "
+            got += f"Convert them; read are {kinds}"
+        raise DataError(f"expected images in {', '.join(map(str, sources))}, got {got}.")
+    return listing
 
 
 def counted(left_out: Mapping[str, int]) -> str:
@@ -79,51 +132,67 @@ def counted(left_out: Mapping[str, int]) -> str:
     return ", ".join(f"{left_out[kind]} {kind}" for kind in order)
 
 
-def _is_result(path: Path, run_folder: Path | None) -> bool:
-    if run_folder is None:
-        return False
-    place, results = path.resolve(), run_folder.resolve()
-    return results / "decoded" in place.parents or place == results / "rate_distortion.png"
-
-
-def files_of(
-    source: str | Path | Iterable[str | Path],
-    is_wanted: Callable[[Path], bool],
-    run_folder: Path | None = None,
-) -> FoundFiles:
-    """The files that a source names, see :func:`find_images`.
-
-    Args:
-        source: where to look.
-        is_wanted: of the files that a folder or pattern holds; a file that is named is taken.
-        run_folder: what lies in it is not counted among what is left out.
+def read_item(item: Item) -> bytes:
+    """The bytes of an image file.
 
     Raises:
-        DataError: a name that nothing has.
+        ImageError: gone, unreadable, or beyond the end of its tar file.
     """
-    paths: dict[Path, None] = {}
-    left_out: dict[Path, str] = {}
-    results = run_folder.resolve() if run_folder is not None else None
-    for item in [source] if isinstance(source, str | Path) else source:
-        for path, is_named in _paths(item):
-            if is_named or is_wanted(path):
-                paths[path] = None
-            elif results is None or results not in path.resolve().parents:
-                kind = _unread_kind(path)
-                if kind:
-                    left_out[path] = kind
-    return FoundFiles(list(paths), Counter(left_out.values()))
-
-
-def _paths(source: str | Path) -> Iterator[tuple[Path, bool]]:
-    """Files, and whether they are named one by one."""
-    path = as_on_disk(source)
-    if not os.path.lexists(path) and not glob.has_magic(str(path)):
-        raise DataError(
-            f"expected an image, a folder or a pattern, got {str(source)[:200]}: nothing there."
+    if item.offset is None or item.size is None:
+        return read_bytes(item.path, "an image file", ImageError)
+    try:
+        file = _opened.tar(item.path, item.stamp)
+        file.seek(item.offset)
+        data, left = io.BytesIO(), min(item.size, LARGEST_FILE)
+        while left and (piece := file.read(min(left, PIECE))):
+            data.write(piece)
+            left -= len(piece)
+    except Exception as error:  # the operating system's, a decompressor's, a remote file system's
+        _opened.close()
+        raise ImageError(
+            f"{item.name}: expected a tar file that can be read, got {type(error).__name__}: "
+            f"{error}. Copy {item.path} again."
+        ) from error
+    if data.tell() < item.size:
+        raise ImageError(
+            f"{item.name}: expected {item.size} bytes, got {data.tell()}: {item.path} is cut short "
+            f"(or this is over {LARGEST_FILE / 1e9:.1f} GB). Copy it again."
         )
+    return data.getvalue()
+
+
+def gone(listing: Listing) -> str | None:
+    """A source that was there when it was listed and is not any more, or None."""
+    for root in listing.roots:
+        if not is_url(root) and not glob.has_magic(root) and not Path(root).exists():
+            return root
+    return None
+
+
+def _files(sources: Iterable[str | Path], files_only: bool) -> Iterator[tuple[str, str, str]]:
+    """Paths of all files with their stamps, and the kind of a picture that is not read."""
+    for source in sources:
+        if is_url(source) and not files_only:
+            yield from _remote(str(source))
+            continue
+        for path, is_named in _local(source):
+            url = None if files_only else _url_in_list(path)
+            is_read = has_image_suffix(path) or (_is_tar(path) and not files_only)
+            if url is not None:
+                yield from _remote(url)
+            elif (is_named or is_read) and os.path.isdir(path):  # noqa: PTH112 - long names
+                yield from _files([path], files_only)
+            elif is_named or is_read:
+                yield str(path), _stamp(path), ""
+            elif kind := _unread_kind(path):
+                yield str(path), "", kind
+
+
+def _local(source: str | Path) -> Iterator[tuple[Path, bool]]:
+    """Files of this machine, and whether they are named one by one."""
+    path = as_on_disk(source)
     if path.is_dir():
-        yield from ((each, False) for each in sorted(_walk(path)))
+        yield from ((file, False) for file in sorted(_walk(path)))
     elif path.suffix.lower() == ".txt" and path.is_file():
         for line in lines_of(read_text(path, "a list of images")):
             if line.strip():
@@ -133,10 +202,11 @@ def _paths(source: str | Path) -> Iterator[tuple[Path, bool]]:
     else:
         plain = tuple(takewhile(lambda part: not glob.has_magic(part), path.parts))
         wanted = as_on_disk(Path(*plain)).joinpath(*path.parts[len(plain) :])
-        names = sorted(glob.glob(str(wanted), recursive=True))  # noqa: PTH207 (absolute ones too)
+        is_pattern = len(plain) < len(path.parts) or os.path.lexists(path)
+        names = sorted(glob.glob(str(wanted), recursive=True)) if is_pattern else []  # noqa: PTH207
         if not names:
             raise DataError(
-                f"expected an image, a folder or a pattern, got {source}: nothing there."
+                f"expected an image, a folder or a pattern, got {str(source)[:200]}: nothing there."
             )
         for name in names:
             if not is_passed_over(set(Path(name).parts) - set(wanted.parts)):
@@ -154,10 +224,127 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _unread_kind(path: Path) -> str | None:
-    if path.suffix.lower() in _OWN or not path.is_file():
+    if path.suffix.lower() in RESULTS or not path.is_file():
         return None
     try:
         with path.open("rb") as file:
             return unread_kind(path, file.read(HEAD))
     except OSError:
         return unread_kind(path, b"")
+
+
+def _url_in_list(path: Path) -> str | None:
+    """The URL that a line of a text file has, which became a path in that file's folder."""
+    parts = path.parts
+    for place, part in enumerate(parts[:-1]):
+        if part.endswith(":") and len(part) > 2:
+            return f"{part}//{'/'.join(parts[place + 1 :])}"
+    return None
+
+
+def _remote(url: str) -> Iterator[tuple[str, str, str]]:
+    """The files of an URL by name, as :func:`_files`."""
+    import fsspec
+
+    try:
+        system, path = fsspec.core.url_to_fs(url)
+        if glob.has_magic(path):
+            files = system.glob(path, detail=True)
+        elif system.isdir(path):
+            files = system.find(path, detail=True)
+        else:
+            files = {path: {**system.info(path), "is_named": True}}
+    except Exception as error:  # any of a remote file system's
+        raise DataError(
+            f"{url}: expected files that can be listed, got {type(error).__name__}: {error}. "
+            "Correct the URL, or install what fsspec asks for."
+        ) from error
+    for name in sorted(files):
+        facts = files[name]
+        below = set(name.split("/")) - set(path.split("/"))
+        if facts.get("type") == "directory" or is_passed_over(below):
+            continue
+        if facts.get("is_named") or has_image_suffix(name) or _is_tar(name):
+            marks = [facts.get(key) for key in ("size", "ETag", "mtime", "LastModified", "created")]
+            yield system.unstrip_protocol(name), " ".join(map(str, filter(None, marks))), ""
+        elif kind := unread_kind(name, b""):
+            yield name, "", kind
+
+
+def _stamp(path: Path) -> str:
+    try:
+        facts = path.stat()
+    except OSError:
+        return ""
+    return f"{facts.st_size} {facts.st_mtime_ns}"
+
+
+def _is_tar(path: str | Path) -> bool:
+    return str(path).lower().endswith(TARS)
+
+
+def _add_members(listing: Listing, path: str, stamp: str) -> None:
+    """The images in a tar file; what follows a damage is left out and said."""
+    try:
+        with _decompressed(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
+            for member in tar:
+                if not member.isfile() or is_passed_over(member.name.split("/")):
+                    pass
+                elif has_image_suffix(member.name):
+                    place = member.offset_data, member.size
+                    name = f"{file_url(path) or path}/{member.name}"
+                    mark = f"{stamp} {place[0]}"
+                    listing.items.append(Item(len(listing.items), name, path, mark, *place))
+                else:
+                    content = tar.extractfile(member)
+                    kind = unread_kind(member.name, content.read(HEAD) if content else b"")
+                    listing.left_out.update([kind] if kind else [])
+                tar.members.clear()  # type: ignore[attr-defined]  # a shard may have a million
+            end = tar.offset
+            file.seek(end)
+            rest = file.read(BLOCK)
+        if rest.strip(b"\0"):
+            raise tarfile.ReadError(f"no header at byte {end}")
+    except Exception as error:  # tarfile's, the operating system's, a decompressor's
+        count = sum(item.path == path for item in listing.items)
+        listing.faults[path] = (
+            f"expected a whole tar file, got a damaged one ({type(error).__name__}: {error}). The "
+            f"{count} images before the damage are taken. Copy it again."
+        )
+
+
+def _decompressed(path: str) -> IO[bytes]:
+    """A tar file's own bytes, to seek in."""
+    import fsspec
+
+    ending = path.lower().rpartition(".")[2]
+    compression = {"gz": "gzip", "tgz": "gzip", "bz2": "bz2", "xz": "xz"}.get(ending)
+    file: Any = fsspec.open(
+        path if is_url(path) else f"file://{Path(path).absolute()}", "rb"
+    ).open()
+    if compression is None:
+        return file  # type: ignore[no-any-return]
+    opened: IO[bytes] = fsspec.compression.compr[compression](file, mode="rb")
+    return opened
+
+
+class _Opened(threading.local):
+    """The tar file that a thread read last: its next image lies behind."""
+
+    file: IO[bytes] | None = None
+    key: tuple[str, str] = ("", "")
+
+    def tar(self, path: str, stamp: str) -> IO[bytes]:
+        key = path, stamp.rpartition(" ")[0]
+        if self.file is None or self.key != key:
+            self.close()
+            self.file, self.key = _decompressed(path), key
+        return self.file
+
+    def close(self) -> None:
+        if self.file is not None:
+            self.file.close()
+        self.file = None
+
+
+_opened = _Opened()

@@ -32,7 +32,7 @@ import numpy as np
 from nacd_bench import __version__
 from nacd_bench.cache import cache_folder
 from nacd_bench.coding.codec import Image, png
-from nacd_bench.coding.originals import counted, find_images
+from nacd_bench.coding.originals import counted, list_images
 from nacd_bench.coding.sides import CodecSpec, built, codec_from_config
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.jobs.compress.run import compress
@@ -130,7 +130,7 @@ def planted_triplets(
     if images is None:
         paths = [photo_path(name) for name in PLANTING_PHOTOS]
     else:
-        found = find_images(images)
+        found = list_images(images, files_only=True)
         paths = found.paths
         if found.left_out:
             print(f"Left out, kinds that are not read: {counted(found.left_out)}", file=sys.stderr)

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nacd_bench.coding.sources import Item, read_item
+from nacd_bench.coding.originals import Item, read_item
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.jobs.mine.state import JOURNAL, SCHEMA
 from nacd_bench.pipeline.stages import (

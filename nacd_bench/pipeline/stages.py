@@ -21,9 +21,9 @@ import torch
 
 from nacd_bench.coding.codec import Codec, Image, bits_per_pixel, png
 from nacd_bench.coding.matched import KeptEncodes, checked_size, describe, stop_if_disk_full
+from nacd_bench.coding.originals import Item, read_item
 from nacd_bench.coding.rate import Encodings, Estimate, luma_psnr, match_rates
 from nacd_bench.coding.sides import CodecSpec, built
-from nacd_bench.coding.sources import Item, read_item
 from nacd_bench.detectors import Detector
 from nacd_bench.ops.boxes import region_holding
 from nacd_bench.ops.planes import one_thread

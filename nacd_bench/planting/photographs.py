@@ -8,7 +8,6 @@ domain, chelsea, coffee, brick, grass, gravel and camera CC0, china and flower C
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -46,27 +45,9 @@ PLANTING_PHOTOS = tuple(name for name in _FILES if name not in TEXT_PHOTOS)
 """Those and others without text, some of them gray, 384 x 303 to 741 x 500 pixels."""
 
 
-class Photos(Mapping[str, NDArray[np.uint8]]):
-    """Photographs by name, ``(H, W, 3)`` uint8 sRGB each, decoded when asked for."""
-
-    def __getitem__(self, name: str) -> NDArray[np.uint8]:
-        if name not in _FILES:
-            raise KeyError(unknown("photograph", name, list(_FILES)))
-        return read_8_bit(photo_path(name))[0]
-
-    def __contains__(self, name: object) -> bool:  # Mapping's own would decode
-        return name in _FILES
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(_FILES)
-
-    def __len__(self) -> int:
-        return len(_FILES)
-
-
-def photos() -> Photos:
-    """The embedded photographs: :data:`PLANTING_PHOTOS`, then :data:`TEXT_PHOTOS`."""
-    return Photos()
+def photo(name: str) -> NDArray[np.uint8]:
+    """A photograph's pixels, ``(H, W, 3)`` uint8 sRGB; as :func:`photo_path`."""
+    return read_8_bit(photo_path(name))[0]
 
 
 def photo_path(name: str) -> Path:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from nacd_bench.coding.matched import Ask, Photo
-from nacd_bench.coding.originals import find_images
+from nacd_bench.coding.originals import list_images
 from nacd_bench.coding.sides import (
     NEURAL,
     SCHEMES,
@@ -137,5 +137,5 @@ def make_plan(
         follows = None if scheme == "target" else follower.follows
         sides.append(make_side(label, follower.codec, follows, follower.rate_factor))
     steps = target_steps(targets) if scheme == "target" else point_steps(first.codec, points)
-    found = find_images(images, folder)
+    found = list_images(images, folder, files_only=True)
     return Plan(tuple(found.paths), tuple(sides), scheme, steps, tolerance, found.left_out)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from nacd_bench.coding.codec import Codec, png
 from nacd_bench.coding.matched import describe, stop_if_disk_full
+from nacd_bench.coding.originals import TARS, Item, list_images, read_item
 from nacd_bench.coding.sides import CodecSpec
-from nacd_bench.coding.sources import TARS, Item, list_images, read_item
 from nacd_bench.errors import DataError, ImageError, UserError
 from nacd_bench.pipeline.progress import Progress
 from nacd_bench.pipeline.workers import Workers

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nacd_bench.coding.sources import Item, list_images, read_item
+from nacd_bench.coding.originals import Item, list_images, read_item
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.jobs.mine.plan import make_mining_plan, mining_arguments
 from nacd_bench.pipeline.progress import progress_bar

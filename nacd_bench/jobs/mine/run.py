@@ -23,8 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nacd_bench.coding.originals import AnySource, Item, Listing, gone, list_images, read_item
 from nacd_bench.coding.sides import AnyCodec, require_number
-from nacd_bench.coding.sources import AnySource, Item, Listing, gone, list_images, read_item
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import CodecError, DataError, UserError
 from nacd_bench.jobs.benchmark.tracking import Tracker, tracked
@@ -91,7 +91,7 @@ def mine(
     """Mine images for artifacts; a run that was stopped, at whatever moment, goes on.
 
     Args:
-        images: see :func:`nacd_bench.coding.sources.list_images`.
+        images: see :func:`nacd_bench.coding.originals.list_images`.
         neural, traditional: codecs: registered names, :class:`CodecSpec` or codec objects.
         folder: where results go; shards of one job share it.
         detectors: what finds artifacts.
