@@ -30,7 +30,14 @@ from typing import (
 )
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError, validate_call
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    validate_call,
+)
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from nacd_bench.errors import UserError
@@ -156,6 +163,8 @@ def parts_of(kind: Any) -> dict[str, Any]:
         return {name: part for each in arguments for name, part in parts_of(each).items()}
     if origin in (Mapping, dict):
         return {"*": arguments[1]}
+    if kind is Any:
+        return {"*": Any}
     return types_of(kind) if is_dataclass(kind) else {}
 
 
@@ -193,6 +202,15 @@ def choices_of(kind: Any) -> list[str]:
         return []
     several = [choices_of(each) for each in get_args(kind) if each is not NoneType]
     return list(chain(*several)) if all(several) else []
+
+
+def fits(kind: Any, value: Any) -> bool:
+    """Whether a setting of this type takes the value."""
+    try:
+        TypeAdapter(list[kind], config=STRICT).validate_python([value])
+    except ValidationError:
+        return False
+    return True
 
 
 def refused(name: str, kind: Any, value: Any) -> UserError:

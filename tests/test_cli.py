@@ -13,7 +13,8 @@ import pytest
 from triplet_folder import make_triplets
 
 from nacd_bench import __version__
-from nacd_bench.cli.main import check_choices, main, split_arguments
+from nacd_bench.cli.composing import composed, is_setting
+from nacd_bench.cli.main import main
 from nacd_bench.errors import UserError
 from nacd_bench.triplets.manifest import read_manifest
 
@@ -75,22 +76,28 @@ class TestWords:
         assert main(["dataset", "biuld"]) == 2
         assert "Did you mean dataset build?" in capsys.readouterr().err
 
-    def test_paths_and_settings(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_file_is_a_path_whatever_it_is_called(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "a=b.png").touch()
-        assert split_arguments(
-            ["a=b.png", "no/such", "x.y=1", "+z=2", "~w", "codec@neural=hm"]
-        ) == (
-            ["x.y=1", "+z=2", "~w", "codec@neural=hm"],
-            ["a=b.png", "no/such"],
-        )
+        words = ["a=b.png", "no/such", "x.y=1", "+z=2", "~w", "codec@neural=hm"]
+        assert list(filter(is_setting, words)) == words[2:]
 
-    def test_unknown_choices_name_the_near_misses(self) -> None:
-        with pytest.raises(UserError, match="did you mean 'texture'"):
-            check_choices(["detector=[boundary,textur]"])
-        with pytest.raises(UserError, match="unknown codec 'x266'; did you mean 'x265'"):
-            check_choices(["codec@neural=x266"])
-        check_choices(["detector=[texture,text]", "detector.texture.window=3", "folder=detector"])
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (["detect", "detector=[boundary,textur]"], "did you mean 'texture'"),
+            (["compress", "codec@neural=x266"], "unknown codec 'x266'; did you mean 'x265'"),
+            (["compress", "codec@neurl=hm"], "'codec@neurl'; did you mean 'codec@neural'"),
+            (["compress", "preset=released"], "unknown choice of compress 'preset'. Known: codec@"),
+            (["benchmark", "logger=wanbd"], "unknown logger 'wanbd'; did you mean 'wandb'"),
+        ],
+    )
+    def test_unknown_choices_name_the_near_misses(self, words: list[str], message: str) -> None:
+        with pytest.raises(UserError) as error:
+            composed(words[0], words[1:])
+        assert message in str(error.value) and "\n" not in str(error.value)
 
 
 def test_detect_a_folder(tmp_path: Path) -> None:

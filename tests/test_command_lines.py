@@ -16,7 +16,8 @@ import pytest
 from hydra import compose, initialize_config_module
 
 from nacd_bench.cli import main as cli
-from nacd_bench.cli.main import COMMANDS, main, split_command
+from nacd_bench.cli.commands import COMMANDS
+from nacd_bench.cli.main import main, split_command
 from nacd_bench.registry import DETECTORS, Entry
 
 ROOT = Path(__file__).parents[1]
@@ -54,7 +55,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, 
         DETECTORS.entries, "darkening", Entry("my_package.darkening:Darkening", "my-package", "")
     )
     called: list[dict[str, Any]] = []
-    stub = SimpleNamespace(run=lambda config: called.append(config) or 0)
+    stub = SimpleNamespace(run=lambda **config: called.append(config) or 0)
     monkeypatch.setattr(cli, "import_module", lambda name: stub)
     return called
 

@@ -21,7 +21,7 @@ from triplet_folder import make_triplets, small_photo
 from nacd_bench.cli.main import main
 from nacd_bench.detectors import Boundary, Detector, LargeColor, SmallColor, Texture
 from nacd_bench.errors import DataError
-from nacd_bench.jobs.detect import Outputs, detect
+from nacd_bench.jobs.detect import detect
 from nacd_bench.report.heat_map import per_pixel
 from nacd_bench.runs.folder import file_name
 from nacd_bench.triplets.batch import TripletBatch
@@ -114,7 +114,7 @@ class TestResults:
 
     def test_overlays_and_heat_maps(self, tmp_path: Path) -> None:
         data = make_triplets(tmp_path / "data", ("astronaut",))
-        run(data, tmp_path / "run", outputs=Outputs(overlays=True, heat_maps=True))
+        run(data, tmp_path / "run", heat_maps=True)
         picture = Image.open(tmp_path / "run" / "overlays" / "astronaut.png")
         assert picture.width > 1500 and picture.height > 600
         scale = next(csv.DictReader((tmp_path / "run" / "heat_maps.csv").open()))
@@ -147,7 +147,7 @@ class TestResults:
         data = make_triplets(tmp_path / "data", ("astronaut",))
         for role in ("orig", "ai", "classic"):
             shutil.copy(data / role / "astronaut.png", data / role / "Astronaut.png")
-        found = run(data, tmp_path / "run", outputs=Outputs(heat_maps=True))
+        found = run(data, tmp_path / "run", heat_maps=True)
         files = [file.lower() for result in found.results.values() for file in result["files"]]
         assert len(files) == len(set(files)) == 2 * len(found.detectors) + 2
         assert all(

@@ -382,7 +382,7 @@ def test_hostile_names(page: Any, tmp_path: Path) -> None:
         [
             *("detect", str(tmp_path / "hostile.jsonl"), "detector=[large_color,texture]"),
             *("show_progress=false", "overlays=false"),
-            "folder='" + str(run).replace("'", "\\'") + "'",
+            f"folder={run}",
         ]
     )
     assert status == 0

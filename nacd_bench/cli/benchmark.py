@@ -8,7 +8,7 @@ from nacd_bench.cli.printing import console, listed_failures
 from nacd_bench.cli.report import with_report
 
 
-def run(config: dict[str, Any]) -> int:
+def run(**config: Any) -> int:
     from nacd_bench.jobs.benchmark.run import benchmark_from_config
     from nacd_bench.jobs.benchmark.table import layout, places_table, tests_table, to_rich
 
@@ -32,6 +32,6 @@ def run(config: dict[str, Any]) -> int:
     )
     if message:
         out.print(message, markup=False)
-    status = with_report(config, done.folder, out)
+    status = with_report(done.folder, config["show_progress"], out) if config["report"] else 0
     lines = list(map(str, done.failures))
     return max(status, listed_failures(out, lines, done.folder / "failures.csv"))

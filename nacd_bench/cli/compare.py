@@ -10,7 +10,7 @@ GATE_FAILED = 3
 """Exit status when the gate does not let the later run pass."""
 
 
-def run(config: dict[str, Any]) -> int:
+def run(**config: Any) -> int:
     from nacd_bench.jobs.compare.files import (
         DETECTOR_COLUMNS,
         TYPE_COLUMNS,

@@ -8,7 +8,7 @@ from nacd_bench.cli.printing import console, empty_table, listed_failures, liste
 from nacd_bench.numbers import share
 
 
-def run(config: dict[str, Any]) -> int:
+def run(**config: Any) -> int:
     from nacd_bench.jobs.compress.decode_check import in_words, is_fault
     from nacd_bench.jobs.compress.run import compress_from_config
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from nacd_bench.jobs.dataset.assemble import Assembled
 
 
-def run(config: dict[str, Any]) -> int:
+def run(**config: Any) -> int:
     from nacd_bench.jobs.dataset.build import build_from_config
 
     return print_assembled(build_from_config(config))

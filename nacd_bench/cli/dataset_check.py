@@ -7,7 +7,7 @@ from typing import Any
 from nacd_bench.cli.printing import console
 
 
-def run(config: dict[str, Any]) -> int:
+def run(**config: Any) -> int:
     from nacd_bench.jobs.dataset.check import check
     from nacd_bench.pipeline.progress import progress_bar
 

@@ -7,7 +7,7 @@ from typing import Any
 from nacd_bench.cli.dataset_build import print_assembled
 
 
-def run(config: dict[str, Any]) -> int:
+def run(**config: Any) -> int:
     from nacd_bench.jobs.dataset.merge import merge_from_config
 
     return print_assembled(merge_from_config(config))

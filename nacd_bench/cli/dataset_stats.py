@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".json", ".md")
 
 
-def run(config: dict[str, Any]) -> int:
+def run(**config: Any) -> int:
     from nacd_bench.jobs.dataset.card import markdown_table
     from nacd_bench.jobs.dataset.content import read_dataset
     from nacd_bench.jobs.dataset.stats import dataset_stats, further_tables, table_one

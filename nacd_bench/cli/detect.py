@@ -9,10 +9,11 @@ from nacd_bench.cli.report import with_report
 from nacd_bench.numbers import number
 
 
-def run(config: dict[str, Any]) -> int:
-    from nacd_bench.jobs.detect import detect_from_config
+def run(*, report: bool, **settings: Any) -> int:
+    from nacd_bench.jobs.detect import detect
+    from nacd_bench.pipeline.methods import arguments
 
-    found = detect_from_config(config)
+    found = detect(**arguments(settings))
     out = console()
     table = empty_table("detector", "type", "triplets", "detections", "strongest", "in")
     for name, artifact_type in found.detectors.items():
@@ -23,7 +24,7 @@ def run(config: dict[str, Any]) -> int:
         strongest = number(None if best is None else known[best])
         table.add_row(name, artifact_type, str(len(known)), str(count), strongest, best or "-")
     out.print()
-    if config["data"]["_target_"].endswith(".embedded_sample"):
+    if settings["data"]["_target_"].endswith(".embedded_sample"):
         out.print("The embedded sample: photographs from installed packages.")
     for line in found.codecs:
         out.print(line, markup=False)
@@ -33,9 +34,9 @@ def run(config: dict[str, Any]) -> int:
     out.print(
         f"{len(found.records)} triplets, {found.computed} computed in {found.seconds:.1f} s. "
         f"Results: {found.folder}/ (detections.parquet, scores.parquet"
-        + (", overlays/)" if config["overlays"] else ")"),
+        + (", overlays/)" if settings["overlays"] else ")"),
         markup=False,
     )
-    status = with_report(config, found.folder, out)
+    status = with_report(found.folder, settings["show_progress"], out) if report else 0
     lines = list(map(str, found.failures))
     return max(status, listed_failures(out, lines, found.folder / "failures.csv"))

@@ -16,7 +16,7 @@ from nacd_bench.registry import (
 )
 
 
-def run(config: dict[str, Any]) -> int:
+def run(**config: Any) -> int:
     registries = {
         "detectors": DETECTORS,
         "baselines": BASELINES,

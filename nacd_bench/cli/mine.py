@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from nacd_bench.jobs.mine.results import Summary
 
 
-def run(config: dict[str, Any]) -> int:
+def run(**config: Any) -> int:
     from nacd_bench.jobs.mine.run import mine_from_config, write_results
 
     out = console()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ HEAT_MAPS = 24
 """Triplets per detector with a heat map in the report that a job ends with."""
 
 
-def run(config: dict[str, Any]) -> int:
+def run(**config: Any) -> int:
     from nacd_bench.report.figures import write_figures
     from nacd_bench.report.serve import HOST, server
     from nacd_bench.runs.read import read_run
@@ -56,12 +55,10 @@ def write_run_report(folder: Path, heat_maps: int, show_progress: bool) -> Path:
         return write_report(run, [each.eval() for each in detectors], heat_maps, tick)
 
 
-def with_report(config: Mapping[str, Any], folder: Path, out: Console) -> int:
+def with_report(folder: Path, show_progress: bool, out: Console) -> int:
     """The report that a job ends with; a fault in it is said and costs no results."""
-    if not config["report"]:
-        return 0
     try:
-        page = write_run_report(folder, HEAT_MAPS, config["show_progress"])
+        page = write_run_report(folder, HEAT_MAPS, show_progress)
     except (UserError, OSError) as error:
         out.print(f"The report could not be written: {error}", markup=False)
         return 1

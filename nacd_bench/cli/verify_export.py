@@ -8,7 +8,7 @@ from typing import Any
 from nacd_bench.cli.printing import console, empty_table, listed_failures
 
 
-def run(config: dict[str, Any]) -> int:
+def run(**config: Any) -> int:
     from nacd_bench.jobs.verify.export import FAILURES, export_from_config
     from nacd_bench.jobs.verify.task_files import PAGE
     from nacd_bench.jobs.verify.tasks import CANDIDATE, IDENTICAL, PLANTED

@@ -8,7 +8,7 @@ from nacd_bench.cli.printing import console, empty_table, listed_failures
 from nacd_bench.numbers import estimate, percent, share
 
 
-def run(config: dict[str, Any]) -> int:
+def run(**config: Any) -> int:
     from nacd_bench.jobs.verify.results import ALL, import_votes
 
     done = import_votes(**config)

@@ -22,25 +22,26 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import SkipValidation
 
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import DataError, Failure, UserError
-from nacd_bench.pipeline.methods import made, made_methods, outcomes
+from nacd_bench.pipeline.methods import outcomes, thresholds_by_detector
 from nacd_bench.pipeline.progress import Progress, progress_bar
-from nacd_bench.registry import unknown
 from nacd_bench.report.heat_map import per_pixel, to_png16
 from nacd_bench.report.overlay import Finding, overlay
 from nacd_bench.runs.detect_tables import write_tables
 from nacd_bench.runs.folder import file_names, open_run
 from nacd_bench.runs.journal import Journal
+from nacd_bench.settings import Name, Number, checked
 from nacd_bench.triplets.batch import ROLES, TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch
 from nacd_bench.triplets.files import write_whole
@@ -92,30 +93,19 @@ class Detected:
         ]
 
 
-@dataclass(frozen=True)
-class Outputs:
-    """What is written beside the tables.
-
-    Args:
-        overlays: a picture per triplet.
-        heat_maps: a 16-bit PNG per triplet and detector.
-    """
-
-    overlays: bool = True
-    heat_maps: bool = False
-
-
+@checked
 def detect(
-    source: Source | tuple[list[TripletRecord], list[Problem]],
+    source: Annotated[Source | tuple[list[TripletRecord], list[Problem]], SkipValidation],
     detectors: Sequence[Detector],
-    folder: str | Path,
+    folder: Name,
     *,
-    thresholds: Mapping[str, float] | None = None,
-    outputs: Outputs = Outputs(),
-    batch_size: int | None = None,
+    thresholds: Mapping[str, float] | Name | None = None,
+    overlays: bool = True,
+    heat_maps: bool = False,
+    batch_size: Number | None = None,
     device: str = "auto",
     show_progress: bool = True,
-    failures: Iterable[Failure] = (),
+    failures: Sequence[Failure] = (),
     configuration: str | None = None,
 ) -> Detected:
     """Run detectors over triplets; one bad image or detector does not lose the others.
@@ -124,8 +114,10 @@ def detect(
         source: what :func:`~nacd_bench.triplets.source.find_triplets` takes, or what it returned.
         detectors: one or more, with names of their own.
         folder: where results go; one that holds an unfinished run is continued.
-        thresholds: confidence over which a box is a detection, by detector; 0 by default.
-        outputs: what is written beside the tables.
+        thresholds: confidence over which a box is a detection, by detector, 0 where it is not
+            said; or a file of a benchmark.
+        overlays: write a picture per triplet.
+        heat_maps: write a 16-bit PNG per triplet and detector.
         batch_size: triplets of one size worked on at a time; 1 on a CPU and 8 on a GPU by default.
         device: ``"auto"`` takes a GPU when there is one.
         show_progress: a progress bar with the time left.
@@ -146,8 +138,9 @@ def detect(
         records=list(records),
         detectors=[detector.eval().to(place) for detector in _named(detectors)],
         folder=folder,
-        thresholds={detector.name: 0.0 for detector in detectors} | dict(thresholds or {}),
-        outputs=outputs,
+        thresholds=thresholds_by_detector(thresholds, detectors),
+        overlays=overlays,
+        heat_maps=heat_maps,
         batch_size=batch_size or (GPU_BATCH if place.type == "cuda" else 1),
         device=place,
         failures=[*failures, *(Failure(p.subject, "read", p.message) for p in problems)],
@@ -170,47 +163,6 @@ def detect(
         run.computed,
         seconds,
     )
-
-
-def detect_from_config(config: Mapping[str, Any]) -> Detected:
-    """:func:`detect` with the settings of ``conf/detect.yaml``, as plain dictionaries.
-
-    A detector that cannot be made (a plug-in that raises on import, a parameter that it does not
-    know) is a failure; the others run.
-    """
-    import yaml
-
-    source = made("data", config["data"])
-    detectors, failures = made_methods("detector", config["detector"])
-    return detect(
-        source,
-        detectors,
-        config["folder"],
-        thresholds=thresholds_from_config(config["thresholds"], detectors),
-        outputs=Outputs(config["overlays"], config["heat_maps"]),
-        batch_size=config["batch_size"],
-        device=config["device"],
-        show_progress=config["show_progress"],
-        failures=failures,
-        configuration=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
-    )
-
-
-def thresholds_from_config(
-    given: Mapping[str, float] | str, detectors: Sequence[Detector]
-) -> Mapping[str, float]:
-    """Thresholds by detector, given as such or as a file that a benchmark wrote."""
-    types = {detector.name: detector.artifact_type for detector in detectors}
-    if isinstance(given, str):
-        from nacd_bench.evaluation.thresholds import read_thresholds
-
-        return read_thresholds(given).of(types)
-    for name, value in given.items():
-        if name not in types:
-            raise DataError(unknown("detector in thresholds", name, list(types)))
-        if not isinstance(value, int | float):
-            raise DataError(f"expected thresholds.{name} as a number, got {value!r}.")
-    return given
 
 
 def _named(detectors: Sequence[Detector]) -> Sequence[Detector]:
@@ -239,7 +191,8 @@ class _Run:
     detectors: list[Detector]
     folder: Path
     thresholds: Mapping[str, float]
-    outputs: Outputs
+    overlays: bool
+    heat_maps: bool
     batch_size: int
     device: torch.device
     failures: list[Failure]
@@ -262,8 +215,8 @@ class _Run:
         """What decides the results and is the same for a continued run."""
         return {
             "detectors": {detector.name: detector.settings for detector in self.detectors},
-            "overlays": self.outputs.overlays,
-            "heat_maps": self.outputs.heat_maps,
+            "overlays": self.overlays,
+            "heat_maps": self.heat_maps,
         }
 
     def execute(self, tick: Progress) -> None:
@@ -368,15 +321,15 @@ class _Run:
                 continue
             one = found[detector.name]
             heat = None
-            if one.heat_map is not None and (self.outputs.overlays or self.outputs.heat_maps):
+            if one.heat_map is not None and (self.overlays or self.heat_maps):
                 heat = per_pixel(one.heat_map, 0, loaded.batch.height, loaded.batch.width)
             findings.append(self._finding(detector, one, heat))
-            if self.outputs.heat_maps and heat is not None:
+            if self.heat_maps and heat is not None:
                 data, low, high = to_png16(heat)
                 files.append(f"heat_maps/{detector.name}/{name}.png")
                 write_whole(self.folder / files[-1], data)
                 scales[detector.name] = [low, high]
-        if self.outputs.overlays:
+        if self.overlays:
             images = {role: to_8_bit(getattr(loaded.batch, role)) for role in ROLES}
             title, subtitle = _titles(loaded.record)
             picture = overlay(**images, findings=findings, title=title, subtitle=subtitle)

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from nacd_bench.baselines import Baseline
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import DataError, Failure, PluginError, UserError
-from nacd_bench.registry import DETECTORS
+from nacd_bench.evaluation.thresholds import read_thresholds
+from nacd_bench.registry import unknown
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch
 
 Method = Detector | Baseline
 Outcome = DetectionBatch | float | str
 """Of one triplet: a detector's batch of one on the CPU, a baseline's score, or what went wrong."""
+
+
+def arguments(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A job's arguments: the settings of a configuration, and what its nodes describe, made.
+
+    A detector or baseline that cannot be made (a plug-in that raises on import, a parameter that it
+    does not know) is among the ``failures``; the others run.
+    """
+    given = {name: node for name, node in config.items() if name != "text_finder"}
+    failures: list[Failure] = []
+    for group in given.keys() & {"detector", "baseline"}:
+        given[f"{group}s"], failed = made_methods(group, given.pop(group))
+        failures += failed
+    if "data" in given:
+        given["source"] = made("data", given.pop("data"))
+    written = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+    return {**given, "failures": failures, "configuration": written}
 
 
 def made(place: str, node: Mapping[str, Any]) -> Any:
@@ -44,9 +64,6 @@ def made_methods(group: str, nodes: Mapping[str, Any]) -> tuple[list[Any], list[
     """
     methods, failures = [], []
     for name, node in nodes.items():
-        if "_target_" not in node:  # a preset knows detectors that were not chosen
-            _require_preset(group, name, node)
-            continue
         try:
             methods.append(made(f"{group}.{name}", node))
         except UserError as error:
@@ -54,6 +71,27 @@ def made_methods(group: str, nodes: Mapping[str, Any]) -> tuple[list[Any], list[
     if failures and not methods:
         raise PluginError("\n".join(failure.message for failure in failures))
     return methods, failures
+
+
+def thresholds_by_detector(
+    given: Mapping[str, float] | str | Path | None, detectors: Sequence[Detector]
+) -> dict[str, float]:
+    """The confidence over which a box counts, by detector: 0 where nothing is said of it.
+
+    Args:
+        given: thresholds by detector, or a file that a benchmark wrote.
+        detectors: those that run.
+
+    Raises:
+        DataError: a threshold for a detector that does not run, a file that lacks one.
+    """
+    types = {detector.name: detector.artifact_type for detector in detectors}
+    if isinstance(given, str | Path):
+        return read_thresholds(given).of(types)
+    for name in given or {}:
+        if name not in types:
+            raise DataError(unknown("detector in thresholds", name, list(types)))
+    return dict.fromkeys(types, 0.0) | dict(given or {})
 
 
 def outcomes(method: Method, batch: TripletBatch) -> list[Outcome]:
@@ -111,13 +149,3 @@ def _called(node: Any) -> Any:
         values = {key: _called(value) for key, value in node.items() if key != "_target_"}
         return get_object(node["_target_"])(**values) if "_target_" in node else values
     return [_called(value) for value in node] if isinstance(node, list) else node
-
-
-def _require_preset(group: str, name: str, node: Mapping[str, Any]) -> None:
-    is_known = group == "detector" and name in DETECTORS
-    presets = DETECTORS.get(name).presets if is_known else {}
-    if dict(node) not in [dict(preset) for preset in presets.values()]:
-        raise DataError(
-            f"expected settings only of {group}s that run, got some of {group}.{name}. "
-            f"Add {name} to {group}=[...] or leave them out."
-        )

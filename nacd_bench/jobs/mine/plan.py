@@ -25,11 +25,11 @@ from nacd_bench.coding.sides import (
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import DataError, PluginError, UserError
 from nacd_bench.evaluation.duplicates import IOU
-from nacd_bench.jobs.detect import thresholds_from_config
-from nacd_bench.pipeline.methods import made_methods
+from nacd_bench.pipeline.methods import made_methods, thresholds_by_detector
 from nacd_bench.pipeline.stages import Detect, Neural, Read, Stage, Traditional
 from nacd_bench.planting.photographs import COLOR_PHOTOS, photo_path
 from nacd_bench.registry import unknown
+from nacd_bench.settings import Name
 
 TARGET_POINT = "target_bpp"
 """What codecs call their operating points that take a rate in bits per pixel."""
@@ -54,7 +54,7 @@ def make_mining_plan(
     folder: Path,
     detectors: Sequence[Detector],
     *,
-    thresholds: Mapping[str, float] | None = None,
+    thresholds: Mapping[str, float] | Name | None = None,
     scheme: str = "neural",
     points: Sequence[float] | None = None,
     targets: Sequence[float] = TARGETS,
@@ -82,7 +82,7 @@ def make_mining_plan(
     steps = _rising(steps, sides[0].codec, by_target)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    limits = {detector.name: 0.0 for detector in detectors} | dict(thresholds or {})
+    limits = thresholds_by_detector(thresholds, detectors)
     common = (tolerance, folder, decoded)
     stages = (
         Read(folder),
@@ -119,7 +119,7 @@ def mining_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
     detectors, failures = made_methods("detector", settings.pop("detector"))
     if failures:
         raise PluginError("\n".join(f"{each.step}: {each.message}" for each in failures))
-    thresholds = thresholds_from_config(settings.pop("thresholds"), detectors)
+    thresholds = settings.pop("thresholds")
     images = settings.pop("images")
     return {
         **settings,

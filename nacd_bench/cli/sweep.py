@@ -1,0 +1,123 @@
+"""``nacd-bench benchmark -m``: a benchmark per combination of swept values.
+
+Sweeping is Hydra's: its grammar for values, its launchers and sweepers.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from nacd_bench.cli.composing import (
+    chosen,
+    hydra,
+    is_choice,
+    is_setting,
+    kind_of,
+    types_of_command,
+    with_names,
+    without_presets,
+)
+from nacd_bench.cli.printing import console
+from nacd_bench.errors import UserError
+from nacd_bench.jobs.benchmark.run import benchmark_from_config
+from nacd_bench.jobs.benchmark.sweep import (
+    ERROR,
+    note_run,
+    objective,
+    read_sweep,
+    sweep_layout,
+    write_sweep,
+)
+from nacd_bench.jobs.benchmark.table import to_rich
+from nacd_bench.pipeline.tuning import tune_process
+
+QUIET = ("hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none")
+"""The harness writes its own run folders."""
+
+
+def run(command: str, words: Sequence[str]) -> int:
+    """Benchmarks of all combinations, and one table and plot over all of them."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    if command != "benchmark":
+        raise UserError(f"expected sweeps (-m) of benchmark, got one of {command}.")
+    paths = [word for word in words if not is_setting(word)]
+    settings = [word.lstrip("+") for word in words if is_setting(word)]
+    settings += ["data=labelled"] if paths else []
+    try:
+        overrides = OverridesParser.create().parse_overrides(settings)
+        folders = [str(each.value()) for each in overrides if each.key_or_group == "folder"]
+        folder = Path(folders[-1] if folders else time.strftime("runs/sweep-%Y%m%d-%H%M%S"))
+        place = str(folder).replace("\\", "\\\\").replace("'", "\\'")
+        choices = [each for each in overrides if is_choice(each.key_or_group)]
+        with hydra() as running:
+            if not any(choice.is_sweep_override() for choice in choices):
+                config = chosen(running, command, [str(each.input_line) for each in choices])
+                for each in overrides:
+                    if each not in choices:
+                        plain = OmegaConf.to_container(config)
+                        kind_of(command, plain, types_of_command(command), each.key_or_group)
+            # the one way to Hydra's launchers that does not go through sys.argv
+            running.multirun(
+                command,
+                partial(_job, folder, paths),
+                [
+                    *settings,
+                    *QUIET,
+                    f"hydra.sweep.dir='{place}'",
+                    "hydra.sweep.subdir=${hydra.job.num}",
+                ],
+                with_log_configuration=False,
+            )
+    except (HydraException, OmegaConfBaseException) as error:
+        cause = error.__cause__ or error
+        raise UserError(
+            f"expected settings of a sweep in Hydra's grammar, got {' '.join(settings)}: "
+            f"{str(cause).splitlines()[0]}"
+        ) from error
+    sweep = read_sweep(folder)
+    write_sweep(sweep)
+    out = console()
+    out.print()
+    out.print(to_rich(sweep_layout(sweep)))
+    out.print(f"Table and plot: {folder}/ (sweep.csv, sweep.md, sweep.png)", markup=False)
+    failed = [f"run {run.number}: {run.error}" for run in sweep.runs if run.error]
+    failed += [
+        f"run {run.number}: {run.n_failures} failures, see {folder / str(run.number)}/failures.csv"
+        for run in sweep.runs
+        if run.n_failures
+    ]
+    for line in failed:
+        out.print(line, markup=False)
+    return 1 if failed or not sweep.runs else 0
+
+
+def _job(folder: Path, paths: Sequence[str], config: Any) -> float:
+    """One run of a sweep, in whatever process its launcher chose; the optimiser's objective."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf, open_dict
+
+    tune_process()
+    job = HydraConfig.get()
+    run_folder = folder / str(job.job.num)
+    note_run(run_folder, job.overrides.task)
+    print(f"run {job.job.num}: {' '.join(job.overrides.task)}", file=sys.stderr, flush=True)
+    try:
+        with open_dict(config):
+            config.folder = str(run_folder)
+            for name, value in with_names("benchmark", paths):
+                OmegaConf.update(config, name, value)
+        plain: Any = OmegaConf.to_container(without_presets(config), resolve=True)
+        return objective(benchmark_from_config(plain)[0])
+    except (UserError, OSError) as error:  # the other runs go on
+        (run_folder / ERROR).write_text(str(error), "utf-8")
+        return math.nan
