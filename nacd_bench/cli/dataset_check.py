@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from nacd_bench.cli.printing import console
+from nacd_bench.settings import Name, Workers, checked
 
 
-def run(**config: Any) -> int:
+@checked
+def run(*, dataset: Name, require_licenses: bool, workers: Workers, show_progress: bool) -> int:
     from nacd_bench.jobs.dataset.check import check
     from nacd_bench.pipeline.progress import progress_bar
 
-    with progress_bar("triplets", 0, config["show_progress"]) as bar:
+    with progress_bar("triplets", 0, show_progress) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total
             bar(0)
 
-        done = check(config["dataset"], config["require_licenses"], config["workers"], progress)
+        done = check(dataset, require_licenses, workers, progress)
     out = console()
     for line in done.faults:
         out.print(line, markup=False)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nacd_bench.cli.printing import console, empty_table
 from nacd_bench.errors import UserError
+from nacd_bench.settings import Name, Names, checked
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,20 +19,20 @@ if TYPE_CHECKING:
 SUFFIXES = (".json", ".md")
 
 
-def run(**config: Any) -> int:
+@checked
+def run(*, dataset: Name, output: Names | None) -> int:
     from nacd_bench.jobs.dataset.card import markdown_table
     from nacd_bench.jobs.dataset.content import read_dataset
     from nacd_bench.jobs.dataset.stats import dataset_stats, further_tables, table_one
     from nacd_bench.triplets.files import write_whole
 
-    given = config["output"] or []
-    outputs = [Path(each) for each in ([given] if isinstance(given, str) else given)]
+    outputs = [Path(output)] if isinstance(output, str | Path) else list(map(Path, output or ()))
     for path in outputs:
         if path.suffix not in SUFFIXES:
             raise UserError(
                 f"expected output as a file with {' or '.join(SUFFIXES)}, got {path}. Rename it."
             )
-    stats = dataset_stats(read_dataset(config["dataset"]))
+    stats = dataset_stats(read_dataset(dataset))
     tables = [*table_one(stats), *further_tables(stats)]
     out = console()
     print_tables(out, tables)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from nacd_bench.cli.printing import console, empty_table
 from nacd_bench.errors import UserError
@@ -12,23 +12,24 @@ from nacd_bench.registry import (
     CODECS,
     DETECTORS,
     TEXT_FINDERS,
-    unknown,
+    Registry,
 )
+from nacd_bench.settings import checked
+
+REGISTRIES: dict[str, Registry] = {
+    "detectors": DETECTORS,
+    "baselines": BASELINES,
+    "codecs": CODECS,
+    "text_finders": TEXT_FINDERS,
+}
 
 
-def run(**config: Any) -> int:
-    registries = {
-        "detectors": DETECTORS,
-        "baselines": BASELINES,
-        "codecs": CODECS,
-        "text_finders": TEXT_FINDERS,
-    }
-    if config["kind"] != "all" and config["kind"] not in registries:
-        raise UserError(unknown("kind", config["kind"], ["all", *registries]))
+@checked
+def run(*, kind: Literal["all", "detectors", "baselines", "codecs", "text_finders"]) -> int:
     table = empty_table("kind", "name", "from", "what it is")
     faults: list[str] = []
-    for plural, registry in registries.items():
-        if config["kind"] not in ("all", plural):
+    for plural, registry in REGISTRIES.items():
+        if kind not in ("all", plural):
             continue
         for name, entry in registry.entries.items():
             origin = "built in" if entry.origin == BUILT_IN else entry.origin

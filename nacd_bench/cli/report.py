@@ -3,34 +3,44 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from nacd_bench.cli.printing import console
 from nacd_bench.errors import UserError
+from nacd_bench.settings import Count, Name, checked
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+Inches = Annotated[float, Field(ge=1, le=40, description="a width of 1 to 40 inches")]
 HEAT_MAPS = 24
 """Triplets per detector with a heat map in the report that a job ends with."""
 
 
-def run(**config: Any) -> int:
+@checked
+def run(
+    *,
+    run: Name,
+    heat_maps: Count,
+    figures: Inches | None,
+    serve: bool,
+    port: Count,
+    show_progress: bool,
+) -> int:
     from nacd_bench.report.figures import write_figures
     from nacd_bench.report.serve import HOST, server
     from nacd_bench.runs.read import read_run
 
-    width = config["figures"]
-    if width is not None and not (isinstance(width, int | float) and 1 <= width <= 40):
-        raise UserError(f"expected figures as a width of 1 to 40 inches, got {width!r}.")
-    page = write_run_report(Path(config["run"]), config["heat_maps"], config["show_progress"])
+    page = write_run_report(Path(run), heat_maps, show_progress)
     out = console()
     out.print(f"Report: {page}", markup=False)
-    if width is not None:
-        written = write_figures(read_run(config["run"]), width)
+    if figures is not None:
+        written = write_figures(read_run(run), figures)
         out.print(f"{len(written)} figures: {page.parent / 'figures'}", markup=False)
-    if config["serve"]:
-        with server(page.parent, config["port"]) as running:
+    if serve:
+        with server(page.parent, port) as running:
             port = running.server_address[1]
             out.print(f"Serving at http://{HOST}:{port}/ until Ctrl-C", markup=False)
             running.serve_forever()

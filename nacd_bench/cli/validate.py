@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from nacd_bench.cli.printing import console
+from nacd_bench.settings import Names, Workers, checked
 
 
-def run(**config: Any) -> int:
+@checked
+def run(*, source: Names, workers: Workers, show_progress: bool) -> int:
     from nacd_bench.pipeline.progress import progress_bar
     from nacd_bench.triplets.source import find_triplets
     from nacd_bench.triplets.validate import validate
 
-    records, problems = find_triplets(config["source"])
-    with progress_bar("triplets", len(records), config["show_progress"]) as tick:
-        found, notes = validate(
-            records, problems, lambda done, total: tick(len(problems)), config["workers"]
-        )
+    records, problems = find_triplets(source)
+    with progress_bar("triplets", len(records), show_progress) as tick:
+        found, notes = validate(records, problems, lambda done, total: tick(len(problems)), workers)
     out = console()
     for problem in found:
         out.print(str(problem), markup=False)
