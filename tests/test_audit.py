@@ -36,7 +36,7 @@ from nacd_bench.coding.curves import Curve, bd_rate, bd_rates, curves
 from nacd_bench.detectors import LargeColor, Texture
 from nacd_bench.evaluation.balanced import BalancedSet, set_of
 from nacd_bench.evaluation.bootstrap import Resampling
-from nacd_bench.evaluation.comparison import MethodScore, compare
+from nacd_bench.evaluation.comparison import compare
 from nacd_bench.evaluation.duplicates import with_duplicates
 from nacd_bench.jobs.benchmark.files import write_results
 from nacd_bench.jobs.benchmark.run import Benchmarked
@@ -52,6 +52,7 @@ from nacd_bench.runs.candidates import CANDIDATES, CODED, IMAGES, kept, read_min
 from nacd_bench.runs.detect_tables import write_tables
 from nacd_bench.runs.read import read_run
 from nacd_bench.runs.tables import write_failures
+from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.manifest import read_manifest
 from nacd_bench.triplets.record import Label, TripletRecord
 
@@ -73,13 +74,13 @@ def record(kind: str, side: str, i: int) -> TripletRecord:
     )
 
 
-def made_score(rng: np.random.Generator, each: TripletRecord, number: int) -> MethodScore:
+def made_score(rng: np.random.Generator, each: TripletRecord, number: int) -> Result:
     strength = rng.normal() + 0.8 * bool(each.labels)
     score = [round(strength, 1), -math.inf, math.nan][2 if number == 7 else number == 3]
     count = int(rng.integers(0, 4))
     corners = rng.integers(0, 60, (count, 2))
     boxes = [(int(x), int(y), int(x) + 60, int(y) + 40) for x, y in corners]
-    return MethodScore(score, boxes, [round(float(v), 1) for v in rng.normal(0, 0.3, count)])
+    return Result(score, boxes, [round(float(v), 1) for v in rng.normal(0, 0.3, count)])
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,7 @@ def benchmarked(tmp_path_factory: pytest.TempPathFactory) -> Path:
         name: {each.id: made_score(rng, each, i) for i, each in enumerate(records)}
         for name in (*TYPES, "psnr")
     }
-    scores["psnr"] = {k: MethodScore(v.score) for k, v in scores["psnr"].items()}
+    scores["psnr"] = {k: Result(v.score) for k, v in scores["psnr"].items()}
     scores["texture"].pop(records[-1].id)  # it failed
     resampling = Resampling(resamples=300)
     done = Benchmarked(

@@ -25,7 +25,6 @@ from nacd_bench.ops.boxes import regions_around
 from nacd_bench.planting.photographs import photo
 from nacd_bench.triplets import triplet_batch
 from nacd_bench.triplets.batch import Planes, TripletBatch
-from nacd_bench.triplets.detection import DetectionBatch
 
 GOLDEN = SHARED / "golden"
 ALL = [Texture, Boundary, LargeColor, SmallColor]
@@ -428,12 +427,12 @@ class TestWindows:
         result = strongest_window(window_means(plane, 16, 1), 120, 160, 16)
         assert result.boxes[0].tolist() == [[0, 0, 16, 16]]
 
-    def test_single(self) -> None:
-        found = Texture(window=32)(photo_batch("astronaut", "coffee"))
-        one = found.single(1)
-        assert isinstance(one, DetectionBatch) and len(one) == 1
-        assert one.scores.item() == found.scores[1].item()
-        assert one.heat_map is not None and one.heat_map.values.shape[0] == 1
+    def test_results_are_those_of_each_triplet(self) -> None:
+        detections = Texture(window=32)(photo_batch("astronaut", "coffee"))
+        second = detections.results()[1]
+        assert second.score == detections.scores[1].item() and not second.fault
+        assert second.boxes == detections.boxes[1].tolist()
+        assert second.heat_map is not None and second.heat_map.values.shape[0] == 1
 
 
 @needs_shared("jpegai_vm33")

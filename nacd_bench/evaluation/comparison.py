@@ -18,25 +18,10 @@ from nacd_bench.evaluation.bootstrap import DEFAULT, FEW, Clusters, Resampling
 from nacd_bench.evaluation.delong import PairedTest, against_best, holm_corrected
 from nacd_bench.evaluation.localisation import Localisation, Placed, localisation
 from nacd_bench.evaluation.thresholds import Threshold, best_thresholds
+from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.presence import labelled_boxes
 
-
-@dataclass(frozen=True)
-class MethodScore:
-    """What one method says about one triplet.
-
-    Args:
-        score: larger means more of an artifact; NaN where there is none.
-        boxes: ``[x0, y0, x1, y1]`` each; a baseline has none.
-        confidences: of the boxes.
-    """
-
-    score: float
-    boxes: Sequence[Sequence[int]] = ()
-    confidences: Sequence[float] = ()
-
-
-Scores = Mapping[str, Mapping[str, MethodScore]]
+Scores = Mapping[str, Mapping[str, Result]]
 """By method and triplet id; what is not there failed."""
 
 
@@ -180,7 +165,7 @@ def _tests(
 
 
 def _places(
-    balanced: BalancedSet, scores: Mapping[str, MethodScore], resampling: Resampling
+    balanced: BalancedSet, scores: Mapping[str, Result], resampling: Resampling
 ) -> Localisation | None:
     images = []
     for record, cluster in zip(balanced.records, balanced.clusters, strict=True):

@@ -34,7 +34,7 @@ from pydantic import SkipValidation
 
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import DataError, Failure, UserError
-from nacd_bench.pipeline.methods import outcomes, thresholds_by_detector
+from nacd_bench.pipeline.methods import score_batch, thresholds_by_detector
 from nacd_bench.pipeline.progress import Progress, progress_bar
 from nacd_bench.report.heat_map import per_pixel, to_png16
 from nacd_bench.report.overlay import Finding, overlay
@@ -43,7 +43,7 @@ from nacd_bench.runs.folder import file_names, open_run
 from nacd_bench.runs.journal import Journal
 from nacd_bench.settings import Name, Number, checked
 from nacd_bench.triplets.batch import ROLES, TripletBatch
-from nacd_bench.triplets.detection import DetectionBatch
+from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.files import write_whole
 from nacd_bench.triplets.images import content_hash, to_8_bit
 from nacd_bench.triplets.loading import LoadedTriplet, load_triplet
@@ -290,36 +290,25 @@ class _Run:
     ) -> list[Future[dict[str, Any]]]:
         """Detections of triplets of one size; a batch that fails is repeated one by one."""
         batch = _joined(group).to(self.device)
-        found: list[dict[str, DetectionBatch]] = [{} for _ in group]
-        failed: list[dict[str, str]] = [{} for _ in group]
-        for detector in self.detectors:
-            for index, outcome in enumerate(outcomes(detector, batch)):
-                if isinstance(outcome, DetectionBatch):
-                    found[index][detector.name] = outcome
-                else:
-                    failed[index][detector.name] = str(outcome)
+        scored = score_batch(self.detectors, batch)
         return [
-            writers.submit(self._drawn, *each)
-            for each in zip(list(group), found, failed, strict=True)
+            writers.submit(self._drawn, loaded, results)
+            for loaded, results in zip(list(group), scored, strict=True)
         ]
 
     # --- results
 
-    def _drawn(
-        self,
-        loaded: LoadedTriplet,
-        found: Mapping[str, DetectionBatch],
-        failed: Mapping[str, str],
-    ) -> dict[str, Any]:
+    def _drawn(self, loaded: LoadedTriplet, results: Mapping[str, Result]) -> dict[str, Any]:
         """The journal's record of a triplet; its pictures are written when this returns."""
         name = self.file_names[loaded.record.id]
         files = []
         findings = []
         scales = {}
+        good = {name: result for name, result in results.items() if not result.fault}
         for detector in self.detectors:
-            if detector.name not in found:
+            if detector.name not in good:
                 continue
-            one = found[detector.name]
+            one = good[detector.name]
             heat = None
             if one.heat_map is not None and (self.overlays or self.heat_maps):
                 heat = per_pixel(one.heat_map, 0, loaded.batch.height, loaded.batch.width)
@@ -339,20 +328,19 @@ class _Run:
             "id": loaded.record.id,
             "sha256": dict(loaded.sha256),
             "notes": {path: list(notes) for path, notes in loaded.notes.items()},
-            "scores": {key: one.scores[0].item() for key, one in found.items()},
-            "boxes": {key: one.boxes[0].tolist() for key, one in found.items()},
-            "confidences": {key: one.confidences[0].tolist() for key, one in found.items()},
+            "scores": {key: one.score for key, one in good.items()},
+            "boxes": {key: one.boxes for key, one in good.items()},
+            "confidences": {key: one.confidences for key, one in good.items()},
             "scales": scales,
-            "failed": dict(failed),
+            "failed": {key: one.fault for key, one in results.items() if one.fault},
             "files": files,
         }
 
-    def _finding(self, detector: Detector, one: DetectionBatch, heat: Any) -> Finding:
-        boxes, confidences = one.boxes[0].tolist(), one.confidences[0].tolist()
+    def _finding(self, detector: Detector, one: Result, heat: Any) -> Finding:
         return Finding(
             detector.name,
-            tuple(boxes[0]) if boxes else None,
-            confidences[0] if boxes else one.scores[0].item(),
+            (*one.boxes[0],) if one.boxes else None,  # type: ignore[arg-type]
+            one.confidences[0] if one.boxes else one.score,
             self.thresholds[detector.name],
             heat,
             detector.heat_map_range,

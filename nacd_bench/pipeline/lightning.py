@@ -22,12 +22,12 @@ from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from nacd_bench.errors import UserError
-from nacd_bench.pipeline.methods import Method, Outcome, outcomes
+from nacd_bench.pipeline.methods import Method, score_batch
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.pipeline.tuning import tune_process
 from nacd_bench.runs.score_cache import ScoreCache
 from nacd_bench.triplets.batch import ROLES, TripletBatch
-from nacd_bench.triplets.detection import DetectionBatch
+from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.loading import LoadedTriplet, load_triplet
 from nacd_bench.triplets.record import TripletRecord
 
@@ -129,26 +129,29 @@ class Scoring(L.LightningModule):
             broken = {"failed": message, "of": IMAGE}
             self.cache.put(dict.fromkeys(works.keys.values(), broken))
         for each in loaded:
-            records: dict[str, dict[str, Any]] = {}
-            for method in self.methods:
-                name = str(method.name)
-                if name in each.works[0].keys:
-                    found = outcomes(method, each.images)  # type: ignore[arg-type]
-                    for work, outcome in zip(each.works, found, strict=True):
-                        records[work.keys[name]] = _record(outcome)
+            names = each.works[0].keys
+            chosen = [method for method in self.methods if method.name in names]
+            records = {
+                work.keys[name]: as_record(result)
+                for work, results in zip(
+                    each.works,
+                    score_batch(chosen, each.images),  # type: ignore[arg-type]
+                    strict=True,
+                )
+                for name, result in results.items()
+            }
             self.cache.put(records)
 
 
-def _record(outcome: Outcome) -> dict[str, Any]:
-    if isinstance(outcome, str):
-        return {"failed": outcome, "of": METHOD}
-    if isinstance(outcome, DetectionBatch):
-        return {
-            "score": outcome.scores[0].item(),
-            "boxes": outcome.boxes[0].tolist(),
-            "confidences": outcome.confidences[0].tolist(),
-        }
-    return {"score": outcome}
+def as_record(result: Result) -> dict[str, Any]:
+    """A result as the cache keeps it."""
+    if result.fault:
+        return {"failed": result.fault, "of": METHOD}
+    return {
+        "score": result.score,
+        "boxes": list(result.boxes),
+        "confidences": list(result.confidences),
+    }
 
 
 class _Decoded(Dataset):

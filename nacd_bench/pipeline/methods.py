@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,9 @@ from nacd_bench.errors import DataError, Failure, PluginError, UserError
 from nacd_bench.evaluation.thresholds import read_thresholds
 from nacd_bench.registry import unknown
 from nacd_bench.triplets.batch import TripletBatch
-from nacd_bench.triplets.detection import DetectionBatch
+from nacd_bench.triplets.detection import DetectionBatch, Result
 
 Method = Detector | Baseline
-Outcome = DetectionBatch | float | str
-"""Of one triplet: a detector's batch of one on the CPU, a baseline's score, or what went wrong."""
 
 
 def arguments(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,51 +93,66 @@ def thresholds_by_detector(
     return dict.fromkeys(types, 0.0) | dict(given or {})
 
 
-def outcomes(method: Method, batch: TripletBatch) -> list[Outcome]:
-    """What a method says about each triplet; a batch that fails is repeated one by one."""
+def score_batch(methods: Sequence[Method], batch: TripletBatch) -> list[dict[str, Result]]:
+    """What each method says about each triplet: the one scoring of a batch, whoever runs it.
+
+    A method that raises, or returns what is no number, has a fault in place of a score and costs
+    the others nothing; a batch that it fails on is repeated triplet by triplet.
+
+    Args:
+        methods: detectors and baselines with names of their own, on the device of the batch.
+        batch: triplets of one size.
+
+    Returns:
+        for each triplet its results by method.
+    """
+    by_method = {str(method.name): _results(method, batch) for method in methods}
+    return [{name: of[i] for name, of in by_method.items()} for i in range(len(batch))]
+
+
+def _results(method: Method, batch: TripletBatch) -> list[Result]:
     try:
         with torch.inference_mode():
-            if isinstance(method, Baseline):
-                return _numbers(method, method(batch), len(batch))
-            return _single(method, method(batch), len(batch))
+            results = _read(method, method(batch), len(batch))
     except Exception as error:  # a plug-in may raise anything
         if len(batch) > 1:
-            return [outcomes(method, batch[index])[0] for index in range(len(batch))]
+            return [_results(method, batch[index])[0] for index in range(len(batch))]
         is_ours = isinstance(error, UserError)
-        return [str(error) if is_ours else f"{type(error).__name__}: {error}"]
-
-
-def _single(detector: Detector, found: DetectionBatch, count: int) -> list[Outcome]:
-    if not isinstance(found, DetectionBatch) or not len(found) == len(found.boxes) == count:
-        raise PluginError(
-            f"expected detector {detector.name} to return a DetectionBatch of {count}, got "
-            f"{type(found).__name__}. Report it to its authors."
-        )
-    singles: list[Outcome] = []
-    for single in (found.single(index) for index in range(count)):
-        is_finite = single.scores.isfinite().all() and single.confidences[0].isfinite().all()
-        singles.append(single if is_finite else _no_number("detector", detector.name))
-    return singles
-
-
-def _numbers(baseline: Baseline, found: torch.Tensor, count: int) -> list[Outcome]:
-    if not isinstance(found, torch.Tensor) or found.shape != (count,):
-        got = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
-        raise PluginError(
-            f"expected baseline {baseline.name} to return a tensor of {count} scores, got {got}. "
-            "Report it to its authors."
-        )
-    scores = found.double().cpu()
+        return [Result(fault=str(error) if is_ours else f"{type(error).__name__}: {error}")]
+    fault = (
+        f"expected {_kind(method)} {method.name} to return numbers, got NaN or infinity. "
+        "Report it to its authors."
+    )
     return [
-        score.item() if score.isfinite() else _no_number("baseline", baseline.name)
-        for score in scores
+        result
+        if all(map(math.isfinite, (result.score, *result.confidences)))
+        else Result(fault=fault)
+        for result in results
     ]
 
 
-def _no_number(kind: str, name: str) -> str:
-    return (
-        f"expected {kind} {name} to return numbers, got NaN or infinity. Report it to its authors."
-    )
+def _read(method: Method, output: Any, count: int) -> list[Result]:
+    """What a method returned for so many triplets, one by one."""
+    if isinstance(method, Baseline):
+        expected = f"a tensor of {count} scores"
+        is_right = isinstance(output, torch.Tensor) and output.shape == (count,)
+    else:
+        expected = f"a DetectionBatch of {count}"
+        is_right = isinstance(output, DetectionBatch) and len(output) == len(output.boxes) == count
+    if not is_right:
+        is_tensor = isinstance(output, torch.Tensor)
+        got = f"shape {tuple(output.shape)}" if is_tensor else type(output).__name__
+        raise PluginError(
+            f"expected {_kind(method)} {method.name} to return {expected}, got {got}. Report it to "
+            "its authors."
+        )
+    if isinstance(output, DetectionBatch):
+        return output.results()
+    return [Result(score) for score in output.double().tolist()]
+
+
+def _kind(method: Method) -> str:
+    return "baseline" if isinstance(method, Baseline) else "detector"
 
 
 def _called(node: Any) -> Any:

@@ -16,12 +16,12 @@ from typing import Any
 import torch
 
 from nacd_bench.errors import Failure, ImageError, UserError
-from nacd_bench.evaluation.comparison import MethodScore
 from nacd_bench.pipeline.lightning import DEFAULT, METHOD, Engine, Work, run_batches
 from nacd_bench.pipeline.methods import Method
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.runs.score_cache import ScoreCache, score_key
 from nacd_bench.triplets.batch import ROLES
+from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.images import content_hash, image_size
 from nacd_bench.triplets.record import TripletRecord, boxes_outside
 
@@ -46,7 +46,7 @@ class Scored:
         cached: pairs that were there.
     """
 
-    scores: dict[str, dict[str, MethodScore]]
+    scores: dict[str, dict[str, Result]]
     failures: list[Failure] = field(default_factory=list)
     sha256: dict[str, dict[str, str]] = field(default_factory=dict)
     computed: int = 0
@@ -176,7 +176,7 @@ def _collect(plan: Sequence[Work], there: Mapping[str, Any], result: Scored) -> 
         for name, key in work.keys.items():
             record = there.get(key, NOT_SCORED)
             if "failed" not in record:
-                result.scores[name][work.record.id] = MethodScore(
+                result.scores[name][work.record.id] = Result(
                     record["score"], record.get("boxes", ()), record.get("confidences", ())
                 )
             elif record["of"] == METHOD:

@@ -27,11 +27,11 @@ from nacd_bench.coding.sides import CodecSpec, built
 from nacd_bench.detectors import Detector
 from nacd_bench.ops.boxes import region_holding
 from nacd_bench.ops.planes import one_thread
-from nacd_bench.pipeline.methods import outcomes
+from nacd_bench.pipeline.methods import score_batch
 from nacd_bench.runs.candidates import place_of
 from nacd_bench.runs.folder import file_name
 from nacd_bench.triplets.batch import ROLES, TripletBatch
-from nacd_bench.triplets.detection import DetectionBatch
+from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.files import sha256, write_whole
 from nacd_bench.triplets.images import decode_image, pixels_sha256, to_8_bit
 
@@ -270,24 +270,20 @@ class Detect:
         images = {role: _tensor(each).to(self.device) for role, each in sides.items()}
         name = f"{work.item.name} "
         batch = TripletBatch(**images, ids=[f"{name}{preset}" for preset in presets])
+        results = score_batch(self._there, batch)
         for detector in self._there:
-            found = outcomes(detector, batch)
-            for place, preset in enumerate(presets):
-                outcome = found[place]
-                if isinstance(outcome, str):
-                    outcome = outcomes(detector, batch[place])[0]
-                if isinstance(outcome, DetectionBatch):
-                    with noted(work, f"detect {detector.name}", preset):
-                        self._candidates(work, preset, detector, outcome)
+            for preset, by_detector in zip(presets, results, strict=True):
+                result = by_detector[detector.name]
+                if result.fault:
+                    work.fail(f"detect {detector.name}", preset, result.fault)
                 else:
-                    work.fail(f"detect {detector.name}", preset, str(outcome))
+                    with noted(work, f"detect {detector.name}", preset):
+                        self._candidates(work, preset, detector, result)
 
-    def _candidates(
-        self, work: Work, preset: str, detector: Detector, found: DetectionBatch
-    ) -> None:
+    def _candidates(self, work: Work, preset: str, detector: Detector, result: Result) -> None:
         row = work.coded[preset]
-        row.setdefault("scores", {})[detector.name] = found.scores[0].item()
-        boxes, confidences = found.boxes[0].tolist(), found.confidences[0].tolist()
+        row.setdefault("scores", {})[detector.name] = result.score
+        boxes, confidences = result.boxes, result.confidences
         order = sorted(range(len(boxes)), key=lambda i: (-confidences[i], boxes[i]))
         over = [i for i in order if confidences[i] > self.thresholds.get(detector.name, 0.0)]
         for number, i in enumerate(over):

@@ -1,9 +1,10 @@
-"""What a detector returns: boxes, confidences, image scores and the heat map behind them."""
+"""What a detector returns for a batch, and what any method says about one triplet."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -44,15 +45,35 @@ class DetectionBatch:
     def __len__(self) -> int:
         return self.scores.shape[0]
 
-    def single(self, index: int) -> DetectionBatch:
-        """One image's findings as a batch of one, on the CPU."""
-        one = slice(index, index + 1)
-        heat_map = self.heat_map
-        if heat_map is not None:
-            heat_map = replace(heat_map, values=heat_map.values[one].cpu())
-        return DetectionBatch(
-            self.scores[one].cpu(),
-            [self.boxes[index].cpu()],
-            [self.confidences[index].cpu()],
-            heat_map,
-        )
+    def results(self) -> list[Result]:
+        """What is said about each triplet of the batch."""
+        results = []
+        scores = self.scores.tolist()
+        for index, (boxes, confidences) in enumerate(
+            zip(self.boxes, self.confidences, strict=True)
+        ):
+            evidence = self.heat_map
+            if evidence is not None:
+                evidence = replace(evidence, values=evidence.values[index : index + 1].cpu())
+            found = boxes.tolist(), confidences.tolist()
+            results.append(Result(scores[index], *found, heat_map=evidence))
+        return results
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one method says about one triplet: what caches, journals and tables hold.
+
+    Args:
+        score: larger where the neural result is worse; NaN where the method failed.
+        boxes: ``[x0, y0, x1, y1]`` each, in pixels of the original; a baseline has none.
+        confidences: of the boxes, falling.
+        fault: why there is no score; empty where there is one.
+        heat_map: the evidence, of a batch of one on the CPU; only where the method ran just now.
+    """
+
+    score: float = math.nan
+    boxes: Sequence[Sequence[int]] = ()
+    confidences: Sequence[float] = ()
+    fault: str = ""
+    heat_map: HeatMap | None = field(default=None, compare=False, repr=False)

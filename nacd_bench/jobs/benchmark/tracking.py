@@ -24,11 +24,10 @@ from nacd_bench.errors import PluginError, UserError
 from nacd_bench.evaluation.comparison import scores_on
 from nacd_bench.jobs.benchmark.files import lines
 from nacd_bench.jobs.benchmark.table import layout
-from nacd_bench.pipeline.methods import made, outcomes
+from nacd_bench.pipeline.methods import made, score_batch
 from nacd_bench.registry import unknown
 from nacd_bench.report.curves import histogram_figure, precision_recall_figure, roc_figure
 from nacd_bench.report.heat_map import per_pixel
-from nacd_bench.triplets.detection import DetectionBatch
 from nacd_bench.triplets.images import to_8_bit
 from nacd_bench.triplets.loading import load_triplet
 from nacd_bench.triplets.record import TripletRecord
@@ -272,8 +271,9 @@ def _pictures(detector: Any, record: TripletRecord) -> list[Any]:
 
     batch = load_triplet(record).batch
     device = next((p.device for p in detector.parameters()), None)
-    outcome = outcomes(detector, batch if device is None else batch.to(device))[0]
-    if not isinstance(outcome, DetectionBatch):
+    (results,) = score_batch([detector], batch if device is None else batch.to(device))
+    outcome = results[detector.name]
+    if outcome.fault:
         return []
     boxes = [
         {
@@ -283,9 +283,7 @@ def _pictures(detector: Any, record: TripletRecord) -> list[Any]:
             "box_caption": f"{detector.name} {confidence:.4g}",
             "scores": {"confidence": confidence},
         }
-        for box, confidence in zip(
-            outcome.boxes[0].tolist(), outcome.confidences[0].tolist(), strict=True
-        )
+        for box, confidence in zip(outcome.boxes, outcome.confidences, strict=True)
     ]
     shown: dict[str, Any] = {
         "boxes": {"detections": {"box_data": boxes, "class_labels": {0: detector.name}}}
