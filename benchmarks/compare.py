@@ -17,10 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from nacd_bench.jobs.compare.compared_run import read_compared
-from nacd_bench.jobs.compare.files import write_changes
+from nacd_bench.jobs.compare.files import changes_table
 from nacd_bench.jobs.compare.versions import compare_runs
+from nacd_bench.runs.compared_run import read_compared
 from nacd_bench.runs.detect_tables import write_tables
+from nacd_bench.runs.tables import write_table
 from nacd_bench.triplets.record import TripletRecord
 
 TYPES = {"small_color": "color", "text": "text", "texture": "texture"}
@@ -41,7 +42,7 @@ def main() -> None:
         marks.append(time.perf_counter())
         done = compare_runs(*read)
         marks.append(time.perf_counter())
-        write_changes(Path(place), done.changes)
+        write_table(Path(place, "changes"), changes_table(done.changes))
         marks.append(time.perf_counter())
     parts = np.diff(marks)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -80,7 +81,7 @@ def make_run(folder: Path, triplets: int, detections: int, seed: int) -> None:
         }
         for record, own in zip(records, results, strict=True)
     }
-    write_tables(folder, records, found, TYPES, dict.fromkeys(names, 0.0), [])
+    write_tables(folder, records, found, TYPES, dict.fromkeys(names, 0.0))
     (folder / "settings.json").write_text(json.dumps({"detectors": {}}))
     (folder / "config.yaml").write_text("thresholds: {}\n")
 

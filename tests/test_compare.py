@@ -18,19 +18,19 @@ from mined_folder import make_mined
 
 from nacd_bench.cli.main import main
 from nacd_bench.coding.codec import png
-from nacd_bench.errors import DataError
+from nacd_bench.errors import DataError, UserError
 from nacd_bench.evaluation.artifact_matching import Boxes, match_boxes
 from nacd_bench.evaluation.bootstrap import Resampling
 from nacd_bench.evaluation.paired_versions import presence_test, score_test, wilcoxon_p
-from nacd_bench.jobs.compare.compared_run import CodedTriplet, read_compared
 from nacd_bench.jobs.compare.differences import mean_rates, rate_changes
-from nacd_bench.jobs.compare.gate import Gate, objections
 from nacd_bench.jobs.compare.run import compare
+from nacd_bench.jobs.compare.verdict import objections
 from nacd_bench.jobs.compare.versions import Rules, compare_runs
 from nacd_bench.planting import Scene, plant
 from nacd_bench.planting.photographs import photo
 from nacd_bench.registry import CODECS
 from nacd_bench.runs.candidates import CANDIDATES, CODED, KEYS, TablesWriter, read_mined
+from nacd_bench.runs.compared_run import CodedTriplet, read_compared
 from nacd_bench.runs.detect_tables import write_tables
 from nacd_bench.runs.tables import write_failures
 from nacd_bench.triplets.manifest import write_manifest
@@ -38,7 +38,7 @@ from nacd_bench.triplets.record import TripletRecord
 
 PLANTED = {"motorcycle_left": "texture", "rocket": "large_color", "coffee": "small_color"}
 FAST = Resampling(resamples=200)
-QUICK = Rules(resampling=FAST)
+QUICK = Rules(bootstrap=FAST)
 
 
 # --- matching
@@ -144,8 +144,7 @@ class TestMatching:
 
 
 def _coded(bpp: float) -> CodedTriplet:
-    rates = {"neural": bpp, "traditional": bpp}
-    return CodedTriplet("a", "a", None, None, "low", None, rates, {}, (), {})
+    return CodedTriplet("a", "a", None, None, "low", None, bpp)
 
 
 class TestStatistics:
@@ -205,8 +204,8 @@ class TestStatistics:
     def test_the_change_of_rate_is_that_of_the_means_beside_it(self) -> None:
         """0.1 to 0.2 and 2.0 to 1.8 bpp: the geometric mean says 34 % more, the means -4.8 %."""
         rates = mean_rates([(_coded(0.1), _coded(0.2)), (_coded(2.0), _coded(1.8))])
-        assert [each.change for each in rates] == pytest.approx([-1 / 21] * len(rates))
-        assert (rates[0].before, rates[0].after) == pytest.approx((1.05, 1.0))
+        assert [rate["change"] for rate in rates] == pytest.approx([-1 / 21] * len(rates))
+        assert (rates[0]["before"], rates[0]["after"]) == pytest.approx((1.05, 1.0))
         (line,) = rate_changes(rates[:1], 0.02)
         assert "spends 4.8% fewer bits (1.0500 and 1.0000 bpp)" in line
 
@@ -534,7 +533,7 @@ class TestPairing:
         after = make_run(tmp_path / "b", {"x@9": one, "z@1": one}, extra={"preset": "low"})
         done = compare_runs(before, after, QUICK)
         assert len(done.pairs) == 1 and done.total.stayed == 1
-        lonely = {(each.run, each.triplet, each.reason) for each in done.unpaired}
+        lonely = {(row["run"], row["triplet"], row["reason"]) for row in done.unpaired}
         reason = "the other run does not have its original"
         assert lonely == {("before", "y@1", reason), ("after", "z@1", reason)}
 
@@ -562,7 +561,7 @@ class TestPairing:
         done = compare_runs(before, after, QUICK)
         assert done.total.new == 0 and done.counts["color"].stayed == 1
         (left,) = done.unpaired
-        assert (left.triplet, left.detector) == ("y@1", "small_color")
+        assert (left["triplet"], left["detector"]) == ("y@1", "small_color")
         assert any("1 results of a detector are in one run only" in w for w in done.warnings)
 
     def test_mined_and_detected_pair(self, tmp_path: Path) -> None:
@@ -666,9 +665,9 @@ class TestRules:
         after = make_run(tmp_path / "b", {"x@1": {"small_color": [(BOX, 1.05), (FAR, 0.5)]}})
         done = compare_runs(before, after, QUICK)
         assert (done.total.stronger, done.total.weaker) == (0, 1)
-        fine = compare_runs(before, after, replace(QUICK, same=0.01))
+        fine = compare_runs(before, after, replace(QUICK, same=0.01, fail_on_stronger=0))
         assert (fine.total.stronger, fine.total.weaker) == (1, 1)
-        assert objections(Gate(stronger=0), fine) == ["1 stronger artifacts, more than 0"]
+        assert objections(fine) == ["1 stronger artifacts, more than 0"]
 
     def test_a_rise_that_is_no_chance(self, tmp_path: Path) -> None:
         names = [f"{i}@1" for i in range(12)]
@@ -676,33 +675,30 @@ class TestRules:
             make_run(tmp_path / f"{level}", {n: {"small_color": [(BOX, level)]} for n in names})
             for level in (0.5, 0.6)
         ]
-        done = compare_runs(*runs, QUICK)
-        (line,) = objections(Gate(worse=0.05), done)
+        rules = replace(QUICK, fail_on_worse=0.05)
+        (line,) = objections(compare_runs(*runs, rules))
         assert "scores of small_color rose by 0.1 on average" in line
-        assert not objections(Gate(worse=0.05), compare_runs(*runs[::-1], QUICK))
+        assert not objections(compare_runs(*runs[::-1], rules))
 
     @pytest.mark.parametrize(
         ("wrong", "message"),
         [
-            ({"iou": 0}, "an iou above 0"),
+            ({"iou": 0}, "iou as a number above 0 and up to 1"),
             ({"by": "image"}, "by"),
-            ({"margin": -1}, "a margin of 0 or more"),
-            ({"same": 1}, "same as a share"),
-            ({"rate_tolerance": -1}, "rate_tolerance of 0 or more"),
+            ({"margin": -1}, "margin as a number of at least 0"),
+            ({"same": 1}, "same as a number of at least 0 and under 1"),
+            ({"rate_tolerance": -1}, "rate_tolerance as a number of at least 0"),
+            ({"fail_on_worse": 5}, "fail_on_worse as a number above 0 and up to 1"),
         ],
     )
     def test_rules_that_are_none(self, wrong: dict[str, Any], message: str) -> None:
-        with pytest.raises(DataError, match=message):
+        with pytest.raises(UserError, match=message):
             Rules(**wrong)
 
     @pytest.mark.parametrize("limit", [-1, True, 0.5, "many", {"text": -1}])
     def test_limits_that_are_none(self, limit: Any) -> None:
-        with pytest.raises(DataError, match="expected fail_on_new as a number"):
-            Gate(new=limit)
-
-    def test_levels_that_are_none(self) -> None:
-        with pytest.raises(DataError, match="fail_on_worse as a significance level"):
-            Gate(worse=5)
+        with pytest.raises(UserError, match="expected fail_on_new"):
+            Rules(fail_on_new=limit)
 
     def test_thresholds_of_unknown_detectors(self, tmp_path: Path) -> None:
         one = make_run(tmp_path / "a", {"x@1": {"small_color": [(BOX, 0.5)]}})
@@ -715,9 +711,9 @@ class TestBadInput:
         ("settings", "message"),
         [
             (["iou=wide"], "expected iou as a number"),
-            (["pictures=-1"], "pictures as a number"),
+            (["pictures=-1"], "pictures as a whole number"),
             (["bootstrap.resamples=0"], "bootstrap"),
-            (["+thresholds.small_color=high"], "thresholds.small_color as a number"),
+            (["+thresholds.small_color=high"], "got {'small_color': 'high'}"),
             (["thresholds=nowhere.yaml"], "nowhere.yaml"),
         ],
     )
@@ -734,7 +730,7 @@ class TestBadInput:
         assert main(["compare", str(one)]) == 1
         assert "after=..." in capsys.readouterr().err
         assert main(["compare", str(one), str(one), str(one)]) == 1
-        assert "two folders of runs" in capsys.readouterr().err
+        assert "expected after as the name of a file" in capsys.readouterr().err
         with pytest.raises(DataError, match="which is no folder"):
             read_compared(tmp_path / "nothing")
         with pytest.raises(DataError, match="neither triplets"):
@@ -761,9 +757,9 @@ class TestBadInput:
     def test_a_run_without_any_box(self, tmp_path: Path) -> None:
         empty = make_run(tmp_path / "a", {"x@1": {}})
         some = make_run(tmp_path / "b", {"x@1": {"small_color": [(BOX, 0.5)]}})
-        done = compare(empty, some, tmp_path / "out", QUICK, show_progress=False)
+        done = compare(empty, some, tmp_path / "out", bootstrap=FAST, show_progress=False)
         assert done.compared.total.new == 1
-        done = compare(empty, empty, tmp_path / "out", QUICK, show_progress=False)
+        done = compare(empty, empty, tmp_path / "out", bootstrap=FAST, show_progress=False)
         assert not rows(tmp_path / "out") and done.compared.total.before == 0
 
 

@@ -11,26 +11,17 @@ GATE_FAILED = 3
 
 
 def run(**config: Any) -> int:
-    from nacd_bench.jobs.compare.files import (
-        DETECTOR_COLUMNS,
-        TYPE_COLUMNS,
-        detector_rows,
-        type_rows,
-    )
-    from nacd_bench.jobs.compare.run import compare_from_config
+    from nacd_bench.jobs.compare.files import tables
+    from nacd_bench.jobs.compare.run import compare
 
-    done = compare_from_config(config)
+
+    done = compare(**config)
     compared = done.compared
     out = console()
     out.print()
-    for name, each in (("before", compared.before), ("after", compared.after)):
-        out.print(
-            f"{name}: {each.folder}, {each.kind}, {len(each.triplets)} triplets", markup=False
-        )
-    for columns, rows in (
-        (TYPE_COLUMNS, type_rows(compared)),
-        (DETECTOR_COLUMNS, detector_rows(compared)),
-    ):
+    for name, run in (("before", compared.before), ("after", compared.after)):
+        out.print(f"{name}: {run.folder}, {run.kind}, {len(run.triplets)} triplets", markup=False)
+    for _, columns, rows in tables(compared):
         table = empty_table(*columns)
         for row in rows:
             table.add_row(*row)
@@ -49,7 +40,7 @@ def run(**config: Any) -> int:
         out.print(
             f"{done.unseen} pictures are missing, see {done.folder / 'failures.csv'}", markup=False
         )
-    lines = list(map(str, done.failures))
+    lines = list(map(str, compared.failures))
     status = listed_failures(out, lines, done.folder / "failures.csv")
     out.print(done.verdict, markup=False)
     return GATE_FAILED if done.objections else status

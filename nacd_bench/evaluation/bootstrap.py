@@ -22,10 +22,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Gt, Lt
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import beta, norm
+
+from nacd_bench.settings import Number, options
 
 Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
@@ -37,7 +41,7 @@ CHUNK = 2**22
 """Weights held at a time (32 MiB)."""
 
 
-@dataclass(frozen=True)
+@options
 class Resampling:
     """How an interval is made.
 
@@ -47,16 +51,9 @@ class Resampling:
         seed: the same seed and data give the same interval.
     """
 
-    resamples: int = 10_000
-    level: float = 0.95
+    resamples: Number = 10_000
+    level: Annotated[float, Gt(0), Lt(1)] = 0.95
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.resamples < 1 or not 0 < self.level < 1:
-            raise ValueError(
-                "Expected `resamples` of 1 or more and `level` between 0 and 1. "
-                f"Got {self.resamples} and {self.level}."
-            )
 
 
 DEFAULT = Resampling()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nacd_bench.errors import UserError
 from nacd_bench.report.page import write_page, write_picture
+from nacd_bench.report.run_pixels import VIEWS, PairPixels
+from nacd_bench.runs.compared_run import EDGES
 from nacd_bench.triplets.images import pixels_sha256
 from nacd_bench.triplets.record import Box
 
@@ -19,8 +21,6 @@ ROWS = 5000
 """Most changes in the page; the tables have all of them."""
 MOST_SIDE = 600
 """Larger regions are shown reduced to this side."""
-EDGES = ("x0", "y0", "x1", "y1")
-VIEWS = ("original", "before", "after", "traditional")
 STATUSES = ("new", "fixed", "stayed", "unclear")
 COLUMNS = (
     *("status", "change", "image", "preset", "artifact_type", "detector", "iou", "threshold"),
@@ -29,24 +29,12 @@ COLUMNS = (
 )
 """Of a change, in the page."""
 
-Pixels = NDArray[np.uint8]
-
-
-class Cuts(Protocol):
-    """Where pixels come from."""
-
-    def region(self, pair: int, boxes: Sequence[Box]) -> Box:
-        """What to show of a pair's image around some boxes; ``UserError`` where it is unknown."""
-
-    def cut(self, pair: int, view: str, part: Box) -> Pixels:
-        """Part of one of :data:`VIEWS`; ``UserError`` says why there is none."""
-
 
 def write_comparison(
     folder: Path,
     changes: Mapping[str, Sequence[Any]],
     pair_of: NDArray[np.int64],
-    cuts: Cuts,
+    pixels: PairPixels,
     pictures: int,
     tick: Callable[[int], None],
     **shown: Any,
@@ -57,7 +45,7 @@ def write_comparison(
         folder: of the comparison.
         changes: columns of the changes, equally long.
         pair_of: the pair of each change.
-        cuts: where pixels come from.
+        pixels: of the pairs.
         pictures: changes that get pictures, the strongest of each status in turn.
         tick: called for each of these.
         shown: what stands above the changes, see ``site/compare.html.j2``.
@@ -77,7 +65,7 @@ def write_comparison(
     ]
     faults: dict[str, str] = {}
     for entry in sorted(entries[:pictures], key=lambda entry: pair_of[entry["row"]]):
-        _add_pictures(folder / FOLDER, entry, int(pair_of[entry["row"]]), cuts)
+        _add_pictures(folder / FOLDER, entry, int(pair_of[entry["row"]]), pixels)
         tick(len(faults))
         for view, message in entry["faults"].items():
             side = "after" if view == "after" else "before"
@@ -114,15 +102,15 @@ def strongest_first(changes: Mapping[str, Sequence[Any]]) -> list[int]:
     return np.lexsort((detector, status, rank)).tolist() if len(group) else []
 
 
-def _add_pictures(folder: Path, entry: dict[str, Any], pair: int, cuts: Cuts) -> None:
+def _add_pictures(folder: Path, entry: dict[str, Any], pair: int, source: PairPixels) -> None:
     try:
-        entry["part"] = cuts.region(pair, [box for box in entry["boxes"] if box is not None])
+        entry["part"] = source.region(pair, [box for box in entry["boxes"] if box is not None])
     except UserError as error:
         entry["faults"]["original"] = str(error)
         return
     for view in VIEWS:
         try:
-            pixels = cuts.cut(pair, view, entry["part"])
+            pixels = source.cut(pair, view, entry["part"])
         except UserError as error:
             entry["faults"][view] = str(error)
             continue

@@ -64,6 +64,7 @@ def open_run(
     *,
     configuration: str | None = None,
     failures: Iterable[Failure] = (),
+    anew: bool = False,
 ) -> Iterator[RunFolder]:
     """Lock a folder, check its settings, and list what failed when the run ends, however it does.
 
@@ -73,6 +74,7 @@ def open_run(
         settings: JSON values; everything that decides the results, versions of models included.
         configuration: YAML to keep beside the results as ``config.yaml``.
         failures: what failed before.
+        anew: write over what the job left there, whatever its settings were.
 
     Raises:
         DataError: another run holds the folder, or it began with another job or settings.
@@ -81,6 +83,8 @@ def open_run(
     run = RunFolder(folder, job, new_run_id(), list(failures))
     with run_lock(folder, run.run_id):
         clear_parts(folder)
+        if anew and _job_of(folder) == job:
+            (folder / SETTINGS).unlink()
         require_settings(folder, job, settings)
         if configuration is not None:
             write_whole(folder / "config.yaml", configuration.encode())
@@ -109,6 +113,14 @@ def require_settings(folder: Path, job: str, settings: Mapping[str, Any]) -> Non
             f"expected the settings with which the run in {folder} began, got others:{lines}\n"
             "Give the same settings to continue it, or name another folder."
         )
+
+
+def _job_of(folder: Path) -> str | None:
+    """Whose folder it is; None where it has no settings."""
+    if not (folder / SETTINGS).exists():
+        return None
+    settings = read_json(folder / SETTINGS, "the settings of the run")
+    return settings.get("job") if isinstance(settings, dict) else None
 
 
 def _differences(before: Any, wanted: Any, place: str = "") -> list[str]:

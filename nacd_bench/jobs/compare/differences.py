@@ -5,35 +5,21 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nacd_bench.errors import DataError
-from nacd_bench.evaluation.bootstrap import Floats
-from nacd_bench.jobs.compare.compared_run import CodedTriplet, ComparedRun
-from nacd_bench.jobs.compare.pairs import point_of
+from nacd_bench.evaluation.paired_versions import PresenceTest
 from nacd_bench.registry import unknown
+from nacd_bench.runs.compared_run import CodedTriplet, ComparedRun
 
+if TYPE_CHECKING:
+    from nacd_bench.jobs.compare.versions import Rules
+
+FEW = 5
+"""Triplets under which nobody wonders that all of them have a box."""
 Pairs = Sequence[tuple[CodedTriplet, CodedTriplet]]
-
-
-@dataclass(frozen=True)
-class Rate:
-    """Mean bits per pixel of the neural codec.
-
-    Args:
-        preset: of which triplets, ``""`` for all.
-        before, after: means over the same triplets.
-        change: of these means, 0.05 for 5 % more.
-        n: triplets with both rates known.
-    """
-
-    preset: str
-    before: float
-    after: float
-    change: float
-    n: int
 
 
 def shared_types(before: ComparedRun, after: ComparedRun) -> dict[str, str]:
@@ -68,32 +54,35 @@ def shared_thresholds(
     }
 
 
-def mean_rates(triplets: Pairs) -> list[Rate]:
-    """Of all pairs with both rates known, then by operating point from the lowest rate up."""
+def mean_rates(triplets: Pairs) -> list[dict[str, Any]]:
+    """Mean bits per pixel of the neural codec, of all pairs with both rates known (``preset`` is
+    ``""``), then by operating point from the lowest rate up.
+
+    ``before`` and ``after`` are means over the same ``n`` triplets, ``change`` is that of these
+    means: 0.05 for 5 % more.
+    """
     known: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for before, after in triplets:
-        first, second = before.bpp["neural"], after.bpp["neural"]
-        if first and second:
-            known[""].append((first, second))
-            known[point_of(after)].append((first, second))
-    names = sorted(known, key=lambda name: (bool(name), np.mean([a for a, _ in known[name]])))
-    return [_rate(name, np.array(known[name])) for name in names]
-
-
-def _rate(preset: str, values: Floats) -> Rate:
-    first, second = values.mean(axis=0).tolist()
-    return Rate(preset, first, second, second / first - 1, len(values))
+        if before.bpp and after.bpp:
+            known[""].append((before.bpp, after.bpp))
+            known[after.operating_point].append((before.bpp, after.bpp))
+    rates = []
+    for preset, values in known.items():
+        first, second = np.mean(values, axis=0).tolist()
+        facts = {"before": first, "after": second, "change": second / first - 1, "n": len(values)}
+        rates.append({"preset": preset, **facts})
+    return sorted(rates, key=lambda rate: (bool(rate["preset"]), rate["before"]))
 
 
 def differences(
     before: ComparedRun, after: ComparedRun, types: Mapping[str, str], triplets: Pairs
 ) -> list[str]:
     """A line for everything that differs beside the neural codec."""
-    found = []
+    lines = []
     for run, other in ((before, after), (after, before)):
         only = [name for name in run.types if name not in types]
         if only:
-            found.append(
+            lines.append(
                 f"Left out: {', '.join(only)}, which {other.folder} does not have (or as another "
                 "type)."
             )
@@ -105,35 +94,74 @@ def differences(
         and before.detectors[name] != after.detectors[name]
     ]
     if changed:
-        found.append(
+        lines.append(
             f"The settings of {', '.join(changed)} differ between the runs (settings.json): what "
             "is fixed or new may be due to the detector."
         )
     if before.version and after.version and before.version != after.version:
-        found.append(
+        lines.append(
             f"nacd-bench {before.version} made the first run and {after.version} the second."
         )
     differ = [n for n in types if before.thresholds.get(n) != after.thresholds.get(n)]
     if differ:
-        found.append(
+        lines.append(
             f"The runs had different thresholds for {', '.join(differ)}; the higher ones are used "
             "for both."
         )
-    other_sides = sum(a.traditional_identity != b.traditional_identity for a, b in triplets)
+    other_sides = sum(a.traditional != b.traditional for a, b in triplets)
     if other_sides and before.kind == after.kind:
-        found.append(
+        lines.append(
             f"In {other_sides} of {len(triplets)} pairs the traditional result is another one: "
             "what is fixed or new may be due to it. Compare both versions with the same."
         )
-    return found
+    return lines
 
 
-def rate_changes(rates: Sequence[Rate], tolerance: float) -> list[str]:
-    """A line for each mean rate that changes by more than a share."""
+def rate_changes(rates: Sequence[Mapping[str, Any]], tolerance: float) -> list[str]:
+    """A line for each of :func:`mean_rates` that changes by more than a share."""
     return [
-        f"The second run spends {abs(rate.change):.1%} {'more' if rate.change > 0 else 'fewer'} "
-        f"bits{f' at {rate.preset}' if rate.preset else ''} "
-        f"({rate.before:.4f} and {rate.after:.4f} bpp)."
+        f"The second run spends {abs(rate['change']):.1%} "
+        f"{'more' if rate['change'] > 0 else 'fewer'} "
+        f"bits{' at ' + rate['preset'] if rate['preset'] else ''} "
+        f"({rate['before']:.4f} and {rate['after']:.4f} bpp)."
         for rate in rates
-        if abs(rate.change) > tolerance
+        if abs(rate["change"]) > tolerance
     ]
+
+
+def idle_settings(
+    rules: Rules,
+    thresholds: Mapping[str, float],
+    presence: Mapping[str, PresenceTest],
+    has_one_box: bool,
+) -> list[str]:
+    """A line for each setting that can have no effect on these runs.
+
+    Args:
+        rules: with the thresholds that the user gave, by detector.
+        thresholds: that were used.
+        presence: by detector.
+        has_one_box: whether a detector boxes the strongest place only.
+    """
+    lines = []
+    given = dict(rules.thresholds)  # type: ignore[arg-type]
+    low = [f"{name} {value:g}" for name, value in given.items() if value < thresholds[name]]
+    if low:
+        lines.append(
+            f"Thresholds below those of a run have no effect ({', '.join(low)}): a run keeps "
+            "nothing under its own."
+        )
+    is_scaled = any(value != 0 and math.isfinite(value) for value in thresholds.values())
+    if rules.margin and not is_scaled and not has_one_box:
+        lines.append("The margin has no effect: it is a share of thresholds that are 0.")
+    full = [
+        name
+        for name, test in presence.items()
+        if test.n >= FEW and test.with_before == test.with_after == test.n
+    ]
+    if full:
+        lines.append(
+            f"Every triplet has a box of {', '.join(full)} in both runs, so that only confidences "
+            "and places can change. Give thresholds= (nacd-bench benchmark writes them)."
+        )
+    return lines

@@ -1,242 +1,180 @@
-"""What a comparison of two runs leaves in its folder."""
+"""What a comparison of two runs leaves in its folder, and shows to people."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nacd_bench import numbers
-from nacd_bench.errors import Failure
-from nacd_bench.jobs.compare.gate import Gate
-from nacd_bench.jobs.compare.pairs import Unpaired
-from nacd_bench.triplets.files import csv_bytes, json_bytes, writable, write_whole
+from nacd_bench.jobs.compare.pairs import UNPAIRED
+from nacd_bench.jobs.compare.verdict import is_gated
+from nacd_bench.jobs.compare.versions import Compared, Counts
+from nacd_bench.runs.compared_run import EDGES, ComparedRun
+from nacd_bench.runs.tables import SCHEMA_VERSION, write_csv, write_table
+from nacd_bench.triplets.files import json_bytes, writable, write_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from nacd_bench.jobs.compare.compared_run import ComparedRun
-    from nacd_bench.jobs.compare.versions import Compared, Counts
-
-SCHEMA_VERSION = 1
-TEXTS = (
-    *("status", "change", "image", "preset", "artifact_type", "detector"),
-    *("triplet_before", "triplet_after", "detector_before", "detector_after", "original_sha256"),
-)
-WHOLE = tuple(f"{edge}_{run}" for run in ("before", "after") for edge in ("x0", "y0", "x1", "y1"))
-
-
-def write_changes(folder: Path, changes: Mapping[str, Sequence[Any]]) -> None:
-    """``changes.parquet`` and ``changes.csv``."""
-    import pyarrow.csv as pc
-    import pyarrow.parquet as pq
-
-    table = changes_table(changes)
-    file = io.BytesIO()
-    pq.write_table(table, file)
-    write_whole(folder / "changes.parquet", file.getvalue())
-    file = io.BytesIO()
-    pc.write_csv(table, file)
-    write_whole(folder / "changes.csv", file.getvalue())
+COUNTS = ("before", "after", "new", "fixed", "stayed", "stronger", "weaker", "unclear")
+Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
+"""Caption, headings, and rows of cells."""
 
 
 def changes_table(changes: Mapping[str, Sequence[Any]]) -> pa.Table:
     """The columns with their types."""
     import pyarrow as pa
 
-    columns = {}
-    for name, values in changes.items():
-        if name in TEXTS:
-            plain = [None if each is None else writable(each) for each in values]
-            columns[name] = pa.array(plain, pa.string())
-        else:
-            columns[name] = pa.array(values, pa.int64() if name in WHOLE else pa.float64())
-    return pa.table(columns)
+    kinds = {"iou": pa.float64(), "threshold": pa.float64(), "strength": pa.float64()}
+    for run in ("before", "after"):
+        kinds |= {f"{name}_{run}": pa.float64() for name in ("confidence", "score", "bpp")}
+        kinds |= {f"{edge}_{run}": pa.int64() for edge in EDGES}
+    return pa.table(
+        {name: pa.array(values, kinds.get(name, pa.string())) for name, values in changes.items()}
+    )
 
 
-def write_summary(
-    folder: Path, done: Compared, gate: Gate, against: Sequence[str], line: str
-) -> None:
-    """``summary.json`` and ``summary.md``."""
-    found = summary(done, gate, against, line)
-    write_whole(folder / "summary.json", json_bytes(found))
-    write_whole(folder / "summary.md", writable(markdown(done, line)).encode())
+def write_results(folder: Path, compared: Compared, against: Sequence[str], line: str) -> None:
+    """Write the changes, the summary and what is compared with nothing.
+
+    Args:
+        folder: of the comparison.
+        compared: the figures.
+        against: objections to the later version.
+        line: the verdict.
+    """
+    write_table(folder / "changes", changes_table(compared.changes))
+    write_csv(folder / "unpaired.csv", compared.unpaired, UNPAIRED)
+    write_whole(folder / "summary.json", json_bytes(summary(compared, against, line)))
+    write_whole(folder / "summary.md", writable(markdown(compared, line)).encode())
 
 
-def write_lists(folder: Path, unpaired: Sequence[Unpaired], failures: Sequence[Failure]) -> None:
-    """``unpaired.csv`` and ``failures.csv``."""
-    for name, kind, rows in (
-        ("unpaired", Unpaired, unpaired),
-        ("failures", Failure, failures),
-    ):
-        columns = [each.name for each in fields(kind)]
-        values = [asdict(row) for row in rows]  # type: ignore[call-overload]
-        write_whole(folder / f"{name}.csv", csv_bytes(columns, values))
-
-
-def summary(done: Compared, gate: Gate, against: Sequence[str], line: str) -> dict[str, Any]:
+def summary(compared: Compared, against: Sequence[str], line: str) -> dict[str, Any]:
     """All figures of a comparison, as JSON values but for what is not finite."""
+    rules = asdict(compared.rules)
+    gate = {name: rules.pop(name) for name in list(rules) if name.startswith("fail_on")}
     return {
         "schema_version": SCHEMA_VERSION,
         "job": "compare",
         "verdict": line,
-        "passed": None if gate.is_open else not against,
-        "objections": list(against),
-        "gate": {f"fail_on_{name}": limit for name, limit in asdict(gate).items()},
-        "runs": {"before": _run(done.before), "after": _run(done.after)},
+        "passed": not against if is_gated(compared) else None,
+        "objections": against,
+        "gate": gate,
+        "runs": {"before": _run(compared.before), "after": _run(compared.after)},
         "rules": {
-            **asdict(done.rules),
-            "given_thresholds": asdict(done.rules)["thresholds"],
-            "thresholds": dict(done.thresholds),
+            **rules,
+            "given_thresholds": rules["thresholds"],
+            "thresholds": compared.thresholds,
         },
-        "pairs": len(done.pairs),
-        "originals": len(set(done.clusters)),
+        "pairs": len(compared.pairs),
+        "originals": len(set(compared.clusters)),
         "unpaired": {
-            run: sum(each.run == run and not each.detector for each in done.unpaired)
+            run: sum(row["run"] == run and not row["detector"] for row in compared.unpaired)
             for run in ("before", "after")
         },
-        "total": asdict(done.total),
+        "total": asdict(compared.total),
         "types": {
             kind: {
                 **asdict(counts),
-                "per_triplet": asdict(done.per_triplet[kind]),
-                "presence": asdict(done.presence[kind]),
+                "per_triplet": asdict(compared.per_triplet[kind]),
+                "presence": asdict(compared.presence[kind]),
             }
-            for kind, counts in done.counts.items()
+            for kind, counts in compared.counts.items()
         },
         "detectors": {
             name: {
-                "type": done.types[name],
+                "type": compared.types[name],
                 **asdict(counts),
-                "presence": asdict(done.detector_presence[name]),
-                "scores": asdict(done.scores[name]),
+                "presence": asdict(compared.detector_presence[name]),
+                "scores": asdict(compared.scores[name]),
             }
-            for name, counts in done.counts_by_detector.items()
+            for name, counts in compared.counts_by_detector.items()
         },
-        "rates": [asdict(each) for each in done.rates],
-        "warnings": list(done.warnings),
-        "failures": len(done.failures),
+        "rates": compared.rates,
+        "warnings": compared.warnings,
+        "failures": len(compared.failures),
     }
 
 
-COUNT_COLUMNS = ("before", "after", "new", "fixed", "stayed", "stronger", "weaker", "unclear")
+def tables(compared: Compared) -> list[Table]:
+    """The figures for people: by type, by detector, and rates where some are known."""
+    types, detectors, rates = [], [], []
+    for kind, counts in compared.counts.items():
+        presence, mean = compared.presence[kind], compared.per_triplet[kind]
+        per_triplet = numbers.estimate(mean.value, mean.low, mean.high, is_difference=True)
+        with_one = f"{presence.with_before} to {presence.with_after} of {presence.n}"
+        p = numbers.p_value(presence.p_holm)
+        types.append([kind, *_cells(counts), per_triplet, with_one, p])
+    for name, counts in compared.counts_by_detector.items():
+        test = compared.scores[name]
+        bounds = (test.difference.value, test.difference.low, test.difference.high)
+        means = f"{numbers.number(test.before)} to {numbers.number(test.after)}"
+        difference = numbers.estimate(*bounds, decimals=None, is_difference=True)
+        p = numbers.p_value(test.p_holm)
+        detectors.append([name, *_cells(counts), means, difference, p])
+    for rate in compared.rates:
+        if rate["preset"] or len(compared.rates) != 2:  # all are those of the only point
+            values = [f"{rate[run]:.4f}" for run in ("before", "after")]
+            point = rate["preset"] or "all"
+            rates.append([point, str(rate["n"]), *values, f"{rate['change']:+.1%}"])
+    shown: list[Table] = [
+        (
+            "Artifacts by type",
+            ("type", *COUNTS, "per triplet (95 %)", "triplets with one", "p"),
+            types,
+        ),
+        (
+            "Artifacts and scores by detector",
+            ("detector", *COUNTS, "mean score", "difference (95 %)", "p"),
+            detectors,
+        ),
+    ]
+    columns = ("operating point", "triplets", "bpp before", "bpp after", "change")
+    return [*shown, ("Bits per pixel of the neural codec", columns, rates)] if rates else shown
 
 
-def count_cells(counts: Counts) -> list[str]:
-    """The cells of :data:`COUNT_COLUMNS`."""
-    known = {**asdict(counts), "unclear": counts.unclear_before + counts.unclear_after}
-    return [str(known[name]) for name in COUNT_COLUMNS]
-
-
-def type_rows(done: Compared) -> list[list[str]]:
-    """One row per type: counts, triplets with an artifact, p."""
-    rows = []
-    for kind, counts in done.counts.items():
-        test, mean = done.presence[kind], done.per_triplet[kind]
-        rows.append(
-            [
-                kind,
-                *count_cells(counts),
-                numbers.estimate(mean.value, mean.low, mean.high, is_difference=True),
-                f"{test.with_before} to {test.with_after} of {test.n}",
-                numbers.p_value(test.p_holm),
-            ]
-        )
-    return rows
-
-
-TYPE_COLUMNS = (
-    "type",
-    *COUNT_COLUMNS,
-    "per triplet (95 %)",
-    "triplets with one",
-    "p",
-)
-
-
-def detector_rows(done: Compared) -> list[list[str]]:
-    """One row per detector: counts, mean scores and their difference, p."""
-    rows = []
-    for name, counts in done.counts_by_detector.items():
-        test = done.scores[name]
-        mean = test.difference
-        rows.append(
-            [
-                name,
-                *count_cells(counts),
-                f"{numbers.number(test.before)} to {numbers.number(test.after)}",
-                numbers.estimate(
-                    mean.value, mean.low, mean.high, decimals=None, is_difference=True
-                ),
-                numbers.p_value(test.p_holm),
-            ]
-        )
-    return rows
-
-
-DETECTOR_COLUMNS = (
-    "detector",
-    *COUNT_COLUMNS,
-    "mean score",
-    "difference (95 %)",
-    "p",
-)
-
-
-def rate_rows(done: Compared) -> list[list[str]]:
-    """One row for all triplets and one per preset."""
-    shown = [each for each in done.rates if each.preset or len(done.rates) != 2]
+def notes(compared: Compared) -> list[str]:
+    """What people have to know of the tables."""
     return [
-        [
-            each.preset or "all",
-            str(each.n),
-            f"{each.before:.4f}",
-            f"{each.after:.4f}",
-            f"{each.change:+.1%}",
-        ]
-        for each in shown
+        "By type, p is McNemar's exact test on originals with more or fewer triplets that have an "
+        "artifact; by detector, Wilcoxon's exact signed-rank test on the mean score of each "
+        "original. All p values are corrected by Holm.",
+        f"{len(compared.pairs)} pairs of triplets of {len(set(compared.clusters))} originals; "
+        f"{len(compared.unpaired)} results without partner (unpaired.csv); "
+        f"{len(compared.failures)} failures of the runs (failures.csv).",
     ]
 
 
-RATE_COLUMNS = ("operating point", "triplets", "bpp before", "bpp after", "change")
-
-
-def markdown(done: Compared, line: str) -> str:
+def markdown(compared: Compared, line: str) -> str:
     """The comparison as a page to read, for a pull request or a log."""
     parts = [
         "# Comparison of two runs",
-        f"before: `{done.before.folder}` ({done.before.kind})  \n"
-        f"after: `{done.after.folder}` ({done.after.kind})",
+        f"before: `{compared.before.folder}` ({compared.before.kind})  \n"
+        f"after: `{compared.after.folder}` ({compared.after.kind})",
         f"**{line}**",
-        *(f"- {warning}" for warning in done.warnings),
-        _markdown_table(TYPE_COLUMNS, type_rows(done)),
-        "p: McNemar's exact test on originals with more or fewer triplets that have an artifact.",
-        _markdown_table(DETECTOR_COLUMNS, detector_rows(done)),
-        "p: Wilcoxon's exact signed-rank test on the mean score of each original. All p values are "
-        "corrected by Holm.",
-        _markdown_table(RATE_COLUMNS, rate_rows(done)) if done.rates else "No rates are known.",
-        f"{len(done.pairs)} pairs of triplets of {len(set(done.clusters))} originals, "
-        f"{len(done.unpaired)} results without partner (unpaired.csv).",
+        *(f"- {warning}" for warning in compared.warnings),
     ]
-    return "\n\n".join(parts) + "\n"
+    for _, columns, rows in tables(compared):
+        lines = [columns, ["---"] * len(columns), *rows]
+        cells = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in lines]
+        parts.append("\n".join(f"| {row} |" for row in cells))
+    return "\n\n".join([*parts, *notes(compared)]) + "\n"
 
 
-def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in each) + " |" for each in lines
-    )
+def _cells(counts: Counts) -> list[str]:
+    """Of :data:`COUNTS`."""
+    numbers = {**asdict(counts), "unclear": counts.unclear_before + counts.unclear_after}
+    return [str(numbers[name]) for name in COUNTS]
 
 
 def _run(run: ComparedRun) -> dict[str, Any]:
-    codecs = sorted({triplet.codecs["neural"] for triplet in run.triplets})
     return {
-        "folder": writable(str(run.folder)),
+        "folder": str(run.folder),
         "kind": run.kind,
         "triplets": len(run.triplets),
-        "boxes": len(run.confidences),
-        "neural": codecs,
+        "boxes": len(run.boxes),
+        "neural": sorted({triplet.codec for triplet in run.triplets}),
         "nacd_bench": run.version,
     }

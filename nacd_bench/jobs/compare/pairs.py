@@ -3,43 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 
-from nacd_bench.jobs.compare.compared_run import CodedTriplet
+from nacd_bench.runs.compared_run import CodedTriplet
 
+UNPAIRED = ("run", "triplet", "image", "point", "detector", "reason")
+"""Columns of what is compared with nothing: the run (before or after), the triplet's id, its image
+and operating point, the detector whose result is meant (empty for the whole triplet), and why."""
+LEVELS = 7
 Key = tuple[str, ...] | None
-
-
-@dataclass(frozen=True)
-class Unpaired:
-    """A triplet, or a detector's result on one, that is compared with nothing.
-
-    Args:
-        run: ``before`` or ``after``.
-        triplet, image: ids in that run.
-        point: preset or operating point.
-        detector: empty where the whole triplet is left out.
-        reason: why.
-    """
-
-    run: str
-    triplet: str
-    image: str
-    point: str
-    detector: str
-    reason: str
-
-
-def point_of(triplet: CodedTriplet) -> str:
-    """The operating point as people name it; empty where it is not known."""
-    return triplet.preset or triplet.point or ""
 
 
 def paired_triplets(
     before: Sequence[CodedTriplet], after: Sequence[CodedTriplet]
-) -> tuple[list[tuple[int, int]], list[Unpaired]]:
-    """Rows of both that belong together, in an order that does not depend on that of the rows.
+) -> tuple[list[tuple[int, int]], list[dict[str, str]]]:
+    """Rows of both that belong together, in an order that does not depend on that of the rows, and
+    rows of :data:`UNPAIRED`.
 
     The same image is the same content of the original. The same operating point is the same preset,
     else the same operating point of the neural codec. Where several triplets of a run agree in both
@@ -47,91 +26,64 @@ def paired_triplets(
     or that there is only one triplet of the image.
     """
     pairs: list[tuple[int, int]] = []
-    left = set(range(len(before))), set(range(len(after)))
-    for key in _KEYS:
-        rows = [_rows(each, own, key) for each, own in zip((before, after), left, strict=True)]
-        for name in rows[0].keys() & rows[1].keys():
-            first, second = rows[0][name], rows[1][name]
-            if len(first) == len(second) == 1 and _may_be_one(before[first[0]], after[second[0]]):
-                pairs.append((first[0], second[0]))
-                left[0].discard(first[0])
-                left[1].discard(second[0])
-    pairs.sort(key=lambda pair: _place(before[pair[0]], after[pair[1]]))
-    lonely = [_lonely("before", before, left[0], after), _lonely("after", after, left[1], before)]
-    return pairs, [each for own in lonely for each in own]
+    left = [{row: _keys(triplet) for row, triplet in enumerate(run)} for run in (before, after)]
+    for level in range(LEVELS):
+        first, second = (_rows(keys, level) for keys in left)
+        for key in first.keys() & second.keys():
+            if len(first[key]) == len(second[key]) == 1:
+                row, other = first[key][0], second[key][0]
+                # nothing may say that the originals differ
+                if len({before[row].content, after[other].content} - {None}) < 2:
+                    pairs.append((row, other))
+                    del left[0][row], left[1][other]
+    pairs.sort(key=lambda pair: _order(before[pair[0]], after[pair[1]]))
+    unpaired = []
+    for run, triplets, rows, others in (
+        ("before", before, left[0], after),
+        ("after", after, left[1], before),
+    ):
+        contents = {triplet.content for triplet in others}
+        lonely = sorted((triplets[row] for row in rows), key=lambda lone: (lone.id, lone.image))
+        unpaired += [unpaired_row(run, triplet, _reason(triplet, contents)) for triplet in lonely]
+    return pairs, unpaired
 
 
-def _with_preset(triplet: CodedTriplet) -> Key:
-    return (triplet.content, triplet.preset) if triplet.content and triplet.preset else None
+def unpaired_row(
+    run: str, triplet: CodedTriplet, reason: str, detector: str = ""
+) -> dict[str, str]:
+    """A row of :data:`UNPAIRED`."""
+    cells = (run, triplet.id, triplet.image, triplet.operating_point, detector, reason)
+    return dict(zip(UNPAIRED, cells, strict=True))
 
 
-def _with_point(triplet: CodedTriplet) -> Key:
-    return (triplet.content, triplet.point) if triplet.content and triplet.point else None
+def _keys(triplet: CodedTriplet) -> list[Key]:
+    """What a partner has in common, from the surest; None where the triplet has no such thing."""
+    keys: list[Key] = []
+    for point in (triplet.preset, triplet.point, None if triplet.operating_point else "unknown"):
+        key = (triplet.content, point) if triplet.content and point else None
+        keys += [key and (*key, triplet.id), key]
+    return [*keys, (triplet.operating_point, triplet.id)]
 
 
-def _without_point(triplet: CodedTriplet) -> Key:
-    return (triplet.content,) if triplet.content and not point_of(triplet) else None
-
-
-def _by_id(triplet: CodedTriplet) -> Key:
-    return (point_of(triplet), triplet.id)
-
-
-def _may_be_one(first: CodedTriplet, second: CodedTriplet) -> bool:
-    """Whether nothing says that the originals differ."""
-    return first.content is None or second.content is None or first.content == second.content
-
-
-def _and_id(key: Callable[[CodedTriplet], Key]) -> Callable[[CodedTriplet], Key]:
-    def both(triplet: CodedTriplet) -> Key:
-        own = key(triplet)
-        return None if own is None else (*own, triplet.id)
-
-    return both
-
-
-_KEYS: tuple[Callable[[CodedTriplet], Key], ...] = (
-    _and_id(_with_preset),
-    _with_preset,
-    _and_id(_with_point),
-    _with_point,
-    _and_id(_without_point),
-    _without_point,
-    _by_id,
-)
-
-
-def _rows(
-    triplets: Sequence[CodedTriplet], left: Iterable[int], key: Callable[[CodedTriplet], Key]
-) -> dict[tuple[str, ...], list[int]]:
+def _rows(keys: Mapping[int, Sequence[Key]], level: int) -> dict[Key, list[int]]:
     rows = defaultdict(list)
-    for row in left:
-        name = key(triplets[row])
-        if name is not None:
-            rows[name].append(row)
+    for row, of_row in keys.items():
+        if of_row[level] is not None:
+            rows[of_row[level]].append(row)
     return rows
 
 
-def _place(first: CodedTriplet, second: CodedTriplet) -> tuple[str, ...]:
+def _order(first: CodedTriplet, second: CodedTriplet) -> tuple[str, ...]:
+    points = min(first.operating_point, second.operating_point)
     ids = sorted((first.id, second.id))
-    images = min(first.image, second.image)
-    return (images, first.content or "", min(point_of(first), point_of(second)), *ids)
+    return (min(first.image, second.image), first.content or "", points, *ids)
 
 
-def _lonely(
-    run: str, triplets: Sequence[CodedTriplet], left: Iterable[int], others: Sequence[CodedTriplet]
-) -> list[Unpaired]:
-    contents = {each.content for each in others if each.content}
-    found = []
-    for row in left:
-        own = triplets[row]
-        if own.content is None:
-            reason = "its original cannot be read any more, and no such id is in the other run"
-        elif own.content not in contents:
-            reason = "the other run does not have its original"
-        elif not point_of(own):
-            reason = "its operating point is not known, and that of the other run's is"
-        else:
-            reason = "the other run has no or several triplets of this image at its operating point"
-        found.append(Unpaired(run, own.id, own.image, point_of(own), "", reason))
-    return sorted(found, key=lambda each: (each.triplet, each.image))
+def _reason(triplet: CodedTriplet, others: Collection[str | None]) -> str:
+    if triplet.content is None:
+        return "its original cannot be read any more, and no such id is in the other run"
+    if triplet.content not in others:
+        return "the other run does not have its original"
+    if not triplet.operating_point:
+        return "its operating point is not known, and that of the other run's is"
+    return "the other run has no or several triplets of this image at its operating point"

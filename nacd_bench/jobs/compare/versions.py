@@ -29,9 +29,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from annotated_types import Ge, Gt, Le, Lt
 from numpy.typing import NDArray
 
 from nacd_bench.errors import DataError, Failure
@@ -46,34 +47,33 @@ from nacd_bench.evaluation.paired_versions import (
     presence_test,
     score_test,
 )
-from nacd_bench.evaluation.thresholds import Thresholds
-from nacd_bench.jobs.compare.compared_run import CodedTriplet, ComparedRun, read_compared
+from nacd_bench.evaluation.thresholds import read_thresholds
 from nacd_bench.jobs.compare.differences import (
-    Rate,
     differences,
+    idle_settings,
     mean_rates,
     rate_changes,
     shared_thresholds,
     shared_types,
 )
-from nacd_bench.jobs.compare.pairs import Unpaired, paired_triplets, point_of
-from nacd_bench.registry import unknown
+from nacd_bench.jobs.compare.pairs import paired_triplets, unpaired_row
+from nacd_bench.runs.compared_run import EDGES, CodedTriplet, ComparedRun, read_compared
+from nacd_bench.settings import Count, Name, NotNegative, options
 
-STATUSES = ("new", "fixed", "stayed", "unclear")
-BY = ("type", "detector")
 ONE_BOX = frozenset({"texture", "boundary", "large_color"})
 """Detectors that box the strongest place of an image and no other."""
-SAME = 0.1
-"""Change of a confidence up to which an artifact is as strong as before."""
-FEW = 5
-"""Triplets under which nobody wonders that all of them have a box."""
-RATE_TOLERANCE = 0.02
-"""Change of the neural codec's rate from which on there is a warning."""
+
+Overlap = Annotated[float, Gt(0), Le(1)]
+Limit = Count | Mapping[str, Count] | None
+"""A number of artifacts that are allowed, in all or by type; None allows any number."""
+Level = Annotated[float, Gt(0), Le(1)] | None
+Same = Annotated[float, Ge(0), Lt(1)]
+Columns = Mapping[str, NDArray[Any]]
 
 
-@dataclass(frozen=True)
+@options
 class Rules:
-    """What counts as what.
+    """What counts as what, and what the later version may do.
 
     Args:
         iou: least overlap of boxes that are one artifact.
@@ -85,28 +85,26 @@ class Rules:
         same: an artifact that stayed is stronger or weaker where its confidence changes by more
             than this share of the larger one.
         rate_tolerance: change of the rate from which on there is a warning.
-        resampling: of the intervals.
+        bootstrap: of the intervals.
+        fail_on_new: new artifacts that are allowed.
+        fail_on_stronger: likewise, artifacts that stayed and became stronger.
+        fail_on_worse: significance level; a detector whose scores rise, with a p value by Holm
+            under it, fails the version. None: no test fails it.
     """
 
-    iou: float = IOU
-    by: str = BY[0]
-    thresholds: Mapping[str, float] | Thresholds = field(default_factory=dict)
-    margin: float = 0.0
-    same: float = SAME
-    rate_tolerance: float = RATE_TOLERANCE
-    resampling: Resampling = DEFAULT
+    iou: Overlap = IOU
+    by: Literal["type", "detector"] = "type"
+    thresholds: Name | Mapping[str, float] = field(default_factory=dict)
+    margin: NotNegative = 0.0
+    same: Same = 0.1
+    rate_tolerance: NotNegative = 0.02
+    bootstrap: Resampling = DEFAULT
+    fail_on_new: Limit = None
+    fail_on_stronger: Limit = None
+    fail_on_worse: Level = None
 
-    def __post_init__(self) -> None:
-        if not 0 < self.iou <= 1:
-            raise DataError(f"expected an iou above 0 and up to 1, got {self.iou}.")
-        if self.by not in BY:
-            raise DataError(unknown("way to match (by)", str(self.by), list(BY)))
-        if not self.margin >= 0:
-            raise DataError(f"expected a margin of 0 or more, got {self.margin}.")
-        if not 0 <= self.same < 1:
-            raise DataError(f"expected same as a share from 0 to under 1, got {self.same}.")
-        if not self.rate_tolerance >= 0:
-            raise DataError(f"expected a rate_tolerance of 0 or more, got {self.rate_tolerance}.")
+
+DEFAULT_RULES = Rules()
 
 
 @dataclass(frozen=True)
@@ -140,7 +138,8 @@ class Compared:
         rules: what counts as what.
         pairs: rows of both runs' triplets that belong together.
         clusters: original of each pair.
-        unpaired: what is compared with nothing.
+        unpaired: what is compared with nothing, rows of
+            :data:`~nacd_bench.jobs.compare.pairs.UNPAIRED`.
         thresholds: that were used, by detector; -inf where none is known.
         types: artifact type of the detectors that are compared.
         changes: columns of ``changes.parquet``, equally long.
@@ -160,7 +159,7 @@ class Compared:
     rules: Rules
     pairs: Sequence[tuple[int, int]]
     clusters: Sequence[str]
-    unpaired: Sequence[Unpaired]
+    unpaired: Sequence[Mapping[str, str]]
     thresholds: Mapping[str, float]
     types: Mapping[str, str]
     changes: Mapping[str, Sequence[Any]]
@@ -171,7 +170,7 @@ class Compared:
     detector_presence: Mapping[str, PresenceTest]
     scores: Mapping[str, ScoreTest]
     per_triplet: Mapping[str, Estimate]
-    rates: Sequence[Rate]
+    rates: Sequence[Mapping[str, Any]]
     warnings: Sequence[str]
     failures: Sequence[Failure]
 
@@ -179,19 +178,19 @@ class Compared:
     def total(self) -> Counts:
         """Over all types."""
         sums: Counter[str] = Counter()
-        for each in self.counts.values():
-            sums.update(asdict(each))
+        for counts in self.counts.values():
+            sums.update(asdict(counts))
         return Counts(**sums)
 
 
 def compare_runs(
-    before: str | Path | ComparedRun, after: str | Path | ComparedRun, rules: Rules = Rules()
+    before: str | Path | ComparedRun, after: str | Path | ComparedRun, rules: Rules = DEFAULT_RULES
 ) -> Compared:
     """Compare the artifacts of two runs over the same images.
 
     Args:
         before, after: folders of detect, benchmark or mine runs, or what
-            :func:`~nacd_bench.jobs.compare.compared_run.read_compared` made of them.
+            :func:`~nacd_bench.runs.compared_run.read_compared` made of them.
         rules: what counts as what.
 
     Raises:
@@ -199,51 +198,52 @@ def compare_runs(
     """
     first = before if isinstance(before, ComparedRun) else read_compared(before)
     second = after if isinstance(after, ComparedRun) else read_compared(after)
-    return _Comparison(first, second, rules).done()
+    return _Pairs(first, second, rules).compared()
 
 
-class _Comparison:
-    """Two runs on their way to a :class:`Compared`.
+class _Pairs:
+    """Two runs side by side.
 
-    ``kinds`` and ``detectors`` are numbered in order; ``known[detector][pair]`` says whether both
-    runs have a result.
+    Types and detectors are numbered in order; ``scores`` are ``(2, detectors, pairs)``, and
+    ``known[detector, pair]`` says whether both runs have one. ``boxes`` are those that count, of
+    both runs, with the group ``pair * types + type``.
     """
 
     def __init__(self, before: ComparedRun, after: ComparedRun, rules: Rules) -> None:
         self.runs = before, after
         self.types = shared_types(before, after)
-        self.given = (
-            rules.thresholds.of(self.types)
-            if isinstance(rules.thresholds, Thresholds)
-            else rules.thresholds
-        )
-        self.rules = replace(rules, thresholds=self.given)
+        given = rules.thresholds
+        if not isinstance(given, Mapping):
+            given = read_thresholds(given).of(self.types)
+        self.rules = replace(rules, thresholds=given)
         self.detectors = list(self.types)
         self.kinds = sorted(set(self.types.values()))
         self.kind_of = np.array([self.kinds.index(kind) for kind in self.types.values()])
         self.pairs, self.unpaired = paired_triplets(before.triplets, after.triplets)
         if not self.pairs:
             raise DataError(_nothing_pairs(before, after, self.unpaired))
-        self.rows = [np.array(each) for each in zip(*self.pairs, strict=True)]
-        self.scores = [
-            np.stack([run.scores[name][own] for name in self.detectors])
-            for run, own in zip(self.runs, self.rows, strict=True)
-        ]
-        self.known = ~np.isnan(self.scores[0]) & ~np.isnan(self.scores[1])
-        limits = shared_thresholds(self.runs, self.types, self.given)
-        self.thresholds = np.array([limits[name] for name in self.detectors])
         self.triplets = [(before.triplets[row], after.triplets[other]) for row, other in self.pairs]
-        self.clusters = np.array([_cluster(*each) for each in self.triplets])
+        self.clusters = np.array([_cluster(*pair) for pair in self.triplets])
+        rows = np.array(self.pairs).T
+        self.scores = np.array(
+            [
+                [run.scores[name][rows[side]] for name in self.detectors]
+                for side, run in enumerate(self.runs)
+            ]
+        )
+        self.known = ~np.isnan(self.scores).any(axis=0)
+        limits = shared_thresholds(self.runs, self.types, given)
+        self.thresholds = np.array([limits[name] for name in self.detectors])
+        self.boxes = [self._counted(side, rows[side]) for side in (0, 1)]
 
-    def done(self) -> Compared:
-        boxes = [self._boxes(side) for side in (0, 1)]
-        changes = self._changes(*boxes)
-        kinds = {kind: self.kind_of == k for k, kind in enumerate(self.kinds)}
-        single = {
-            name: np.arange(len(self.detectors)) == d for d, name in enumerate(self.detectors)
-        }
+    def compared(self) -> Compared:
+        changes = self._changes()
+        numbers = np.arange(len(self.detectors))
+        of_kind = {kind: self.kind_of == k for k, kind in enumerate(self.kinds)}
+        of_name = {name: numbers == d for d, name in enumerate(self.detectors)}
+        by_detector = corrected({name: self._presence(own) for name, own in of_name.items()})
+        thresholds = dict(zip(self.detectors, self.thresholds.tolist(), strict=True))
         rates = mean_rates(self.triplets)
-        by_detector = {name: self._presence(boxes, own) for name, own in single.items()}
         unscored = self._unscored()
         return Compared(
             *self.runs,
@@ -251,274 +251,226 @@ class _Comparison:
             self.pairs,
             self.clusters.tolist(),
             [*self.unpaired, *unscored],
-            dict(zip(self.detectors, self.thresholds.tolist(), strict=True)),
+            thresholds,
             self.types,
-            _table(changes, self),
-            changes.pair,
-            {kind: self._counts(changes, own) for kind, own in kinds.items()},
-            {name: self._counts(changes, own) for name, own in single.items()},
-            corrected({kind: self._presence(boxes, own) for kind, own in kinds.items()}),
-            corrected(by_detector),
+            self._table(changes),
+            changes["pair"],
+            {kind: _counts(changes, own) for kind, own in of_kind.items()},
+            {name: _counts(changes, own) for name, own in of_name.items()},
+            corrected({kind: self._presence(own) for kind, own in of_kind.items()}),
+            by_detector,
             corrected({name: self._score_test(d) for d, name in enumerate(self.detectors)}),
-            {kind: self._per_triplet(boxes, own) for kind, own in kinds.items()},
+            {
+                kind: mean_difference(*self._numbers(own), self.rules.bootstrap)
+                for kind, own in of_kind.items()
+            },
             rates,
             [
                 *differences(*self.runs, self.types, self.triplets),
-                *_idle(self, by_detector),
+                *idle_settings(
+                    self.rules, thresholds, by_detector, bool(ONE_BOX.intersection(self.types))
+                ),
                 *rate_changes(rates, self.rules.rate_tolerance),
                 *_lacking(unscored),
             ],
-            [*_of_run("before", self.runs[0]), *_of_run("after", self.runs[1])],
+            [
+                replace(failure, message=f"in the run {name}: {failure.message}")
+                for name, run in zip(("before", "after"), self.runs, strict=True)
+                for failure in run.failures
+            ],
         )
 
-    def _boxes(self, side: int) -> _Counted:
+    def _counted(self, side: int, rows: NDArray[np.int64]) -> Boxes:
         """The run's boxes that count: of a pair and a detector that are compared, and strong."""
         run = self.runs[side]
         pair_of = np.full(len(run.triplets), -1)
-        pair_of[self.rows[side]] = np.arange(len(self.pairs))
-        place = {name: d for d, name in enumerate(self.detectors)}
-        detector_of = np.array([place.get(name, -1) for name in run.types], np.int64)
-        pair = pair_of[run.triplet_of]
-        detector = detector_of[run.detector_of] if len(pair) else pair
-        rows = np.flatnonzero((pair >= 0) & (detector >= 0))
-        rows = rows[self.known[detector[rows], pair[rows]]]
-        rows = rows[run.confidences[rows] > self.thresholds[detector[rows]]]
-        pair, detector = pair[rows], detector[rows]
+        pair_of[rows] = np.arange(len(rows))
+        places = {name: place for place, name in enumerate(self.detectors)}
+        detector_of = np.array([places.get(name, -1) for name in run.types], np.int64)
+        pair = pair_of[run.boxes.group]
+        detector = np.append(detector_of, -1)[run.boxes.detector]
+        is_compared = (pair >= 0) & (detector >= 0) & self.known[detector, pair]
+        chosen = np.flatnonzero(is_compared & (run.boxes.confidences > self.thresholds[detector]))
+        pair, detector = pair[chosen], detector[chosen]
         group = pair * len(self.kinds) + self.kind_of[detector]
-        places = run.places[rows].astype(np.float64)
-        return _Counted(pair, Boxes(group, detector, places, run.confidences[rows]))
+        return replace(run.boxes.rows(chosen), group=group, detector=detector)
 
-    def _changes(self, before: _Counted, after: _Counted) -> _Changes:
-        """Every artifact once, in an order that depends on nothing but what is in the runs."""
-        found = match_boxes(before.boxes, after.boxes, self.rules.iou, self.rules.by == "type")
+    def _changes(self) -> Columns:
+        """Every artifact once, in an order that depends on nothing but what is in the runs.
+
+        ``detector`` and ``confidence`` are ``(2, n)``, -1 and NaN where a run has no box, and
+        ``place`` is ``(2, 4, n)``; ``name`` is the detector of the later run, else of the earlier.
+        """
+        before, after = self.boxes
+        found = match_boxes(before, after, self.rules.iou, self.rules.by == "type")
         lost = np.setdiff1d(np.arange(len(before)), found.before)
         come = np.setdiff1d(np.arange(len(after)), found.after)
-        none = [np.full(len(each), -1) for each in (lost, come)]
-        first = np.concatenate([found.before, lost, none[1]])
-        second = np.concatenate([found.after, none[0], come])
-        iou = np.concatenate([found.iou, found.nearest_before[lost], found.nearest_after[come]])
-        why = np.concatenate(
-            [
-                np.full(len(found.iou), ""),
-                self._doubts(before, lost, after),
-                self._doubts(after, come, before),
-            ]
+        first = np.concatenate([found.before, lost, np.full(len(come), -1)])
+        second = np.concatenate([found.after, np.full(len(lost), -1), come])
+        rows = list(zip(self.boxes, (first, second), strict=True))
+        # a row of -1 takes what is put at the end
+        group, detector, confidence = (
+            np.array([np.append(getattr(boxes, name), missing)[row] for boxes, row in rows])
+            for name, missing in (("group", -1), ("detector", -1), ("confidences", np.nan))
         )
-        status = np.where(second < 0, "fixed", np.where(first < 0, "new", "stayed"))
-        status = np.where(why == "", status, "unclear")
-        pair = np.where(second >= 0, _taken(after.pair, second), _taken(before.pair, first))
-        boxes = before.boxes, after.boxes
-        changes = _Changes(pair, status, why, iou, *boxes, first, second, self.rules.same)
-        own = changes.detector
-        corner = np.where((second >= 0)[:, None], changes.places[1], changes.places[0])
-        order = np.lexsort((*corner.T[::-1], own, self.kind_of[own], pair))
-        return changes.rows(order)
+        place = np.array([np.vstack([boxes.places, [[-1] * 4]])[row].T for boxes, row in rows])
+        is_second = second >= 0
+        stayed = is_second & (first >= 0)
+        name = np.where(is_second, detector[1], detector[0])
+        pair = np.where(is_second, group[1], group[0]) // len(self.kinds)
+        doubt = np.where(stayed, "", self._doubts(name, pair, is_second, confidence))
+        status = np.select([doubt != "", stayed, is_second], ["unclear", "stayed", "new"], "fixed")
+        largest = np.abs(confidence).max(axis=0)
+        kind = np.select(
+            [
+                detector[0] != detector[1],
+                np.abs(confidence[1] - confidence[0]) <= self.rules.same * largest,
+                confidence[1] > confidence[0],
+            ],
+            ["other detector", "same", "stronger"],
+            "weaker",
+        )
+        iou = np.concatenate([found.iou, found.nearest_before[lost], found.nearest_after[come]])
+        columns = {
+            "pair": pair,
+            "status": status,
+            "change": np.where(stayed, kind, doubt),
+            "iou": iou,
+            "name": name,
+            "detector": detector,
+            "confidence": confidence,
+            "place": place,
+        }
+        corner = np.where(is_second, place[1], place[0])
+        order = np.lexsort((*corner[::-1], name, self.kind_of[name], pair))
+        return {key: values[..., order] for key, values in columns.items()}
 
-    def _doubts(self, own: _Counted, rows: NDArray[np.int64], other: _Counted) -> NDArray[np.str_]:
+    def _doubts(
+        self,
+        detector: NDArray[np.int64],
+        pair: NDArray[np.int64],
+        is_second: NDArray[np.bool_],
+        confidence: Floats,
+    ) -> NDArray[np.str_]:
         """Why boxes without partner may be in the other run all the same; empty where not."""
-        strongest = np.full(self.known.shape, -math.inf)
-        np.maximum.at(strongest, (other.boxes.detector, other.pair), other.boxes.confidences)
-        detector, confidences = own.boxes.detector[rows], own.boxes.confidences[rows]
+        strongest = np.full((2, *self.known.shape), -math.inf)
+        for side, boxes in enumerate(self.boxes):
+            at = boxes.detector, boxes.group // len(self.kinds)
+            np.maximum.at(strongest[side], at, boxes.confidences)
+        own = np.where(is_second, confidence[1], confidence[0])
+        other_place = self._with_margin(strongest[(~is_second).astype(int), detector, pair])
         has_one = np.array([name in ONE_BOX for name in self.detectors])[detector]
-        other_place = self._with_margin(strongest[detector, own.pair[rows]])
+        is_hidden = has_one & (own <= other_place)
         enough = self._with_margin(self.thresholds[detector])
-        is_hidden = has_one & (confidences <= other_place)
-        return np.where(is_hidden, "hidden", np.where(confidences > enough, "", "marginal"))
+        return np.where(is_hidden, "hidden", np.where(own > enough, "", "marginal"))
 
     def _with_margin(self, values: Floats) -> Floats:
         """Higher by the margin; -inf stays."""
         return values + self.rules.margin * np.abs(np.where(np.isfinite(values), values, 0))
 
-    def _counts(self, changes: _Changes, detectors: NDArray[np.bool_]) -> Counts:
-        is_own = [
-            (rows >= 0) & _taken(detectors[boxes.detector], rows)
-            for rows, boxes in ((changes.first, changes.before), (changes.second, changes.after))
-        ]
-        either = is_own[0] | is_own[1]
-        status, change = changes.status, changes.change
-
-        def count(chosen: NDArray[np.bool_]) -> int:
-            return int(chosen.sum())
-
-        return Counts(
-            before=count(is_own[0]),
-            after=count(is_own[1]),
-            fixed=count(is_own[0] & (status == "fixed")),
-            new=count(is_own[1] & (status == "new")),
-            stayed=count(either & (status == "stayed")),
-            unclear_before=count(is_own[0] & (status == "unclear")),
-            unclear_after=count(is_own[1] & (status == "unclear")),
-            stronger=count(either & (change == "stronger")),
-            weaker=count(either & (change == "weaker")),
+    def _numbers(self, detectors: NDArray[np.bool_]) -> tuple[Floats, Floats, list[str]]:
+        """Boxes per pair that is compared, before and after, and the original of each."""
+        compared = np.flatnonzero(self.known[detectors].any(axis=0))
+        before, after = (
+            np.bincount(
+                boxes.group[detectors[boxes.detector]] // len(self.kinds), minlength=len(self.pairs)
+            ).astype(np.float64)[compared]
+            for boxes in self.boxes
         )
+        return before, after, self.clusters[compared].tolist()
 
-    def _presence(self, boxes: Sequence[_Counted], detectors: NDArray[np.bool_]) -> PresenceTest:
-        compared = np.flatnonzero(self.known[detectors].any(axis=0))
-        before, after = (self._number(each, detectors)[compared] > 0 for each in boxes)
-        return presence_test(before, after, self.clusters[compared].tolist())
-
-    def _per_triplet(self, boxes: Sequence[_Counted], detectors: NDArray[np.bool_]) -> Estimate:
-        compared = np.flatnonzero(self.known[detectors].any(axis=0))
-        before, after = (self._number(each, detectors)[compared] for each in boxes)
-        clusters = self.clusters[compared].tolist()
-        return mean_difference(before, after, clusters, self.rules.resampling)
-
-    def _number(self, counted: _Counted, detectors: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Boxes per pair."""
-        own = detectors[counted.boxes.detector]
-        return np.bincount(counted.pair[own], minlength=len(self.pairs))
+    def _presence(self, detectors: NDArray[np.bool_]) -> PresenceTest:
+        before, after, clusters = self._numbers(detectors)
+        return presence_test(before > 0, after > 0, clusters)
 
     def _score_test(self, detector: int) -> ScoreTest:
         compared = np.flatnonzero(self.known[detector])
-        before, after = (own[detector, compared] for own in self.scores)
-        return score_test(before, after, self.clusters[compared].tolist(), self.rules.resampling)
+        before, after = self.scores[:, detector, compared]
+        return score_test(before, after, self.clusters[compared].tolist(), self.rules.bootstrap)
 
-    def _unscored(self) -> list[Unpaired]:
+    def _unscored(self) -> list[dict[str, str]]:
         """Results of a detector that one of the runs does not have."""
-        found = []
-        for d, name in enumerate(self.detectors):
-            for side, run in enumerate(("before", "after")):
-                lacks = np.isnan(self.scores[1 - side][d]) & ~np.isnan(self.scores[side][d])
-                for pair in np.flatnonzero(lacks):
-                    own = self.triplets[pair][side]
-                    reason = "the other run has no result of this detector for this triplet"
-                    found.append(Unpaired(run, own.id, own.image, point_of(own), name, reason))
-        return found
-
-
-@dataclass(frozen=True)
-class _Counted:
-    """Boxes that count, and the pair of each."""
-
-    pair: NDArray[np.int64]
-    boxes: Boxes
-
-    def __len__(self) -> int:
-        return len(self.pair)
-
-
-@dataclass(frozen=True)
-class _Changes:
-    """One entry per artifact; ``first`` and ``second`` are rows of the boxes, -1 for none."""
-
-    pair: NDArray[np.int64]
-    status: NDArray[np.str_]
-    doubt: NDArray[np.str_]
-    iou: Floats
-    before: Boxes
-    after: Boxes
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
-    same: float
-
-    def rows(self, order: NDArray[np.int64]) -> _Changes:
-        own = (self.pair[order], self.status[order], self.doubt[order], self.iou[order])
-        sides = (self.before, self.after, self.first[order], self.second[order])
-        return _Changes(*own, *sides, self.same)
-
-    @property
-    def sides(self) -> tuple[tuple[Boxes, NDArray[np.int64]], ...]:
-        return (self.before, self.first), (self.after, self.second)
-
-    @property
-    def detectors(self) -> list[NDArray[np.int64]]:
-        """Before and after, -1 where there is no box."""
-        return [np.where(rows >= 0, _taken(boxes.detector, rows), -1) for boxes, rows in self.sides]
-
-    @property
-    def detector(self) -> NDArray[np.int64]:
-        """That of the later run, else of the earlier one."""
-        first, second = self.detectors
-        return np.where(second >= 0, second, first)
-
-    @property
-    def confidences(self) -> list[Floats]:
-        """Before and after, NaN where there is no box."""
+        reason = "the other run has no result of this detector for this triplet"
+        lacks = np.isnan(self.scores)
         return [
-            np.where(rows >= 0, _taken(boxes.confidences, rows), np.nan)
-            for boxes, rows in self.sides
+            unpaired_row(run, self.triplets[pair][side], reason, name)
+            for d, name in enumerate(self.detectors)
+            for side, run in enumerate(("before", "after"))
+            for pair in np.flatnonzero(lacks[1 - side, d] & ~lacks[side, d])
         ]
 
-    @property
-    def places(self) -> list[Floats]:
-        """Before and after ``(n, 4)``, -1 where there is no box."""
-        return [
-            np.where((rows >= 0)[:, None], _taken(boxes.places, rows), -1)
-            for boxes, rows in self.sides
-        ]
-
-    @property
-    def change(self) -> NDArray[np.str_]:
-        """Of what stayed: stronger, weaker, same, or boxed by another detector; else the doubt."""
-        (first, second), (a, b) = self.confidences, self.detectors
-        near = np.abs(second - first) <= self.same * np.maximum(np.abs(first), np.abs(second))
-        kind = np.where(near, "same", np.where(second > first, "stronger", "weaker"))
-        kind = np.where(a == b, kind, "other detector")
-        return np.where(self.status == "stayed", kind, self.doubt)
-
-
-def _taken(values: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
-    """``values[rows]``, anything where a row is -1."""
-    if not len(values):
-        return np.zeros((len(rows), *values.shape[1:]), values.dtype)
-    return values[rows]
-
-
-def _table(changes: _Changes, of: _Comparison) -> dict[str, Sequence[Any]]:
-    """The columns of ``changes.parquet``."""
-    names = np.array([*of.detectors, ""])
-    triplets = [of.triplets[pair] for pair in changes.pair]
-    own = changes.detector
-    scores = [each[own, changes.pair] for each in of.scores]
-    over = of.thresholds[own]
-    evidence = [
-        np.where(
-            np.isnan(confidence),
-            np.minimum(score, np.where(np.isfinite(over), over, score)),
-            confidence,
-        )
-        for confidence, score in zip(changes.confidences, scores, strict=True)
-    ]
-    strength = np.abs(evidence[1] - evidence[0])
-    columns: dict[str, Sequence[Any]] = {
-        "status": changes.status.tolist(),
-        "change": changes.change.tolist(),
-        "image": [after.image for _, after in triplets],
-        "preset": [point_of(after) for _, after in triplets],
-        "artifact_type": [of.kinds[k] for k in of.kind_of[own]],
-        "detector": names[own].tolist(),
-        "strength": np.where(changes.change == "other detector", 0.0, strength).tolist(),
-        "iou": changes.iou.tolist(),
-        "threshold": [limit if math.isfinite(limit) else None for limit in over.tolist()],
-    }
-    for side, name in enumerate(("before", "after")):
-        is_there = ~np.isnan(changes.confidences[side])
-        confidences = changes.confidences[side].tolist()
-        edges = changes.places[side].astype(int).T.tolist()
-        columns |= {
-            f"triplet_{name}": [each[side].id for each in triplets],
-            f"detector_{name}": [n or None for n in names[changes.detectors[side]].tolist()],
-            f"confidence_{name}": _or_none(confidences, is_there),
-            f"score_{name}": scores[side].tolist(),
+    def _table(self, changes: Columns) -> dict[str, Sequence[Any]]:
+        """The columns of ``changes.parquet``."""
+        names = np.array([*self.detectors, None])
+        triplets = [self.triplets[pair] for pair in changes["pair"]]
+        name, confidence = changes["name"], changes["confidence"]
+        scores = self.scores[:, name, changes["pair"]]
+        over = self.thresholds[name]
+        # without a box, the image's score up to the threshold
+        unboxed = np.where(np.isfinite(over), np.minimum(scores, over), scores)
+        evidence = np.where(np.isnan(confidence), unboxed, confidence)
+        is_other = changes["change"] == "other detector"
+        columns: dict[str, Sequence[Any]] = {
+            "status": changes["status"].tolist(),
+            "change": changes["change"].tolist(),
+            "image": [after.image for _, after in triplets],
+            "preset": [after.operating_point for _, after in triplets],
+            "artifact_type": [self.kinds[k] for k in self.kind_of[name]],
+            "detector": names[name].tolist(),
+            "strength": np.where(is_other, 0.0, np.abs(evidence[1] - evidence[0])).tolist(),
+            "iou": changes["iou"].tolist(),
+            "threshold": _or_none(over, np.isfinite(over)),
         }
-        for edge, values in zip(("x0", "y0", "x1", "y1"), edges, strict=True):
-            columns[f"{edge}_{name}"] = _or_none(values, is_there)
-        columns[f"bpp_{name}"] = [each[side].bpp["neural"] for each in triplets]
-    columns["original_sha256"] = [a.content or b.content for a, b in triplets]
-    return columns
+        for side, run in enumerate(("before", "after")):
+            is_boxed = ~np.isnan(confidence[side])
+            columns |= {
+                f"triplet_{run}": [pair[side].id for pair in triplets],
+                f"detector_{run}": names[changes["detector"][side]].tolist(),
+                f"confidence_{run}": _or_none(confidence[side], is_boxed),
+                f"score_{run}": scores[side].tolist(),
+            }
+            for edge, values in zip(EDGES, changes["place"][side].astype(int), strict=True):
+                columns[f"{edge}_{run}"] = _or_none(values, is_boxed)
+            columns[f"bpp_{run}"] = [pair[side].bpp for pair in triplets]
+        columns["original_sha256"] = [a.content or b.content for a, b in triplets]
+        return columns
 
 
-def _or_none(values: Sequence[Any], is_there: NDArray[np.bool_]) -> list[Any]:
-    return [value if there else None for value, there in zip(values, is_there, strict=True)]
+def _counts(changes: Columns, detectors: NDArray[np.bool_]) -> Counts:
+    """Of some of the detectors."""
+    detector, status, change = (changes[name] for name in ("detector", "status", "change"))
+    before, after = (detector >= 0) & detectors[detector]
+    either = before | after
+    masks = {
+        "before": before,
+        "after": after,
+        "fixed": before & (status == "fixed"),
+        "new": after & (status == "new"),
+        "stayed": either & (status == "stayed"),
+        "unclear_before": before & (status == "unclear"),
+        "unclear_after": after & (status == "unclear"),
+        "stronger": either & (change == "stronger"),
+        "weaker": either & (change == "weaker"),
+    }
+    return Counts(**{name: int(mask.sum()) for name, mask in masks.items()})
 
 
-def _nothing_pairs(before: ComparedRun, after: ComparedRun, unpaired: Sequence[Unpaired]) -> str:
-    example = f" The first: {unpaired[0].triplet}: {unpaired[0].reason}." if unpaired else ""
+def _or_none(values: NDArray[Any], is_known: NDArray[np.bool_]) -> list[Any]:
+    return [
+        value if known else None for value, known in zip(values.tolist(), is_known, strict=True)
+    ]
+
+
+def _nothing_pairs(
+    before: ComparedRun, after: ComparedRun, unpaired: Sequence[Mapping[str, str]]
+) -> str:
+    row = unpaired[0] if unpaired else None
+    example = f" The first: {row['triplet']}: {row['reason']}." if row else ""
     return (
         "expected two runs over the same originals at the same operating points, got "
         f"{len(before.triplets)} triplets in {before.folder} and {len(after.triplets)} in "
-        f"{after.folder}, none of which have both in common.{example} Run both versions of the "
-        "codec on the same images with the same presets."
+        f"{after.folder}, none of which have both in common."
+        f"{example} Run both versions of the codec on the same images with the same presets."
     )
 
 
@@ -530,45 +482,10 @@ def _cluster(before: CodedTriplet, after: CodedTriplet) -> str:
     return f"content {content}" if content else f"image {min(before.image, after.image)}"
 
 
-def _idle(of: _Comparison, presence: Mapping[str, PresenceTest]) -> list[str]:
-    """A line for each setting that can have no effect on these runs."""
-    found = []
-    low = [
-        f"{name} {value:g}"
-        for name, value in of.given.items()
-        if value < of.thresholds[of.detectors.index(name)]
-    ]
-    if low:
-        found.append(
-            f"Thresholds below those of a run have no effect ({', '.join(low)}): a run keeps "
-            "nothing under its own."
-        )
-    has_limits = (of.thresholds[np.isfinite(of.thresholds)] != 0).any()
-    if of.rules.margin and not has_limits and not ONE_BOX.intersection(of.detectors):
-        found.append("The margin has no effect: it is a share of thresholds that are 0.")
-    full = [
-        name
-        for name, test in presence.items()
-        if test.n >= FEW and test.with_before == test.with_after == test.n
-    ]
-    if full:
-        found.append(
-            f"Every triplet has a box of {', '.join(full)} in both runs, so that only confidences "
-            "and places can change. Give thresholds= (nacd-bench benchmark writes them)."
-        )
-    return found
-
-
-def _lacking(unscored: Sequence[Unpaired]) -> list[str]:
+def _lacking(unscored: Sequence[Mapping[str, str]]) -> list[str]:
     if not unscored:
         return []
     return [
         f"{len(unscored)} results of a detector are in one run only and are compared with nothing, "
         "see unpaired.csv."
-    ]
-
-
-def _of_run(name: str, run: ComparedRun) -> list[Failure]:
-    return [
-        Failure(each.item, each.step, f"in the run {name}: {each.message}") for each in run.failures
     ]

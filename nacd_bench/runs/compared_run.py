@@ -1,0 +1,340 @@
+"""A run as it is compared with another one: the folders of detect, benchmark and mine in one shape.
+
+Boxes are held as columns, because a run may have a hundred thousand of them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nacd_bench.errors import DataError, Failure, UserError
+from nacd_bench.evaluation.artifact_matching import Boxes
+from nacd_bench.evaluation.bootstrap import Floats
+from nacd_bench.evaluation.thresholds import read_thresholds
+from nacd_bench.registry import DETECTORS
+from nacd_bench.runs.candidates import CANDIDATES, CODED, read_mined
+from nacd_bench.runs.folder import JOURNAL, SETTINGS
+from nacd_bench.runs.read import Run, read_run
+from nacd_bench.runs.tables import FAILURES
+from nacd_bench.triplets.batch import ROLES
+from nacd_bench.triplets.images import content_hash
+from nacd_bench.triplets.record import Box, TripletRecord
+from nacd_bench.triplets.text_files import csv_entries, read_json, read_text
+
+SIDES = ROLES[1:]
+EDGES = ("x0", "y0", "x1", "y1")
+TABLES = ("triplets.parquet", "detections.parquet", "scores.parquet")
+
+
+@dataclass(frozen=True)
+class PixelSource:
+    """Where the pixels of one image of a triplet can be had from, the best first.
+
+    Args:
+        crops: parts of it that are files: what they show, and where they are.
+        file: the whole image.
+        file_sha256: of that file when the run saw it.
+        bitstream: what decodes to it.
+        pixels_sha256: of what it decodes to.
+    """
+
+    crops: Sequence[tuple[Box, Path]] = ()
+    file: str | Path | None = None
+    file_sha256: str | None = None
+    bitstream: Path | None = None
+    pixels_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class CodedTriplet:
+    """An image at one operating point of the codec.
+
+    Args:
+        id: in its run.
+        image: what the original is called.
+        content: hash of the original's file, or None where nothing knows it any more.
+        source: what crops of one photograph share, or None.
+        preset, point: names of the rate step and of the neural codec's operating point.
+        bpp, codec: of the neural side, the codec with its version.
+        traditional: what tells one traditional result from another.
+        pixels: by role.
+    """
+
+    id: str
+    image: str
+    content: str | None
+    source: str | None
+    preset: str | None
+    point: str | None
+    bpp: float | None
+    codec: str = ""
+    traditional: tuple[str, ...] = ()
+    pixels: Mapping[str, PixelSource] = field(default_factory=dict)
+
+    @property
+    def operating_point(self) -> str:
+        """As people name it; empty where it is not known."""
+        return self.preset or self.point or ""
+
+
+@dataclass
+class ComparedRun:
+    """What a folder says.
+
+    Args:
+        folder: the run's folder.
+        kind: ``detect``, ``benchmark`` or ``mine``.
+        triplets: those that were looked at.
+        types: artifact type by detector.
+        scores: of each triplet, by detector; NaN where there is none.
+        boxes: their groups are rows in ``triplets``, their detectors places in ``types``.
+        thresholds: confidence over which a box was kept, by detector; without those that the run
+            does not tell.
+        detectors: the detectors' settings, where the run tells them.
+        version: of nacd-bench, where the run tells it.
+        codecs: keywords of the codecs by side, where the run tells them.
+        failures: what failed in the run, and what of it cannot be read.
+    """
+
+    folder: Path
+    kind: str
+    triplets: list[CodedTriplet]
+    types: dict[str, str]
+    scores: dict[str, Floats]
+    boxes: Boxes
+    thresholds: Mapping[str, float]
+    detectors: Mapping[str, Any]
+    version: str | None
+    failures: list[Failure]
+    codecs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def read_compared(folder: str | Path) -> ComparedRun:
+    """The run in a folder.
+
+    Raises:
+        DataError: no run, no boxes or scores in it, or a table that cannot be read.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(
+            f"expected the folder of a detect, benchmark or mine run, got {folder}, which is no "
+            "folder. Name the folder that the run printed."
+        )
+    is_mined = (folder / CANDIDATES).is_dir() or (folder / CODED).is_dir()
+    return _mined(folder) if is_mined else _detected(read_run(folder))
+
+
+# --- detect and benchmark
+
+
+def _detected(run: Run) -> ComparedRun:
+    faults = [line for line in run.missing if line.startswith(TABLES)]
+    if faults:
+        raise DataError(
+            f"expected a run that ended in {run.folder}, got one without its tables: {faults[0]} "
+            "Let the run go on with the same folder=..., or copy it again."
+        )
+    methods = run.scores.keys() - set(run.metrics.get("baselines", ()))
+    types = _types(run.metrics.get("detectors", {}), run.detections, methods)
+    scores = {name: run.scores.get(name, {}) for name in types}
+    scored = set().union(*scores.values())
+    records = [record for record in run.records if record.id in scored]
+    hashes = _hashes(run.folder / JOURNAL)
+    return ComparedRun(
+        run.folder,
+        run.job,
+        [_coded_triplet(record, hashes.get(record.id, {})) for record in records],
+        types,
+        _columns(scores, [record.id for record in records]),
+        _boxes(run.detections, "image", [record.id for record in records], types),
+        _thresholds(run, types),
+        run.settings.get("detectors" if run.job == "detect" else "methods", {}),
+        run.settings.get("nacd_bench"),
+        [
+            # jobs started from Python have no configuration
+            *(Failure(run.folder.name, "", x) for x in run.missing if "config.yaml" not in x),
+            *map(_failure, run.failures),
+        ],
+    )
+
+
+def _hashes(journal: Path) -> dict[str, Mapping[str, str]]:
+    """Hashes of the files that a detect run saw, by triplet id and role."""
+    hashes = {}
+    for line in journal.read_bytes().splitlines() if journal.is_file() else ():
+        with suppress(ValueError, TypeError, KeyError):  # the schema, or a torn line
+            record = json.loads(line)
+            hashes[record["id"]] = record["sha256"]
+    return hashes
+
+
+def _coded_triplet(record: TripletRecord, hashes: Mapping[str, str]) -> CodedTriplet:
+    content = hashes.get("original") or record.extra.get("image_sha256")
+    if content is None:
+        with suppress(UserError):
+            content = content_hash(record.original)
+    preset = record.extra.get("preset")
+    traditional = (_named(record.traditional_codec, record.traditional_version),)
+    return CodedTriplet(
+        record.id,
+        record.source or record.id,
+        content,
+        record.source,
+        None if preset is None else str(preset),
+        record.neural_point,
+        record.neural_bpp,
+        _named(record.neural_codec, record.neural_version),
+        ("file", hashes["traditional"])
+        if "traditional" in hashes
+        else ("point", *traditional, str(record.traditional_point)),
+        {role: PixelSource((), getattr(record, role), hashes.get(role)) for role in ROLES},
+    )
+
+
+def _thresholds(run: Run, types: Mapping[str, str]) -> dict[str, float]:
+    """What the run's configuration says; the defaults of ``detect`` where it says nothing."""
+    given = run.config.get("thresholds")
+    if run.job == "benchmark":
+        return dict.fromkeys(types, 0.0)
+    if isinstance(given, Mapping):
+        return dict.fromkeys(types, 0.0) | {name: float(given[name]) for name in given}
+    if isinstance(given, str):
+        with suppress(UserError):  # gone or changed since
+            return read_thresholds(given).of(types)
+    return {}
+
+
+# --- mine
+
+
+def _mined(folder: Path) -> ComparedRun:
+    coded = read_mined(folder, CODED).to_pylist()
+    candidates = read_mined(folder, CANDIDATES).to_pylist()
+    failures = []
+    if (folder / FAILURES).is_file():
+        rows = csv_entries(folder / FAILURES, read_text(folder / FAILURES, "a list of failures"))
+        failures = [_failure(row.cells) for row in rows]
+    settings: Any = {}
+    try:
+        settings = read_json(folder / SETTINGS, "the settings of the run")
+    except UserError as error:
+        failures.append(Failure(folder.name, "", str(error)))
+    by_triplet: dict[str, list[dict[str, Any]]] = {row["triplet"]: [] for row in coded}
+    for row in candidates:
+        by_triplet.get(row["triplet"], []).append(row)
+    scores: dict[str, dict[str, float]] = {}
+    for row in coded:
+        for name, score in row["scores"] or ():
+            scores.setdefault(name, {})[row["triplet"]] = score
+    types = _types({}, candidates, scores)
+    codecs = {side: _table(_table(settings, side), "codec") for side in SIDES}
+    return ComparedRun(
+        folder,
+        "mine",
+        [_mined_triplet(folder, row, by_triplet[row["triplet"]]) for row in coded],
+        types,
+        _columns({name: scores.get(name, {}) for name in types}, list(by_triplet)),
+        _boxes(candidates, "triplet", list(by_triplet), types),
+        {name: float(value) for name, value in _table(settings, "thresholds").items()},
+        _table(settings, "detectors"),
+        _table({"run": settings}, "run").get("nacd_bench"),
+        failures,
+        {side: codec for side, codec in codecs.items() if codec},
+    )
+
+
+def _table(settings: Any, name: str) -> Mapping[str, Any]:
+    """A part of the settings, which somebody may have edited."""
+    part = settings.get(name) if isinstance(settings, Mapping) else None
+    return part if isinstance(part, Mapping) else {}
+
+
+def _mined_triplet(
+    folder: Path, row: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]]
+) -> CodedTriplet:
+    crops: dict[str, list[tuple[Box, Path]]] = {role: [] for role in ROLES}
+    for candidate in candidates:
+        x0, y0, x1, y1 = (candidate[f"crop_{edge}"] for edge in EDGES)
+        for role in ROLES:
+            if candidate[f"crop_{role}"]:
+                crops[role].append(((x0, y0, x1, y1), folder / candidate[f"crop_{role}"]))
+    pixels = {"original": PixelSource(crops["original"], row["image_path"], row["image_sha256"])}
+    for side in SIDES:
+        file, stream = (row[f"{side}_{name}"] for name in ("decoded", "bitstream"))
+        pixels[side] = PixelSource(
+            crops[side],
+            folder / file if file else None,
+            None,
+            folder / stream if stream else None,
+            row[f"{side}_sha256"],
+        )
+    return CodedTriplet(
+        row["triplet"],
+        row["image"],
+        row["image_sha256"],
+        None,
+        row["preset"],
+        row["neural_point"],
+        row["neural_bpp"],
+        _named(row["neural_codec"], row["neural_version"]),
+        ("pixels", str(row["traditional_sha256"])),
+        pixels,
+    )
+
+
+# --- both
+
+
+def _named(codec: str | None, version: str | None) -> str:
+    return " ".join(filter(None, (codec, version)))
+
+
+def _failure(row: Mapping[str, Any]) -> Failure:
+    """What a row says, however many steps it names between the item and the message."""
+    item, *steps, message = (cell or "" for cell in row.values())
+    return Failure(item, ": ".join(filter(None, steps)), message)
+
+
+def _types(
+    told: Mapping[str, str], detections: Iterable[Mapping[str, Any]], scored: Iterable[str]
+) -> dict[str, str]:
+    """Artifact type by detector, by name; one that boxed nothing is looked up by its name."""
+    types = {**told, **{row["detector"]: row["artifact_type"] for row in detections}}
+    for name in scored:
+        if name not in types and name in DETECTORS:
+            with suppress(UserError):  # another package's, broken or gone
+                types[name] = DETECTORS.get(name).artifact_type
+    return dict(sorted(types.items()))
+
+
+def _columns(
+    scores: Mapping[str, Mapping[str, float]], triplets: Sequence[str]
+) -> dict[str, Floats]:
+    return {
+        name: np.array([values.get(triplet, math.nan) for triplet in triplets], np.float64)
+        for name, values in scores.items()
+    }
+
+
+def _boxes(
+    rows: Iterable[Mapping[str, Any]], key: str, triplets: Sequence[str], types: Iterable[str]
+) -> Boxes:
+    """The boxes of these triplets, which a row names by a column called ``key``."""
+    row_of = {triplet: row for row, triplet in enumerate(triplets)}
+    place_of = {detector: place for place, detector in enumerate(types)}
+    rows = [row for row in rows if row[key] in row_of]
+    return Boxes(
+        np.array([row_of[row[key]] for row in rows], np.int64),
+        np.array([place_of[row["detector"]] for row in rows], np.int64),
+        np.array([[row[edge] for edge in EDGES] for row in rows], np.float64).reshape(-1, 4),
+        np.array([row["confidence"] for row in rows], np.float64),
+    )
