@@ -713,7 +713,7 @@ class TestBadInput:
             (["iou=wide"], "expected iou as a number"),
             (["pictures=-1"], "pictures as a whole number"),
             (["bootstrap.resamples=0"], "bootstrap"),
-            (["+thresholds.small_color=high"], "got {'small_color': 'high'}"),
+            (["+thresholds.small_color=high"], "thresholds.small_color as a number"),
             (["thresholds=nowhere.yaml"], "nowhere.yaml"),
         ],
     )
@@ -737,6 +737,9 @@ class TestBadInput:
             read_compared(tmp_path)
         with pytest.raises(DataError, match="folder of its own"):
             compare(one, one, one)
+        other = make_run(tmp_path / "b", {"x@1": {}})
+        with pytest.raises(DataError, match="job: None before, 'compare' now"):
+            compare(one, one, other)
         (one / "scores.parquet").unlink()
         with pytest.raises(DataError, match="without its tables: scores"):
             read_compared(one)

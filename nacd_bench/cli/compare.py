@@ -14,7 +14,6 @@ def run(**config: Any) -> int:
     from nacd_bench.jobs.compare.files import tables
     from nacd_bench.jobs.compare.run import compare
 
-
     done = compare(**config)
     compared = done.compared
     out = console()
