@@ -1080,7 +1080,7 @@ class TestVerify:
             for limit, is_dropped in ((right / controls, False), ((right + 0.5) / controls, True)):
                 if limit <= 1:
                     (rater,) = collect(votes, key, limit).raters
-                    assert rater.dropped == is_dropped and rater.right == right
+                    assert rater["dropped"] == is_dropped and rater["right"] == right
 
 
 def alpha_of(rows: list[dict[str, Any]]) -> float:

@@ -22,18 +22,16 @@ from PIL import Image
 
 from nacd_bench.cli.main import main
 from nacd_bench.errors import DataError, UserError
-from nacd_bench.jobs.verify import label_studio
+from nacd_bench.jobs.verify import exporters
 from nacd_bench.jobs.verify.controls import (
     FEWEST,
-    Crops,
-    attempts,
+    CropTriplet,
     control_pair,
+    planted_jobs,
     rows_for_controls,
 )
 from nacd_bench.jobs.verify.export import export
-from nacd_bench.jobs.verify.making import Options
 from nacd_bench.jobs.verify.pictures import checkerboard
-from nacd_bench.jobs.verify.selection import Selection
 from nacd_bench.jobs.verify.task_files import TIME, picture_name, read_crops
 from nacd_bench.jobs.verify.tasks import (
     CANDIDATE,
@@ -48,8 +46,8 @@ from nacd_bench.jobs.verify.tasks import (
 )
 from nacd_bench.runs.candidates import CANDIDATES, TablesWriter, kept, read_mined, schema
 
-QUICK = Options(workers=0, show_progress=False)
-PAGE_ONLY = Options(formats=("page",), controls=0, workers=0, show_progress=False)
+QUICK: dict[str, Any] = {"workers": 0, "show_progress": False}
+PAGE_ONLY: dict[str, Any] = {**QUICK, "formats": ("page",), "controls": 0}
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +176,7 @@ class TestWhatPeopleSee:
         for row in rows:
             row |= {"x1": row["x0"] + 24, "y1": row["y0"] + 60, "duplicate_of": None}
         rewritten(own, rows)
-        done = export(own, tmp_path / "tasks", options=PAGE_ONLY)
+        done = export(own, tmp_path / "tasks", **PAGE_ONLY)
         task = next(iter(done.key.tasks.values()))
         row = next(row for row in rows if row["candidate"] == task.candidate)
         crops = read_crops(own, row)
@@ -193,7 +191,7 @@ class TestWhatPeopleSee:
         for row in rows:
             row |= {"artifact_type": "blocking", "detector": "blocks"}
         rewritten(own, rows)
-        done = export(own, tmp_path / "tasks", options=QUICK)
+        done = export(own, tmp_path / "tasks", **QUICK)
         assert {task.artifact_type for task in done.key.tasks.values()} == {"blocking"}
         assert {task.kind for task in done.key.tasks.values()} == {CANDIDATE, PLANTED, IDENTICAL}
         for name in done.key.tasks:
@@ -205,10 +203,10 @@ class TestControls:
     @pytest.mark.parametrize("artifact_type", ["texture", "color", "text"])
     def test_a_planted_one_is_strong(self, mined: Path, artifact_type: str) -> None:
         table = kept(read_mined(mined))
-        rows = rows_for_controls(table, set(), artifact_type, seed=3, most=6)
+        rows = rows_for_controls(table.to_pylist(), set(), artifact_type, seed=3, most=6)
         assert [row["artifact_type"] for row in rows[:2]] == [artifact_type] * 2
-        for recipe in attempts(rows, artifact_type, seed=3):
-            pair = control_pair(recipe, read_crops(mined, recipe.row), seed=3)
+        for job in planted_jobs(rows, artifact_type, seed=3):
+            pair = control_pair(job, read_crops(mined, job[1]), seed=3)
             if pair is not None:
                 break
         else:
@@ -220,8 +218,8 @@ class TestControls:
     def test_nothing_is_planted_into_a_gray_wall(self, mined: Path) -> None:
         row = next(r for r in rows_by_candidate(mined).values() if r["artifact_type"] == "texture")
         flat = np.full((300, 300, 3), 128, np.uint8)
-        recipe = next(attempts([row], "texture", seed=0))
-        assert control_pair(recipe, Crops(flat, flat, flat), seed=0) is None
+        job = next(planted_jobs([row], "texture", seed=0))
+        assert control_pair(job, CropTriplet(flat, flat, flat), seed=0) is None
 
     def test_where_none_can_be_made_it_is_said(self, own: Path, tmp_path: Path) -> None:
         rows = [r for r in rows_by_candidate(own).values() if r["detector"] == "boundary"]
@@ -229,7 +227,7 @@ class TestControls:
             for role in ("original", "neural", "traditional"):
                 Image.new("RGB", (300, 300), (128, 128, 128)).save(own / row[f"crop_{role}"])
         rewritten(own, rows)
-        done = export(own, tmp_path / "tasks", options=QUICK)
+        done = export(own, tmp_path / "tasks", **QUICK)
         assert "1 of 2 control tasks for texture" in done.notes[0]
         assert {task.kind for task in done.key.tasks.values()} == {CANDIDATE, IDENTICAL}
 
@@ -237,16 +235,16 @@ class TestControls:
         table = kept(read_mined(mined))
         own = table.filter(pc.equal(table["artifact_type"], "texture"))["candidate"].to_pylist()
         asked = set(own[1:])
-        rows = rows_for_controls(table, asked, "texture", seed=0, most=2)
+        rows = rows_for_controls(table.to_pylist(), asked, "texture", seed=0, most=2)
         assert rows[0]["candidate"] == own[0] and rows[1]["candidate"] in asked
 
     def test_none_where_none_are_asked_for(self, mined: Path, tmp_path: Path) -> None:
-        done = export(mined, tmp_path / "tasks", options=PAGE_ONLY)
+        done = export(mined, tmp_path / "tasks", **PAGE_ONLY)
         assert {task.kind for task in done.key.tasks.values()} == {CANDIDATE}
 
     def test_at_least_two_of_each_type(self, mined: Path, tmp_path: Path) -> None:
-        options = Options(formats=("page",), controls=0.001, workers=0, show_progress=False)
-        done = export(mined, tmp_path / "tasks", Selection(types=("texture",)), options)
+        few = {**PAGE_ONLY, "controls": 0.001}
+        done = export(mined, tmp_path / "tasks", types="texture", **few)
         assert sum(task.kind != CANDIDATE for task in done.key.tasks.values()) == FEWEST
 
 
@@ -273,14 +271,9 @@ class TestFormats:
             assert base64.b64decode(data) == place.read_bytes()
 
     def test_label_studio_at_an_address(self, mined: Path, tmp_path: Path) -> None:
-        options = Options(
-            formats=("label_studio",),
-            label_studio_images="https://example.org/x/",
-            controls=0,
-            workers=0,
-            show_progress=False,
-        )
-        done = export(mined, tmp_path / "tasks", options=options)
+        options = {**PAGE_ONLY, "formats": "label_studio"}
+        address = "https://example.org/x/"
+        done = export(mined, tmp_path / "tasks", label_studio_images=address, **options)
         found = json.loads((tmp_path / "tasks/label_studio/tasks.json").read_text())
         assert {each["data"]["image"] for each in found} == {
             f"https://example.org/x/{picture_name(name)}" for name in done.key.tasks
@@ -291,13 +284,12 @@ class TestFormats:
     def test_label_studio_with_many_pictures(
         self, mined: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(label_studio, "MOST_BYTES", 400_000)
-        done = export(mined, tmp_path / "auto", options=QUICK)
-        assert "label_studio.images=embedded" in done.notes[0]
+        monkeypatch.setattr(exporters, "MOST_BYTES", 400_000)
+        done = export(mined, tmp_path / "auto", **QUICK)
+        assert "label_studio_images=embedded" in done.notes[0]
         found = json.loads((tmp_path / "auto/label_studio/tasks.json").read_text())
         assert found[0]["data"]["image"].startswith("/data/local-files/?d=images/")
-        embedded = Options(label_studio_images="embedded", workers=0, show_progress=False)
-        done = export(mined, tmp_path / "embedded", options=embedded)
+        done = export(mined, tmp_path / "embedded", label_studio_images="embedded", **QUICK)
         parts = sorted((tmp_path / "embedded/label_studio").glob("tasks*.json"))
         assert len(parts) > 1 and not done.notes
         names = [each["data"]["task"] for part in parts for each in json.loads(part.read_text())]
@@ -324,7 +316,7 @@ class TestFormats:
     def test_the_readme_says_who_gets_what(self, tasks: Path, mined: Path, tmp_path: Path) -> None:
         text = (tasks / "README.md").read_text()
         assert all(name in text for name in ("page/", "label_studio/", "toloka/", "key.json"))
-        export(mined, tmp_path / "tasks", options=PAGE_ONLY)
+        export(mined, tmp_path / "tasks", **PAGE_ONLY)
         assert "toloka" not in (tmp_path / "tasks" / "README.md").read_text()
 
 
@@ -332,7 +324,7 @@ class TestSelection:
     def test_limit_takes_the_strongest_of_each_detector_in_turn(
         self, mined: Path, tmp_path: Path
     ) -> None:
-        done = export(mined, tmp_path / "tasks", Selection(limit=2), PAGE_ONLY)
+        done = export(mined, tmp_path / "tasks", limit=2, **PAGE_ONLY)
         rows = rows_by_candidate(mined)
         asked = [rows[task.candidate] for task in done.key.tasks.values()]
         for kind in QUESTIONS:
@@ -345,13 +337,15 @@ class TestSelection:
             assert own == every[-2:] and len(own) == 2
 
     def test_filters(self, mined: Path, tmp_path: Path) -> None:
-        selection = Selection(
+        done = export(
+            mined,
+            tmp_path / "tasks",
             types=("texture", "text"),
             detectors=("boundary", "text"),
             presets=("quality-60",),
             min_confidence={"text": 0.7},
+            **PAGE_ONLY,
         )
-        done = export(mined, tmp_path / "tasks", selection, PAGE_ONLY)
         rows = rows_by_candidate(mined)
         wanted = {
             name
@@ -366,21 +360,18 @@ class TestSelection:
     @pytest.mark.parametrize(
         ("selection", "message"),
         [
-            (Selection(types=("textrue",)), "unknown artifact type 'textrue'; did you mean"),
-            (Selection(detectors=("boundry",)), "unknown detector 'boundry'; did you mean"),
-            (Selection(presets=("quality-2",)), "unknown preset 'quality-2'; did you mean"),
-            (Selection(min_confidence={"txt": 1}), "unknown detector 'txt'; did you mean 'text'"),
-            (
-                Selection(min_confidence={"text": 9}, detectors=("text",)),
-                "expected candidates that pass",
-            ),
+            ({"types": "textrue"}, "unknown artifact type 'textrue'; did you mean"),
+            ({"detectors": ["boundry"]}, "unknown detector 'boundry'; did you mean"),
+            ({"presets": ["quality-2"]}, "unknown preset 'quality-2'; did you mean"),
+            ({"min_confidence": {"txt": 1}}, "unknown detector 'txt'; did you mean 'text'"),
+            ({"min_confidence": {"text": 9}, "detectors": "text"}, "expected candidates that pass"),
         ],
     )
     def test_what_is_not_there(
-        self, mined: Path, tmp_path: Path, selection: Selection, message: str
+        self, mined: Path, tmp_path: Path, selection: dict[str, Any], message: str
     ) -> None:
         with pytest.raises(DataError, match=message):
-            export(mined, tmp_path / "tasks", selection, PAGE_ONLY)
+            export(mined, tmp_path / "tasks", **selection, **PAGE_ONLY)
         assert not (tmp_path / "tasks").exists()
 
 
@@ -388,15 +379,14 @@ class TestGoingOn:
     def test_the_same_with_any_number_of_workers(
         self, mined: Path, tasks: Path, tmp_path: Path
     ) -> None:
-        options = Options(controls=1, workers=2, show_progress=False)
-        export(mined, tmp_path / "tasks", options=options)
+        export(mined, tmp_path / "tasks", controls=1, workers=2, show_progress=False)
         assert everything_in(tmp_path / "tasks") == everything_in(tasks)
 
     def test_pictures_that_are_there_are_not_made_again(
         self, own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         folder = tmp_path / "tasks"
-        whole = export(own, folder, options=QUICK)
+        whole = export(own, folder, **QUICK)
         before = everything_in(folder)
         lost = sorted(folder.rglob("*-A.png"))[:3]
         for path in [*lost, folder / "key.json"]:
@@ -407,35 +397,27 @@ class TestGoingOn:
         stranger.write_bytes(b"")
         kept_file = next(path for path in sorted(folder.rglob("*-B.png")))
         inode = kept_file.stat().st_ino
-        again = export(own, folder, options=QUICK)
+        again = export(own, folder, **QUICK)
         assert again.key == whole.key and everything_in(folder) == before
         other = {path.name.replace("-A", "-B") for path in lost}
         assert (kept_file.stat().st_ino == inode) == (kept_file.name not in other)
 
     def test_another_export_is_refused(self, mined: Path, tasks: Path) -> None:
         with pytest.raises(DataError, match=r"seed: 0 before, 7 now"):
-            options = Options(controls=1, seed=7, workers=0, show_progress=False)
-            export(mined, tasks, options=options)
+            export(mined, tasks, controls=1, seed=7, **QUICK)
 
     def test_another_seed_shuffles_again(self, mined: Path, tmp_path: Path) -> None:
         first, second = (
-            export(
-                mined,
-                tmp_path / f"{seed}",
-                options=Options(
-                    formats=("page",), controls=0, seed=seed, workers=0, show_progress=False
-                ),
-            ).key
-            for seed in (0, 1)
+            export(mined, tmp_path / f"{seed}", seed=seed, **PAGE_ONLY).key for seed in (0, 1)
         )
         assert first.export != second.export and not first.tasks.keys() & second.tasks.keys()
 
     def test_a_folder_with_something_else(self, mined: Path, tmp_path: Path) -> None:
         (tmp_path / "thesis.txt").write_text("mine")
         with pytest.raises(DataError, match=r"expected an empty folder.*thesis.txt"):
-            export(mined, tmp_path, options=PAGE_ONLY)
+            export(mined, tmp_path, **PAGE_ONLY)
         with pytest.raises(DataError, match="expected a folder of its own"):
-            export(mined, mined, options=PAGE_ONLY)
+            export(mined, mined, **PAGE_ONLY)
 
 
 class TestBadInput:
@@ -465,7 +447,7 @@ class TestBadInput:
         rows[0]["crop_neural"] = None
         rewritten(own, rows[:1])
         with pytest.raises(DataError, match=r"(?s)at least one candidate with its crops.*neural"):
-            export(own, tmp_path / "tasks", options=PAGE_ONLY)
+            export(own, tmp_path / "tasks", **PAGE_ONLY)
         assert (tmp_path / "tasks" / "failures.csv").is_file()
 
     def test_no_mined_folder(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -477,28 +459,31 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("values", "message"),
         [
-            ({"formats": ("pgae",)}, "unknown format 'pgae'; did you mean 'page'"),
-            ({"formats": ()}, "expected formats, got none"),
-            ({"controls": 2}, "expected controls as a share"),
-            ({"controls": True}, "expected controls as a share"),
-            ({"raters": 0}, "expected raters as a whole number >= 1"),
+            (
+                {"formats": ("pgae",)},
+                "expected formats as page or label_studio or toloka",
+            ),
+            ({"formats": ()}, r"expected formats as .*, got \(\)"),
+            ({"controls": 2}, "expected controls as a number of at least 0 and up to 1"),
+            ({"controls": True}, "expected controls as a number of at least 0 and up to 1"),
+            ({"raters": 0}, "expected raters as a whole number of at least 1"),
             ({"seed": 0.5}, "expected seed as a whole number"),
             ({"cell": 0}, "expected cell as a whole number"),
             ({"workers": -1}, "expected workers as a whole number"),
-            ({"label_studio_images": None}, "expected label_studio.images as text"),
+            ({"label_studio_images": None}, "expected label_studio_images as text"),
         ],
     )
     def test_options(self, values: dict[str, Any], message: str) -> None:
         with pytest.raises(UserError, match=message):
-            Options(**values)
+            export("mined", "tasks", **values)
 
     @pytest.mark.parametrize(
         ("setting", "message"),
         [
             ("limit=0", "expected limit as a whole number"),
-            ("min_confidence=0.5", "expected min_confidence as numbers by detector"),
-            ("+min_confidence.text=high", "expected min_confidence as numbers by detector"),
-            ("formats=pgae", "unknown format 'pgae'"),
+            ("min_confidence=0.5", "expected min_confidence as a number by name"),
+            ("+min_confidence.text=high", "expected min_confidence.text as a number"),
+            ("formats=pgae", "expected formats as page or label_studio or toloka"),
         ],
     )
     def test_settings(
@@ -518,14 +503,14 @@ class TestBadInput:
     ) -> None:
         folder = f"folder={tmp_path / 'tasks'}"
         assert main(["verify", "export", str(mined), str(mined), folder]) == 1
-        assert "expected the folder of one mine run" in capsys.readouterr().err
+        assert "expected run as the name of a file or folder" in capsys.readouterr().err
 
     @pytest.mark.parametrize(
         ("content", "message"),
         [
             (None, "which has no key.json"),
             ("{", "as JSON, got a damaged file"),
-            ('{"schema": "nacd-bench verification 1"}', "got a damaged one"),
+            ('{"schema": "nacd-bench verification 2"}', "got a damaged one"),
             ('{"schema": "nacd-bench verification 9"}', "Use the version that wrote it"),
         ],
     )
@@ -548,7 +533,7 @@ class TestBadInput:
                 path = own / row[f"crop_{role}"]
                 Image.open(path).resize((width, height)).save(path)
         rewritten(own, rows)
-        done = export(own, tmp_path / "tasks", options=QUICK)
+        done = export(own, tmp_path / "tasks", **QUICK)
         shapes = {
             task.candidate: page_picture(tmp_path / "tasks", name, "B").shape[1::-1]
             for name, task in done.key.tasks.items()

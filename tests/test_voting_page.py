@@ -13,15 +13,14 @@ import pytest
 from mined_folder import make_mined
 
 from nacd_bench.jobs.verify.export import export
-from nacd_bench.jobs.verify.making import Options
 from nacd_bench.jobs.verify.tasks import Key
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Key]:
     folder = tmp_path_factory.mktemp("voting")
-    options = Options(formats=("page",), workers=0, show_progress=False)
-    done = export(make_mined(folder / "mined"), folder / "tasks", options=options)
+    options: Any = {"formats": "page", "workers": 0, "show_progress": False}
+    done = export(make_mined(folder / "mined"), folder / "tasks", **options)
     return folder / "tasks" / "page", done.key
 
 

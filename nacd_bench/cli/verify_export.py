@@ -9,11 +9,11 @@ from nacd_bench.cli.printing import console, empty_table, listed_failures
 
 
 def run(**config: Any) -> int:
-    from nacd_bench.jobs.verify.export import FAILURES, export_from_config
+    from nacd_bench.jobs.verify.export import export
     from nacd_bench.jobs.verify.task_files import PAGE
     from nacd_bench.jobs.verify.tasks import CANDIDATE, IDENTICAL, PLANTED
 
-    done = export_from_config(config)
+    done = export(**config)
     kinds = Counter((task.artifact_type, task.kind) for task in done.key.tasks.values())
     out = console()
     table = empty_table("type", "tasks", "on candidates", "of", "planted", "identical")
@@ -26,15 +26,14 @@ def run(**config: Any) -> int:
     out.print(table)
     for note in done.notes:
         out.print(f"Note: {note}", markup=False)
-    formats = done.key.settings["formats"]
-    out.print(
-        f"{len(done.key.tasks)} tasks for {done.key.raters} people each: {done.folder}/ "
-        f"({', '.join(f'{name}/' for name in formats)}). Keep key.json from raters; README.md says "
-        "what is for whom.",
-        markup=False,
-    )
-    if PAGE in formats:
+        out.print(
+            f"{len(done.key.tasks)} tasks for {done.key.raters} people each: {done.folder}/ "
+            f"({', '.join(f'{name}/' for name in done.formats)}). Keep key.json from "
+            "raters; README.md says what is for whom.",
+            markup=False,
+        )
+    if PAGE in done.formats:
         out.print(f"To vote, in a browser: {done.folder / PAGE / 'index.html'}", markup=False)
     out.print(f"Then: nacd-bench verify import {done.folder} VOTES", markup=False)
     lines = list(map(str, done.failures))
-    return listed_failures(out, lines, done.folder / FAILURES)
+    return listed_failures(out, lines, done.folder / "failures.csv")

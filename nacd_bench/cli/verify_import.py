@@ -9,34 +9,35 @@ from nacd_bench.numbers import estimate, percent, share
 
 
 def run(**config: Any) -> int:
-    from nacd_bench.jobs.verify.results import ALL, import_votes
+    from nacd_bench.jobs.verify.results import DECISIONS, import_votes
 
     done = import_votes(**config)
     out = console()
-    for path, kind in done.files.items():
+    for path, kind in done.kinds.items():
         out.print(f"{path}: {kind}", markup=False)
     people = empty_table("rater", "votes", "controls", "right", "")
     for rater in done.raters:
-        right = percent(rater.accuracy)
-        dropped = "dropped" if rater.dropped else "" if rater.controls else "no controls answered"
-        people.add_row(rater.name, str(rater.votes), str(rater.controls), right, dropped)
+        note = "" if rater["controls"] else "no controls answered"
+        note = "dropped" if rater["dropped"] else note
+        numbers = str(rater["votes"]), str(rater["controls"])
+        people.add_row(rater["name"], *numbers, percent(rater["accuracy"]), note)
     out.print(people)
     shares = empty_table("detector", "operating point", "decided", "share confirmed [95 %]")
-    seen = set()
-    for each in done.precision:
-        if (each.detector, each.preset) not in seen:  # bins of confidence are in precision.csv
-            seen.add((each.detector, each.preset))
-            interval = estimate(each.share, each.low, each.high)
-            preset = each.preset if each.preset != ALL else "all"
-            shares.add_row(each.detector, preset, str(each.decided), interval)
+    shown = set()
+    for row in done.precision:
+        if (row["detector"], row["preset"]) not in shown:  # bins are in precision.csv
+            shown.add((row["detector"], row["preset"]))
+            interval = estimate(row["share"], row["low"], row["high"])
+            shares.add_row(row["detector"], row["preset"], str(row["decided"]), interval)
     out.print(shares)
-    alphas = [f"{kind} {share(value)}" for kind, value in done.alpha.items()]
-    decisions = done.decisions
+    alphas = done.summary["krippendorff_alpha"].items()
+    counts = ", ".join(f"{done.summary[name]} {name}" for name in DECISIONS.values())
     out.print(
-        f"{decisions['confirmed']} confirmed, {decisions['refused']} refused, "
-        f"{decisions['undecided']} undecided of {len(done.rows)} candidates. Krippendorff's alpha: "
-        f"{', '.join(alphas)}. Results: {done.folder}/ (verified.parquet, precision.csv, "
-        f"precision.png, raters.csv). Next: nacd-bench dataset build {done.folder} folder=DATA",
+        f"{counts} of {len(done.rows)} candidates. Krippendorff's alpha: "
+        f"{', '.join(f'{kind} {share(value)}' for kind, value in alphas)}. Results: {done.folder}/ "
+        "(verified.parquet, precision.csv, precision.png, raters.csv). Next: nacd-bench dataset "
+        f"build {done.folder} folder=DATA",
         markup=False,
     )
-    return listed_failures(out, done.failures, done.folder / "failures.csv")
+    lines = list(map(str, done.failures))
+    return listed_failures(out, lines, done.folder / "failures.csv")

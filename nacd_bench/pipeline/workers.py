@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for
@@ -154,6 +154,19 @@ class Workers(Generic[Job, Done]):
             process.join(max(0.0, deadline - time.monotonic()))
             if process.is_alive():
                 process.kill()
+
+
+def finished_jobs(pool: Workers[Job, Done], jobs: Iterable[Job]) -> Iterator[tuple[Job, Done]]:
+    """Every job with its result, as they end; jobs are taken when there is room for one."""
+    waiting, more = iter(jobs), True
+    while more or pool.busy:
+        while more and pool.room:
+            for job in waiting:
+                pool.submit(job)
+                break
+            else:
+                more = False
+        yield from pool.finished(block=True)
 
 
 def cores() -> int:

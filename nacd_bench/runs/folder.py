@@ -27,6 +27,7 @@ from nacd_bench.triplets.text_files import read_json
 
 SETTINGS = "settings.json"
 JOURNAL = "journal.jsonl"
+LOCK = "run.lock"
 LONGEST_NAME = 120
 
 
@@ -133,6 +134,21 @@ def _differences(before: Any, wanted: Any, place: str = "") -> list[str]:
     return [] if before == wanted else [f"{place}: {before!r} before, {wanted!r} now"]
 
 
+def require_own(folder: Path) -> None:
+    """Refuse a folder that holds something else than what a run left.
+
+    Raises:
+        DataError: files, and no settings among them.
+    """
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    strange = sorted(names - {LOCK})
+    if strange and SETTINGS not in names:
+        raise DataError(
+            f"expected an empty folder for results, got {folder} with {', '.join(strange[:5])}. "
+            "Name another folder."
+        )
+
+
 def clear_parts(folder: Path) -> None:
     """Remove what kills left half written, see :func:`nacd_bench.triplets.files.write_whole`."""
     for part in folder.rglob("*.part"):
@@ -157,7 +173,7 @@ def run_lock(folder: Path, run_id: str, wait: bool = False) -> Iterator[None]:
         DataError: another run holds the folder, and the message has its id; or it is no folder
             that can be written.
     """
-    path = folder / "run.lock"
+    path = folder / LOCK
     lock = FileLock(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)

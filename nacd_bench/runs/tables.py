@@ -33,15 +33,21 @@ def write_table(
         schema: columns and types, where the rows are dictionaries.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     if not isinstance(rows, pa.Table):
         values = [{key: _writable(value) for key, value in row.items()} for row in rows]
         rows = pa.Table.from_pylist(values, schema=schema)
-    file = io.BytesIO()
-    pq.write_table(with_version(rows), file)
-    write_whole(path.with_name(f"{path.name}.parquet"), file.getvalue())
+    write_parquet(path.with_name(f"{path.name}.parquet"), rows)
     write_csv(path.with_name(f"{path.name}.csv"), rows.to_pylist(), rows.schema.names)
+
+
+def write_parquet(path: Path, table: pa.Table) -> None:
+    """Write a table as Parquet, whole or not at all."""
+    import pyarrow.parquet as pq
+
+    file = io.BytesIO()
+    pq.write_table(with_version(table), file)
+    write_whole(path, file.getvalue())
 
 
 def write_csv(path: Path, rows: Iterable[Row], columns: Sequence[str]) -> None:

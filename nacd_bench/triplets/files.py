@@ -201,6 +201,22 @@ def part_of(path: Path) -> Path:
     return path.with_name(f".{name}.{os.getpid()}.part")
 
 
+def linked(source: str | Path, target: Path) -> bool:
+    """Whether a file could be had at a second place by a hard link, in place of what was there.
+
+    Not across file systems, and not of URLs.
+    """
+    part = part_of(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.link(source, part)
+        part.replace(target)
+    except OSError:
+        part.unlink(missing_ok=True)
+        return False
+    return True
+
+
 def write_whole(path: str | Path, data: bytes) -> None:
     """Write a file by way of a temporary one beside it, so that a kill never leaves half of it.
 

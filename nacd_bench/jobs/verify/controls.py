@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,9 +30,9 @@ from nacd_bench.planting import KINDS, Scene, plant
 from nacd_bench.planting.lettering import with_text
 from nacd_bench.planting.scene import TextPlace, luma
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
+Row = Mapping[str, Any]
+TaskJob = tuple[Task, Row]
+"""What is asked, and the candidate whose crops are shown."""
 SIDE = 300
 """Of the part that is shown of another type's crop, in pixels."""
 LARGE = 600
@@ -56,36 +55,12 @@ LETTERS = 0.7
 """Height of letters by that of the box around their line."""
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a control is made again.
-
-    Args:
-        task: what is asked.
-        row: the candidate whose crops are used.
-        attempt: decides the artifact.
-    """
-
-    task: Task
-    row: Mapping[str, Any]
-    attempt: int = 0
-
-
-@dataclass(frozen=True)
-class Crops:
-    """Of a candidate, ``(H, W, 3)`` uint8, all of one size."""
+class CropTriplet(NamedTuple):
+    """The crops of a candidate, ``(H, W, 3)`` uint8, all of one size."""
 
     original: Image
     neural: Image
     traditional: Image
-
-    def middle(self, side: int) -> Crops:
-        """The middle of it, at most ``side`` pixels wide and high."""
-        height, width = self.original.shape[:2]
-        top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
-        rows, columns = slice(top, top + side), slice(left, left + side)
-        parts = (self.original, self.neural, self.traditional)
-        return Crops(*(np.ascontiguousarray(each[rows, columns]) for each in parts))
 
 
 def control_count(share: float, tasks: int) -> int:
@@ -98,8 +73,8 @@ def control_count(share: float, tasks: int) -> int:
 
 
 def rows_for_controls(
-    candidates: pa.Table, asked: Set[str], artifact_type: str, seed: int, most: int
-) -> list[dict[str, Any]]:
+    candidates: Sequence[Row], asked: Set[str], artifact_type: str, seed: int, most: int
+) -> list[Row]:
     """Candidates of which controls of a type are made, the best first.
 
     Those of the type come first, among them those that are not too large, and then those that
@@ -107,70 +82,70 @@ def rows_for_controls(
 
     Args:
         candidates: rows with the columns of candidates.
-        asked: ids of those with a task of their own.
+        asked: ids of those with a task.
         artifact_type: of the controls.
         seed: decides the rest of the order.
         most: rows that are wanted.
     """
 
-    def column(name: str) -> list[Any]:
-        return candidates[name].to_pylist()
+    def rank(row: Row) -> tuple[bool, bool, bool, str]:
+        side = max(row[f"crop_{axis}1"] - row[f"crop_{axis}0"] for axis in "xy")
+        drawn = digest(seed, "control", artifact_type, row["candidate"])
+        is_other = row["artifact_type"] != artifact_type
+        return is_other, side > LARGE, row["candidate"] in asked, drawn
 
-    places = []
-    edges = [column(f"crop_{edge}") for edge in ("x0", "y0", "x1", "y1")]
-    facts = zip(column("candidate"), column("artifact_type"), *edges, strict=True)
-    for index, (name, own, x0, y0, x1, y1) in enumerate(facts):
-        is_large = max(x1 - x0, y1 - y0) > LARGE
-        drawn = digest(seed, "control", artifact_type, name)
-        places.append((own != artifact_type, is_large, name in asked, drawn, index))
-    chosen = [place[-1] for place in heapq.nsmallest(most, places)]
-    return candidates.take(chosen).to_pylist()
+    return heapq.nsmallest(most, candidates, key=rank)
 
 
-def attempts(rows: Sequence[Mapping[str, Any]], artifact_type: str, seed: int) -> Iterator[Recipe]:
+def planted_jobs(rows: Sequence[Row], artifact_type: str, seed: int) -> Iterator[TaskJob]:
     """Planted controls that may work, the best first."""
     for attempt in range(TRIES):
         for row in rows:
             name = task_id(seed, PLANTED, row["candidate"], attempt, artifact_type)
             side = drawn_side(seed, PLANTED, row["candidate"], str(attempt), artifact_type)
-            task = Task(name, artifact_type, PLANTED, row["candidate"], answer=side)
-            yield Recipe(task, row, attempt)
+            yield Task(name, artifact_type, PLANTED, row["candidate"], answer=side), row
 
 
-def identical(row: Mapping[str, Any], artifact_type: str, seed: int) -> Recipe:
-    """The control that shows a decode twice."""
-    name = task_id(seed, IDENTICAL, row["candidate"], 0, artifact_type)
-    return Recipe(Task(name, artifact_type, IDENTICAL, row["candidate"], answer="same"), row)
+def identical_jobs(rows: Sequence[Row], artifact_type: str, seed: int) -> Iterator[TaskJob]:
+    """Controls that show a decode twice."""
+    for row in rows:
+        name = task_id(seed, IDENTICAL, row["candidate"], 0, artifact_type)
+        yield Task(name, artifact_type, IDENTICAL, row["candidate"], answer="same"), row
 
 
-def control_pair(recipe: Recipe, crops: Crops, seed: int) -> tuple[Crops, Image] | None:
+def control_pair(job: TaskJob, crops: CropTriplet, seed: int) -> tuple[CropTriplet, Image] | None:
     """What a control is made of: the crops that it shows, and the decode of its right answer.
 
     The other side is ``crops.traditional``. None where no strong artifact can be planted.
     """
-    artifact_type = recipe.task.artifact_type
-    cut = crops if recipe.row["artifact_type"] == artifact_type else crops.middle(SIDE)
-    if recipe.task.kind == IDENTICAL:
-        one = cut.neural if int(digest(seed, recipe.task.id)[:8], 16) % 2 else cut.traditional
-        return Crops(cut.original, one, one), one
-    own = int(digest(seed, "plant", recipe.task.id)[:8], 16)
-    choices = MECHANISMS[asked_like(artifact_type)]
-    kind, mechanism = choices[own % len(choices)]
+    task, row = job
+    if row["artifact_type"] != task.artifact_type:  # the middle of it
+        height, width = crops.original.shape[:2]
+        top, left = max(0, (height - SIDE) // 2), max(0, (width - SIDE) // 2)
+        part = slice(top, top + SIDE), slice(left, left + SIDE)
+        crops = CropTriplet(*(np.ascontiguousarray(crop[part]) for crop in crops))
+    if task.kind == IDENTICAL:
+        is_neural = int(digest(seed, task.id)[:8], 16) % 2
+        decode = crops.neural if is_neural else crops.traditional
+        return CropTriplet(crops.original, decode, decode), decode
+    drawn = int(digest(seed, "plant", task.id)[:8], 16)
+    choices = MECHANISMS[asked_like(task.artifact_type)]
+    kind, mechanism = choices[drawn % len(choices)]
     texts: tuple[TextPlace, ...] = ()
     if KINDS[kind].artifact_type == "text":
-        cut, texts = _with_letters(cut, own)
-    planted = _planted(cut, kind, mechanism, own, texts)
-    return None if planted is None else (cut, planted)
+        crops, texts = _with_letters(crops, drawn)
+    planted = _planted(crops, kind, mechanism, drawn, texts)
+    return None if planted is None else (crops, planted)
 
 
 def _planted(
-    crops: Crops, kind: str, mechanism: str, own: int, texts: Sequence[TextPlace]
+    crops: CropTriplet, kind: str, mechanism: str, seed: int, texts: Sequence[TextPlace]
 ) -> Image | None:
     artifact_type = KINDS[kind].artifact_type
     image, inside = crops.traditional, np.zeros(0, bool)
     for _ in range(TIMES[artifact_type]):
         scene = Scene(crops.original, image, crops.traditional, texts)
-        done = plant(scene, kind, strength=1.0, seed=own, mechanism=mechanism)
+        done = plant(scene, kind, strength=1.0, seed=seed, mechanism=mechanism)
         if done is None:
             return None
         image, inside = done.image, done.mask >= 0.5
@@ -181,37 +156,29 @@ def _planted(
     return image if change >= LEAST_CHANGE[artifact_type] else None
 
 
-def _with_letters(crops: Crops, own: int) -> tuple[Crops, tuple[TextPlace, ...]]:
+def _with_letters(crops: CropTriplet, seed: int) -> tuple[CropTriplet, tuple[TextPlace, ...]]:
     """The crops and where they have text; a line is written where nobody finds any."""
-    texts = _texts(crops.original)
-    if texts:
-        return crops, texts
     height, width = crops.original.shape[:2]
-    written = []
-    for image in (crops.original, crops.neural, crops.traditional):
-        done = with_text(image, (0, 0, width, height), np.random.default_rng(own))
-        if done is None:
-            return crops, ()
-        written.append(done[0])
-        texts = (done[1],)
-    return Crops(*written), texts
-
-
-def _texts(image: Image) -> tuple[TextPlace, ...]:
     try:
-        found = _finder().find(image)
+        polygons = _finder().find(crops.original)
     except TextFinderError:  # one that is not installed: letters are written instead
-        return ()
-    height, width = image.shape[:2]
+        polygons = []
     places = []
-    for polygon in found:
-        x0, y0 = np.floor(polygon.points.min(axis=0)).clip(0)
-        x1, y1 = np.ceil(polygon.points.max(axis=0)).clip(None, (width, height))
+    for polygon in polygons:
+        x0, y0 = np.floor(polygon.points.min(axis=0)).clip(0).astype(int).tolist()
+        x1, y1 = (
+            np.ceil(polygon.points.max(axis=0)).clip(None, (width, height)).astype(int).tolist()
+        )
         if polygon.confidence >= 0.7 and x1 - x0 >= y1 - y0 >= 12:
-            box = (int(x0), int(y0), int(x1), int(y1))
-            places.append(TextPlace(box, LETTERS * (box[3] - box[1])))
-    largest = sorted(places, key=lambda each: each.height, reverse=True)
-    return tuple(largest[:1])
+            places.append(TextPlace((x0, y0, x1, y1), LETTERS * (y1 - y0)))
+    if places:
+        return crops, (max(places, key=lambda place: place.height),)
+    rng = [np.random.default_rng(seed) for _ in crops]
+    written = [with_text(crop, (0, 0, width, height), rng[i]) for i, crop in enumerate(crops)]
+    if None in written:
+        return crops, ()
+    images, texts = zip(*written, strict=True)  # type: ignore[arg-type]
+    return CropTriplet(*images), texts[-1:]
 
 
 @cache

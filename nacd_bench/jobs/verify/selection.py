@@ -4,57 +4,42 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from nacd_bench.errors import DataError
 from nacd_bench.registry import unknown
 
-if TYPE_CHECKING:
-    import pyarrow as pa
 
-
-@dataclass(frozen=True)
-class Selection:
-    """What a candidate has to be; None: anything.
+def selected(
+    candidates: pa.Table,
+    names: Mapping[str, Sequence[str] | None],
+    min_confidence: Mapping[str, float],
+    limit: int | None,
+) -> pa.Table:
+    """Some rows, in their order.
 
     Args:
-        types, detectors, presets: names.
-        limit: candidates of each type, the strongest of each detector in turn.
+        candidates: the rows.
+        names: what is taken, by column; None: anything.
         min_confidence: by detector.
-    """
-
-    types: Sequence[str] | None = None
-    detectors: Sequence[str] | None = None
-    presets: Sequence[str] | None = None
-    limit: int | None = None
-    min_confidence: Mapping[str, float] = field(default_factory=dict)
-
-
-def selected(candidates: pa.Table, selection: Selection) -> pa.Table:
-    """The rows that a selection takes, in their order.
+        limit: rows of each type, the strongest of each detector in turn.
 
     Raises:
         DataError: a name that no candidate has, or nothing is left.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     taken = candidates
-    for kind, column, names in (
-        ("artifact type", "artifact_type", selection.types),
-        ("detector", "detector", selection.detectors),
-        ("preset", "preset", selection.presets),
-    ):
-        if names is not None:
-            _require_known(kind, names, candidates[column])
-            taken = taken.filter(pc.is_in(taken[column], pa.array(names, pa.string())))
-    _require_known("detector", selection.min_confidence, candidates["detector"])
-    for name, least in selection.min_confidence.items():
+    _require_known("detector", min_confidence, candidates)
+    for column, given in names.items():
+        if given is not None:
+            _require_known(column, given, candidates)
+            taken = taken.filter(pc.is_in(taken[column], pa.array(given, pa.string())))
+    for name, least in min_confidence.items():
         is_weak = pc.and_(pc.equal(taken["detector"], name), pc.less(taken["confidence"], least))
         taken = taken.filter(pc.invert(is_weak))
-    if selection.limit is not None:
-        taken = taken.take(strongest_in_turn(taken, selection.limit))
+    if limit is not None:
+        taken = taken.take(strongest_in_turn(taken, limit))
     if not len(taken):
         raise DataError(
             "expected candidates that pass types, detectors, presets, limit and min_confidence, "
@@ -67,7 +52,6 @@ def selected(candidates: pa.Table, selection: Selection) -> pa.Table:
 def strongest_in_turn(candidates: pa.Table, limit: int) -> list[int]:
     """Places of ``limit`` rows of each type, in order: each detector's strongest comes first.
 
-    >>> import pyarrow as pa
     >>> rows = [("a", 0.9), ("a", 0.8), ("b", 0.1), ("a", 0.7)]
     >>> names, confidences = zip(*rows)
     >>> strongest_in_turn(pa.table({
@@ -78,22 +62,21 @@ def strongest_in_turn(candidates: pa.Table, limit: int) -> list[int]:
     ... }), 3)
     [0, 1, 2]
     """
-    columns = ("artifact_type", "detector", "confidence", "candidate")
-    facts: Iterable[tuple[Any, ...]] = zip(
-        *(candidates[name].to_pylist() for name in columns), strict=True
-    )
-    groups: dict[tuple[str, str], list[tuple[float, str, int]]] = defaultdict(list)
-    for index, (kind, detector, confidence, name) in enumerate(facts):
-        groups[kind, detector].append((-confidence, name, index))
+    order = [("artifact_type", "ascending"), ("detector", "ascending")]
+    order += [("confidence", "descending"), ("candidate", "ascending")]
     ranked: dict[str, list[tuple[int, str, int]]] = defaultdict(list)
-    for (kind, detector), own in groups.items():
-        for rank, (_, _, index) in enumerate(sorted(own)[:limit]):
-            ranked[kind].append((rank, detector, index))
-    return sorted(index for own in ranked.values() for *_, index in sorted(own)[:limit])
+    ranks: dict[tuple[str, str], int] = defaultdict(int)
+    kinds, detectors = (candidates[name].to_pylist() for name in ("artifact_type", "detector"))
+    for place in pc.sort_indices(candidates, order).to_pylist():
+        kind, detector = kinds[place], detectors[place]
+        ranked[kind].append((ranks[kind, detector], detector, place))
+        ranks[kind, detector] += 1
+    return sorted(place for rows in ranked.values() for *_, place in sorted(rows)[:limit])
 
 
-def _require_known(kind: str, names: Iterable[str], column: pa.ChunkedArray) -> None:
-    known = sorted(column.unique().to_pylist())
+def _require_known(column: str, names: Iterable[str], candidates: pa.Table) -> None:
+    known = sorted(candidates[column].unique().to_pylist())
     for name in names:
         if name not in known:
-            raise DataError(f"{unknown(kind, name, known)} in this mined folder")
+            what = unknown(column.replace("_", " "), name, known)
+            raise DataError(f"{what} in this mined folder")

@@ -7,14 +7,13 @@ where the seed is known.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nacd_bench.errors import DataError
-from nacd_bench.triplets.files import json_sha256, write_whole
+from nacd_bench.triplets.files import json_bytes, json_sha256, write_whole
 from nacd_bench.triplets.text_files import read_json
 
 ANSWERS = ("A", "B", "same")
@@ -30,9 +29,9 @@ QUESTIONS = {
 """By artifact type; types of other packages are asked about like texture."""
 CANDIDATE, PLANTED, IDENTICAL = "candidate", "planted", "identical"
 """Kinds of tasks: the first asks, the answer of the other two is known."""
-KEY, CANDIDATES = "key.json", "candidates.parquet"
+KEY, CANDIDATES_FILE = "key.json", "candidates.parquet"
 """Files of an export that no rater may see."""
-SCHEMA = "nacd-bench verification 1"
+SCHEMA = "nacd-bench verification 2"
 
 
 @dataclass(frozen=True)
@@ -65,14 +64,12 @@ class Key:
         raters: how many were to look at each candidate.
         tasks: by id.
         export: id of the export, which votes name: see :func:`export_id`.
-        settings: of the export, for the record.
     """
 
     run: str
     raters: int
     tasks: Mapping[str, Task]
     export: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def asked_like(artifact_type: str) -> str:
@@ -126,15 +123,8 @@ def candidate_task(seed: int, candidate: str, artifact_type: str) -> Task:
 
 def write_key(folder: Path, key: Key) -> None:
     """Write ``key.json`` into the folder of an export."""
-    content = {
-        "schema": SCHEMA,
-        "export": key.export,
-        "run": key.run,
-        "raters": key.raters,
-        "settings": dict(key.settings),
-        "tasks": {name: _without_id(task) for name, task in sorted(key.tasks.items())},
-    }
-    write_whole(folder / KEY, json.dumps(content, indent=1).encode())
+    in_order = replace(key, tasks=dict(sorted(key.tasks.items())))
+    write_whole(folder / KEY, json_bytes({"schema": SCHEMA, **asdict(in_order)}))
 
 
 def read_key(folder: str | Path) -> Key:
@@ -150,29 +140,17 @@ def read_key(folder: str | Path) -> Key:
             "Name the folder with the key, not the one that raters got."
         )
     content = read_json(path, "the key of an export")
+    schema = content.pop("schema", None) if isinstance(content, dict) else None
+    if schema != SCHEMA:
+        raise DataError(
+            f"{path}: expected a key of {SCHEMA}, got {schema}. Use the version that wrote it."
+        )
     try:
-        found = content["schema"]
-        if found == SCHEMA:
-            tasks = {name: Task(id=name, **task) for name, task in content["tasks"].items()}
-            return Key(
-                run=content["run"],
-                raters=content["raters"],
-                tasks=tasks,
-                export=content["export"],
-                settings=content["settings"],
-            )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        tasks = {name: Task(**task) for name, task in content.pop("tasks").items()}
+        return Key(**content, tasks=tasks)
+    except (KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path}: expected the key as verify export wrote it, got a damaged one "
             f"({type(error).__name__}: {error}). Export again into another folder with the same "
             "seed: the key is the same."
         ) from error
-    raise DataError(
-        f"{path}: expected a key of {SCHEMA}, got {found}. Use the version that wrote it."
-    )
-
-
-def _without_id(task: Task) -> dict[str, Any]:
-    values = asdict(task)
-    del values["id"]
-    return {name: value for name, value in values.items() if value is not None}

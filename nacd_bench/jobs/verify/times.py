@@ -10,72 +10,46 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
+from dateutil import parser
+
 DAY_FIRST, MONTH_FIRST = "day/month", "month/day"
 WIDEST_ZONE = timedelta(hours=14)
 """How far a time without a zone may lie from the same time in UTC."""
-_DATE = re.compile(
-    r"(\d{1,4})([/.-])(\d{1,2})\2(\d{1,4})"
-    r"(?:,?[T\s]\s*(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?\s*(?:([ap])\.?m\.?)?)?"
-    r"\s*(Z|UTC|GMT|[+-]\d{2}:?\d{2})?",
-    re.IGNORECASE,
-)
-_EPOCHS = ((1e8, 1), (1e11, 1e3), (1e14, 1e6))
-"""Least numbers that are read as seconds, milliseconds, microseconds since 1970, and the factor."""
+EPOCHS = (1e8, 1e11, 1e17)
+"""Numbers from the first are seconds since 1970, from the second a thousand times more of
+milliseconds or microseconds, up to the last."""
+_SHORT_DATE = re.compile(r"\s*(\d{1,2})([/.-])(\d{1,2})\2\d")
 
 
-def readings(text: str, order: str = "") -> dict[str, datetime]:
-    """What a time can mean, by the order of day and month; nothing for what is no time.
+def readings(text: str, order: str = "") -> list[datetime]:
+    """What a time means with the day first, and with the month first; nothing for what is no time.
 
     Args:
         text: as in the file.
         order: :data:`DAY_FIRST` or :data:`MONTH_FIRST` where it is known.
 
-    >>> [str(each.date()) for each in readings("1/9/2026").values()]
+    >>> [str(reading.date()) for reading in readings("1/9/2026")]
     ['2026-09-01', '2026-01-09']
     >>> readings("2026-01-09T12:00:00Z") == readings("2026-01-09T13:00:00+01:00")
     True
     """
+    date = _SHORT_DATE.match(text)
+    orders = [order or DAY_FIRST, order or MONTH_FIRST]
+    if date is None or date[2] == ".":  # ISO, or as in 9.1.2026, where the day is first
+        orders = [DAY_FIRST if date else MONTH_FIRST] * 2
     try:
         number = float(text)
     except ValueError:
         number = 0.0
-    factor = next((by for least, by in reversed(_EPOCHS) if least <= number < least * 1e3), None)
-    if factor:
-        return {"": datetime.fromtimestamp(number / factor, UTC)}
-    match = _DATE.fullmatch(text.strip())
-    if match is None or len(match[1]) == 4:
-        try:
-            return {"": datetime.fromisoformat(re.sub(r"\s*(UTC|GMT)$", "Z", text.strip()))}
-        except ValueError:
-            if match is None:
-                return {}
-    assert match is not None
-    orders = (DAY_FIRST, MONTH_FIRST)
-    found = {each: time for each in orders if (time := _reading(match, each)) is not None}
-    if order in found:
-        return {"": found[order]}
-    return found if len(set(found.values())) > 1 else dict(zip([""], found.values(), strict=False))
-
-
-def _reading(match: re.Match[str], order: str) -> datetime | None:
-    first, second, third = int(match[1]), int(match[3]), int(match[4])
-    if len(match[1]) == 4:
-        year, month, day = first, second, third
-    else:
-        is_day_first = order == DAY_FIRST or match[2] == "."
-        month, day = (second, first) if is_day_first else (first, second)
-        year = third if len(match[4]) > 2 else 2000 + third
-    hour, minute, second = (int(match[group] or 0) for group in (5, 6, 7))
-    if match[8]:
-        hour = hour % 12 + (12 if match[8].lower() == "p" else 0)
-    zone = (match[9] or "").upper()
-    offset = "+00:00" if zone in ("Z", "UTC", "GMT") else zone
     try:
-        return datetime.fromisoformat(
-            f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{offset}"
-        )
-    except ValueError:
-        return None
+        if EPOCHS[0] <= number < EPOCHS[-1]:
+            while number >= EPOCHS[1]:
+                number /= 1e3
+            return 2 * [datetime.fromtimestamp(number, UTC)]
+        start = datetime(1970, 1, 1)
+        return [parser.parse(text, default=start, dayfirst=way == DAY_FIRST) for way in orders]
+    except (ValueError, OverflowError):
+        return []
 
 
 def order_of(texts: Iterable[str]) -> str:
@@ -84,27 +58,21 @@ def order_of(texts: Iterable[str]) -> str:
     >>> order_of(["1/9/2026", "13/9/2026"]), order_of(["1/9/2026"])
     ('day/month', '')
     """
-    fitting = {DAY_FIRST, MONTH_FIRST}
-    for text in texts:
-        match = _DATE.fullmatch(text.strip())
-        if match and len(match[1]) < 4 and match[2] != ".":
-            fitting = {each for each in fitting if _reading(match, each) is not None}
-    return fitting.pop() if len(fitting) == 1 else ""
+    dates = [date for date in map(_SHORT_DATE.match, texts) if date and date[2] != "."]
+    has_day_first = any(int(date[1]) > 12 for date in dates)
+    has_month_first = any(int(date[3]) > 12 for date in dates)
+    if has_day_first == has_month_first:
+        return ""
+    return DAY_FIRST if has_day_first else MONTH_FIRST
 
 
-def is_later(one: dict[str, datetime], other: dict[str, datetime]) -> bool:
-    """Whether a time is later than another in every way in which both can be read.
+def is_later(one: list[datetime], other: list[datetime]) -> bool:
+    """Whether a time is later than another, whichever order of day and month both have.
 
-    Two that may be read either way are read in the same order of day and month; one with a time
-    zone is later than one without when it is so in every zone.
+    One with a time zone is later than one without when it is so in every zone.
     """
-    pairs = [
-        (a, b)
-        for order, a in one.items()
-        for other_order, b in other.items()
-        if not (order and other_order) or order == other_order
-    ]
-    return bool(pairs) and all(_surely_later(a, b) for a, b in pairs)
+    pairs = zip(one, other, strict=False)
+    return bool(one and other) and all(_surely_later(a, b) for a, b in pairs)
 
 
 def _surely_later(a: datetime, b: datetime) -> bool:
