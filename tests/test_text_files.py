@@ -206,7 +206,7 @@ class TestEveryTable:
             good, problems = parse_manifest(path)
             assert len(good) == len(problems) == 1
         elif "votes" in reader:
-            assert len(read_votes(path).votes) == 1 and "line 2" in read_votes(path).faults[0]
+            assert len(read_votes(path).votes) == 1 and "line 2" in str(read_votes(path).faults[0])
         elif reader == "precomputed":
             assert [row.fault[:6] for row in Precomputed(path).rows] == ["line 2", ""]
         else:
