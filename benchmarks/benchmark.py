@@ -33,13 +33,13 @@ from rich.table import Table
 
 import nacd_bench.pipeline.lightning as loop
 from nacd_bench.baselines import Baseline
+from nacd_bench.cache import ScoreCache
 from nacd_bench.coding.codec import png
 from nacd_bench.detectors import Detector
 from nacd_bench.pipeline.lightning import Engine
 from nacd_bench.pipeline.scoring import score_triplets
 from nacd_bench.planting.photographs import PLANTING_PHOTOS, photo
 from nacd_bench.registry import BASELINES, CODECS, DETECTORS
-from nacd_bench.runs.score_cache import ScoreCache
 from nacd_bench.triplets.manifest import read_manifest
 from nacd_bench.triplets.record import TripletRecord
 

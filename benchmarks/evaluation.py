@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from nacd_bench.evaluation.auc import auc_estimate, auc_estimates
+from nacd_bench.evaluation.auc import Curve, auc_estimates
 from nacd_bench.evaluation.bootstrap import Floats, Resampling
-from nacd_bench.evaluation.curves import precision_recall, roc
-from nacd_bench.evaluation.delong import against_best, holm_corrected, paired_test
+from nacd_bench.evaluation.delong import against_best, paired_test
+from nacd_bench.evaluation.significance import holm_corrected
 from nacd_bench.evaluation.thresholds import best_thresholds
 
 Truth = NDArray[np.bool_]
@@ -53,10 +53,10 @@ def time_statistics(triplets: int = 100, methods: int = 17, detectors: int = 5) 
     marks = [time.perf_counter()]
     auc_estimates(truth, scores, clusters)
     marks.append(time.perf_counter())
-    holm_corrected(against_best(truth, ours, others, clusters))
+    holm_corrected(dict(enumerate(against_best(truth, ours, others, clusters))))
     marks.append(time.perf_counter())
     for name, each in scores.items():
-        roc(truth, each), precision_recall(truth, each), best_thresholds(truth, each, name, "text")
+        Curve(truth, each).rows(), best_thresholds(truth, each, name, "text")
     marks.append(time.perf_counter())
     parts = np.diff(marks)
     print(
@@ -140,7 +140,8 @@ def print_coverage(sets: int, resamples: int) -> None:
         hits, widths = 0, []
         for seed in range(sets):
             truth, scores, clusters = draw(rng)
-            found = auc_estimate(truth, scores, clusters, Resampling(resamples, seed=seed))
+            resampling = Resampling(resamples, seed=seed)
+            found = auc_estimates(truth, {"": scores}, clusters, resampling)[""]
             hits += found.low <= true_auc <= found.high
             widths.append(found.high - found.low)
         share = hits / sets
@@ -187,7 +188,7 @@ def print_few(sets: int) -> None:
                         scores[:m] = scores[:m] * spread + shift
                     else:
                         scores[:m] += np.where(rng.random(m) < true_auc, 100, -100)
-                    found = auc_estimate(truth, scores)
+                    found = auc_estimates(truth, {"": scores})[""]
                     hits += found.low <= true_auc <= found.high
                 shares.append(f"{100 * hits / sets:5.1f}")
             print(f"  {m:2} + {n:<2} {name:32} {' '.join(shares)} %", flush=True)

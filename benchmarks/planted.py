@@ -30,14 +30,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from nacd_bench.cache import cache_folder
+from nacd_bench.cache import ScoreCache, cache_folder
 from nacd_bench.evaluation.auc import AUC, auc_estimates
 from nacd_bench.evaluation.comparison import Scores
 from nacd_bench.jobs.planted import NEURAL, TRADITIONAL, planted_triplets
 from nacd_bench.ops.color import luma
 from nacd_bench.pipeline.scoring import score_triplets
 from nacd_bench.registry import BASELINES, DETECTORS
-from nacd_bench.runs.score_cache import ScoreCache
 from nacd_bench.triplets.images import read_image
 from nacd_bench.triplets.record import TripletRecord
 

@@ -13,11 +13,23 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from torchmetrics.functional.classification import binary_auroc
 
 from nacd_bench.errors import DataError
-from nacd_bench.evaluation.auc import auc, auc_estimate, auc_estimates, weighted_auc
+from nacd_bench.evaluation.auc import AUC, Curve, auc_estimates, weighted_auc
 from nacd_bench.evaluation.bootstrap import Clusters, Resampling, estimate
-from nacd_bench.evaluation.curves import cuts, precision_recall, roc
 
 FAST = Resampling(resamples=500)
+
+
+def auc_estimate(
+    truth: object,
+    scores: object,
+    clusters: list[str] | None = None,
+    resampling: Resampling = Resampling(1),  # noqa: B008 - frozen
+) -> AUC:
+    return auc_estimates(truth, {"": scores}, clusters, resampling)[""]  # type: ignore[arg-type, dict-item]
+
+
+def auc(truth: object, scores: object) -> float:
+    return auc_estimate(truth, scores).value
 
 
 def drawn(seed: int, n: int = 100, decimals: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +81,7 @@ class TestBadInput:
 
     def test_one_class_only_after_nan(self) -> None:
         with pytest.raises(DataError, match="2 excluded for a score of NaN"):
-            auc([0, 0, 1, 1], [1, 2, math.nan, math.nan])
+            Curve([0, 0, 1, 1], [1, 2, math.nan, math.nan])
 
     def test_other_shapes(self) -> None:
         with pytest.raises(ValueError, match=r"Got shapes \(2,\) and \(3,\)"):
@@ -244,19 +256,17 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(true_auc: float) -> No
 class TestCurves:
     def test_roc_is_under_the_auc(self) -> None:
         truth, scores = drawn(9, decimals=1)
-        curve = roc(truth, scores)
-        area = trapezoids(curve.false_positive_rate, curve.true_positive_rate)
+        curve = Curve(truth, scores)
+        area = trapezoids(curve.false_positive_rate, curve.recall)
         assert area == pytest.approx(auc(truth, scores), abs=1e-12)
-        assert curve.rows()[0] == {
-            "threshold": scores.max(),
-            "false_positive_rate": 0,
-            "true_positive_rate": 0,
-        }
+        first = curve.rows()[0]
+        assert math.isnan(first.pop("precision"))
+        assert first == {"threshold": scores.max(), "false_positive_rate": 0, "recall": 0}
 
     @pytest.mark.parametrize("scale", [1e-300, 1.0, 1e300])
     def test_counts_are_those_of_scores_above_the_threshold(self, scale: float) -> None:
         truth, scores = drawn(10, decimals=1)
-        found = cuts(truth, scores * scale)
+        found = Curve(truth, scores * scale)
         for threshold, tp, fp in zip(found.thresholds, found.tp, found.fp, strict=True):
             above = scores * scale > threshold
             assert (tp, fp) == ((above & truth).sum(), (above & ~truth).sum())
@@ -264,7 +274,7 @@ class TestCurves:
     def test_neighbouring_and_infinite_scores_are_told_apart(self) -> None:
         scores = np.array([-math.inf, 1.0, np.nextafter(1, 2), np.nextafter(1, 2) + 1, math.inf])
         truth = np.array([0, 0, 1, 0, 1], bool)
-        found = cuts(truth, scores)
+        found = Curve(truth, scores)
         for threshold, tp, fp in list(zip(found.thresholds, found.tp, found.fp, strict=True))[:-1]:
             assert (tp, fp) == (
                 ((scores > threshold) & truth).sum(),
@@ -273,12 +283,12 @@ class TestCurves:
 
     def test_precision_recall(self) -> None:
         truth, scores = drawn(11, decimals=1)
-        curve = precision_recall(truth, scores)
+        curve = Curve(truth, scores)
         assert curve.average_precision == pytest.approx(average_precision_score(truth, scores))
         assert curve.prevalence == truth.mean()
         assert curve.recall[-1] == 1 and (np.diff(curve.recall) >= 0).all()
-        assert len(curve.rows()) == len(np.unique(scores))
-        for point in curve.rows():
+        assert len(curve.rows()) == len(np.unique(scores)) + 1
+        for point in curve.rows()[1:]:
             above = scores > point["threshold"]
             assert point["precision"] == pytest.approx((above & truth).sum() / above.sum())
             assert point["recall"] == pytest.approx((above & truth).sum() / truth.sum())

@@ -199,25 +199,19 @@ class TestBenchmark:
             with (benchmarked / "curves" / f"{kind}.csv").open() as file:
                 rows = list(csv.DictReader(file))
             for method, found in own["auc"].items():
-                roc = [r for r in rows if (r["method"], r["curve"]) == (method, "roc")]
-                points = [
-                    (float(r["false_positive_rate"]), float(r["true_positive_rate"])) for r in roc
-                ]
+                curve = [row for row in rows if row["method"] == method]
+                points = [(float(r["false_positive_rate"]), float(r["recall"])) for r in curve]
                 area = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in itertools.pairwise(points))
                 assert area == pytest.approx(found["value"], abs=1e-12)
                 truth, scores = column(benchmarked, kind, method)
-                cuts = [r["curve"] for r in rows if r["method"] == method and r["threshold"]]
-                assert {*cuts} == {"roc", "precision_recall"}
-                for row in rows:
-                    if row["method"] != method or row["threshold"] in ("", "nan"):
+                for row in curve:
+                    if row["threshold"] == "nan":
                         continue
                     above = [s > float(row["threshold"]) for s in scores]
                     hits = sum(t and a for t, a in zip(truth, above, strict=True))
-                    if row["curve"] == "roc":
-                        assert float(row["true_positive_rate"]) == pytest.approx(hits / sum(truth))
-                    else:
+                    assert float(row["recall"]) == pytest.approx(hits / sum(truth))
+                    if any(above):
                         assert float(row["precision"]) == pytest.approx(hits / sum(above))
-                        assert float(row["recall"]) == pytest.approx(hits / sum(truth))
 
     def test_localisation(self, benchmarked: Path, metrics: dict[str, Any]) -> None:
         """Pointing, IoU and AP from ``detections.parquet`` and the set's labels alone."""

@@ -12,8 +12,7 @@ from nacd_bench.evaluation.balanced import (
     balanced_set,
     balanced_sets,
     negative_quotas,
-    read_balanced_set,
-    write_balanced_set,
+    set_of,
 )
 from nacd_bench.triplets.manifest import read_manifest, write_manifest
 from nacd_bench.triplets.presence import cluster_names, labelled_boxes, presence
@@ -52,6 +51,11 @@ def few_originals() -> list[TripletRecord]:
     ]
 
 
+def counts(drawn: BalancedSet) -> dict[str, int]:
+    """How many triplets were drawn as each type and as free."""
+    return dict(Counter(str(record.extra["drawn_as"]) for record in drawn.records))
+
+
 def sides_by_original(drawn: BalancedSet) -> dict[str, set[bool]]:
     sides = defaultdict(set)
     for original, side in zip(drawn.clusters, drawn.truth, strict=True):
@@ -64,7 +68,7 @@ class TestComposition:
     def test_the_paper_s(self, artifact_type: str) -> None:
         drawn = balanced_set(many(), artifact_type)
         others = [each for each in ARTIFACT_TYPES if each != artifact_type]
-        assert drawn.counts == {artifact_type: 50, "free": 16, others[0]: 17, others[1]: 17}
+        assert counts(drawn) == {artifact_type: 50, "free": 16, others[0]: 17, others[1]: 17}
         assert drawn.truth == [True] * 50 + [False] * 50
         for record, is_positive in zip(drawn.records, drawn.truth, strict=True):
             assert presence(record, artifact_type) is is_positive
@@ -84,7 +88,7 @@ class TestComposition:
         )
 
     def test_an_original_appears_once(self) -> None:
-        sets = balanced_sets(many(60, copies=3)).sets
+        sets, _ = balanced_sets(many(60, copies=3))
         assert {*sets} == {*ARTIFACT_TYPES}
         for drawn in sets.values():
             assert set(Counter(drawn.clusters).values()) == {1}
@@ -125,7 +129,7 @@ class TestRepeats:
     @pytest.mark.parametrize("seed", range(5))
     def test_copies_lie_on_one_side_and_are_said(self, seed: int) -> None:
         drawn = balanced_set(few_originals(), "texture", n=20, seed=seed)
-        assert drawn.counts["texture"] == 20 and sum(drawn.counts.values()) == 40
+        assert counts(drawn)["texture"] == 20 and len(drawn.records) == 40
         assert all(len(sides) == 1 for sides in sides_by_original(drawn).values())
         assert len({record.id for record in drawn.records}) == 40
         (note,) = drawn.notes
@@ -173,13 +177,13 @@ class TestTooFew:
 
     def test_fewer(self) -> None:
         drawn = balanced_set(many(20), "text", n=30, allow_fewer=True)
-        assert drawn.counts == {"text": 20, "free": 6, "texture": 7, "color": 7}
+        assert counts(drawn) == {"text": 20, "free": 6, "texture": 7, "color": 7}
         assert drawn.notes[0].startswith("20 text, 6 free, 7 texture, 7 color instead of 30 text")
 
     def test_fewer_of_one_kind_are_made_up_for_by_the_others(self) -> None:
         records = [r for r in many(50) if not r.id.startswith("text0")]
         drawn = balanced_set(records, "color", n=30, allow_fewer=True)
-        assert drawn.counts == {"color": 30, "free": 15, "texture": 15}
+        assert counts(drawn) == {"color": 30, "free": 15, "texture": 15}
 
     def test_fewer_where_originals_are_shared(self) -> None:
         drawn = balanced_set(few_originals(), "texture", n=100, allow_fewer=True)
@@ -187,11 +191,10 @@ class TestTooFew:
         assert all(len(sides) == 1 for sides in sides_by_original(drawn).values())
 
     def test_fewer_leaves_out_what_cannot_be(self) -> None:
-        found = balanced_sets(
-            [r for r in many(10) if not r.id.startswith("text0")], n=5, allow_fewer=True
-        )
-        assert list(found.sets) == ["texture", "color"]
-        assert "0 text of 0 originals" in found.missing["text"]
+        records = [r for r in many(10) if not r.id.startswith("text0")]
+        sets, missing = balanced_sets(records, n=5, allow_fewer=True)
+        assert list(sets) == ["texture", "color"]
+        assert "0 text of 0 originals" in missing["text"]
 
     def test_nothing_at_all(self) -> None:
         with pytest.raises(DataError, match="test set 'color'"):
@@ -211,27 +214,24 @@ class TestManifest:
     def test_comes_back(self, tmp_path: Path, suffix: str) -> None:
         drawn = balanced_set(few_originals(), "text", n=12)
         path = tmp_path / f"text{suffix}"
-        write_balanced_set(path, drawn)
-        read = read_balanced_set(path)
+        write_manifest(path, drawn.records)
+        read = set_of(read_manifest(path), path)
         assert read.artifact_type == "text"
         assert [each.id for each in read.records] == [each.id for each in drawn.records]
-        assert (read.truth, read.clusters, read.counts) == (
-            drawn.truth,
-            drawn.clusters,
-            drawn.counts,
-        )
+        assert (read.truth, read.clusters) == (drawn.truth, drawn.clusters)
+        assert counts(read) == counts(drawn)
         assert read.notes == drawn.notes
         assert len(read_manifest(path)) == 24
 
     def test_a_set_is_data_for_another_draw(self, tmp_path: Path) -> None:
-        write_balanced_set(tmp_path / "a.parquet", balanced_set(many(), "text"))
+        write_manifest(tmp_path / "a.parquet", balanced_set(many(), "text").records)
         again = balanced_set(read_manifest(tmp_path / "a.parquet"), "text", n=20, seed=3)
         assert {record.extra["draw_seed"] for record in again.records} == {3}
 
     def test_another_manifest_is_no_set(self, tmp_path: Path) -> None:
         write_manifest(tmp_path / "a.jsonl", many(2))
         with pytest.raises(DataError, match="test_set is None"):
-            read_balanced_set(tmp_path / "a.jsonl")
+            set_of(read_manifest(tmp_path / "a.jsonl"), "a.jsonl")
 
 
 class TestPresence:

@@ -277,7 +277,7 @@ class TestBadInput:
         self, records: list[TripletRecord], tmp_path: Path
     ) -> None:
         (tmp_path / "file").write_text("")
-        with pytest.raises(DataError, match="expected a folder for scores"):
+        with pytest.raises(DataError, match="expected a folder for the cache"):
             run(records, tmp_path, cache=tmp_path / "file")
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")

@@ -21,7 +21,8 @@ from nacd_bench.coding.codec import png
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.evaluation.artifact_matching import Boxes, match_boxes
 from nacd_bench.evaluation.bootstrap import Resampling
-from nacd_bench.evaluation.paired_versions import presence_test, score_test, wilcoxon_p
+from nacd_bench.evaluation.paired_versions import presence_test, score_test
+from nacd_bench.evaluation.significance import wilcoxon_p
 from nacd_bench.jobs.compare.differences import mean_rates, rate_changes
 from nacd_bench.jobs.compare.run import compare
 from nacd_bench.jobs.compare.verdict import objections

@@ -11,10 +11,9 @@ from nacd_bench.errors import DataError
 from nacd_bench.evaluation.delong import (
     against_best,
     delong_covariance,
-    holm,
-    holm_corrected,
     paired_test,
 )
+from nacd_bench.evaluation.significance import holm, holm_corrected
 
 pytestmark = pytest.mark.numeric
 
@@ -264,8 +263,8 @@ class TestHolm:
         assert found[[0, 2]].tolist() == [0.02, 0.02] and math.isnan(found[1])
 
     def test_of_tests(self) -> None:
-        tests = [paired_test(EVENT, each, KG) for each in (ALBUMIN, PROTEIN)]
+        tests = {i: paired_test(EVENT, each, KG) for i, each in enumerate((ALBUMIN, PROTEIN))}
         corrected = holm_corrected(tests)
         assert corrected[1].p_holm == pytest.approx(2 * tests[1].p)
-        assert [each.p for each in corrected] == [each.p for each in tests]
-        assert holm_corrected([]) == []
+        assert [each.p for each in corrected.values()] == [each.p for each in tests.values()]
+        assert holm_corrected({}) == {}

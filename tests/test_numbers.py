@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nacd_bench import numbers
-from nacd_bench.evaluation.sign_flips import sign_flip_p
+from nacd_bench.evaluation.significance import sign_flip_p
 from nacd_bench.report.page import SITE, safe_json
 
 VALUES = [0.0, 1.0, 10.0, 100.0, 1200.0, 120000.0, 1.5e-10, -2.0e-7, 1e21, 0.1, 0.123456, 98765.4]
@@ -133,7 +133,7 @@ class TestSignFlips:
         even = np.arange(1, 301) * np.where(rng.random(300) < 0.56, 1, -1)
         uneven = np.r_[np.arange(200, 210), rng.choice([-1, 1], 50)]
         exact = [sign_flip_p(each) for each in (even, uneven)]
-        monkeypatch.setattr("nacd_bench.evaluation.sign_flips.MOST_STEPS", 0)
+        monkeypatch.setattr("nacd_bench.evaluation.significance.MOST_STEPS", 0)
         # relative error of the normal tail; standard error of 100,000 random signs
         assert sign_flip_p(even) == pytest.approx(exact[0], rel=0.05)
         spread = (exact[1] / 1e5) ** 0.5

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import pickle
+import sqlite3
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -273,12 +275,12 @@ class TestCache:
         Cached(other, tmp_path).find(written())
         assert other.asked == 1
 
-    @pytest.mark.parametrize("damage", ["", "{", '{"polygons": [{"points": [1]}]}', "[]"])
-    def test_a_damaged_file_is_made_again(self, tmp_path: Path, damage: str) -> None:
+    @pytest.mark.parametrize("damage", ["{}", '{"polygons": [{"points": [1]}]}', "[]"])
+    def test_a_damaged_record_is_made_again(self, tmp_path: Path, damage: str) -> None:
         finder = Counting()
         Cached(finder, tmp_path).find(written())
-        (file,) = (path for path in tmp_path.rglob("*.json") if path.name != "settings.json")
-        file.write_text(damage)
+        with closing(sqlite3.connect(tmp_path / "polygons.sqlite")) as file, file:
+            file.execute("UPDATE scores SET record = ?", (damage,))
         assert len(Cached(finder, tmp_path).find(written())) == 1
         Cached(finder, tmp_path).find(written())
         assert finder.asked == 2
@@ -291,6 +293,11 @@ class TestCache:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             assert len(cached.find(written())) == 1
+
+    def test_a_damaged_file_warns_and_goes_on(self, tmp_path: Path) -> None:
+        (tmp_path / "polygons.sqlite").write_text("no database, but long enough for its header")
+        with pytest.warns(RuntimeWarning, match=r"polygons are not cached: .*delete the file"):
+            assert len(Cached(Counting(), tmp_path).find(written())) == 1
 
     def test_finders_by_id_are_always_asked(self, tmp_path: Path) -> None:
         finder = Counting(by_content=False)

@@ -10,17 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nacd_bench.baselines.base import Baseline
-from nacd_bench.baselines.color import MDSI, VSI
 from nacd_bench.baselines.learned import DISTS, LPIPS
-from nacd_bench.baselines.luma import (
+from nacd_bench.baselines.metrics import (
     DSS,
     FSIM,
     GMSD,
     IWSSIM,
+    MDSI,
     MSSSIM,
     NLPD,
     PSNR,
     SSIM,
+    VSI,
     HaarPSI,
     VIFp,
 )

@@ -11,7 +11,7 @@ changes its sign and nothing else.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -28,8 +28,14 @@ Small = Literal["error", "pad"]
 """What happens to images under the smallest size: an error, or replication of the last pixels."""
 
 
-class Baseline(nn.Module, ABC):
-    """A metric as a score. Subclasses set the class facts and write :meth:`values`.
+class Baseline(nn.Module):
+    """A metric as a score.
+
+    Subclasses say the facts below, in their first line or in their body, and write
+    :meth:`values` where these are not a ``metric`` alone::
+
+        class SSIM(Baseline, name="ssim", metric=ssim, min_side=11):
+            ...
 
     Args:
         small: ``error`` refuses images under :attr:`min_side`, ``pad`` repeats their last pixels.
@@ -45,6 +51,13 @@ class Baseline(nn.Module, ABC):
     """Whether it takes RGB instead of luma."""
     version: ClassVar[str] = "2"
     """Changes whenever the scores do; part of every cache key."""
+    metric: ClassVar[Callable[[Tensor, Tensor], Tensor]]
+    """What :meth:`values` is by default."""
+
+    def __init_subclass__(cls, **facts: Any) -> None:
+        super().__init_subclass__()
+        for name, fact in facts.items():
+            setattr(cls, name, staticmethod(fact) if name == "metric" else fact)
 
     def __init__(self, small: Small = "error") -> None:
         super().__init__()
@@ -55,12 +68,12 @@ class Baseline(nn.Module, ABC):
         """Name, version and every parameter, as JSON values: what decides the scores."""
         return {"baseline": self.name, "version": self.version, **settings_of(self)}
 
-    @abstractmethod
     def values(self, reference: Tensor, test: Tensor) -> Tensor:
         """The metric of each pair of float64 planes ``(B, C, H, W)`` on [0, 1], ``(B,)``.
 
         :class:`ImageError` where the metric has no value.
         """
+        return type(self).metric(reference, test)
 
     def forward(self, batch: TripletBatch) -> Tensor:
         """Scores ``(B,)`` float64, larger means that neural is worse.
@@ -82,12 +95,10 @@ class Baseline(nn.Module, ABC):
 
     def _plane(self, image: Tensor) -> Tensor:
         """RGB or luma, float64 on [0, 1]; its memory is laid out as every other's."""
-        own = image.clone(memory_format=torch.contiguous_format)
-        scaled = own.double() / 255 if own.dtype == torch.uint8 else own.double()
+        pixels = image.clone(memory_format=torch.contiguous_format)
+        scaled = pixels.double() / 255 if pixels.dtype == torch.uint8 else pixels.double()
         # weights that sum to 1 may round to more
-        return self._sized(scaled if self.in_color else luma(scaled).clamp(0, 1))
-
-    def _sized(self, plane: Tensor) -> Tensor:
+        plane = scaled if self.in_color else luma(scaled).clamp(0, 1)
         missing = [max(0, self.min_side - side) for side in plane.shape[-2:]]
         if not any(missing):
             return plane

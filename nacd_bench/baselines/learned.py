@@ -23,17 +23,46 @@ STABILIZER = 1e-6
 """Of DISTS, c1 and c2."""
 
 
-class Learned(Baseline):
+class Learned(Baseline, in_color=True, higher_is_better=False):
     """A baseline whose settings name its weights by their content, wherever the file lies."""
 
-    weights: str
+    network: nn.Module
+
+    def __init__(self, weights: str | Path | None, small: Small) -> None:
+        super().__init__(small)
+        if weights is None or not Path(weights).is_file():
+            got = "none" if weights is None else f"no file {weights}"
+            raise DataError(
+                f"expected the weights of {self.name}'s backbone as a local file, got {got}. Fetch "
+                f"torchvision's and name them: baseline.{self.name}.weights=FILE"
+            )
+        self.weights = str(weights)
 
     @property
     def settings(self) -> dict[str, Any]:
         return {**super().settings, "weights": content_hash(self.weights)}
 
+    def load(self, backbone: nn.Module) -> None:
+        """Give the backbone's convolutions, in order, the weights of the file."""
+        try:
+            state = torch.load(self.weights, map_location="cpu", weights_only=True)
+            features = [value for key, value in state.items() if key.startswith("features.")]
+            layers = [
+                layer
+                for layer in backbone.modules()
+                if isinstance(layer, nn.Conv2d) and layer.kernel_size != (1, 1)
+            ]
+            for layer, weight, bias in zip(layers, features[::2], features[1::2], strict=True):
+                layer.load_state_dict({"weight": weight, "bias": bias})
+        except Exception as error:  # torch.load raises whatever it meets
+            raise DataError(
+                f"{self.weights}: expected torchvision's state dictionary of {self.name}'s "
+                f"backbone, got {type(error).__name__}: {str(error).splitlines()[0]:.150}"
+            ) from error
+        self.network.eval().requires_grad_(False)
 
-class LPIPS(Learned):
+
+class LPIPS(Learned, name="lpips", min_side=64):
     """Learned perceptual image patch similarity (Zhang et al. 2018): a distance.
 
     Args:
@@ -42,31 +71,24 @@ class LPIPS(Learned):
         small: see :class:`Baseline`.
     """
 
-    name = "lpips"
-    in_color = True
-    higher_is_better = False
-    min_side = 64
-
     def __init__(
         self,
         weights: str | Path | None = None,
         backbone: Backbone = "alex",
         small: Small = "error",
     ) -> None:
-        super().__init__(small)
-        self.weights = str(_required(weights, self.name))
+        super().__init__(weights, small)
         self.backbone = backbone
         from torchmetrics.functional.image.lpips import _LPIPS
 
         self.network = _LPIPS(pretrained=True, net=backbone, pnet_rand=True)
-        _load_convolutions(self.network.net, self.weights, self.name)
-        self.network.eval().requires_grad_(False)
+        self.load(self.network.net)
 
     def values(self, reference: Tensor, test: Tensor) -> Tensor:
         return self.network(reference.float(), test.float(), normalize=True).flatten()
 
 
-class DISTS(Learned):
+class DISTS(Learned, name="dists", min_side=32):
     """Deep image structure and texture similarity (Ding et al. 2020): a distance.
 
     The features are float32, what is said of them float64: their variance may be far under the
@@ -77,25 +99,18 @@ class DISTS(Learned):
         small: see :class:`Baseline`.
     """
 
-    name = "dists"
-    in_color = True
-    higher_is_better = False
-    min_side = 32
-
     def __init__(self, weights: str | Path | None = None, small: Small = "error") -> None:
-        super().__init__(small)
-        self.weights = str(_required(weights, self.name))
+        super().__init__(weights, small)
         from torchmetrics.functional.image import dists
         from torchvision.models import vgg16
 
         # torchmetrics would download the backbone: it gets one without weights, which come after
-        own, dists.vgg16 = dists.vgg16, lambda weights=None: vgg16(weights=None)
+        downloading, dists.vgg16 = dists.vgg16, lambda weights=None: vgg16(weights=None)
         try:
             self.network = dists.DISTSNetwork()
         finally:
-            dists.vgg16 = own
-        _load_convolutions(self.network, self.weights, self.name)
-        self.network.eval().requires_grad_(False)
+            dists.vgg16 = downloading
+        self.load(self.network)
 
     def values(self, reference: Tensor, test: Tensor) -> Tensor:
         network = self.network
@@ -115,29 +130,3 @@ class DISTS(Learned):
             structure = vd / (vx + vy + STABILIZER)
             total += (alpha * texture + beta * structure).sum(dim=(1, 2, 3))
         return total / (network.alpha.double().sum() + network.beta.double().sum())
-
-
-def _required(weights: str | Path | None, name: str) -> Path:
-    if weights is None or not Path(weights).is_file():
-        got = "none" if weights is None else f"no file {weights}"
-        raise DataError(
-            f"expected the weights of {name}'s backbone as a local file, got {got}. Fetch "
-            f"torchvision's and name them: baseline.{name}.weights=FILE"
-        )
-    return Path(weights)
-
-
-def _load_convolutions(network: nn.Module, path: str, name: str) -> None:
-    """Give the network's convolutions, in order, the weights of a torchvision state dictionary."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        features = [value for key, value in state.items() if key.startswith("features.")]
-        convolutions = [each for each in network.modules() if isinstance(each, nn.Conv2d)]
-        backbone = [each for each in convolutions if each.kernel_size != (1, 1)]
-        for layer, weight, bias in zip(backbone, features[::2], features[1::2], strict=True):
-            layer.load_state_dict({"weight": weight, "bias": bias})
-    except Exception as error:  # torch.load raises whatever it meets
-        raise DataError(
-            f"{path}: expected torchvision's state dictionary of {name}'s backbone, got "
-            f"{type(error).__name__}: {str(error).splitlines()[0]:.150}"
-        ) from error

@@ -17,7 +17,8 @@ from nacd_bench.triplets.detection import DetectionBatch
 class Detector(nn.Module, ABC):
     """Finds one kind of artifact: how much worse is neural than traditional, and where.
 
-    Subclasses set the class facts below and write :meth:`forward`.
+    Subclasses set the class facts below and write :meth:`forward`. Their parameters may be the
+    fields of a data class (``eq=False``).
     """
 
     name: ClassVar[str]
@@ -32,6 +33,9 @@ class Detector(nn.Module, ABC):
     """Heat-map values drawn with the first and the last colour, the same for every image."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Named parameter sets beside the paper's, which is the default."""
+
+    def __post_init__(self) -> None:
+        super().__init__()
 
     @classmethod
     def preset(cls, name: str, **parameters: Any) -> Self:

@@ -13,15 +13,15 @@ cosine, 128 x 128 windows that hang over the border.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from nacd_bench.detectors.base import Detector
-from nacd_bench.detectors.windows import Padding, strongest_window, window_means
-from nacd_bench.ops.boxes import REGION
+from nacd_bench.detectors.windows import WindowDetector
 from nacd_bench.ops.filters import gaussian_blur, sobel
 from nacd_bench.ops.gradients import Gradient, canny, cosine
-from nacd_bench.triplets.batch import Planes, TripletBatch
+from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch
 
 SOBEL_SCALE = 1 / 8
@@ -45,20 +45,18 @@ def libpng_luma(image: Tensor) -> Tensor:
     return ((red * r + green * g + blue * b) >> 15).double().div_(255).float()
 
 
-class Boundary(Detector):
+@dataclass(eq=False, repr=False)
+class Boundary(WindowDetector):
     """Edges that changed direction (3.2).
 
     Args:
+        window, stride, padding, region: see :class:`WindowDetector` (eq. 11).
         canny_low, canny_high: hysteresis thresholds on the Sobel magnitude (weights 1 2 1) of
             luma in [0, 1], blurred 5 x 5 with sigma 1.
-        window: side in pixels of the averaging window (eq. 11).
-        stride: step in pixels between windows.
         gradient_blur: standard deviation in pixels of a 3 x 3 blur of each gradient; 0 is none.
         absolute: True takes the cosine's absolute value, so that inverted edges count as kept.
         epsilon: added to the product of the gradients' lengths (on gradients divided by 8).
-        padding: ``valid`` keeps windows inside the image, ``same`` lets them hang over.
         truncated_luma: True works on :func:`libpng_luma` instead of exact luma.
-        region: side in pixels of the reported box.
     """
 
     name = "boundary"
@@ -77,30 +75,14 @@ class Boundary(Detector):
         }
     }
 
-    def __init__(
-        self,
-        canny_low: float = 0.1,
-        canny_high: float = 0.2,
-        window: int = 32,
-        stride: int = 16,
-        gradient_blur: float = 0.0,
-        absolute: bool = False,
-        epsilon: float = 0.0,
-        padding: Padding = "valid",
-        truncated_luma: bool = False,
-        region: int = REGION,
-    ) -> None:
-        super().__init__()
-        self.canny_low = canny_low
-        self.canny_high = canny_high
-        self.window = window
-        self.stride = stride
-        self.gradient_blur = gradient_blur
-        self.absolute = absolute
-        self.epsilon = epsilon
-        self.padding: Padding = padding
-        self.truncated_luma = truncated_luma
-        self.region = region
+    window: int = 32
+    stride: int = 16
+    canny_low: float = 0.1
+    canny_high: float = 0.2
+    gradient_blur: float = 0.0
+    absolute: bool = False
+    epsilon: float = 0.0
+    truncated_luma: bool = False
 
     @property
     def min_size(self) -> tuple[int, int]:
@@ -108,19 +90,12 @@ class Boundary(Detector):
 
     def forward(self, batch: TripletBatch) -> DetectionBatch:
         self.require_size(batch)
-        planes = self._luma(batch)
+        planes = batch.planes(libpng_luma) if self.truncated_luma else batch.y
         original = self._gradient(planes.original)
         worse = self._cosine(original, self._gradient(planes.traditional))
         worse.sub_(self._cosine(original, self._gradient(planes.neural)))
         worse.mul_(canny(planes.original, self.canny_low, self.canny_high))  # eq. 10
-        heat_map = window_means(worse, self.window, self.stride, self.padding)
-        return strongest_window(heat_map, batch.height, batch.width, self.region, self.padding)
-
-    def _luma(self, batch: TripletBatch) -> Planes:
-        if not self.truncated_luma:
-            return batch.y
-        images = (batch.original, batch.neural, batch.traditional)
-        return Planes(*(libpng_luma(image) for image in images))
+        return self.strongest(self.means(worse), batch)
 
     def _gradient(self, y: Tensor) -> Gradient:
         gx, gy = sobel(y, SOBEL_SCALE)

@@ -14,18 +14,16 @@ are compared.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from nacd_bench.detectors.base import Detector
-from nacd_bench.detectors.windows import Padding, strongest_window, window_means
-from nacd_bench.ops.boxes import REGION
+from nacd_bench.detectors.windows import WindowDetector
 from nacd_bench.ops.ciede2000 import HUE_SHIFT, ciede2000
 from nacd_bench.ops.color import lab
-from nacd_bench.triplets.batch import Planes, TripletBatch
+from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch
 
 Outliers = Literal["zero", "clip"]
@@ -53,19 +51,17 @@ def released_lab(image: Tensor) -> Tensor:
     return lab(image.flip(1), knee=0.0405, dark_is_zero=True)
 
 
-class LargeColor(Detector):
+@dataclass(eq=False, repr=False)
+class LargeColor(WindowDetector):
     """Colour shifts over large areas (3.3).
 
     Args:
+        window, stride, padding, region: see :class:`WindowDetector` (eq. 16).
         low, high: the CIEDE2000 values that count (eq. 14).
         outliers: ``zero`` (paper) or ``clip``, see the module's docstring.
-        window: side in pixels of the averaging window (eq. 16).
-        stride: step in pixels between windows.
-        padding: ``valid`` keeps windows inside the image, ``same`` lets them hang over.
         released_formula: the released code's Lab, hue term and treatment of gray.
         mean_floor: window means of each decode under this become 0 before they are compared.
         scale: divides the confidence.
-        region: side in pixels of the reported box.
     """
 
     name = "large_color"
@@ -83,49 +79,23 @@ class LargeColor(Detector):
         }
     }
 
-    def __init__(
-        self,
-        low: float = 3.0,
-        high: float = 8.0,
-        outliers: Outliers = "zero",
-        window: int = 128,
-        stride: int = 64,
-        padding: Padding = "valid",
-        released_formula: bool = False,
-        mean_floor: float = 0.0,
-        scale: float = 1.0,
-        region: int = REGION,
-    ) -> None:
-        super().__init__()
-        self.low = low
-        self.high = high
-        self.outliers: Outliers = outliers
-        self.window = window
-        self.stride = stride
-        self.padding: Padding = padding
-        self.released_formula = released_formula
-        self.mean_floor = mean_floor
-        self.scale = scale
-        self.region = region
+    stride: int = 64
+    low: float = 3.0
+    high: float = 8.0
+    outliers: Outliers = "zero"
+    released_formula: bool = False
+    mean_floor: float = 0.0
+    scale: float = 1.0
 
     def forward(self, batch: TripletBatch) -> DetectionBatch:
         self.require_size(batch)
-        original, *decodes = self._lab(batch)
-        neural, traditional = (
-            kept(self._difference(original, decode), self.low, self.high, self.outliers)
+        original, *decodes = batch.planes(released_lab) if self.released_formula else batch.lab
+        heat_map, other = (
+            self.means(kept(self._difference(original, decode), self.low, self.high, self.outliers))
             for decode in decodes
         )
-        heat_map = window_means(neural, self.window, self.stride, self.padding)
-        other = window_means(traditional, self.window, self.stride, self.padding)
         values = self._floored(heat_map.values) - self._floored(other.values)  # eq. 15, our sign
-        heat_map = replace(heat_map, values=(values / self.scale).float())
-        return strongest_window(heat_map, batch.height, batch.width, self.region, self.padding)
-
-    def _lab(self, batch: TripletBatch) -> Planes:
-        if not self.released_formula:
-            return batch.lab
-        images = (batch.original, batch.neural, batch.traditional)
-        return Planes(*(released_lab(image) for image in images))
+        return self.strongest(replace(heat_map, values=(values / self.scale).float()), batch)
 
     def _difference(self, original: Tensor, decode: Tensor) -> Tensor:
         if self.released_formula:

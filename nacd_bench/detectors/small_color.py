@@ -14,6 +14,8 @@ The released code lacks this method.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import torch
@@ -37,6 +39,7 @@ def artifact_map(original: Tensor, decode: Tensor, window: int, scale: float = 1
     return local_variance(residual, window).mul_(sigma.view(-1, 1, 1, 1)).float()
 
 
+@dataclass(eq=False, repr=False)
 class SmallColor(Detector):
     """Colour artifacts in small areas (3.4).
 
@@ -50,10 +53,8 @@ class SmallColor(Detector):
     paper_section = "3.4"
     heat_map_range = (0.0, 0.003)
 
-    def __init__(self, window: int = 33, threshold: float = 0.0015) -> None:
-        super().__init__()
-        self.window = window
-        self.threshold = threshold
+    window: int = 33
+    threshold: float = 0.0015
 
     @property
     def min_size(self) -> tuple[int, int]:
@@ -64,19 +65,13 @@ class SmallColor(Detector):
         uv = self._worse(batch.uv, 1.0)
         ab = self._worse(Planes(*(lab[:, 1:] for lab in batch.lab)), LAB_SCALE)
         both, either = torch.minimum(uv, ab)[:, 0], torch.maximum(uv, ab)[:, 0]
-        found = [self._boxes(b, e) for b, e in zip(both, either, strict=True)]
-        fallback = both.flatten(1).amax(dim=1)
-        scores = [
-            confidences[0] if len(confidences) else low
-            for (_, confidences), low in zip(found, fallback, strict=True)
-        ]
+        detections = [self._boxes(b, e) for b, e in zip(both, either, strict=True)]
+        boxes, confidences = zip(*detections, strict=True)
+        without = both.flatten(1).amax(dim=1)
+        scores = [c[0] if len(c) else low for c, low in zip(confidences, without, strict=True)]
         rows, columns = torch.arange(batch.height), torch.arange(batch.width)
-        return DetectionBatch(
-            torch.stack(scores),
-            [boxes for boxes, _ in found],
-            [confidences for _, confidences in found],
-            HeatMap(both, rows, columns, (1, 1)),
-        )
+        heat_map = HeatMap(both, rows, columns, (1, 1))
+        return DetectionBatch(torch.stack(scores), boxes, confidences, heat_map)
 
     def _worse(self, chroma: Planes, scale: float) -> Tensor:
         original, *decodes = chroma

@@ -80,8 +80,8 @@ class Text(Detector):
 
     def forward(self, batch: TripletBatch) -> DetectionBatch:
         self.require_size(batch)
-        found = [self._one(batch[index]) for index in range(len(batch))]
-        scores, boxes, confidences, maps = zip(*found, strict=True)
+        results = [self._one(batch[index]) for index in range(len(batch))]
+        scores, boxes, confidences, maps = zip(*results, strict=True)
         rows, columns = torch.arange(batch.height), torch.arange(batch.width)
         heat_map = HeatMap(torch.stack(maps), rows, columns, (1, 1))
         return DetectionBatch(torch.stack(scores), boxes, confidences, heat_map)
@@ -118,21 +118,19 @@ class Text(Detector):
         """FSIM(original, traditional) - FSIM(original, neural) of one crop (eq. 27), in float64."""
         original, neural, traditional = (
             self._padded(plane[..., crop[1] : crop[3], crop[0] : crop[2]])
-            for plane in (self._rgb(single) if self.chromatic else single.y)
+            for plane in (single.planes(_on_unit_scale) if self.chromatic else single.y)
         )
         return fsim(original, traditional) - fsim(original, neural)
-
-    def _rgb(self, single: TripletBatch) -> tuple[Tensor, ...]:
-        images = (single.original, single.neural, single.traditional)
-        return tuple(
-            image.double() / 255 if image.dtype == torch.uint8 else image for image in images
-        )
 
     def _padded(self, crop: Tensor) -> Tensor:
         """At least ``min_crop`` pixels on each side, the last pixels repeated all around."""
         bottom, right = (max(0, self.min_crop - side) for side in crop.shape[-2:])
         top, left = bottom // 2, right // 2
         return F.pad(crop, (left, right - left, top, bottom - top), mode="replicate")
+
+
+def _on_unit_scale(image: Tensor) -> Tensor:
+    return image.double() / 255 if image.dtype == torch.uint8 else image
 
 
 def bounding_box(polygon: TextPolygon, width: int, height: int) -> list[int]:

@@ -12,13 +12,12 @@ negative differences set to 0 before a 32 x 32 mean that hangs over the border.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
 
-from nacd_bench.detectors.base import Detector
-from nacd_bench.detectors.windows import Padding, strongest_window, window_means
-from nacd_bench.ops.boxes import REGION
+from nacd_bench.detectors.windows import WindowDetector
 from nacd_bench.ops.filters import sobel
 from nacd_bench.ops.planes import blockwise
 from nacd_bench.ops.structure import msssim_maps, uniform_ssim_map
@@ -35,18 +34,16 @@ def textured(values: Tensor, y: Tensor, si_threshold: float) -> Tensor:
     )
 
 
-class Texture(Detector):
+@dataclass(eq=False, repr=False)
+class Texture(WindowDetector):
     """Loss of structure in textured areas (3.1).
 
     Args:
+        window, stride, padding, region: see :class:`WindowDetector` (eq. 5).
         si_threshold: Sobel magnitude on luma in [0, 1] from which a pixel counts as texture
             (eq. 2); 0 takes every pixel.
-        window: side in pixels of the averaging window (eq. 5).
-        stride: step in pixels between windows.
         structure: ``ms_ssim`` (paper) or ``uniform_ssim`` (released code).
-        padding: ``valid`` keeps windows inside the image, ``same`` lets them hang over.
         keep_negative: False sets differences in favour of neural to 0 before the mean.
-        region: side in pixels of the reported box.
     """
 
     name = "texture"
@@ -63,24 +60,9 @@ class Texture(Detector):
         }
     }
 
-    def __init__(
-        self,
-        si_threshold: float = 0.05,
-        window: int = 128,
-        stride: int = 1,
-        structure: Structure = "ms_ssim",
-        padding: Padding = "valid",
-        keep_negative: bool = True,
-        region: int = REGION,
-    ) -> None:
-        super().__init__()
-        self.si_threshold = si_threshold
-        self.window = window
-        self.stride = stride
-        self.structure = structure
-        self.padding: Padding = padding
-        self.keep_negative = keep_negative
-        self.region = region
+    si_threshold: float = 0.05
+    structure: Structure = "ms_ssim"
+    keep_negative: bool = True
 
     @property
     def min_size(self) -> tuple[int, int]:
@@ -100,5 +82,4 @@ class Texture(Detector):
             worse = textured(worse, y.original, self.si_threshold)
         if not self.keep_negative:
             worse.clamp_(min=0)
-        heat_map = window_means(worse, self.window, self.stride, self.padding)
-        return strongest_window(heat_map, batch.height, batch.width, self.region, self.padding)
+        return self.strongest(self.means(worse), batch)

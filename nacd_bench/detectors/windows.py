@@ -5,13 +5,16 @@ Shared by the detectors that report the strongest window of an image.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from nacd_bench.ops.boxes import regions_around
+from nacd_bench.detectors.base import Detector
+from nacd_bench.ops.boxes import REGION, regions_around
 from nacd_bench.ops.filters import box_mean, window_starts
+from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch, HeatMap
 
 Padding = Literal["valid", "same"]
@@ -57,3 +60,28 @@ def strongest_window(
     windows = torch.stack([x0, y0, x0 + w, y0 + h], dim=-1)
     boxes = torch.from_numpy(regions_around(windows, width, height, region))
     return DetectionBatch(scores, boxes[:, None].unbind(), scores[:, None].unbind(), heat_map)
+
+
+@dataclass(eq=False, repr=False)
+class WindowDetector(Detector):
+    """Reports the region around the strongest window of each image.
+
+    Args:
+        window: side in pixels of the averaging window.
+        stride: step in pixels between windows.
+        padding: ``valid`` keeps windows inside the image, ``same`` lets them hang over.
+        region: side in pixels of the reported box.
+    """
+
+    window: int = 128
+    stride: int = 1
+    padding: Padding = "valid"
+    region: int = REGION
+
+    def means(self, x: Tensor) -> HeatMap:
+        """Of the windows of a map ``(B, 1, H, W)``."""
+        return window_means(x, self.window, self.stride, self.padding)
+
+    def strongest(self, heat_map: HeatMap, batch: TripletBatch) -> DetectionBatch:
+        """The detections of a heat map."""
+        return strongest_window(heat_map, batch.height, batch.width, self.region, self.padding)

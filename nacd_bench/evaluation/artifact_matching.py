@@ -107,26 +107,26 @@ def match_boxes(
         raise ValueError(f"Expected `iou` above 0 and up to 1. Got {iou}.")
     order = before.order, after.order
     first, second = before.rows(order[0]), after.rows(order[1])
-    nearest = np.zeros(len(first)), np.zeros(len(second))
-    found = []
+    nearest_before, nearest_after = np.zeros(len(first)), np.zeros(len(second))
+    close = [_NOTHING]
     for i, j, overlap in _overlaps(first, second):
-        np.maximum.at(nearest[0], i, overlap)
-        np.maximum.at(nearest[1], j, overlap)
+        np.maximum.at(nearest_before, order[0][i], overlap)
+        np.maximum.at(nearest_after, order[1][j], overlap)
         enough = overlap >= iou
-        found.append((i[enough], j[enough], overlap[enough]))
-    i, j, overlap = (np.concatenate(each) for each in zip(_NOTHING, *found, strict=True))
-    own = first.detector[i] == second.detector[j]
-    chosen = _assigned(first, second, i, j, overlap, np.flatnonzero(own))
+        close.append((i[enough], j[enough], overlap[enough]))
+    i, j, overlap = (np.concatenate(parts) for parts in zip(*close, strict=True))
+    same = np.flatnonzero(first.detector[i] == second.detector[j])
+    chosen = _assigned(first, second, i, j, overlap, same)
     if across_detectors:
         is_free = ~np.isin(i, i[chosen]) & ~np.isin(j, j[chosen])
         rest = _assigned(first, second, i, j, overlap, np.flatnonzero(is_free))
         chosen = np.concatenate([chosen, rest])
-    pairs = order[0][i[chosen]], order[1][j[chosen]]
-    by_row = np.argsort(pairs[0], kind="stable")
-    back = np.empty_like(nearest[0]), np.empty_like(nearest[1])
-    for side in (0, 1):
-        back[side][order[side]] = nearest[side]
-    return Matching(pairs[0][by_row], pairs[1][by_row], overlap[chosen][by_row], *back)
+    rows = order[0][i[chosen]]
+    by_row = np.argsort(rows, kind="stable")
+    chosen = chosen[by_row]
+    return Matching(
+        rows[by_row], order[1][j[chosen]], overlap[chosen], nearest_before, nearest_after
+    )
 
 
 _NOTHING = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
@@ -141,45 +141,41 @@ def _overlaps(first: Boxes, second: Boxes) -> Iterator[tuple[Places, Places, Flo
     while start < len(first):
         done = ends[start - 1] if start else 0
         stop = max(start + 1, int(np.searchsorted(ends, done + CHUNK, "right")))
-        own = count[start:stop]
-        i = np.repeat(np.arange(start, stop), own)
+        some = count[start:stop]
+        i = np.repeat(np.arange(start, stop), some)
         j = (
             np.arange(len(i))
-            - np.repeat(np.cumsum(own) - own, own)
-            + np.repeat(low[start:stop], own)
+            - np.repeat(np.cumsum(some) - some, some)
+            + np.repeat(low[start:stop], some)
         )
         overlap = box_iou(first.places[i], second.places[j])
-        some = overlap > 0
-        yield i[some], j[some], overlap[some]
+        is_shared = overlap > 0
+        yield i[is_shared], j[is_shared], overlap[is_shared]
         start = stop
 
 
 def _assigned(
     first: Boxes, second: Boxes, i: Places, j: Places, overlap: Floats, some: Places
 ) -> Places:
-    """Of some of the pairs ``(i, j)`` those that match one to one, as places among the pairs."""
-    i, j = i[some], j[some]
-    is_alone = (np.bincount(i)[i] == 1) & (np.bincount(j)[j] == 1) if len(i) else some > 0
-    contested = np.flatnonzero(~is_alone)
-    won = [np.flatnonzero(is_alone)]
-    won += [_best(first, second, i, j, overlap[some], part) for part in _parts(i, j, contested)]
-    return some[np.sort(np.concatenate(won))]
+    """Of some of the pairs ``(i, j)`` those that match one to one, as places among the pairs.
 
-
-def _parts(i: Places, j: Places, pairs: Places) -> Iterator[Places]:
-    """The pairs that have to be decided together: those that share boxes, directly or not."""
+    Pairs that share boxes, directly or not, are decided together.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    if not len(pairs):
-        return
-    rows, a = np.unique(i[pairs], return_inverse=True)
-    columns, b = np.unique(j[pairs], return_inverse=True)
-    size = len(rows) + len(columns)
-    graph = coo_array((np.ones(len(pairs), bool), (a, len(rows) + b)), (size, size))
-    part = connected_components(graph, directed=False)[1][a]
+    if not len(some):
+        return some
+    size = len(first) + len(second)
+    links = (i[some], len(first) + j[some])
+    graph = coo_array((np.ones(len(some), bool), links), (size, size))
+    part = connected_components(graph, directed=False)[1][i[some]]
+    is_alone = np.bincount(part)[part] == 1
+    contested, part = some[~is_alone], part[~is_alone]
     order = np.argsort(part, kind="stable")
-    yield from np.split(pairs[order], np.flatnonzero(np.diff(part[order])) + 1)
+    parts = np.split(contested[order], np.flatnonzero(np.diff(part[order])) + 1)
+    best = [_best(first, second, i, j, overlap, pairs) for pairs in parts]
+    return np.sort(np.concatenate([some[is_alone], *best]))
 
 
 def _best(

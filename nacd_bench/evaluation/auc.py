@@ -1,10 +1,15 @@
-"""The area under the ROC curve, with an interval over source images.
+"""The area under the ROC curve with an interval over source images, and the curve itself.
 
 The AUC is the share of pairs (image with the artifact, image without) that the scores put in the
-right order, a tie counting one half. scikit-learn computes it, on ranks, so that infinite scores
-are allowed. torchmetrics is not used for the value although it agrees: it divides in float32
-(errors to 5e-8), and it passes scores outside [0, 1] through a sigmoid, which makes ties of large
-scores (errors to 0.05 on scores around 100).
+right order, a tie counting one half. It is computed on ranks, so that infinite scores are allowed.
+torchmetrics is not used for it although it agrees: it divides in float32 (errors to 5e-8), and it
+passes scores outside [0, 1] through a sigmoid, which makes ties of large scores (errors to 0.05 on
+scores around 100).
+
+Everywhere in this package an image is called positive when its score is **greater** than the
+threshold, as ``nacd-bench detect`` does with boxes. Thresholds lie half way between two scores
+that occur, so that rounding a score does not move it across. No threshold makes a score of -inf
+positive: the end of such a curve, where everything is, has NaN for a threshold.
 """
 
 from __future__ import annotations
@@ -58,76 +63,62 @@ class AUC:
         return self.sources < FEW
 
 
-@dataclass(frozen=True)
 class Scored:
     """Images with a score.
 
     Args:
-        truth: ``(n,)`` bool, the artifact is there.
-        scores: ``(n,)`` float64, larger means more of an artifact, without NaN.
-        clusters: ``(n,)`` names of source images, or None.
-        n_excluded: images that had NaN.
+        truth: ``(n,)`` of True and False, or 1 and 0: the artifact is there.
+        scores: ``(n,)`` float, larger means more of an artifact; NaN, where there is none, is left
+            out and counted as ``n_excluded``.
+        names: ``(n,)`` source image of each; None makes each image its own.
+
+    Raises:
+        ValueError: other shapes or values.
     """
 
-    truth: NDArray[np.bool_]
-    scores: Floats
-    clusters: list[str] | None
-    n_excluded: int
+    def __init__(
+        self, truth: ArrayLike, scores: ArrayLike, names: Sequence[str] | None = None
+    ) -> None:
+        given, values = np.asarray(truth), np.asarray(scores, np.float64)
+        if given.ndim != 1 or given.shape != values.shape:
+            raise ValueError(
+                "Expected `truth` and `scores` of one length and one dimension. "
+                f"Got shapes {given.shape} and {values.shape}."
+            )
+        if not np.isin(given, (0, 1)).all():
+            raise ValueError(f"Expected `truth` of True and False. Got {np.unique(given)[:5]}.")
+        if names is not None and len(names) != len(given):
+            raise ValueError(
+                f"Expected as many clusters as scores. Got {len(names)} and {len(given)}."
+            )
+        has_score = ~np.isnan(values)
+        self.truth: NDArray[np.bool_] = given[has_score].astype(bool)
+        self.scores: Floats = values[has_score]
+        labels = None if names is None else np.asarray([*map(str, names)])[has_score]
+        self.clusters = Clusters(self.truth, labels)
+        self.n_positive = int(self.truth.sum())
+        self.n_negative = int((~self.truth).sum())
+        self.n_excluded = int((~has_score).sum())
 
     @property
-    def n_positive(self) -> int:
-        return int(self.truth.sum())
-
-    @property
-    def n_negative(self) -> int:
-        return int((~self.truth).sum())
+    def has_both(self) -> bool:
+        """Whether there are images with the artifact and images without."""
+        return bool(self.n_positive and self.n_negative)
 
     @property
     def ranks(self) -> NDArray[np.intp]:
         """``(n,)`` rank of each score from 0, equal where scores are equal."""
         return np.unique(self.scores, return_inverse=True)[1]
 
-
-def scored(truth: ArrayLike, scores: ArrayLike, clusters: Sequence[str] | None = None) -> Scored:
-    """The images that have a score.
-
-    Args:
-        truth: ``(n,)`` of True and False, or 1 and 0.
-        scores: ``(n,)`` float; NaN where there is none.
-        clusters: ``(n,)`` source image of each.
-
-    Raises:
-        DataError: no image with the artifact is left, or none without.
-        ValueError: other shapes or values.
-    """
-    found = _scored(truth, scores, clusters)
-    if not found.n_positive or not found.n_negative:
-        without = f" ({found.n_excluded} excluded for a score of NaN)" * bool(found.n_excluded)
-        raise DataError(
-            "expected images with and without the artifact, got "
-            f"{found.n_positive} with and {found.n_negative} without{without}. "
-            "Add images of the missing kind or their labels."
-        )
-    return found
-
-
-def auc(truth: ArrayLike, scores: ArrayLike) -> float:
-    """The area under the ROC curve, in [0, 1]; arguments and errors as :func:`scored`.
-
-    >>> auc([0, 0, 1, 1], [0.1, 0.4, 0.4, 0.8])
-    0.875
-    """
-    return _auc(scored(truth, scores))
-
-
-def auc_estimate(
-    truth: ArrayLike,
-    scores: ArrayLike,
-    clusters: Sequence[str] | None = None,
-    resampling: Resampling = DEFAULT,
-) -> AUC:
-    """The AUC with its interval; arguments and errors as :func:`scored`."""
-    return _estimate(scored(truth, scores, clusters), resampling)
+    def require_both(self) -> None:
+        """:class:`DataError` unless there are images with the artifact and images without."""
+        if not self.has_both:
+            without = f" ({self.n_excluded} excluded for a score of NaN)" * bool(self.n_excluded)
+            raise DataError(
+                "expected images with and without the artifact, got "
+                f"{self.n_positive} with and {self.n_negative} without{without}. "
+                "Add images of the missing kind or their labels."
+            )
 
 
 def auc_estimates(
@@ -141,15 +132,28 @@ def auc_estimates(
     Args:
         scores: ``(n,)`` by method. NaN is left out of that method only; a method that lacks a
             whole class gets NaN and its numbers.
-        truth, clusters: as :func:`scored`.
+        truth, clusters: as :class:`Scored`.
 
     Raises:
         DataError: the set has one class only.
+
+    >>> auc_estimates([0, 0, 1, 1], {"psnr": [0.1, 0.4, 0.4, 0.8]})["psnr"].value
+    0.875
     """
-    scored(truth, np.zeros(len(np.asarray(truth))))
+    Scored(truth, np.zeros(len(np.asarray(truth)))).require_both()
     return {
-        name: _estimate(_scored(truth, each, clusters), resampling) for name, each in scores.items()
+        name: _estimate(Scored(truth, values, clusters), resampling)
+        for name, values in scores.items()
     }
+
+
+def _estimate(data: Scored, resampling: Resampling) -> AUC:
+    sources = min(data.clusters.on_sides)
+    area = Estimate(math.nan, math.nan, math.nan, 0, 0)
+    if data.has_both:
+        area = estimate(weighted_auc(data.truth, data.ranks), data.clusters, resampling, sources)
+    counts = (data.n_positive, data.n_negative, data.n_excluded, data.clusters.count, sources)
+    return AUC(area.value, area.low, area.high, *counts)
 
 
 def weighted_auc(truth: NDArray[np.bool_], scores: ArrayLike) -> Statistic:
@@ -174,40 +178,78 @@ def weighted_auc(truth: NDArray[np.bool_], scores: ArrayLike) -> Statistic:
     return statistic
 
 
-def _scored(truth: ArrayLike, scores: ArrayLike, clusters: Sequence[str] | None) -> Scored:
-    found, values = np.asarray(truth), np.asarray(scores, np.float64)
-    if found.ndim != 1 or found.shape != values.shape:
-        raise ValueError(
-            "Expected `truth` and `scores` of one length and one dimension. "
-            f"Got shapes {found.shape} and {values.shape}."
+class Curve:
+    """ROC and precision-recall curve: every way to cut the scores in two.
+
+    Args:
+        truth, scores: as :class:`Scored`.
+
+    Raises:
+        DataError: one class only.
+
+    From nothing positive to everything there are k + 1 points for k different scores:
+    ``thresholds`` fall from the highest score, the last is NaN where the lowest score is -inf;
+    ``tp`` and ``fp`` are whole numbers of images with a score greater than the threshold.
+
+    >>> curve = Curve([0, 0, 1, 1], [0.1, 0.4, 0.4, 0.8])
+    >>> [round(threshold, 3) for threshold in curve.thresholds.tolist()]
+    [0.8, 0.6, 0.25, 0.1]
+    >>> curve.tp.tolist(), curve.fp.tolist()
+    ([0.0, 1.0, 2.0, 2.0], [0.0, 0.0, 1.0, 2.0])
+    """
+
+    def __init__(self, truth: ArrayLike, scores: ArrayLike) -> None:
+        from sklearn.metrics import roc_curve
+
+        self.data = Scored(truth, scores)
+        self.data.require_both()
+        rates = roc_curve(self.data.truth, self.data.ranks, drop_intermediate=False)
+        self.tp: Floats = np.rint(rates[1] * self.data.n_positive)
+        self.fp: Floats = np.rint(rates[0] * self.data.n_negative)
+        self.thresholds = _thresholds(self.data.scores)
+
+    @property
+    def false_positive_rate(self) -> Floats:
+        return self.fp / self.data.n_negative
+
+    @property
+    def recall(self) -> Floats:
+        """The true positive rate."""
+        return self.tp / self.data.n_positive
+
+    @property
+    def precision(self) -> Floats:
+        """NaN at the first point, where nothing is positive."""
+        positive = self.tp + self.fp
+        return np.divide(self.tp, positive, out=np.full_like(positive, np.nan), where=positive > 0)
+
+    @property
+    def average_precision(self) -> float:
+        """Mean of the precisions over the steps of recall, not interpolated."""
+        return float(np.sum(np.diff(self.recall) * self.precision[1:]))
+
+    @property
+    def prevalence(self) -> float:
+        """Share of positives, which is the precision of a guess."""
+        return float(self.data.truth.mean())
+
+    def rows(self) -> list[dict[str, float]]:
+        """A dictionary per point, for a table."""
+        names = ("threshold", "false_positive_rate", "recall", "precision")
+        points = np.stack(
+            [self.thresholds, self.false_positive_rate, self.recall, self.precision], axis=1
         )
-    if not np.isin(found, (0, 1)).all():
-        raise ValueError(f"Expected `truth` of True and False. Got {np.unique(found)[:5]}.")
-    if clusters is not None and len(clusters) != len(found):
-        raise ValueError(
-            f"Expected as many clusters as scores. Got {len(clusters)} and {len(found)}."
-        )
-    has_score = ~np.isnan(values)
-    names = None
-    if clusters is not None:
-        names = [str(each) for each, kept in zip(clusters, has_score, strict=True) if kept]
-    return Scored(found[has_score].astype(bool), values[has_score], names, int((~has_score).sum()))
+        return [dict(zip(names, point, strict=True)) for point in points.tolist()]
 
 
-def _auc(data: Scored) -> float:
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(data.truth, data.ranks))
-
-
-def _estimate(data: Scored, resampling: Resampling) -> AUC:
-    clusters = Clusters(data.truth, data.clusters)
-    sources = min(clusters.on_sides)
-    if data.n_positive and data.n_negative:
-        value = _auc(data)
-        statistic = weighted_auc(data.truth, data.ranks)
-        interval = estimate(statistic, clusters, resampling, sources)
-    else:
-        value, interval = math.nan, Estimate(math.nan, math.nan, math.nan, 0, 0)
-    counts = (data.n_positive, data.n_negative, data.n_excluded, clusters.count, sources)
-    return AUC(value, interval.low, interval.high, *counts)
+def _thresholds(scores: Floats) -> Floats:
+    """``(k + 1,)`` falling: the highest score, between each two that differ, under the lowest."""
+    values = np.unique(scores)[::-1]
+    above, below = values[:-1], values[1:]
+    with np.errstate(invalid="ignore", over="ignore"):
+        middle = below + (above - below) / 2
+    # of two neighbours, or with an infinite one, the lower score itself separates them
+    is_between = (middle >= below) & (middle < above)
+    middle = np.where(is_between, middle, below)
+    lowest = np.where(np.isneginf(values[-1:]), np.nan, np.nextafter(values[-1:], -np.inf))
+    return np.concatenate([values[:1], middle, lowest])

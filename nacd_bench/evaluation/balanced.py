@@ -12,21 +12,21 @@ where the files lie.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from nacd_bench.errors import DataError
 from nacd_bench.registry import unknown
-from nacd_bench.triplets.manifest import read_manifest, write_manifest
 from nacd_bench.triplets.presence import cluster_names, presence
 from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord
 from nacd_bench.triplets.rows import text
 
+T = TypeVar("T")
 FREE = "free"
 """What artifact-free negatives are drawn as."""
 SET_COLUMNS = ("test_set", "side", "drawn_as", "cluster", "draw_seed")
@@ -61,19 +61,6 @@ class BalancedSet:
     def clusters(self) -> list[str]:
         """For each triplet the name of its original: the unit of the bootstrap."""
         return [text(record.extra["cluster"]) for record in self.records]
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many triplets were drawn as each type and as ``free``."""
-        return dict(Counter(record.extra["drawn_as"] for record in self.records))
-
-
-@dataclass(frozen=True)
-class BalancedSets:
-    """Test sets by type, and why others could not be drawn (only where fewer are allowed)."""
-
-    sets: Mapping[str, BalancedSet]
-    missing: Mapping[str, str]
 
 
 def negative_quotas(n: int) -> tuple[int, int]:
@@ -116,13 +103,17 @@ def balanced_set(
     drawn = _drawn(pools, asked, n, seed)
     if not _is_full(drawn, asked) and allow_fewer:
         drawn = _fewer(pools, n, seed)
-    sizes = {group: len(each) for group, each in drawn.items()}
-    total = sum(sizes.values())
-    if not total or not (allow_fewer or _is_full(drawn, asked)):
-        raise DataError(_too_few(pools, asked, sizes, n))
-    notes = _repeat_notes(pools, drawn)
-    if sizes != asked:
-        notes.insert(0, f"{_listed(sizes)} instead of {_listed(asked)}: no larger set was found.")
+    sizes = {group: len(examples) for group, examples in drawn.items()}
+    if not sum(sizes.values()) or not (allow_fewer or sizes == asked):
+        held = ", ".join(
+            f"{sum(map(len, pools.of[group].values()))} {group} of {len(pools.of[group])} originals"
+            for group in asked
+        )
+        raise DataError(
+            f"test set '{artifact_type}' with n={n}: expected {_listed(asked)}; got "
+            f"{_listed(sizes)} with each original on one side (the data have {held}). "
+            "Add triplets, choose a smaller n or set allow_fewer=true (it needs one of each side)."
+        )
     chosen = [
         replace(
             record,
@@ -135,11 +126,16 @@ def balanced_set(
                 "draw_seed": seed,
             },
         )
-        for group, each in drawn.items()
-        for record in each
+        for group, examples in drawn.items()
+        for record in examples
     ]
     chosen.sort(key=lambda record: (record.extra["side"] != SIDES[0], record.id))
-    return BalancedSet(artifact_type, tuple(chosen), tuple(notes))
+    balanced = BalancedSet(artifact_type, tuple(chosen))
+    notes = _repeats(balanced.clusters)
+    if sizes != asked:
+        short = f"{_listed(sizes)} instead of {_listed(asked)}: no larger set was found."
+        notes = (short, *notes)
+    return replace(balanced, notes=notes)
 
 
 def balanced_sets(
@@ -148,8 +144,11 @@ def balanced_sets(
     n: int = 50,
     seed: int = 0,
     allow_fewer: bool = False,
-) -> BalancedSets:
+) -> tuple[dict[str, BalancedSet], dict[str, str]]:
     """Draw a test set for each type; arguments as :func:`balanced_set`.
+
+    Returns:
+        sets by type, and why others could not be drawn (only where fewer are allowed).
 
     Raises:
         DataError: too few examples of any type, all of them named; with ``allow_fewer`` only when
@@ -165,21 +164,7 @@ def balanced_sets(
             missing[artifact_type] = str(error)
     if missing and not (allow_fewer and sets):
         raise DataError("\n".join(missing.values()))
-    return BalancedSets(sets, missing)
-
-
-def write_balanced_set(path: str | Path, balanced: BalancedSet) -> None:
-    """Write a set as a manifest; errors as :func:`~nacd_bench.triplets.manifest.write_manifest`."""
-    write_manifest(path, balanced.records)
-
-
-def read_balanced_set(path: str | Path) -> BalancedSet:
-    """A set from its manifest.
-
-    Raises:
-        DataError: not a manifest, or not one of a balanced set.
-    """
-    return set_of(read_manifest(path), path)
+    return sets, missing
 
 
 def set_of(records: Sequence[TripletRecord], place: str | Path) -> BalancedSet:
@@ -195,8 +180,8 @@ def set_of(records: Sequence[TripletRecord], place: str | Path) -> BalancedSet:
     wrong = [
         f"{record.place}: {name} is {record.extra.get(name)!r}"
         for record in records
-        for name, known in (("test_set", ARTIFACT_TYPES), ("side", SIDES), ("drawn_as", None))
-        if name not in record.extra or (known and record.extra[name] not in known)
+        for name, allowed in (("test_set", ARTIFACT_TYPES), ("side", SIDES), ("drawn_as", None))
+        if name not in record.extra or (allowed and record.extra[name] not in allowed)
     ]
     types = {record.extra.get("test_set") for record in records}
     if wrong or len(types) != 1:
@@ -205,61 +190,52 @@ def set_of(records: Sequence[TripletRecord], place: str | Path) -> BalancedSet:
             f"{', '.join(SET_COLUMNS)}, got {wrong[0] if wrong else f'{len(types)} sets'}. "
             "Draw it again, or name it as data rather than as a set."
         )
-    return BalancedSet(types.pop() or "", tuple(records), tuple(_read_notes(records)))
+    balanced = BalancedSet(types.pop() or "", tuple(records))
+    return replace(balanced, notes=_repeats(balanced.clusters))
+
+
+Drawn = dict[str, list[TripletRecord]]
 
 
 class _Pools:
-    """The examples of a set by what they can be drawn as: its type, ``free``, the other types."""
+    """The examples of a set by what they can be drawn as (its type, ``free``, the other types) and
+    by their original, both in a fixed order.
+
+    ``surplus`` says of an original how many more examples it has for the positive side than for
+    the negative.
+    """
 
     def __init__(self, records: Iterable[TripletRecord], artifact_type: str) -> None:
-        ordered = sorted(records, key=lambda each: each.id)
-        twice = [name for name, k in Counter(each.id for each in ordered).items() if k > 1]
+        ordered = sorted(records, key=lambda record: record.id)
+        twice = [name for name, k in Counter(record.id for record in ordered).items() if k > 1]
         if twice:
             raise DataError(
                 f"expected triplets of different ids, got {', '.join(twice[:5])} more than once. "
                 "Rename them."
             )
         self.artifact_type = artifact_type
-        self.original = dict(
-            zip((each.id for each in ordered), cluster_names(ordered), strict=True)
-        )
-        self.others = [each for each in ARTIFACT_TYPES if each != artifact_type]
-        self.of: dict[str, list[TripletRecord]] = {
-            artifact_type: [each for each in ordered if presence(each, artifact_type)],
-            FREE: [each for each in ordered if each.artifact_free],
-        }
-        negatives = [each for each in ordered if presence(each, artifact_type) is False]
-        for other in self.others:
-            self.of[other] = [each for each in negatives if presence(each, other)]
-
-    @cached_property
-    def surplus(self) -> dict[str, int]:
-        """By original how many more examples it has for the positive side than for the negative."""
-        found: Counter[str] = Counter()
-        seen: set[str] = set()
-        for group, examples in self.of.items():
-            for record in examples:
-                if record.id not in seen:
-                    found[self.original[record.id]] += 1 if self.is_positive(group) else -1
-                    seen.add(record.id)
-        return dict(found)
+        ids = [record.id for record in ordered]
+        self.original = dict(zip(ids, cluster_names(ordered), strict=True))
+        self.negatives = [FREE, *(kind for kind in ARTIFACT_TYPES if kind != artifact_type)]
+        self.of: dict[str, dict[str, list[TripletRecord]]] = {}
+        first_group: dict[str, str] = {}
+        for group in (artifact_type, *self.negatives):
+            self.of[group] = {}
+            for record in ordered:
+                fits = record.artifact_free if group == FREE else presence(record, group)
+                if group in self.negatives[1:] and presence(record, artifact_type) is not False:
+                    continue
+                if fits:
+                    self.of[group].setdefault(self.original[record.id], []).append(record)
+                    first_group.setdefault(record.id, group)
+        self.surplus: Counter[str] = Counter()
+        for name, group in first_group.items():
+            self.surplus[self.original[name]] += 1 if group == artifact_type else -1
+        self.sides = Counter(group == artifact_type for group in first_group.values())
 
     def quotas(self, n: int) -> dict[str, int]:
-        free, each = negative_quotas(n)
-        return {self.artifact_type: n, FREE: free, **dict.fromkeys(self.others, each)}
-
-    def is_positive(self, group: str) -> bool:
-        return group == self.artifact_type
-
-    def by_original(self, group: str) -> dict[str, list[TripletRecord]]:
-        """The examples of a group by their original, in the order of ids."""
-        found: dict[str, list[TripletRecord]] = defaultdict(list)
-        for record in self.of[group]:
-            found[self.original[record.id]].append(record)
-        return found
-
-
-Drawn = dict[str, list[TripletRecord]]
+        free, other = negative_quotas(n)
+        return {self.artifact_type: n, FREE: free, **dict.fromkeys(self.negatives[1:], other)}
 
 
 def _is_full(drawn: Drawn, quotas: Mapping[str, int]) -> bool:
@@ -274,44 +250,41 @@ def _drawn(pools: _Pools, quotas: Mapping[str, int], n: int, seed: int) -> Drawn
         drawn = _draw(pools, quotas, rng, is_greedy=attempt > 0)
         if _is_full(drawn, quotas):
             return drawn
-        best = max(best, drawn, key=lambda each: sum(map(len, each.values())))
+        best = max(best, drawn, key=lambda draw: sum(map(len, draw.values())))
     return best
 
 
 def _fewer(pools: _Pools, n: int, seed: int) -> Drawn:
     """A set as large as can be with as many negatives as positives; empty where there is none."""
-    negatives = {record.id for group in (FREE, *pools.others) for record in pools.of[group]}
-    most = min(n, len(pools.of[pools.artifact_type]), len(negatives))
     best: Drawn = {group: [] for group in pools.of}
-    fits, too_many = 0, most + 1
-    while fits + 1 < too_many:
+    m = min(n, pools.sides[True], pools.sides[False])
+    fits, too_many = 0, m + 1
+    while fits < m:
         # the whole at once, then by bisection: where m places can be filled, so can fewer
-        m = most if too_many > most else (fits + too_many) // 2
         drawn = _of_size(pools, m, seed)
         if drawn is None:
             too_many = m
         else:
             best, fits = drawn, m
+        m = (fits + too_many) // 2
     return best
 
 
 def _of_size(pools: _Pools, m: int, seed: int) -> Drawn | None:
     """A set of m on each side, kinds of negatives standing in for those that are short."""
     quotas = pools.quotas(m)
-    short: set[str] = set()
+    short: dict[str, int] = {}
     while True:
         drawn = _drawn(pools, quotas, m, seed)
-        now_short = {group for group, quota in quotas.items() if len(drawn[group]) < quota}
-        if not now_short:
+        if _is_full(drawn, quotas):
             return drawn
-        short |= now_short
-        others = [each for each in (FREE, *pools.others) if each not in short]
+        short.update({g: len(drawn[g]) for g, quota in quotas.items() if len(drawn[g]) < quota})
+        others = [group for group in pools.negatives if group not in short]
         if pools.artifact_type in short or not others:
             return None
-        quotas.update({group: len(drawn[group]) for group in now_short})
-        rest = m - sum(quotas[group] for group in short)
-        for i, group in enumerate(others):
-            quotas[group] = rest // len(others) + (i < rest % len(others))
+        each, more = divmod(m - sum(short.values()), len(others))
+        quotas.update(short)
+        quotas.update({group: each + (i < more) for i, group in enumerate(others)})
 
 
 def _draw(
@@ -322,46 +295,46 @@ def _draw(
     A greedy one prefers originals with many examples for the group and few for the other side, and
     gives either side a random share of the originals.
     """
-    examples = {group: pools.by_original(group) for group in quotas}
-    for by_original in examples.values():
-        for original, found in by_original.items():
-            by_original[original] = [found[i] for i in rng.permutation(len(found))]
-    order = {
-        group: [list(found)[i] for i in rng.permutation(len(found))]
-        for group, found in examples.items()
+    examples = {
+        group: {name: _shuffled(records, rng) for name, records in by_original.items()}
+        for group, by_original in pools.of.items()
     }
+    order = {group: _shuffled(list(examples[group]), rng) for group in quotas}
     share = dict.fromkeys(quotas, 1.0)
     if is_greedy:
         share[pools.artifact_type] = float(np.exp(rng.uniform(-1, 1)))
-        worth = pools.surplus
-        for group in order:
-            sign = 1 if pools.is_positive(group) else -1
-            merit = [sign * worth[each] + rng.normal() for each in order[group]]
-            order[group] = [order[group][i] for i in np.argsort(merit)[::-1]]
+        for group, originals in order.items():
+            sign = 1 if group == pools.artifact_type else -1
+            merit = {name: sign * pools.surplus[name] + rng.normal() for name in originals}
+            originals.sort(key=merit.__getitem__, reverse=True)
     owner = _owners(order, quotas, share)
-    drawn: Drawn = {
-        group: [examples[group][each][0] for each in order[group] if owner.get(each) == group]
+    drawn = {
+        group: [examples[group][name][0] for name in order[group] if owner.get(name) == group]
         for group in quotas
     }
-    taken = {record.id for each in drawn.values() for record in each}
+    taken = {record.id for records in drawn.values() for record in records}
     copies = Counter(owner.keys())
-    side = {original: pools.is_positive(group) for original, group in owner.items()}
     for group, quota in quotas.items():
+        own_side = [group] if group == pools.artifact_type else pools.negatives
         while len(drawn[group]) < quota:
             spare = [
-                (copies[original], place, record)
-                for place, original in enumerate(order[group])
-                if side.get(original) == pools.is_positive(group)
-                for record in examples[group][original]
+                (copies[name], place, record)
+                for place, name in enumerate(order[group])
+                if owner.get(name) in own_side
+                for record in examples[group][name]
                 if record.id not in taken
             ]
             if not spare:
                 break
-            *_, record = min(spare, key=lambda each: each[:2])
+            *_, record = min(spare, key=lambda candidate: candidate[:2])
             drawn[group].append(record)
             taken.add(record.id)
             copies[pools.original[record.id]] += 1
     return drawn
+
+
+def _shuffled(values: Sequence[T], rng: np.random.Generator) -> list[T]:
+    return [values[i] for i in rng.permutation(len(values))]
 
 
 def _owners(
@@ -399,36 +372,17 @@ def _owners(
     return owner
 
 
-def _repeat_notes(pools: _Pools, drawn: Drawn) -> list[str]:
-    return _repeats([pools.original[record.id] for each in drawn.values() for record in each])
-
-
-def _read_notes(records: Sequence[TripletRecord]) -> list[str]:
-    return _repeats([text(record.extra.get("cluster", record.id)) for record in records])
-
-
-def _repeats(originals: Sequence[str]) -> list[str]:
+def _repeats(originals: Sequence[str]) -> tuple[str, ...]:
+    """What a reader has to know where an original appears more than once."""
     copies = {original: k for original, k in Counter(originals).items() if k > 1}
     if not copies:
-        return []
-    return [
+        return ()
+    return (
         f"{len(set(originals))} originals for {len(originals)} places: {len(copies)} appear more "
         f"than once (up to {max(copies.values())} times), each on one side and as one cluster of "
-        "the bootstrap."
-    ]
+        "the bootstrap.",
+    )
 
 
 def _listed(sizes: Mapping[str, int]) -> str:
     return ", ".join(f"{size} {group}" for group, size in sizes.items())
-
-
-def _too_few(pools: _Pools, asked: Mapping[str, int], sizes: Mapping[str, int], n: int) -> str:
-    held = ", ".join(
-        f"{len(pools.of[group])} {group} of {len(pools.by_original(group))} originals"
-        for group in asked
-    )
-    return (
-        f"test set '{pools.artifact_type}' with n={n}: expected {_listed(asked)}; got "
-        f"{_listed(sizes)} with each original on one side (the data have {held}). "
-        "Add triplets, choose a smaller n or set allow_fewer=true (it needs one of each side)."
-    )

@@ -80,7 +80,7 @@ class Clusters:
     """The units of a resample: source images, in strata.
 
     ``on_sides`` says how many sources have positives and how many negatives, as so many of equal
-    size.
+    size; ``counts`` how many rows each source has.
 
     Args:
         truth: ``(n,)`` of 0 and 1; sets the stratum of each row's cluster.
@@ -88,7 +88,9 @@ class Clusters:
             not matter where names are given and no two rows of a cluster differ in weight.
     """
 
-    def __init__(self, truth: ArrayLike, names: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, truth: ArrayLike, names: Sequence[str] | NDArray[np.str_] | None = None
+    ) -> None:
         positive = np.asarray(truth, bool)
         if names is not None and len(names) != len(positive):
             raise ValueError(
@@ -100,9 +102,17 @@ class Clusters:
         rows_of = [
             np.bincount(self.of_row[side], minlength=self.count) for side in (positive, ~positive)
         ]
-        self.on_sides = _sources(rows_of[0]), _sources(rows_of[1])
+        self.counts = rows_of[0] + rows_of[1]
+        # so many sources of equal size whose mean is as uncertain (Kish 1965)
+        self.on_sides = [float(rows.sum() ** 2 / max((rows**2).sum(), 1)) for rows in rows_of]
         kind = (rows_of[0] > 0) + 2 * (rows_of[1] > 0)
-        self.strata = [np.flatnonzero(kind == each) for each in np.unique(kind)]
+        self.strata = [np.flatnonzero(kind == stratum) for stratum in np.unique(kind)]
+
+    def sums(self, values: ArrayLike) -> Floats:
+        """``(..., n)`` values summed by source, in the order of names: ``(..., count)``."""
+        return np.apply_along_axis(
+            lambda row: np.bincount(self.of_row, row, self.count), -1, np.asarray(values)
+        )
 
     def resampled(self, resampling: Resampling) -> Iterator[Floats]:
         """Weights of all resamples, ``(r, n)`` at a time."""
@@ -187,11 +197,6 @@ def exact_interval(value: float, sources: float, level: float) -> tuple[float, f
     low = float(beta.ppf(tail, hits, misses + 1)) if hits > 0 else 0.0
     high = float(beta.isf(tail, hits + 1, misses)) if misses > 0 else 1.0
     return min(low, value), max(high, value)
-
-
-def _sources(rows: NDArray[np.int64]) -> float:
-    """Sources of equal size whose mean is as uncertain as that of ``rows`` in each (Kish 1965)."""
-    return float(rows.sum() ** 2 / max((rows**2).sum(), 1))
 
 
 def _bca(value: float, drawn: Floats, influence: Floats, level: float) -> tuple[float, float]:

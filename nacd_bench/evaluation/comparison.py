@@ -11,12 +11,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from nacd_bench.errors import DataError
 from nacd_bench.evaluation.auc import AUC, auc_estimates
 from nacd_bench.evaluation.balanced import BalancedSet
 from nacd_bench.evaluation.bootstrap import DEFAULT, FEW, Clusters, Resampling
-from nacd_bench.evaluation.delong import PairedTest, against_best, holm_corrected
+from nacd_bench.evaluation.delong import PairedTest, against_best
 from nacd_bench.evaluation.localisation import Localisation, Placed, localisation
+from nacd_bench.evaluation.significance import holm_corrected
 from nacd_bench.evaluation.thresholds import Threshold, best_thresholds
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.presence import labelled_boxes
@@ -51,12 +51,12 @@ class SetComparison:
     @property
     def best(self) -> str | None:
         """The method with the highest AUC, the first of equal ones; None of few images."""
-        known = {
-            name: each.value
-            for name, each in self.aucs.items()
-            if not math.isnan(each.value) and not each.is_of_few
+        values = {
+            name: auc.value
+            for name, auc in self.aucs.items()
+            if not math.isnan(auc.value) and not auc.is_of_few
         }
-        return max(known, key=lambda name: known[name], default=None)
+        return max(values, key=lambda name: values[name], default=None)
 
 
 def methods_of(
@@ -67,7 +67,7 @@ def methods_of(
     >>> methods_of("text", {"texture": "texture", "text": "text"}, ["psnr"], full=False)
     ['text', 'psnr']
     """
-    chosen = [name for name, own in detectors.items() if full or own == artifact_type]
+    chosen = [name for name, its_type in detectors.items() if full or its_type == artifact_type]
     return [*chosen, *baselines]
 
 
@@ -89,20 +89,26 @@ def compare(
         full: all detectors on all sets.
         resampling: of the bootstrap.
     """
-    found = [
-        _compare(each, scores, detectors, baselines, full, resampling) for each in sets.values()
-    ]
-    corrected = iter(holm_corrected([test for each in found for test in each.tests]))
+    comparisons = {
+        name: _compare(balanced, scores, detectors, baselines, full, resampling)
+        for name, balanced in sets.items()
+    }
+    corrected = holm_corrected(
+        {(name, test.first): test for name, one in comparisons.items() for test in one.tests}
+    )
     return {
-        name: replace(each, tests=[next(corrected) for _ in each.tests])
-        for name, each in zip(sets, found, strict=True)
+        name: replace(one, tests=[corrected[name, test.first] for test in one.tests])
+        for name, one in comparisons.items()
     }
 
 
 def scores_on(balanced: BalancedSet, scores: Scores, method: str) -> list[float]:
     """A method's scores in the order of the set; NaN where it has none."""
-    own = scores.get(method, {})
-    return [own[record.id].score if record.id in own else math.nan for record in balanced.records]
+    by_triplet = scores.get(method, {})
+    return [
+        by_triplet[record.id].score if record.id in by_triplet else math.nan
+        for record in balanced.records
+    ]
 
 
 def _compare(
@@ -117,51 +123,33 @@ def _compare(
     truth, clusters = balanced.truth, balanced.clusters
     methods = methods_of(kind, detectors, baselines, full)
     values = {method: scores_on(balanced, scores, method) for method in methods}
-    own = {name: values[name] for name, own_type in detectors.items() if own_type == kind}
-    thresholds: list[Threshold] = []
-    for method in methods:
-        known = [y for y, value in zip(truth, values[method], strict=True) if value == value]
-        if len(set(known)) == 2:
-            thresholds += best_thresholds(truth, values[method], method, kind)
-    places = {}
-    for name in own:
-        found = _places(balanced, scores.get(name, {}), resampling)
-        if found is not None:
-            places[name] = found
+    aucs = auc_estimates(truth, values, clusters, resampling)
+    of_type = {name: values[name] for name, its_type in detectors.items() if its_type == kind}
+    rivals = {name: values[name] for name in baselines if not math.isnan(aucs[name].value)}
+    notes = list(balanced.notes)
+    positive, negative = Clusters(truth, clusters).on_sides
+    if min(positive, negative) < FEW:
+        notes.append(
+            f"few images ({positive:.3g} sources with the artifact, {negative:.3g} without): "
+            "intervals are exact and wide, tests are by permutation, and no method is marked as "
+            "the best."
+        )
+    places = {name: _places(balanced, scores.get(name, {}), resampling) for name in of_type}
     return SetComparison(
         kind,
         sum(truth),
         len(truth) - sum(truth),
-        auc_estimates(truth, values, clusters, resampling),
-        _tests(truth, own, {name: values[name] for name in baselines}, clusters),
-        thresholds,
-        places,
-        (*balanced.notes, *_few(Clusters(truth, clusters))),
+        aucs,
+        against_best(truth, of_type, rivals, clusters) if of_type and rivals else [],
+        [
+            threshold
+            for method in methods
+            if not math.isnan(aucs[method].value)
+            for threshold in best_thresholds(truth, values[method], method, kind)
+        ],
+        {name: place for name, place in places.items() if place is not None},
+        notes,
     )
-
-
-def _few(clusters: Clusters) -> list[str]:
-    positive, negative = clusters.on_sides
-    if min(positive, negative) >= FEW:
-        return []
-    return [
-        f"few images ({positive:.3g} sources with the artifact, {negative:.3g} without): intervals "
-        "are exact and wide, tests are by permutation, and no method is marked as the best."
-    ]
-
-
-def _tests(
-    truth: Sequence[bool],
-    detectors: Mapping[str, Sequence[float]],
-    baselines: Mapping[str, Sequence[float]],
-    clusters: Sequence[str],
-) -> Sequence[PairedTest]:
-    if not detectors or not baselines:
-        return []
-    try:
-        return against_best(truth, detectors, baselines, clusters)
-    except DataError:  # no baseline has scores on both sides
-        return []
 
 
 def _places(
@@ -170,9 +158,9 @@ def _places(
     images = []
     for record, cluster in zip(balanced.records, balanced.clusters, strict=True):
         if record.id in scores:
-            found = scores[record.id]
+            result = scores[record.id]
             labelled = labelled_boxes(record, balanced.artifact_type)
-            images.append(Placed(labelled, found.boxes, found.confidences, cluster))
-    if not any(image.labelled for image in images):
+            images.append(Placed(labelled, result.boxes, result.confidences, cluster))
+    if not any(len(image.labelled) for image in images):
         return None
     return localisation(images, resampling=resampling)

@@ -39,22 +39,65 @@ RECALLS = np.linspace(0, 1, 101)
 """Where COCO reads the precision."""
 
 
-@dataclass(frozen=True)
 class Placed:
     """One image: where the artifacts of a type are, and where a detector says they are.
 
     Args:
         labelled: ``(m, 4)`` boxes ``[x0, y0, x1, y1]``, half-open; empty when the image has no such
             artifact; None when it has one in an unknown place.
-        boxes: ``(n, 4)``, the detector's.
+        boxes: ``(n, 4)``, the detector's; kept from the strongest down.
         confidences: ``(n,)``.
         cluster: its source image; None makes each image its own.
+
+    Raises:
+        ValueError: boxes and confidences that do not fit.
     """
 
-    labelled: ArrayLike | None
-    boxes: ArrayLike
-    confidences: ArrayLike
-    cluster: str | None = None
+    def __init__(
+        self,
+        labelled: ArrayLike | None,
+        boxes: ArrayLike,
+        confidences: ArrayLike,
+        cluster: str | None = None,
+    ) -> None:
+        places = np.asarray(boxes, np.float64).reshape(-1, 4)
+        values = np.asarray(confidences, np.float64).reshape(-1)
+        if len(places) != len(values):
+            raise ValueError(
+                "Expected a confidence for each box. "
+                f"Got {len(values)} confidences and {len(places)} boxes."
+            )
+        if np.isnan(values).any():
+            raise ValueError("Expected confidences without NaN. Got NaN.")
+        order = np.lexsort([*places.T[::-1], -values])  # equal ones by place, not as they came
+        self.boxes, self.confidences = places[order], values[order]
+        self.is_known = labelled is not None
+        self.labelled = np.asarray([] if labelled is None else labelled, np.float64).reshape(-1, 4)
+        self.ious = box_iou(self.boxes[:, None], self.labelled)
+        self.cluster = cluster
+
+    @property
+    def points_inside(self) -> bool:
+        """Whether the centre of the strongest box lies in a labelled one."""
+        centers = (self.boxes[:1, None, :2] + self.boxes[:1, None, 2:]) / 2
+        is_inside = (self.labelled[:, :2] <= centers) & (centers < self.labelled[:, 2:])
+        return bool(is_inside.all(axis=-1).any())
+
+    @property
+    def best_iou(self) -> float:
+        """Of the strongest box with a labelled one."""
+        return float(self.ious[:1].max(initial=0))
+
+    def matches(self, iou: float) -> NDArray[np.bool_]:
+        """``(n,)`` whether each box takes a labelled box of its own, the strongest first."""
+        free = np.ones(len(self.labelled), bool)
+        hits = np.zeros(len(self.boxes), bool)
+        for i, row in enumerate(self.ious):
+            open_to = np.where(free & (row >= iou), row, -1.0)
+            if open_to.max(initial=-1) >= 0:
+                hits[i] = True
+                free[np.argmax(open_to)] = False
+        return hits
 
 
 @dataclass(frozen=True)
@@ -90,90 +133,41 @@ def localisation(
 
     Raises:
         DataError: no image has a labelled box.
-        ValueError: boxes and confidences that do not fit.
     """
-    known = [_Image(each) for each in images if each.labelled is not None]
-    has_box = np.array([len(each.labelled) > 0 for each in known], bool)
+    known = [image for image in images if image.is_known]
+    has_box = np.array([len(image.labelled) > 0 for image in known], bool)
     if not has_box.any():
         raise DataError(
             "expected an image with a labelled box of the type, got none in "
             f"{len(images)} images. Add boxes to the labels."
         )
-    clusters = _cluster_names(known)
-    boxed = [each for each, is_boxed in zip(known, has_box, strict=True) if is_boxed]
+    boxed = [image for image in known if len(image.labelled)]
     units = Clusters(np.ones(len(boxed)), _cluster_names(boxed))
+    everywhere = Clusters(has_box, _cluster_names(known))
+    sources = units.on_sides[0]
 
     def mean(values: list[float]) -> Estimate:
-        return estimate(_weighted_mean(np.array(values)), units, resampling, units.on_sides[0])
+        return estimate(lambda w: w @ np.array(values) / w.sum(axis=1), units, resampling, sources)
 
-    everywhere = Clusters(has_box, clusters)
     return Localisation(
-        mean([float(each.points_inside) for each in boxed]),
-        mean([each.best_iou for each in boxed]),
+        mean([float(image.points_inside) for image in boxed]),
+        mean([image.best_iou for image in boxed]),
         {
-            iou: estimate(_average_precision(known, iou), everywhere, resampling, units.on_sides[0])
+            iou: estimate(_average_precision(known, iou), everywhere, resampling, sources)
             for iou in ious
         },
-        sum(len(each.labelled) for each in known),
-        sum(len(each.boxes) for each in known),
+        sum(len(image.labelled) for image in known),
+        sum(len(image.boxes) for image in known),
         len(images) - len(known),
     )
 
 
-class _Image:
-    """A :class:`Placed` as arrays, its boxes from the strongest down."""
-
-    def __init__(self, image: Placed) -> None:
-        self.cluster = image.cluster
-        self.labelled = np.asarray(image.labelled, np.float64).reshape(-1, 4)
-        boxes = np.asarray(image.boxes, np.float64).reshape(-1, 4)
-        confidences = np.asarray(image.confidences, np.float64).reshape(-1)
-        if len(boxes) != len(confidences):
-            raise ValueError(
-                "Expected a confidence for each box. "
-                f"Got {len(confidences)} confidences and {len(boxes)} boxes."
-            )
-        if np.isnan(confidences).any():
-            raise ValueError("Expected confidences without NaN. Got NaN.")
-        order = np.lexsort([*boxes.T[::-1], -confidences])  # equal ones by place, not as they came
-        self.boxes, self.confidences = boxes[order], confidences[order]
-        self.ious = box_iou(self.boxes[:, None], self.labelled)
-
-    @property
-    def points_inside(self) -> bool:
-        if not len(self.boxes):
-            return False
-        x0, y0, x1, y1 = self.labelled.T
-        left, top, right, bottom = self.boxes[0]
-        x, y = (left + right) / 2, (top + bottom) / 2
-        return bool(((x0 <= x) & (x < x1) & (y0 <= y) & (y < y1)).any())
-
-    @property
-    def best_iou(self) -> float:
-        return float(self.ious[0].max()) if len(self.boxes) else 0.0
-
-    def matches(self, iou: float) -> NDArray[np.bool_]:
-        """``(n,)`` whether each box takes a labelled box of its own, the strongest first."""
-        free = np.ones(len(self.labelled), bool)
-        hits = np.zeros(len(self.boxes), bool)
-        for i, row in enumerate(self.ious):
-            open_to = np.where(free & (row >= iou), row, -1.0)
-            if len(open_to) and open_to.max() >= 0:
-                hits[i] = True
-                free[np.argmax(open_to)] = False
-        return hits
-
-
-def _weighted_mean(values: Floats) -> Statistic:
-    return lambda weights: weights @ values / weights.sum(axis=1)
-
-
-def _average_precision(images: Sequence[_Image], iou: float) -> Statistic:
+def _average_precision(images: Sequence[Placed], iou: float) -> Statistic:
     """COCO's average precision as a function of the images' weights."""
-    confidences = np.concatenate([each.confidences for each in images])
-    hits = np.concatenate([each.matches(iou) for each in images])
-    of_box = np.repeat(np.arange(len(images)), [len(each.boxes) for each in images])
-    labelled = np.array([len(each.labelled) for each in images], np.float64)
+    confidences = np.concatenate([image.confidences for image in images])
+    hits = np.concatenate([image.matches(iou) for image in images])
+    of_box = np.repeat(np.arange(len(images)), [len(image.boxes) for image in images])
+    labelled = np.array([len(image.labelled) for image in images], np.float64)
     order = np.argsort(-confidences, kind="stable")
     hits, of_box, confidences = hits[order], of_box[order], confidences[order]
     is_last = np.append(confidences[1:] != confidences[:-1], True)[: len(confidences)]
@@ -181,9 +175,9 @@ def _average_precision(images: Sequence[_Image], iou: float) -> Statistic:
     def statistic(weights: Floats) -> Floats:
         of_boxes = weights[:, of_box]
         tp = np.cumsum(of_boxes * hits, axis=1)[:, is_last]
-        found = np.cumsum(of_boxes, axis=1)[:, is_last]
+        positive = np.cumsum(of_boxes, axis=1)[:, is_last]
         recall = tp / (weights @ labelled)[:, None]
-        precision = np.divide(tp, found, out=np.zeros_like(tp), where=found > 0)
+        precision = np.divide(tp, positive, out=np.zeros_like(tp), where=positive > 0)
         best_from_here = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
         padded = np.hstack([best_from_here, np.zeros((len(weights), 1))])
         at = np.array([np.searchsorted(row, RECALLS) for row in recall])
@@ -192,11 +186,9 @@ def _average_precision(images: Sequence[_Image], iou: float) -> Statistic:
     return statistic
 
 
-def _cluster_names(images: Sequence[_Image]) -> list[str] | None:
+def _cluster_names(images: Sequence[Placed]) -> list[str]:
     """Names for the bootstrap; images without one get one that is taken by no other."""
-    if all(each.cluster is None for each in images):
-        return None
     return [
-        f"image {i}" if each.cluster is None else f"source {each.cluster}"
-        for i, each in enumerate(images)
+        f"image {i:9}" if image.cluster is None else f"source {image.cluster}"
+        for i, image in enumerate(images)
     ]

@@ -17,16 +17,15 @@ detectors.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import binomtest, t
 
 from nacd_bench.evaluation.bootstrap import FEW, Clusters, Estimate, Floats, Resampling, estimate
-from nacd_bench.evaluation.delong import holm
-from nacd_bench.evaluation.sign_flips import sign_flip_p
+from nacd_bench.evaluation.significance import wilcoxon_p
 
 DEFAULT = Resampling(resamples=2000)
 SAME = 1e-12
@@ -81,9 +80,6 @@ class ScoreTest:
     p_holm: float | None = None
 
 
-Test = TypeVar("Test", PresenceTest, ScoreTest)
-
-
 def presence_test(before: ArrayLike, after: ArrayLike, clusters: Sequence[str]) -> PresenceTest:
     """McNemar's exact test over originals.
 
@@ -91,14 +87,12 @@ def presence_test(before: ArrayLike, after: ArrayLike, clusters: Sequence[str]) 
         before, after: ``(n,)`` whether a triplet has an artifact.
         clusters: ``(n,)`` original of each.
 
-    >>> found = presence_test([1, 1, 0, 0], [1, 0, 1, 1], ["a", "b", "c", "d"])
-    >>> found.only_before, found.only_after, found.p
+    >>> test = presence_test([1, 1, 0, 0], [1, 0, 1, 1], ["a", "b", "c", "d"])
+    >>> test.only_before, test.only_after, test.p
     (1, 2, 1.0)
     """
-    from scipy.stats import binomtest
-
     first, second = np.asarray(before, bool), np.asarray(after, bool)
-    change, _ = _by_cluster(second.astype(float) - first.astype(float), clusters)
+    change = Clusters(first, clusters).sums(second.astype(float) - first)
     better, worse = int((change < 0).sum()), int((change > 0).sum())
     return PresenceTest(
         int(first.sum()),
@@ -126,39 +120,22 @@ def score_test(
         clusters: ``(n,)`` original of each.
         resampling: of the interval.
 
-    >>> found = score_test([0.1, 0.2, 0.3], [0.3, 0.4, 0.5], ["a", "b", "c"])
-    >>> found.p, round(found.difference.value, 3)
+    >>> test = score_test([0.1, 0.2, 0.3], [0.3, 0.4, 0.5], ["a", "b", "c"])
+    >>> test.p, round(test.difference.value, 3)
     (0.25, 0.2)
     """
     first, second = np.asarray(before, np.float64), np.asarray(after, np.float64)
     mean = mean_difference(first, second, clusters, resampling)
     if not len(first):
         return ScoreTest(np.nan, np.nan, mean, 0, 0, np.nan)
-    sums, counts = _by_cluster(_change(first, second), clusters)
+    originals = Clusters(first, clusters)
     largest = max(np.abs(each[np.isfinite(each)]).max(initial=0) for each in (first, second))
     step = largest * SAME or 1.0
-    change = np.rint(sums / counts / step) * step
-    return ScoreTest(
-        float(first.mean()),
-        float(second.mean()),
-        mean,
-        int((change < 0).sum()),
-        int((change > 0).sum()),
-        wilcoxon_p(change),
-    )
-
-
-def wilcoxon_p(change: ArrayLike) -> float:
-    """Wilcoxon's signed-rank test, two-sided and exact; zeros are left out, ties share a rank.
-
-    >>> wilcoxon_p([1, 2, 3, 4, 5, 0, 0, 0]), wilcoxon_p([2, 2, -2]), wilcoxon_p([])
-    (0.0625, 1.0, 1.0)
-    """
-    from scipy.stats import rankdata
-
-    changed = np.asarray(change, np.float64)
-    changed = changed[changed != 0]
-    return sign_flip_p(np.rint(2 * rankdata(np.abs(changed))) * np.sign(changed))
+    means = originals.sums(_change(first, second)) / originals.counts
+    change = np.rint(means / step) * step
+    better, worse = int((change < 0).sum()), int((change > 0).sum())
+    p = wilcoxon_p(change)
+    return ScoreTest(float(first.mean()), float(second.mean()), mean, better, worse, p)
 
 
 def _change(first: Floats, second: Floats) -> Floats:
@@ -172,46 +149,22 @@ def mean_difference(
     clusters: Sequence[str],
     resampling: Resampling = DEFAULT,
 ) -> Estimate:
-    """Mean of after - before over ``(n,)`` triplets, its interval over originals."""
+    """Mean of after - before over ``(n,)`` triplets, its interval over originals.
+
+    Few originals, or many, get Student's interval of a ratio of cluster totals, one gets none.
+    """
     change = _change(np.asarray(before, np.float64), np.asarray(after, np.float64))
-    sums, counts = _by_cluster(change, clusters)
-    if 0 < len(sums) < FEW or len(sums) > MANY:
-        return _student_mean(sums, counts, resampling.level)
-    found = estimate(
-        lambda weights: weights @ sums / (weights @ counts),
-        Clusters(np.zeros(len(sums))),
-        resampling,
+    originals = Clusters(np.zeros(len(change)), clusters)
+    sums, counts, size = originals.sums(change), originals.counts, originals.count
+    if 0 < size < FEW or size > MANY:
+        value = float(sums.sum() / counts.sum())
+        reach = math.nan
+        if size > 1:
+            influence = (sums - value * counts) / counts.sum()
+            spread = math.sqrt((influence**2).sum() * size / (size - 1))
+            reach = float(t.ppf((1 + resampling.level) / 2, size - 1)) * spread
+        return Estimate(value, value - reach, value + reach, len(change), size)
+    mean = estimate(
+        lambda weights: weights @ sums / (weights @ counts), Clusters(np.zeros(size)), resampling
     )
-    return replace(found, n=len(change))
-
-
-def _student_mean(sums: Floats, counts: Floats, level: float) -> Estimate:
-    """The mean over rows with Student's interval of a ratio of cluster totals; no interval of one
-    cluster."""
-    from scipy.stats import t
-
-    value, size = sums.sum() / counts.sum(), len(sums)
-    reach = math.nan
-    if size > 1:
-        influence = (sums - value * counts) / counts.sum()
-        spread = math.sqrt((influence**2).sum() * size / (size - 1))
-        reach = t.ppf((1 + level) / 2, size - 1) * spread
-    return Estimate(
-        float(value), float(value - reach), float(value + reach), int(counts.sum()), size
-    )
-
-
-def corrected(tests: Mapping[str, Test]) -> dict[str, Test]:
-    """The tests with ``p_holm``, one family."""
-    p_values = holm([each.p for each in tests.values()])
-    return {
-        name: replace(each, p_holm=float(p))
-        for (name, each), p in zip(tests.items(), p_values, strict=True)
-    }
-
-
-def _by_cluster(values: Floats, clusters: Sequence[str]) -> tuple[Floats, Floats]:
-    """Sum of the values and number of rows of each original, by name."""
-    names, of_row = np.unique(np.asarray([*map(str, clusters)]), return_inverse=True)
-    counts = np.bincount(of_row, minlength=len(names)).astype(np.float64)
-    return np.bincount(of_row, values, len(names)).astype(np.float64), counts
+    return replace(mean, n=len(change))

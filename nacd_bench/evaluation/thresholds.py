@@ -24,8 +24,8 @@ The file is YAML, by test set, method and criterion::
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nacd_bench.errors import DataError
+from nacd_bench.evaluation.auc import Curve, Scored
 from nacd_bench.evaluation.bootstrap import Floats
-from nacd_bench.evaluation.curves import Cuts, cuts
 from nacd_bench.numbers import beside
 from nacd_bench.registry import unknown
 from nacd_bench.triplets.files import write_whole
@@ -78,6 +78,10 @@ class Threshold:
     reason: str | None = None
 
 
+FIELDS = tuple(field.name for field in fields(Threshold))[3:]
+"""Of an entry of the file, which stands under its test set, method and criterion."""
+
+
 @dataclass(frozen=True)
 class Thresholds:
     """The content of a thresholds file.
@@ -105,10 +109,12 @@ class Thresholds:
         """
         wanted = criterion or self.criterion
         _require_criterion(self.path, wanted)
-        found = {(each.test_set, each.method, each.criterion): each for each in self.entries}
+        by_place = {
+            (entry.test_set, entry.method, entry.criterion): entry for entry in self.entries
+        }
         values, wrong = {}, []
         for name, artifact_type in types.items():
-            entry = found.get((artifact_type, name, wanted))
+            entry = by_place.get((artifact_type, name, wanted))
             if entry is None:
                 wrong.append(f"none for '{name}' on the set '{artifact_type}'")
             elif entry.threshold is None:
@@ -137,36 +143,52 @@ def best_thresholds(
     Raises:
         DataError: one class only.
 
-    >>> found = best_thresholds([0, 0, 0, 1, 1], [0.1, 0.2, 0.6, 0.5, 0.9], "m", "texture")[0]
-    >>> found.threshold, found.tp, found.fp, found.fn, found.tn
+    >>> youden = best_thresholds([0, 0, 0, 1, 1], [0.1, 0.2, 0.6, 0.5, 0.9], "m", "texture")[0]
+    >>> youden.threshold, youden.tp, youden.fp, youden.fn, youden.tn
     (0.35, 2, 1, 0, 2)
     """
-    found = cuts(truth, scores)
-    is_one = ~np.isnan(found.thresholds)  # where not, no threshold cuts like that
-    found = replace(
-        found, thresholds=found.thresholds[is_one], tp=found.tp[is_one], fp=found.fp[is_one]
-    )
-    choices: dict[str, Callable[[Cuts], tuple[int, Floats] | str]] = {
-        "youden": _youden,
-        "f1": _f1,
-        "fpr_5": _few_false_positives,
-        "precision_90": _precise,
-    }
-    n = found.n_positive + found.n_negative
+    curve = Curve(truth, scores)
+    data = curve.data
+    n, excluded = data.n_positive + data.n_negative, data.n_excluded
+    cuts = ~np.isnan(curve.thresholds)  # where not, no threshold cuts like that
+    tp, fp = curve.tp[cuts], curve.fp[cuts]
     entries = []
-    for criterion in CRITERIA:
-        choice = choices[criterion](found)
+    for criterion, (values, merit, reason) in _criteria(tp, fp, data).items():
+        best = int(np.argmax(merit))
         place = (test_set, method, criterion)
-        if isinstance(choice, str):
-            nothing = (None,) * 6
-            entries.append(Threshold(*place, *nothing, n, found.n_excluded, choice))
+        if merit[best] <= 0:
+            entries.append(Threshold(*place, *(None,) * 6, n, excluded, reason))
             continue
-        at, value = choice
-        tp, fp = int(found.tp[at]), int(found.fp[at])
-        counts = (tp, fp, found.n_positive - tp, found.n_negative - fp)
-        cut = (float(found.thresholds[at]), float(value[at]))
-        entries.append(Threshold(*place, *cut, *counts, n, found.n_excluded))
+        hits, misses = int(tp[best]), int(fp[best])
+        counts = (hits, misses, data.n_positive - hits, data.n_negative - misses)
+        cut = (float(curve.thresholds[best]), float(values[best]))
+        entries.append(Threshold(*place, *cut, *counts, n, excluded))
     return entries
+
+
+def _criteria(tp: Floats, fp: Floats, data: Scored) -> dict[str, tuple[Floats, Floats, str]]:
+    """Of all cuts, by criterion: its value, what is to be as large as can be and above 0, and the
+    reason where it is not."""
+    m, n = data.n_positive, data.n_negative
+    j = tp * n - fp * m  # in whole numbers, so that equal J are equal
+    f1 = 2 * tp / (tp + fp + m)
+    rate, precision = fp / n, tp / np.maximum(tp + fp, 1)
+    lowest = beside(float(rate[tp > 0].min(initial=1)), (MOST_FALSE_POSITIVES,))
+    highest = beside(float(precision.max()), (LEAST_PRECISION,))
+    return {
+        "youden": (j / (m * n), j, "no threshold is better than chance (J = 0)"),
+        "f1": (f1, f1, "no threshold finds a positive"),
+        "fpr_5": (
+            rate,
+            np.where(rate <= MOST_FALSE_POSITIVES, tp, 0),
+            f"the lowest false positive rate with a true positive is {lowest}",
+        ),
+        "precision_90": (
+            precision,
+            np.where(precision >= LEAST_PRECISION, tp, 0),
+            f"the highest precision is {highest}",
+        ),
+    }
 
 
 def write_thresholds(
@@ -182,8 +204,8 @@ def write_thresholds(
     _require_criterion(path, criterion)
     sets: dict[str, dict[str, dict[str, Any]]] = {}
     for entry in entries:
-        values = {name: value for name, value in asdict(entry).items() if name not in _PLACE}
-        if values["reason"] is None:
+        values = {name: getattr(entry, name) for name in FIELDS}
+        if entry.reason is None:
             del values["reason"]
         sets.setdefault(entry.test_set, {}).setdefault(entry.method, {})[entry.criterion] = values
     content = {"schema_version": SCHEMA_VERSION, "criterion": criterion, "sets": sets}
@@ -214,90 +236,47 @@ def read_thresholds(path: str | Path) -> Thresholds:
     _require_criterion(path, criterion)
     entries: list[Threshold] = []
     wrong: list[str] = []
-    for place, values in _leaves(content["sets"], 3, ()):
-        entry = _entry(place, values)
-        if isinstance(entry, str):
-            wrong.append(f"{path}, {'.'.join(place)}: {entry}")
-        else:
-            entries.append(entry)
+    for place, values in _leaves(content["sets"], 3):
+        try:
+            entries.append(_entry(place, values))
+        except ValueError as error:
+            wrong.append(f"{path}, {'.'.join(place)}: {error}")
     if wrong:
         raise DataError("\n".join(wrong))
     return Thresholds(tuple(entries), criterion, str(path))
 
 
-def _youden(found: Cuts) -> tuple[int, Floats] | str:
-    # in whole numbers, so that equal J are equal
-    j = found.tp * found.n_negative - found.fp * found.n_positive
-    best = int(np.argmax(j))
-    if j[best] <= 0:
-        return "no threshold is better than chance (J = 0)"
-    return best, j / (found.n_positive * found.n_negative)
-
-
-def _f1(found: Cuts) -> tuple[int, Floats] | str:
-    f1 = 2 * found.tp / (found.tp + found.fp + found.n_positive)
-    best = int(np.argmax(f1))
-    return (best, f1) if f1[best] > 0 else "no threshold finds a positive"
-
-
-def _few_false_positives(found: Cuts) -> tuple[int, Floats] | str:
-    rate = found.fp / found.n_negative
-    hits = np.where(rate <= MOST_FALSE_POSITIVES, found.tp, 0)
-    best = int(np.argmax(hits))
-    if not hits[best]:
-        lowest = rate[found.tp > 0].min(initial=1)
-        shown = beside(float(lowest), (MOST_FALSE_POSITIVES,))
-        return f"the lowest false positive rate with a true positive is {shown}"
-    return best, rate
-
-
-def _precise(found: Cuts) -> tuple[int, Floats] | str:
-    precision = found.tp / np.maximum(found.tp + found.fp, 1)
-    hits = np.where(precision >= LEAST_PRECISION, found.tp, 0)
-    best = int(np.argmax(hits))
-    if not hits[best]:
-        return f"the highest precision is {beside(float(precision.max()), (LEAST_PRECISION,))}"
-    return best, precision
-
-
-_PLACE = ("test_set", "method", "criterion")
-_NUMBERS = ("threshold", "value")
-_COUNTS = ("tp", "fp", "fn", "tn")
-
-
-def _leaves(
-    content: Mapping[str, Any], depth: int, place: tuple[str, ...]
-) -> Iterable[tuple[tuple[str, ...], Any]]:
+def _leaves(content: Mapping[str, Any], depth: int) -> Iterable[tuple[tuple[str, ...], Any]]:
     for name, inner in content.items():
-        here = (*place, str(name))
         if depth > 1 and isinstance(inner, Mapping):
-            yield from _leaves(inner, depth - 1, here)
+            for place, leaf in _leaves(inner, depth - 1):
+                yield (str(name), *place), leaf
         else:
-            yield here, inner
+            yield (str(name),), inner
 
 
-def _entry(place: tuple[str, ...], values: Any) -> Threshold | str:
+def _entry(place: tuple[str, ...], values: Any) -> Threshold:
+    """The threshold of an entry of the file; ValueError with what is wrong with it."""
     if len(place) < 3 or not isinstance(values, Mapping):
-        return "expected set, method and criterion with their values, got less. Correct it."
+        raise ValueError(
+            "expected set, method and criterion with their values, got less. Correct it."
+        )
     if place[2] not in CRITERIA:
-        return unknown("criterion", place[2], list(CRITERIA))
-    names = [each.name for each in fields(Threshold) if each.name not in _PLACE]
-    odd = [str(name) for name in values if name not in names]
+        raise ValueError(unknown("criterion", place[2], list(CRITERIA)))
+    odd = [str(name) for name in values if name not in FIELDS]
     if odd:
-        return unknown("field", odd[0], names)
-    for name in (*_NUMBERS, *_COUNTS, "n", "n_excluded"):
+        raise ValueError(unknown("field", odd[0], list(FIELDS)))
+    for name in FIELDS[:-1]:
         value: Any = values.get(name)
-        kinds = (int, float) if name in _NUMBERS else (int,)
-        may_be_empty = name not in ("n", "n_excluded")
-        if value is None and may_be_empty:
+        if value is None and not name.startswith("n"):
             continue
+        kinds = (int, float) if name in ("threshold", "value") else (int,)
         is_number = isinstance(value, kinds) and not isinstance(value, bool)
         is_huge = isinstance(value, int) and abs(value) > LARGEST
         if not is_number or is_huge or math.isnan(value):
-            return f"expected {name} to be a number, got {shortened(value)}. Correct it."
-    test_set, method, criterion = place
-    found: dict[str, Any] = {name: values.get(name) for name in names}
-    return Threshold(test_set=test_set, method=method, criterion=criterion, **found)
+            raise ValueError(f"expected {name} to be a number, got {shortened(value)}. Correct it.")
+    figures: dict[str, Any] = {name: values.get(name) for name in FIELDS}
+    return Threshold(place[0], place[1], place[2], **figures)
 
 
 def _require_criterion(path: str | Path, criterion: Any) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from nacd_bench.ops.planes import on_cpu, per_plane
@@ -28,12 +28,12 @@ def gaussian_blur(x: Tensor, size: int, sigma: float) -> Tensor:
     """Gaussian blur ``(B, C, H, W)``, borders reflected without repeating the edge pixel."""
     kernel = gaussian_kernel(size, sigma)
     if on_cpu(x):
-        taps: NDArray = kernel.numpy().astype(_numpy(x))
+        taps = kernel.to(x.dtype).numpy()
         border = cv2.BORDER_REFLECT_101
         return per_plane(
             x, lambda s, t: cv2.sepFilter2D(s, -1, taps, taps, dst=t, borderType=border)
         )
-    return _separable(F.pad(x, (size // 2,) * 4, mode="reflect"), kernel, kernel)
+    return separable(F.pad(x, (size // 2,) * 4, mode="reflect"), kernel, kernel)
 
 
 def sobel(x: Tensor, scale: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -49,7 +49,7 @@ def sobel(x: Tensor, scale: float = 1.0) -> tuple[Tensor, Tensor]:
         )
     padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
     smooth, slope = scale * torch.tensor(SMOOTH), torch.tensor([-1.0, 0.0, 1.0])
-    return _separable(padded, smooth, slope), _separable(padded, slope, smooth)
+    return separable(padded, smooth, slope), separable(padded, slope, smooth)
 
 
 def halve(x: Tensor) -> Tensor:
@@ -90,11 +90,18 @@ def local_variance(x: Tensor, window: int) -> Tensor:
     >>> local_variance(torch.eye(3)[None, None], 3)[0, 0, 1, 1].item()
     0.25
     """
-    kh, kw = (_odd(min(window, side)) for side in x.shape[-2:])
+    kh, kw = ((min(window, side) - 1) // 2 * 2 + 1 for side in x.shape[-2:])
     count = kh * kw
     if on_cpu(x):
-        total = per_plane(x, _box_sum(cv2.boxFilter, kh, kw), dtype=torch.float64)
-        squares = per_plane(x, _box_sum(cv2.sqrBoxFilter, kh, kw), dtype=torch.float64)
+        options = {"normalize": False, "borderType": cv2.BORDER_REFLECT_101}
+        total, squares = (
+            per_plane(
+                x,
+                lambda s, t, sums=sums: sums(s, cv2.CV_64F, (kw, kh), dst=t, **options),
+                dtype=torch.float64,
+            )
+            for sums in (cv2.boxFilter, cv2.sqrBoxFilter)
+        )
     else:
         padded = F.pad(x.double(), (kw // 2, kw // 2, kh // 2, kh // 2), mode="reflect")
         total, squares = (_dense_box_sums(values, kh, kw) for values in (padded, padded**2))
@@ -103,10 +110,7 @@ def local_variance(x: Tensor, window: int) -> Tensor:
 
 def uniform_mean(x: Tensor, window: int) -> Tensor:
     """Mean of ``window x window`` pixels (odd) around each, borders mirrored with the edge."""
-    half = window // 2
-    rows, columns = (_mirror(side, half, x.device) for side in x.shape[-2:])
-    padded = x.double()[..., rows, :][..., columns]
-    return _dense_box_sums(padded, window, window) / window**2
+    return _dense_box_sums(mirrored(x.double(), window // 2), window, window) / window**2
 
 
 def window_starts(length: int, window: int, stride: int) -> Tensor:
@@ -160,20 +164,14 @@ def _dense_box_sums(x: Tensor, kh: int, kw: int) -> Tensor:
     return rows[..., kw:] - rows[..., :-kw]
 
 
-def _box_sum(box_filter, kh: int, kw: int):  # type: ignore[no-untyped-def]
-    border = cv2.BORDER_REFLECT_101
-    return lambda s, t: box_filter(
-        s, cv2.CV_64F, (kw, kh), dst=t, normalize=False, borderType=border
-    )
-
-
 def _halve(source: np.ndarray, half: tuple[int, int], target: np.ndarray) -> None:
     height, width = source.shape
     even = cv2.copyMakeBorder(source, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
     cv2.resize(even, half[::-1], dst=target, interpolation=cv2.INTER_AREA)
 
 
-def _separable(x: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+def separable(x: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+    """Valid correlation with an outer product of weights."""
     return weighted_sums(weighted_sums(x, vertical, -2), horizontal, -1)
 
 
@@ -187,14 +185,17 @@ def weighted_sums(x: Tensor, weights: Tensor, dim: int) -> Tensor:
     return total
 
 
-def _mirror(length: int, pad: int, device: torch.device) -> Tensor:
-    index = torch.arange(-pad, length + pad, device=device) % (2 * length)
-    return torch.minimum(index, 2 * length - 1 - index)
+def mirrored(x: Tensor, pad: int) -> Tensor:
+    """``(..., H, W)`` with ``pad`` pixels more on each side, mirrored with the edge pixel."""
+    for dim in (-2, -1):
+        length = x.shape[dim]
+        index = torch.arange(-pad, length + pad, device=x.device) % (2 * length)
+        x = x.index_select(dim, torch.minimum(index, 2 * length - 1 - index))
+    return x
 
 
-def _odd(length: int) -> int:
-    return length if length % 2 else length - 1
-
-
-def _numpy(x: Tensor) -> type:
-    return np.float64 if x.dtype == torch.float64 else np.float32
+def moments(x: Tensor, y: Tensor, mean: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
+    """Local means of two planes, their variances (0 or more) and their covariance, by a mean."""
+    mx, my = mean(x), mean(y)
+    vx, vy = (mean(x * x) - mx * mx).clamp(min=0), (mean(y * y) - my * my).clamp(min=0)
+    return mx, my, vx, vy, mean(x * y) - mx * my

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nacd_bench.ops.filters import reduced
+from nacd_bench.ops.filters import reduced, separable
 
 SCALES, ORIENTATIONS = 4, 4
 SHORTEST_WAVE, FACTOR = 6, 2
@@ -118,17 +118,8 @@ def _phase_congruency(plane: Tensor, filters: Tensor) -> Tensor:
 def _gradient(plane: Tensor) -> Tensor:
     """Magnitude by Scharr's kernels, which sum to 1 on each side; zeros beyond the border."""
     padded = F.pad(plane, (1, 1, 1, 1))
-
-    def across(x: Tensor, dim: int) -> Tensor:
-        inner = x.shape[dim] - 2
-        first, middle, last = (x.narrow(dim, start, inner) for start in range(3))
-        return (3 * first + 10 * middle + 3 * last) / 16
-
-    def slope(x: Tensor, dim: int) -> Tensor:
-        inner = x.shape[dim] - 2
-        return x.narrow(dim, 2, inner) - x.narrow(dim, 0, inner)
-
-    return torch.hypot(slope(across(padded, -2), -1), slope(across(padded, -1), -2))
+    across, slope = torch.tensor([3.0, 10.0, 3.0]) / 16, torch.tensor([-1.0, 0.0, 1.0])
+    return torch.hypot(separable(padded, across, slope), separable(padded, slope, across))
 
 
 def _similarity(x: Tensor, y: Tensor, constant: float) -> Tensor:

@@ -65,21 +65,15 @@ def _ridges(magnitude: Tensor, gx: Tensor, gy: Tensor, low: float) -> Tensor:
     plane, rest = candidates // (height * width), candidates % (height * width)
     stride = width + 2
     center = plane * (height + 2) * stride + (rest // width + 1) * stride + rest % width + 1
-    dx, dy = _eighth(gx.flatten()[candidates], gy.flatten()[candidates])
-    step = dy * stride + dx
+    # the step to the neighbour in the gradient's direction, rounded to 45 degrees
+    angle = torch.atan2(gy.flatten()[candidates], gx.flatten()[candidates])
+    eighth = torch.round(angle * (4 / torch.pi)).long() % 4
+    step = torch.tensor([1, stride + 1, stride, stride - 1], device=gx.device)[eighth]
     here = padded[center] + TIE
     is_ridge = (here > padded[center + step]) & (here > padded[center - step])
     ridges = torch.zeros_like(magnitude, dtype=torch.bool)
     ridges.view(-1)[candidates[is_ridge]] = True
     return ridges
-
-
-def _eighth(gx: Tensor, gy: Tensor) -> tuple[Tensor, Tensor]:
-    """The step to the neighbour in the gradient's direction rounded to 45 degrees."""
-    eighth = torch.round(torch.atan2(gy, gx) * (4 / torch.pi)).long() % 4
-    dx = torch.tensor([1, 1, 0, -1], device=gx.device)[eighth]
-    dy = torch.tensor([0, 1, 1, 1], device=gx.device)[eighth]
-    return dx, dy
 
 
 def _hysteresis(weak: np.ndarray, strong: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nacd_bench.ops.filters import weighted_sums
+from nacd_bench.ops.filters import moments, separable, weighted_sums
 from nacd_bench.ops.structure import SCALE_WEIGHTS, similarity_map
 
 BINOMIAL = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], dtype=torch.float64) * 2**0.5 / 16
@@ -83,9 +83,7 @@ def _filtered(x: Tensor, dim: int) -> Tensor:
 
 def _information(x: Tensor, y: Tensor, parent: Tensor | None) -> Tensor:
     """Bits that the test shares with the original in each neighbourhood inside the plane."""
-    mx, my = _mean(x), _mean(y)
-    vx, vy = (_mean(x * x) - mx * mx).clamp(min=0), (_mean(y * y) - my * my).clamp(min=0)
-    covariance = _mean(x * y) - mx * my
+    _, _, vx, vy, covariance = moments(x, y, _mean)
     is_seen = (vx >= EPSILON) & (vy >= EPSILON)
     gain = torch.where(is_seen, covariance / (vx + EPSILON), 0)
     noise = torch.where(vy < EPSILON, 0, torch.where(is_seen, vy - gain * covariance, vy))
@@ -110,7 +108,7 @@ def _information(x: Tensor, y: Tensor, parent: Tensor | None) -> Tensor:
 
 def _mean(x: Tensor) -> Tensor:
     taps = torch.full((BLOCK,), 1 / BLOCK, dtype=torch.float64)
-    return weighted_sums(weighted_sums(x, taps, -1), taps, -2)
+    return separable(x, taps, taps)
 
 
 def _enlarged(x: Tensor) -> Tensor:

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nacd_bench.ops.filters import mirrored
+
 LOW_PASS = (0.05, 0.25, 0.4, 0.25, 0.05)
 """Of the pyramid, along each side (Burt and Adelson 1983, a = 0.4)."""
 
@@ -75,8 +77,7 @@ def _normalized(band: Tensor, level: int) -> Tensor:
 
 
 def _halved(x: Tensor) -> Tensor:
-    rows, columns = (_mirror(side, x.device) for side in x.shape[-2:])
-    return _filtered(x[..., rows, :][..., columns])[..., ::2, ::2]
+    return _filtered(mirrored(x, 2))[..., ::2, ::2]
 
 
 def _doubled(x: Tensor, size: torch.Size) -> Tensor:
@@ -91,9 +92,3 @@ def _doubled(x: Tensor, size: torch.Size) -> Tensor:
 def _filtered(x: Tensor) -> Tensor:
     taps = x.new_tensor(LOW_PASS)
     return F.conv2d(F.conv2d(x, taps.view(1, 1, 1, 5)), taps.view(1, 1, 5, 1))
-
-
-def _mirror(length: int, device: torch.device) -> Tensor:
-    """Indices of a line with two pixels mirrored at each end, the edge pixel repeated."""
-    index = torch.arange(-2, length + 2, device=device) % (2 * length)
-    return torch.minimum(index, 2 * length - 1 - index)

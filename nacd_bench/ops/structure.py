@@ -7,12 +7,12 @@ planes are on [0, 1].
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from nacd_bench.ops.filters import enlarge, gaussian_blur, halve, uniform_mean
+from nacd_bench.ops.filters import enlarge, gaussian_blur, halve, moments, uniform_mean
 from nacd_bench.ops.planes import blockwise
 
 C1 = 0.01**2
@@ -28,13 +28,6 @@ SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 MSSSIM_SIDE = (GAUSSIAN - 1) * 2 ** (len(SCALE_WEIGHTS) - 1) + 1
 """Shorter side from which the window fits at five scales: 161."""
-
-
-class Moments(NamedTuple):
-    """Local mean and local mean of squares of a plane, each ``(B, 1, H, W)``."""
-
-    mean: Tensor
-    square: Tensor
 
 
 def msssim_maps(
@@ -67,9 +60,9 @@ def msssim_maps(
     for scale, weight in enumerate(used.tolist()):
         if scale:
             original, tests = halve(original), [halve(test) for test in tests]
-        moments = _moments(original)
+        blurred = _blurred(original)
         for i, test in enumerate(tests):
-            factor = _similarity(original, test, moments, with_luminance=scale == scales - 1)
+            factor = _similarity(original, test, blurred, with_luminance=scale == scales - 1)
             factor.clamp_(min=0).pow_(weight)
             if scale == 0:
                 maps.append(factor)
@@ -107,7 +100,7 @@ def ms_ssim(original: Tensor, test: Tensor) -> Tensor:
 def similarity_map(original: Tensor, test: Tensor, with_luminance: bool) -> Tensor:
     """SSIM, or its contrast-structure term alone, in valid windows: ``(B, 1, H - 10, W - 10)``."""
     half = GAUSSIAN // 2
-    similarity = _similarity(original, test, _moments(original), with_luminance)
+    similarity = _similarity(original, test, _blurred(original), with_luminance)
     return similarity[..., half:-half, half:-half]
 
 
@@ -116,14 +109,11 @@ def uniform_ssim_map(original: Tensor, test: Tensor, window: int = GAUSSIAN) -> 
 
     The form of scikit-image's default; borders are mirrored with the edge pixel.
     """
-    x, y = original.double(), test.double()
-    mx, my = uniform_mean(x, window), uniform_mean(y, window)
+    mean = partial(uniform_mean, window=window)
+    mx, my, vx, vy, covariance = moments(original.double(), test.double(), mean)
     sample = window**2 / (window**2 - 1)
-    vx = (uniform_mean(x * x, window) - mx * mx) * sample
-    vy = (uniform_mean(y * y, window) - my * my) * sample
-    vxy = (uniform_mean(x * y, window) - mx * my) * sample
     luminance = (2 * mx * my + C1) / (mx * mx + my * my + C1)
-    return luminance * (2 * vxy + C2) / (vx + vy + C2)
+    return luminance * (2 * sample * covariance + C2) / (sample * (vx + vy) + C2)
 
 
 def _scales(short_side: int, most: int) -> int:
@@ -137,11 +127,14 @@ def _blur(x: Tensor) -> Tensor:
     return gaussian_blur(x, GAUSSIAN, SIGMA)
 
 
-def _moments(x: Tensor) -> Moments:
-    return Moments(_blur(x), _blur(x * x))
+def _blurred(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Local mean and local mean of squares of a plane, each ``(B, 1, H, W)``."""
+    return _blur(x), _blur(x * x)
 
 
-def _similarity(original: Tensor, test: Tensor, moments: Moments, with_luminance: bool) -> Tensor:
+def _similarity(
+    original: Tensor, test: Tensor, blurred: tuple[Tensor, Tensor], with_luminance: bool
+) -> Tensor:
     """Contrast-structure term of SSIM, or all of it: ``(B, 1, H, W)``.
 
     2 cov + C2 over var + var' + C2 is 1 minus the variance of the difference over the same. Written
@@ -158,4 +151,4 @@ def _similarity(original: Tensor, test: Tensor, moments: Moments, with_luminance
             value.mul_(offset.div_(energy.add_(C1)).neg_().add_(1))
         return value
 
-    return blockwise(of_pixels, 1, *moments, *_moments(test), _blur((original - test).square_()))
+    return blockwise(of_pixels, 1, *blurred, *_blurred(test), _blur((original - test).square_()))

@@ -8,10 +8,12 @@ the original's information that comes through. More contrast than the original's
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
-from nacd_bench.ops.filters import gaussian_blur
+from nacd_bench.ops.filters import gaussian_blur, moments
 
 NOISE = 2.0
 """Variance of the eye's noise, on 0..255."""
@@ -33,10 +35,7 @@ def vif(original: Tensor, test: Tensor) -> Tensor:
     for side in SCALES:
         if side != SCALES[0]:
             x, y = (_mean(plane, side)[..., ::2, ::2] for plane in (x, y))
-        mx, my = _mean(x, side), _mean(y, side)
-        vx = (_mean(x * x, side) - mx * mx).clamp(min=0)
-        vy = (_mean(y * y, side) - my * my).clamp(min=0)
-        covariance = _mean(x * y, side) - mx * my
+        _, _, vx, vy, covariance = moments(x, y, partial(_mean, side=side))
         is_seen = (vx >= LEAST_VARIANCE) & (vy >= LEAST_VARIANCE) & (covariance > 0)
         gain = torch.where(is_seen, covariance / vx, 0)
         noise = torch.where(is_seen, vy - gain * covariance, vy).clamp(min=0)

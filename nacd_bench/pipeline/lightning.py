@@ -21,11 +21,11 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from nacd_bench.cache import ScoreCache
 from nacd_bench.errors import UserError
 from nacd_bench.pipeline.methods import Method, score_batch
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.pipeline.tuning import tune_process
-from nacd_bench.runs.score_cache import ScoreCache
 from nacd_bench.triplets.batch import ROLES, TripletBatch
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.loading import LoadedTriplet, load_triplet

@@ -15,11 +15,12 @@ from typing import Any
 
 import torch
 
+from nacd_bench.cache import ScoreCache
 from nacd_bench.errors import Failure, ImageError, UserError
 from nacd_bench.pipeline.lightning import DEFAULT, METHOD, Engine, Work, run_batches
 from nacd_bench.pipeline.methods import Method
 from nacd_bench.pipeline.progress import progress_bar
-from nacd_bench.runs.score_cache import ScoreCache, score_key
+from nacd_bench.runs.score_cache import score_key
 from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.images import content_hash, image_size

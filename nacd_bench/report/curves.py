@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nacd_bench import numbers
-from nacd_bench.evaluation.auc import AUC
-from nacd_bench.evaluation.curves import ROC, PrecisionRecall
+from nacd_bench.evaluation.auc import AUC, Curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,8 +28,7 @@ class Line:
 
     method: str
     auc: AUC
-    roc: ROC
-    precision_recall: PrecisionRecall
+    curve: Curve
     is_detector: bool
 
 
@@ -40,7 +38,7 @@ def roc_figure(lines: Sequence[Line], artifact_type: str) -> Figure:
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=0.8, linestyle=":")
     for line, style in zip(lines, _styles(lines), strict=True):
         label = f"{line.method} {numbers.estimate(line.auc.value, line.auc.low, line.auc.high)}"
-        axes.plot(line.roc.false_positive_rate, line.roc.true_positive_rate, label=label, **style)
+        axes.plot(line.curve.false_positive_rate, line.curve.recall, label=label, **style)
     axes.set(xlabel="false positive rate", ylabel="true positive rate")
     _legend(axes, "method, AUC [95 %]")
     return found
@@ -50,12 +48,14 @@ def precision_recall_figure(lines: Sequence[Line], artifact_type: str) -> Figure
     """Precision-recall curves with their average precision."""
     found, axes = _axes(f"Precision and recall, test set {artifact_type}")
     if lines:
-        share = lines[0].precision_recall.prevalence
+        share = lines[0].curve.prevalence
         axes.axhline(share, color="0.7", linewidth=0.8, linestyle=":")
     for line, style in zip(lines, _styles(lines), strict=True):
-        curve = line.precision_recall
+        curve = line.curve
         label = f"{line.method} {numbers.share(curve.average_precision)}"
-        axes.plot(curve.recall, curve.precision, label=label, drawstyle="steps-pre", **style)
+        axes.plot(
+            curve.recall[1:], curve.precision[1:], label=label, drawstyle="steps-pre", **style
+        )
     axes.set(xlabel="recall", ylabel="precision", ylim=(0, 1.02))
     _legend(axes, "method, average precision")
     return found

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nacd_bench.evaluation.auc import AUC
-from nacd_bench.evaluation.curves import precision_recall, roc
+from nacd_bench.evaluation.auc import AUC, Curve
 from nacd_bench.report.contact_sheet import contact_sheet
 from nacd_bench.report.curves import (
     Line,
@@ -110,8 +109,7 @@ def _lines(run: Run, name: str) -> list[Line]:
         if auc["value"] is None:
             continue
         values = [run.scores.get(method, {}).get(each, math.nan) for each in truth]
-        positive = list(truth.values())
-        curves = roc(positive, values), precision_recall(positive, values)
+        curve = Curve(list(truth.values()), values)
         is_detector = method in run.metrics.get("detectors", {})
-        lines.append(Line(method, AUC(**auc), *curves, is_detector=is_detector))
+        lines.append(Line(method, AUC(**auc), curve, is_detector=is_detector))
     return sorted(lines, key=lambda line: -line.auc.value)

@@ -91,19 +91,19 @@ class TripletBatch:
     @cached_property
     def y(self) -> Planes:
         """Luma on [0, 1], each ``(B, 1, H, W)`` float32, or float64 if an image is."""
-        return self._planes(color.luma)
+        return self.planes(color.luma)
 
     @cached_property
     def uv(self) -> Planes:
         """BT.601 chroma centred on 0, each ``(B, 2, H, W)``, dtype as of :attr:`y`."""
-        return self._planes(color.chroma)
+        return self.planes(color.chroma)
 
     @cached_property
     def lab(self) -> Planes:
         """CIE Lab (D65), L in [0, 100], each ``(B, 3, H, W)``, dtype as of :attr:`y`."""
-        return self._planes(color.lab)
+        return self.planes(color.lab)
 
-    def _planes(self, function: Callable[[Tensor], Tensor]) -> Planes:
+    def planes(self, function: Callable[[Tensor], Tensor]) -> Planes:
         """Of the three images, in one precision: the highest of theirs."""
         planes = [function(getattr(self, role)) for role in ROLES]
         dtype = reduce(torch.promote_types, (plane.dtype for plane in planes))

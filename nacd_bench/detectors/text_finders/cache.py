@@ -1,27 +1,21 @@
-"""Text polygons remembered on disk, by the image's pixels and the finder's settings.
-
-One small JSON file per image: ``<folder>/<finder>-<settings>/<pixels>.json``, both hashes SHA-256,
-beside a ``settings.json`` that says what the finder was. Deleting any of it is safe.
-"""
+"""Text polygons remembered on disk, by the image's pixels and the finder's settings."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import tempfile
 import warnings
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from nacd_bench.cache import FOLDER_VARIABLE, cache_folder
+from nacd_bench.cache import FOLDER_VARIABLE, ScoreCache, cache_folder
 from nacd_bench.detectors.text_finders.finder import TextFinder, TextPolygon, require_image
-from nacd_bench.errors import TextFinderError
+from nacd_bench.errors import DataError, TextFinderError
 from nacd_bench.triplets.files import json_sha256
+
+T = TypeVar("T")
 
 
 class Cached(TextFinder):
@@ -50,51 +44,33 @@ class Cached(TextFinder):
         if self.folder is None or not self.by_content:
             return self.finder.find(image, image_id)
         require_image(image, image_id)
-        path = self._own_folder / f"{_pixels_hash(image)}.json"
+        pixels = hashlib.sha256(np.ascontiguousarray(image).data).hexdigest()
+        key = json_sha256({"finder": dict(self.settings), "pixels": [image.shape, pixels]})
+        remembered = self._asked(lambda cache: cache.get([key]))
         try:
-            entries = json.loads(path.read_text("utf-8"))["polygons"]
+            entries = remembered[key]["polygons"]  # type: ignore[index]
             return [TextPolygon.from_entry(entry) for entry in entries]
-        except (OSError, LookupError, TypeError, ValueError, TextFinderError):
-            polygons = self.finder.find(image, image_id)  # not there, or not as we write it
-        self._remember(path, {"polygons": [polygon.to_entry() for polygon in polygons]})
+        except (LookupError, TypeError, TextFinderError):  # not there, or not as we write it
+            polygons = self.finder.find(image, image_id)
+        record = {"polygons": [polygon.to_entry() for polygon in polygons]}
+        self._asked(lambda cache: cache.put({key: record}))
         return polygons
 
     def close(self) -> None:
         self.finder.close()
 
-    @cached_property
-    def _own_folder(self) -> Path:
-        assert self.folder is not None
-        folder = self.folder / f"{self.name}-{json_sha256(dict(self.settings))[:16]}"
-        if not (folder / "settings.json").is_file():
-            self._remember(folder / "settings.json", dict(self.settings))
-        return folder
-
-    def _remember(self, path: Path, content: Mapping[str, Any]) -> None:
-        """Writes whole or not at all, whoever else writes the same file."""
+    def _asked(self, question: Callable[[ScoreCache], T]) -> T | None:
+        """What the cache answers; None, after one warning, where it cannot be used."""
         if self.folder is None:
-            return
+            return None
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, part = tempfile.mkstemp(dir=path.parent, prefix=".part-")
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    json.dump(content, file, ensure_ascii=False)
-                Path(part).replace(path)
-            except BaseException:
-                Path(part).unlink(missing_ok=True)
-                raise
-        except OSError as error:
+            return question(ScoreCache(self.folder / "polygons.sqlite"))
+        except DataError as error:
             warnings.warn(
-                f"text polygons are not cached: {self.folder} cannot be written "
-                f"({error.strerror}). Set {FOLDER_VARIABLE} to another folder, or to off.",
+                f"text polygons are not cached: {error} "
+                f"Set {FOLDER_VARIABLE} to another folder, or to off.",
                 RuntimeWarning,
                 stacklevel=3,
             )
             self.folder = None
-
-
-def _pixels_hash(image: np.ndarray) -> str:
-    digest = hashlib.sha256(repr(image.shape).encode())
-    digest.update(np.ascontiguousarray(image).data)
-    return digest.hexdigest()
+            return None

@@ -7,21 +7,20 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nacd_bench.evaluation.balanced import SET_COLUMNS, BalancedSet, write_balanced_set
+from nacd_bench.evaluation.auc import Curve
+from nacd_bench.evaluation.balanced import SET_COLUMNS, BalancedSet
 from nacd_bench.evaluation.comparison import SetComparison, scores_on
-from nacd_bench.evaluation.curves import precision_recall, roc
 from nacd_bench.evaluation.thresholds import write_thresholds
 from nacd_bench.jobs.benchmark.table import layout, to_latex, to_markdown
 from nacd_bench.report.curves import Line, figure, precision_recall_figure, roc_figure
 from nacd_bench.runs.detect_tables import write_detections
 from nacd_bench.triplets.files import csv_bytes, json_bytes, plain, write_whole
+from nacd_bench.triplets.manifest import write_manifest
 
 if TYPE_CHECKING:
     from nacd_bench.jobs.benchmark.run import Benchmarked
 
 SCHEMA_VERSION = 1
-CURVE_POINTS = 500
-"""Most points of a curve in its CSV file are all of them; a figure draws at most this many."""
 
 
 def write_results(done: Benchmarked) -> None:
@@ -36,7 +35,7 @@ def write_results(done: Benchmarked) -> None:
     entries = [entry for each in done.comparisons.values() for entry in each.thresholds]
     write_thresholds(folder / "thresholds.yaml", entries)
     for name, balanced in done.sets.items():
-        write_balanced_set(folder / "sets" / f"{name}.parquet", balanced)
+        write_manifest(folder / "sets" / f"{name}.parquet", balanced.records)
         _write_curves(done, balanced)
 
 
@@ -69,8 +68,7 @@ def lines(done: Benchmarked, balanced: BalancedSet) -> list[Line]:
             Line(
                 name,
                 known[name],
-                roc(balanced.truth, values),
-                precision_recall(balanced.truth, values),
+                Curve(balanced.truth, values),
                 is_detector=name in done.detectors,
             )
         )
@@ -159,14 +157,9 @@ def _write_curves(done: Benchmarked, balanced: BalancedSet) -> None:
     drawn = lines(done, balanced)
     rows = []
     for line in drawn:
-        points = {"roc": line.roc.rows(), "precision_recall": line.precision_recall.rows()}
-        rows += [
-            {"method": line.method, "curve": kind, **point}
-            for kind, own in points.items()
-            for point in own
-        ]
-    columns = ["method", "curve", "threshold", "false_positive_rate", "true_positive_rate"]
-    write_whole(folder / f"{name}.csv", csv_bytes([*columns, "precision", "recall"], rows))
+        rows += [{"method": line.method, **point} for point in line.curve.rows()]
+    columns = ["method", "threshold", "false_positive_rate", "recall", "precision"]
+    write_whole(folder / f"{name}.csv", csv_bytes(columns, rows))
     for kind, draw in (("roc", roc_figure), ("precision_recall", precision_recall_figure)):
         for suffix, data in figure(draw(drawn, name)).items():
             write_whole(folder / f"{kind}_{name}.{suffix}", data)

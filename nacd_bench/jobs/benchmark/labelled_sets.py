@@ -72,8 +72,8 @@ def labelled_sets(
             "the columns labels and artifact_free (docs/data.md), or leave the data out: the "
             "planted sample has labels."
         )
-    drawn = balanced_sets(
+    sets, missing = balanced_sets(
         records, drawing.types, drawing.n, drawing.seed, allow_fewer=drawing.allow_fewer
     )
-    missing = [Problem(f"test set {name}", message) for name, message in drawn.missing.items()]
-    return LabelledSets(drawn.sets, [*problems, *missing])
+    undrawn = [Problem(f"test set {name}", message) for name, message in missing.items()]
+    return LabelledSets(sets, [*problems, *undrawn])

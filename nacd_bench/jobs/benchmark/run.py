@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from nacd_bench.baselines import Baseline
-from nacd_bench.cache import cache_folder
+from nacd_bench.cache import ScoreCache, cache_folder
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import DataError, Failure
 from nacd_bench.evaluation.balanced import BalancedSet
@@ -48,7 +48,6 @@ from nacd_bench.pipeline.scoring import Scored, score_triplets
 from nacd_bench.registry import unknown
 from nacd_bench.runs.folder import open_run
 from nacd_bench.runs.provenance import provenance
-from nacd_bench.runs.score_cache import ScoreCache
 from nacd_bench.triplets.files import json_sha256
 from nacd_bench.triplets.record import Problem, TripletRecord
 

@@ -42,11 +42,11 @@ from nacd_bench.evaluation.paired_versions import (
     DEFAULT,
     PresenceTest,
     ScoreTest,
-    corrected,
     mean_difference,
     presence_test,
     score_test,
 )
+from nacd_bench.evaluation.significance import holm_corrected
 from nacd_bench.evaluation.thresholds import read_thresholds
 from nacd_bench.jobs.compare.differences import (
     differences,
@@ -257,9 +257,9 @@ class _Pairs:
             changes["pair"],
             {kind: _counts(changes, own) for kind, own in of_kind.items()},
             {name: _counts(changes, own) for name, own in of_name.items()},
-            corrected({kind: self._presence(own) for kind, own in of_kind.items()}),
+            holm_corrected({kind: self._presence(own) for kind, own in of_kind.items()}),
             by_detector,
-            corrected({name: self._score_test(d) for d, name in enumerate(self.detectors)}),
+            holm_corrected({name: self._score_test(d) for d, name in enumerate(self.detectors)}),
             {
                 kind: mean_difference(*self._numbers(own), self.rules.bootstrap)
                 for kind, own in of_kind.items()

@@ -1,0 +1,109 @@
+"""Metrics by a formula: the paper's seven, and GMSD, VSI, HaarPSI, MDSI and DSS.
+
+Ours are those that a library has not, or not in float64 at a bearable cost: piq's SSIM, VIFp and
+IW-SSIM take 10 to 100 times as long there. GMSD, VSI, HaarPSI and MDSI are piq's. Similarities are
+at most 1.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from nacd_bench.baselines.base import Baseline
+from nacd_bench.errors import ImageError
+from nacd_bench.ops.dss import DSS_SIDE, dss
+from nacd_bench.ops.filters import reduced
+from nacd_bench.ops.fsim import fsim
+from nacd_bench.ops.iw_ssim import iw_ssim
+from nacd_bench.ops.nlpd import MIN_SIDE, nlpd
+from nacd_bench.ops.psnr import psnr
+from nacd_bench.ops.structure import GAUSSIAN, MSSSIM_SIDE, ms_ssim, ssim
+from nacd_bench.ops.vif import VIF_SIDE, vif
+
+
+def _psnr(reference: Tensor, test: Tensor) -> Tensor:
+    errors = (reference - test).square().mean(dim=(1, 2, 3))
+    return errors.new_tensor([psnr(error) for error in errors.tolist()])
+
+
+def _iw_ssim(reference: Tensor, test: Tensor) -> Tensor:
+    value = iw_ssim(reference, test)
+    if value.isnan().any():
+        raise ImageError(
+            "iw_ssim expects an original with structure at every scale, got one that is flat, "
+            "or the same along a side. Leave the image or the metric out."
+        )
+    return value
+
+
+def _by_piq(name: str, reference: Tensor, test: Tensor) -> Tensor:
+    import piq
+
+    values: Tensor = getattr(piq, name)(reference, test, data_range=1.0, reduction="none")
+    return values
+
+
+def _similarity_by_piq(name: str, reference: Tensor, test: Tensor) -> Tensor:
+    """At most 1, which rounding may pass; 1 of two black pictures, where HaarPSI divides by 0."""
+    values = _by_piq(name, reference, test)
+    return torch.where(values.isfinite(), values, 1).clamp(max=1)
+
+
+def _mdsi(reference: Tensor, test: Tensor) -> Tensor:
+    # piq's arguments: the distorted image comes first; its own reduction rounds 2.5 to 2
+    return _by_piq("mdsi", reduced(test), reduced(reference))
+
+
+class PSNR(Baseline, name="psnr", metric=_psnr):
+    """Peak signal-to-noise ratio in dB; 300 for equal luma."""
+
+
+class SSIM(Baseline, name="ssim", metric=ssim, min_side=GAUSSIAN):
+    """Structural similarity (Wang et al. 2004): Gaussian 11 / 1.5, valid windows, full size."""
+
+
+class MSSSIM(Baseline, name="ms_ssim", metric=ms_ssim, min_side=MSSSIM_SIDE):
+    """Multi-scale SSIM (Wang, Simoncelli, Bovik 2003), five scales."""
+
+
+class IWSSIM(Baseline, name="iw_ssim", metric=_iw_ssim, min_side=MSSSIM_SIDE):
+    """Information-content weighted SSIM (Wang, Li 2011)."""
+
+
+class VIFp(Baseline, name="vifp", metric=vif, min_side=VIF_SIDE):
+    """Visual information fidelity in the pixel domain (Sheikh, Bovik 2006)."""
+
+
+class FSIM(Baseline, name="fsim", metric=fsim, min_side=32):
+    """Feature similarity (Zhang et al. 2011), on luma."""
+
+
+class NLPD(Baseline, name="nlpd", metric=nlpd, min_side=MIN_SIDE, higher_is_better=False):
+    """Normalized Laplacian pyramid distance (Laparra et al. 2016)."""
+
+
+class GMSD(
+    Baseline, name="gmsd", metric=partial(_by_piq, "gmsd"), min_side=8, higher_is_better=False
+):
+    """Gradient magnitude similarity deviation (Xue et al. 2014): a distance."""
+
+
+class HaarPSI(Baseline, name="haarpsi", metric=partial(_similarity_by_piq, "haarpsi"), min_side=16):
+    """Haar wavelet perceptual similarity (Reisenhofer et al. 2018), on luma."""
+
+
+class DSS(Baseline, name="dss", metric=dss, min_side=DSS_SIDE):
+    """DCT subband similarity (Balanov et al. 2015)."""
+
+
+class VSI(
+    Baseline, name="vsi", metric=partial(_similarity_by_piq, "vsi"), min_side=8, in_color=True
+):
+    """Visual saliency-induced index (Zhang, Shen, Li 2014)."""
+
+
+class MDSI(Baseline, name="mdsi", metric=_mdsi, min_side=8, in_color=True, higher_is_better=False):
+    """Mean deviation similarity index (Nafchi et al. 2016): a distance."""
