@@ -7,7 +7,7 @@ import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from nacd_bench.errors import DataError
-from nacd_bench.planting import KINDS, Planted, Region, Scene, boundary, plant, text
+from nacd_bench.planting import KINDS, Planted, Region, Scene, plant
 from nacd_bench.planting.lettering import with_text
 from nacd_bench.planting.photographs import photo
 from nacd_bench.planting.scene import blurred, luma
@@ -134,10 +134,9 @@ def test_nothing_is_displaced_farther_than_the_strength_says(
 ) -> None:
     """Out to where the mask ends; the fields that move pixels are looked at themselves."""
     fields = []
-    for module in (boundary, text):
+    for module in ("texture", "scene"):
         monkeypatch.setattr(
-            module,
-            "displaced",
+            f"nacd_bench.planting.{module}.displaced",
             lambda image, dx, dy: fields.append((dx, dy)) or image.astype(float),
         )
     cases = {("boundary", "bend"): 4.0, ("boundary", "teeth"): 4.0}

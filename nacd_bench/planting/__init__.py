@@ -1,6 +1,6 @@
 """Artifacts put into a real decode on purpose: type, place and strength are known.
 
-One file per kind of artifact; each kind has several mechanisms, none of which uses the formula of
+One file per type of artifact; each kind has several mechanisms, none of which uses the formula of
 the detector that looks for it. Everything else in the image stays what the codec made.
 
 >>> flat = np.full((192, 192, 3), 128, np.uint8)
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nacd_bench.errors import DataError
-from nacd_bench.planting import boundary, color, text, texture
+from nacd_bench.planting import color, text, texture
 from nacd_bench.planting.scene import Floats, Image, Region, Scene, blended
 from nacd_bench.registry import unknown
 from nacd_bench.triplets.record import Box
@@ -37,19 +37,19 @@ class Kind:
         place: chooses a region; None where the scene has none for it.
         mechanisms: ways to make it, by name, each ``(scene, region, strength, rng)`` to the image
             ``(H, W, 3)`` on 0..255 that the region's mask blends in.
-        measured: what is said of the result ``(decode, planted, region)``, where its strength is a
+        measured: what is said of the result ``(decode, planted, mask)``, where its strength is a
             quantity that a mechanism may fall short of.
     """
 
     artifact_type: str
     place: Callable[[Scene, np.random.Generator], Region | None]
     mechanisms: Mapping[str, Mechanism]
-    measured: Callable[[Image, Image, Region], float] | None = None
+    measured: Callable[[Image, Image, Floats], float] | None = None
 
 
 KINDS: dict[str, Kind] = {
     "texture": Kind("texture", texture.place, texture.MECHANISMS),
-    "boundary": Kind("texture", boundary.place, boundary.MECHANISMS),
+    "boundary": Kind("texture", texture.edge_place, texture.EDGE_MECHANISMS),
     "large_color": Kind("color", color.large_place, color.LARGE_MECHANISMS, color.mean_difference),
     "small_color": Kind("color", color.small_place, color.SMALL_MECHANISMS),
     "text": Kind("text", text.place, text.MECHANISMS),
@@ -120,7 +120,7 @@ def plant(
     else:
         changed = chosen.mechanisms[name](scene, region, strength, rng)
         image = blended(scene.neural, changed, region.mask)
-    difference = chosen.measured and chosen.measured(scene.neural, image, region)
+    difference = chosen.measured and chosen.measured(scene.neural, image, region.mask)
     return Planted(
         image, region.mask, region.box, kind, chosen.artifact_type, name, strength, difference
     )

@@ -100,11 +100,11 @@ def _chroma(image: Image) -> tuple[Floats, Floats]:
     return (image[:, :, 2] - y) / 1.772, (image[:, :, 0] - y) / 1.402
 
 
-def mean_difference(before: Image, after: Image, region: Region) -> float:
-    """Mean CIEDE2000 where the region's mask is 0.5 or more."""
+def mean_difference(before: Image, after: Image, mask: Floats) -> float:
+    """Mean CIEDE2000 where a mask is 0.5 or more."""
     from skimage.color import deltaE_ciede2000, rgb2lab
 
-    inside = region.mask >= 0.5
+    inside = mask >= 0.5
     first, second = (rgb2lab(image[inside][None]) for image in (before, after))
     return float(deltaE_ciede2000(first, second).mean())
 
@@ -120,14 +120,12 @@ def _of_difference(
     out at the region's edge, clipped, and rounded to 8 bits."""
     wanted = strength * LARGEST_DIFFERENCE
     x0, y0, x1, y1 = region.box
-    cut = image[y0:y1, x0:x1]
-    inner = Region(region.mask[y0:y1, x0:x1], (0, 0, x1 - x0, y1 - y0))
+    cut, mask = image[y0:y1, x0:x1], region.mask[y0:y1, x0:x1]
     low, high = 0.0, most
     tried = []
     for _ in range(STEPS):
         middle = (low + high) / 2
-        planted = blended(cut, changed(cut, middle), inner.mask)
-        difference = mean_difference(cut, planted, inner)
+        difference = mean_difference(cut, blended(cut, changed(cut, middle), mask), mask)
         tried.append((abs(difference - wanted), middle))
         low, high = (middle, high) if difference < wanted else (low, middle)
     return changed(image, min(tried)[1])

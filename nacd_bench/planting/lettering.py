@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from nacd_bench.planting.scene import Floats, Image, TextPlace, luma
+from nacd_bench.planting.scene import Floats, Image, TextPlace, box_of, luma
 from nacd_bench.triplets.record import Box
 
 FONTS = (
@@ -82,11 +82,8 @@ def with_text(image: Image, zone: Box, rng: np.random.Generator) -> tuple[Image,
     ink = level + contrast if level + contrast <= 255 or level < 128 else level - contrast
     color = np.clip(ink + rng.uniform(-25, 25, 3), 0, 255)
     written = np.rint(_over(ground, letters, color)).clip(0, 255).astype(np.uint8)
-    rows, columns = np.flatnonzero((letters > 0.3).any(1)), np.flatnonzero((letters > 0.3).any(0))
-    if not len(rows):
-        return None
-    box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-    return written, TextPlace(box, height)
+    box = box_of(letters > 0.3)
+    return None if box is None else (written, TextPlace(box, height))
 
 
 def _over(ground: Floats, cover: Floats, color: Floats) -> Floats:

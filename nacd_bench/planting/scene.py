@@ -152,10 +152,16 @@ def without(boxes: Sequence[Box], shape: tuple[int, ...]) -> Floats:
 
 def region(mask: Floats) -> Region | None:
     """The region of a mask; None where it is nowhere 0.5."""
-    rows, columns = np.flatnonzero((mask >= 0.5).any(1)), np.flatnonzero((mask >= 0.5).any(0))
+    box = box_of(mask >= 0.5)
+    return None if box is None else Region(mask, box)
+
+
+def box_of(pixels: NDArray[np.bool_]) -> Box | None:
+    """The rectangle around all that is True; None where nothing is."""
+    rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
     if not len(rows):
         return None
-    return Region(mask, (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def soft(free: Floats, edge: float) -> Floats:
@@ -172,10 +178,15 @@ def smooth(x: NDArray[np.floating]) -> Floats:
     return t * t * (3 - 2 * t)
 
 
-def smooth_noise(shape: tuple[int, int], sigma: float, rng: np.random.Generator) -> Floats:
-    """Noise without detail below ``sigma`` pixels, its largest absolute value 1."""
-    noise = blurred(rng.standard_normal(shape), sigma)
-    return noise / np.abs(noise).max()
+def warped(
+    image: Image, region: Region, reach: float, sigma: float, rng: np.random.Generator
+) -> Floats:
+    """The image displaced at random, smoothly below ``sigma`` pixels, in the region by at most
+    ``reach`` pixels."""
+    noise = [blurred(rng.standard_normal(region.mask.shape), sigma) for _ in range(2)]
+    dx, dy = (plane / np.abs(plane).max() for plane in noise)
+    shift = reach / np.hypot(dx, dy)[region.mask > 0].max()
+    return displaced(image, shift * dx, shift * dy)
 
 
 def displaced(image: Image, dx: Floats, dy: Floats) -> Floats:

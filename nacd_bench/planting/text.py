@@ -4,16 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nacd_bench.planting.scene import (
-    Floats,
-    Region,
-    Scene,
-    displaced,
-    region,
-    smooth,
-    smooth_noise,
-)
-from nacd_bench.triplets.record import Box
+from nacd_bench.planting.scene import Floats, Region, Scene, TextPlace, region, smooth, warped
 
 MARGIN = 2
 """Pixels around a line of text that belong to it."""
@@ -49,10 +40,8 @@ def weak(scene: Scene, region: Region, strength: float, rng: np.random.Generator
 def warp(scene: Scene, region: Region, strength: float, rng: np.random.Generator) -> Floats:
     """Strokes displaced by up to strength x 0.22 heights of a letter."""
     height = _letter_height(scene, region)
-    dx, dy = (smooth_noise(scene.shape, max(1, WAVE * height), rng) for _ in range(2))
-    most = np.hypot(dx, dy)[region.mask > 0].max()
-    shift = strength * LARGEST_WARP * height / most
-    return displaced(scene.neural, shift * dx, shift * dy)
+    reach = strength * LARGEST_WARP * height
+    return warped(scene.neural, region, reach, max(1, WAVE * height), rng)
 
 
 def swap(scene: Scene, region: Region, strength: float, rng: np.random.Generator) -> Floats:
@@ -68,10 +57,8 @@ def swap(scene: Scene, region: Region, strength: float, rng: np.random.Generator
     middle = (y0 + y1) // 2
     order = rng.permutation(len(starts))
     for left in starts[order[: max(1, round(strength * len(starts)))]]:
-        first, second = slice(left, left + width), slice(left + width, left + 2 * width)
-        kept = changed[middle:y1, first].copy()
-        changed[middle:y1, first] = changed[middle:y1, second]
-        changed[middle:y1, second] = kept
+        pair = slice(left, left + 2 * width)
+        changed[middle:y1, pair] = np.roll(changed[middle:y1, pair], width, axis=1)
     return changed
 
 
@@ -79,10 +66,11 @@ def _letter_height(scene: Scene, region: Region) -> float:
     """Of the line of text nearest to the region."""
     x, y = region.center
 
-    def distance(box: Box) -> float:
-        return abs((box[0] + box[2] - 1) / 2 - x) + abs((box[1] + box[3] - 1) / 2 - y)
+    def distance(text: TextPlace) -> float:
+        x0, y0, x1, y1 = text.box
+        return abs((x0 + x1 - 1) / 2 - x) + abs((y0 + y1 - 1) / 2 - y)
 
-    return min(scene.texts, key=lambda each: distance(each.box)).height
+    return min(scene.texts, key=distance).height
 
 
 MECHANISMS = {"weak": weak, "warp": warp, "swap": swap}

@@ -1,4 +1,4 @@
-"""Broken texture: the luma of a textured place is replaced by another with the same mean."""
+"""Broken texture: another luma with the same mean in a textured place, edges out of their place."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from nacd_bench.planting.scene import (
     Region,
     Scene,
     blurred,
+    displaced,
     luma,
     place_on,
+    warped,
     with_luma,
     without,
 )
@@ -26,6 +28,18 @@ LEAST_DETAIL = 2.5
 """Mean distance from the local mean, on 0..255, of a place with texture."""
 LARGEST_TURN = math.pi / 2
 """Of lines, at strength 1."""
+EDGE_SIDES = (56.0, 96.0)
+"""Smallest and largest width and height of a region, in pixels."""
+LARGEST_SHIFT = 4.0
+"""Pixels, at strength 1."""
+BEND = 7.0
+"""Sigma in pixels of the field that bends edges."""
+TOOTH = (2, 5)
+"""Fewest and most rows of a tooth."""
+SCALE = 1.5
+"""Sigma in pixels at which edges are looked for."""
+LEAST_SLOPE = 10.0
+"""Largest slope, on 0..255 per pixel, of a place with an edge."""
 
 
 def place(scene: Scene, rng: np.random.Generator) -> Region | None:
@@ -79,4 +93,32 @@ def _detail(y: Floats) -> Floats:
     return y - blurred(y, GRAIN)
 
 
+def edge_place(scene: Scene, rng: np.random.Generator) -> Region | None:
+    """Where the original has strong edges and no text."""
+    size = (rng.uniform(*EDGE_SIDES), rng.uniform(*EDGE_SIDES))
+    slope = np.hypot(*np.gradient(blurred(luma(scene.original), SCALE)))
+    found = place_on(slope, size, rng, [each.around(2 * SCALE) for each in scene.texts])
+    return found if found and slope[found.mask >= 0.5].max() >= LEAST_SLOPE else None
+
+
+def bend(scene: Scene, region: Region, strength: float, rng: np.random.Generator) -> Floats:
+    """A smooth displacement whose largest is strength x 4 pixels."""
+    return warped(scene.neural, region, strength * LARGEST_SHIFT, BEND, rng)
+
+
+def teeth(scene: Scene, region: Region, strength: float, rng: np.random.Generator) -> Floats:
+    """Rows or columns shifted in bands of 2 to 5, each by at most strength x 4 pixels: an edge
+    becomes a saw."""
+    upright = rng.random() < 0.5
+    length = scene.shape[0 if upright else 1]
+    bands = np.repeat(np.arange(length), rng.integers(TOOTH[0], TOOTH[1] + 1, length))[:length]
+    shift = strength * LARGEST_SHIFT * rng.uniform(0.5, 1, length) * (-1.0) ** np.arange(length)
+    moved = shift[bands]
+    still = np.zeros(scene.shape)
+    if upright:
+        return displaced(scene.neural, still + moved[:, None], still)
+    return displaced(scene.neural, still, still + moved[None, :])
+
+
 MECHANISMS = {"weak": weak, "phases": phases, "lines": lines}
+EDGE_MECHANISMS = {"bend": bend, "teeth": teeth}

@@ -100,18 +100,15 @@ def _polygons(content: Any) -> dict[str, list[TextPolygon]]:
     else:
         keys = ", ".join(map(str, content)) if isinstance(content, Mapping) else "no object"
         raise TextFinderError(f"{EXPECTED}, got {keys or 'an empty object'!s:.80}.")
-    return {key: _entries(key, entries) for key, entries in images.items()}
-
-
-def _entries(key: str, entries: Any) -> list[TextPolygon]:
-    if not isinstance(entries, list):
-        raise TextFinderError(f"{key}: expected a list of polygons, got {entries!r:.80}.")
-    polygons = []
-    for number, entry in enumerate(entries, start=1):
-        try:
-            polygons.append(TextPolygon.from_entry(entry))
-        except TextFinderError as error:
-            raise TextFinderError(f"{key}, polygon {number}: {error}") from error
+    polygons: dict[str, list[TextPolygon]] = {key: [] for key in images}
+    for key, entries in images.items():
+        if not isinstance(entries, list):
+            raise TextFinderError(f"{key}: expected a list of polygons, got {entries!r:.80}.")
+        for number, entry in enumerate(entries, start=1):
+            try:
+                polygons[key].append(TextPolygon.from_entry(entry))
+            except TextFinderError as error:
+                raise TextFinderError(f"{key}, polygon {number}: {error}") from error
     return polygons
 
 

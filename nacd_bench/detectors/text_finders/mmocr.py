@@ -15,6 +15,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Mapping
 from functools import cached_property
@@ -79,10 +80,8 @@ class MMOCR(TextFinder):
         worker = self._start("describe", self.config)
         worker.close()
         with self.checkpoint.open("rb") as file:
-            digest = hashlib.sha256()
-            for block in iter(lambda: file.read(1 << 20), b""):
-                digest.update(block)
-        return {"finder": self.name, **worker.hello, "checkpoint": digest.hexdigest()}
+            checkpoint = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"finder": self.name, **worker.hello, "checkpoint": checkpoint}
 
     def find(self, image: np.ndarray, image_id: str = "") -> list[TextPolygon]:
         require_image(image, image_id)
@@ -126,18 +125,17 @@ class MMOCR(TextFinder):
                     ) from error
 
     def _running(self, image_id: str) -> _Worker:
+        if not self._worker and self._failures >= MAX_FAILURES:
+            self._broken = (
+                f"MMOCR's worker ({self.python}) died or hung {self._failures} times in a row "
+                "and is not started again. Look at the first failures."
+            )
         if not self._worker and not self._broken:
-            if self._failures >= MAX_FAILURES:
-                self._broken = (
-                    f"MMOCR's worker ({self.python}) died or hung {self._failures} times in a row "
-                    "and is not started again. Look at the first failures."
-                )
-            else:
-                device = [self.device] if self.device else []
-                try:
-                    self._worker = self._start("serve", self.config, self.checkpoint, *device)
-                except TextFinderError as error:  # would be the same for every image
-                    self._broken = str(error)
+            device = [self.device] if self.device else []
+            try:
+                self._worker = self._start("serve", self.config, self.checkpoint, *device)
+            except TextFinderError as error:  # would be the same for every image
+                self._broken = str(error)
         if not self._worker:
             raise TextFinderError(f"{named(image_id)}{self._broken}")
         return self._worker
@@ -206,13 +204,8 @@ class _Worker:
         """The answer to one request; :class:`_NoAnswerError` when none came within ``limit`` s."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin and stdout
-        late = threading.Event()
-
-        def give_up() -> None:
-            late.set()
-            _kill(self._process)
-
-        timer = threading.Timer(limit, give_up)
+        timer = threading.Timer(limit, _kill, [self._process])
+        last_moment = time.monotonic() + limit
         timer.start()
         try:
             stdin.write(header)
@@ -220,10 +213,16 @@ class _Worker:
             stdin.flush()
             return json.loads(stdout.readline())
         except (OSError, ValueError) as error:  # a closed pipe, or less than a line
+            is_late = time.monotonic() >= last_moment
             _kill(self._process)
             status = self._process.wait()
-            reason = f"gave no answer within {limit:g} s" if late.is_set() else _ending(status)
-            raise _NoAnswerError(reason + self._last_messages(), late.is_set()) from error
+            if is_late:
+                reason = f"gave no answer within {limit:g} s"
+            elif status < 0:
+                reason = f"was ended by a signal ({signal.strsignal(-status)})"
+            else:
+                reason = f"ended with exit status {status}"
+            raise _NoAnswerError(reason + self._last_messages(), is_late) from error
         except BaseException:  # interrupted: its answer would be taken for the next one
             _kill(self._process)
             raise
@@ -238,13 +237,6 @@ class _Worker:
         return f" (its last words: {last[-300:]})" if last else ""
 
 
-def _ending(status: int) -> str:
-    if status >= 0:
-        return f"ended with exit status {status}"
-    names = {number.value: number.name for number in signal.Signals}
-    return f"was ended by {names.get(-status, f'signal {-status}')}"
-
-
 def _kill(process: subprocess.Popen[bytes]) -> None:
     if process.returncode is not None:  # waited for: its number may be another's by now
         return
@@ -257,8 +249,5 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 def _end(process: subprocess.Popen[bytes], messages: Any) -> None:
     _kill(process)
-    process.wait()
-    for stream in (process.stdin, process.stdout, messages):
-        with contextlib.suppress(OSError):  # unsent bytes have nowhere to go
-            if stream is not None:
-                stream.close()
+    with contextlib.suppress(OSError), messages, process:  # unsent bytes have nowhere to go
+        process.wait()

@@ -18,7 +18,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,6 +47,7 @@ MAX_CANDIDATES = 3000
 """Contours looked at per image (MMOCR's limit)."""
 
 
+@dataclass(eq=False)
 class RapidOCR(TextFinder):
     """PP-OCR's text detector.
 
@@ -62,23 +65,13 @@ class RapidOCR(TextFinder):
 
     name = "rapidocr"
 
-    def __init__(
-        self,
-        model: str | Path = MODEL,
-        max_side: int = 4000,
-        min_side: int = 0,
-        mask_threshold: float = 0.3,
-        min_confidence: float = 0.3,
-        unclip_ratio: float = 1.5,
-        threads: int | None = None,
-    ) -> None:
-        self.model = model
-        self.max_side = max_side
-        self.min_side = min_side
-        self.mask_threshold = mask_threshold
-        self.min_confidence = min_confidence
-        self.unclip_ratio = unclip_ratio
-        self.threads = threads
+    model: str | Path = MODEL
+    max_side: int = 4000
+    min_side: int = 0
+    mask_threshold: float = 0.3
+    min_confidence: float = 0.3
+    unclip_ratio: float = 1.5
+    threads: int | None = None
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
@@ -105,10 +98,10 @@ class RapidOCR(TextFinder):
         folder = Path(spec.origin).parent / "models" if spec and spec.origin else None
         if folder and path.parent == Path() and (folder / path).is_file():
             return folder / path
-        found = sorted(file.name for file in folder.glob("*det*.onnx")) if folder else []
+        models = sorted(file.name for file in folder.glob("*det*.onnx")) if folder else []
         raise TextFinderError(
             f"expected text finder rapidocr's network '{path}' as a file or in the wheel of "
-            f"rapidocr {_version('rapidocr')}, which has {', '.join(found) or 'none'}. "
+            f"rapidocr {_version('rapidocr')}, which has {', '.join(models) or 'none'}. "
             "Give the path of a PP-OCR detector as model, or reinstall rapidocr."
         )
 
@@ -140,10 +133,7 @@ class RapidOCR(TextFinder):
     def _network(self) -> Callable[[np.ndarray], np.ndarray]:
         """Text probability: ``(1, 3, H, W)`` normalised BGR to ``(1, 1, H, W)``."""
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it would report to its makers
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise _not_installed("onnxruntime", error) from error
+        onnxruntime = _imported("onnxruntime")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         options.enable_cpu_mem_arena = False  # sizes vary, an arena would keep the largest
@@ -162,11 +152,7 @@ class RapidOCR(TextFinder):
     @cached_property
     def _rectangles(self) -> Callable[..., tuple[np.ndarray, list[float]]]:
         """Rectangles ``(n, 4, 2)`` and confidences of a probability map, in the image's pixels."""
-        try:
-            from rapidocr.ch_ppocr_det.utils import DBPostProcess
-        except ImportError as error:
-            raise _not_installed("rapidocr", error) from error
-        return DBPostProcess(
+        return _imported("rapidocr.ch_ppocr_det.utils").DBPostProcess(
             thresh=self.mask_threshold,
             box_thresh=self.min_confidence,
             max_candidates=MAX_CANDIDATES,
@@ -196,8 +182,12 @@ def _version(package: str) -> str:
         return "(not installed)"
 
 
-def _not_installed(package: str, error: ImportError) -> TextFinderError:
-    return TextFinderError(
-        f"text finder rapidocr needs the package {package}, which does not load "
-        f"({error!s:.200}). pip install 'rapidocr>=3.10' onnxruntime, or use another text finder."
-    )
+def _imported(module: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise TextFinderError(
+            f"text finder rapidocr needs the package {module.partition('.')[0]}, which does not "
+            f"load ({error!s:.200}). pip install 'rapidocr>=3.10' onnxruntime, or use another "
+            "text finder."
+        ) from error
