@@ -241,7 +241,7 @@ class _Pairs:
         numbers = np.arange(len(self.detectors))
         of_kind = {kind: self.kind_of == k for k, kind in enumerate(self.kinds)}
         of_name = {name: numbers == d for d, name in enumerate(self.detectors)}
-        by_detector = corrected({name: self._presence(own) for name, own in of_name.items()})
+        by_detector = holm_corrected({name: self._presence(own) for name, own in of_name.items()})
         thresholds = dict(zip(self.detectors, self.thresholds.tolist(), strict=True))
         rates = mean_rates(self.triplets)
         unscored = self._unscored()
