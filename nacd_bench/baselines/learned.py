@@ -26,7 +26,7 @@ STABILIZER = 1e-6
 class Learned(Baseline, in_color=True, higher_is_better=False):
     """A baseline whose settings name its weights by their content, wherever the file lies."""
 
-    network: nn.Module
+    network: Any
 
     def __init__(self, weights: str | Path | None, small: Small) -> None:
         super().__init__(small)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -93,15 +94,16 @@ def local_variance(x: Tensor, window: int) -> Tensor:
     kh, kw = ((min(window, side) - 1) // 2 * 2 + 1 for side in x.shape[-2:])
     count = kh * kw
     if on_cpu(x):
-        options = {"normalize": False, "borderType": cv2.BORDER_REFLECT_101}
-        total, squares = (
-            per_plane(
+
+        def sums(box_filter: Any) -> Tensor:
+            options = {"normalize": False, "borderType": cv2.BORDER_REFLECT_101}
+            return per_plane(
                 x,
-                lambda s, t, sums=sums: sums(s, cv2.CV_64F, (kw, kh), dst=t, **options),
+                lambda s, t: box_filter(s, cv2.CV_64F, (kw, kh), dst=t, **options),
                 dtype=torch.float64,
             )
-            for sums in (cv2.boxFilter, cv2.sqrBoxFilter)
-        )
+
+        total, squares = sums(cv2.boxFilter), sums(cv2.sqrBoxFilter)
     else:
         padded = F.pad(x.double(), (kw // 2, kw // 2, kh // 2, kh // 2), mode="reflect")
         total, squares = (_dense_box_sums(values, kh, kw) for values in (padded, padded**2))
