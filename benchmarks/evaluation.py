@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from nacd_bench.evaluation.auc import Curve, auc_estimates
+from nacd_bench.evaluation.auc import ThresholdCurve, auc_estimates
 from nacd_bench.evaluation.bootstrap import Floats, Resampling
 from nacd_bench.evaluation.delong import against_best, paired_test
 from nacd_bench.evaluation.significance import holm_corrected
@@ -56,7 +56,7 @@ def time_statistics(triplets: int = 100, methods: int = 17, detectors: int = 5) 
     holm_corrected(dict(enumerate(against_best(truth, ours, others, clusters))))
     marks.append(time.perf_counter())
     for name, each in scores.items():
-        Curve(truth, each).rows(), best_thresholds(truth, each, name, "text")
+        ThresholdCurve(truth, each).rows(), best_thresholds(truth, each, name, "text")
     marks.append(time.perf_counter())
     parts = np.diff(marks)
     print(

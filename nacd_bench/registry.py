@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from operator import attrgetter
 from typing import Any
 
@@ -25,7 +25,7 @@ BUILT_IN = "nacd-bench"
 
 
 @dataclass(frozen=True)
-class Entry:
+class Plugin:
     """A registered name, its target (an object or ``"module:object"``) and its package."""
 
     name: str
@@ -59,7 +59,7 @@ class Registry:
         self.kind = kind
         self.group = group
         self._own = {
-            name: Entry(name, target, BUILT_IN) for name, target in (targets or {}).items()
+            name: Plugin(name, target, BUILT_IN) for name, target in (targets or {}).items()
         }
 
     def register(self, name: str, origin: str = "this process") -> Callable[[Any], Any]:
@@ -71,40 +71,42 @@ class Registry:
                     f"{self.kind} '{name}' is already registered by {self.entries[name].origin}. "
                     "Choose another name."
                 )
-            self._own[name] = Entry(name, target, origin)
+            self._own[name] = Plugin(name, target, origin)
             self.__dict__.pop("entries", None)
             return target
 
         return decorate
 
     @cached_property
-    def entries(self) -> dict[str, Entry]:
+    def entries(self) -> dict[str, Plugin]:
         """All names in order: built in first, then those of other packages by name.
 
         Of two packages with the same name for a thing, the first in the alphabet has it.
         """
-        found = dict(self._own)
-        for name, entry in self._installed:
-            found.setdefault(name, entry)
-        return found
+        plugins = dict(self._own)
+        for plugin in self._installed:
+            plugins.setdefault(plugin.name, plugin)
+        return plugins
 
     @cached_property
     def clashes(self) -> list[str]:
         """One line per installed name that is not used because it was already taken."""
         return [
-            f"{self.kind} '{name}' of package {entry.origin} is ignored: the name belongs to "
-            f"{self.entries[name].origin}"
-            for name, entry in self._installed
-            if self.entries[name] != entry
+            f"{self.kind} '{plugin.name}' of package {plugin.origin} is ignored: the name belongs "
+            f"to {self.entries[plugin.name].origin}"
+            for plugin in self._installed
+            if self.entries[plugin.name] != plugin
         ]
 
     @cached_property
-    def _installed(self) -> list[tuple[str, Entry]]:
-        found = [
-            (point.name, Entry(point.name, point.value, _origin(point)))
+    def _installed(self) -> list[Plugin]:
+        plugins = [
+            Plugin(
+                point.name, point.value, (point.dist and point.dist.name) or "an unnamed package"
+            )
             for point in entry_points(group=self.group)
         ]
-        return sorted(found, key=lambda each: (each[0], each[1].origin))
+        return sorted(plugins, key=lambda plugin: (plugin.name, plugin.origin))
 
     def get(self, name: str) -> Any:
         """The object registered under ``name``.
@@ -132,10 +134,6 @@ def unknown(kind: str, name: str, known: list[str]) -> str:
     near = " or ".join(f"'{match}'" for match in get_close_matches(name, known, cutoff=0.5))
     hint = f"; did you mean {near}?" if near else "."
     return f"unknown {kind} '{name}'{hint} Known: {', '.join(known) or 'none'}"
-
-
-def _origin(point: EntryPoint) -> str:
-    return (point.dist and point.dist.name) or "an unnamed package"
 
 
 DETECTORS = Registry(

@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from torchmetrics.functional.classification import binary_auroc
 
 from nacd_bench.errors import DataError
-from nacd_bench.evaluation.auc import AUC, Curve, auc_estimates, weighted_auc
+from nacd_bench.evaluation.auc import AUC, ThresholdCurve, auc_estimates, weighted_auc
 from nacd_bench.evaluation.bootstrap import Clusters, Resampling, estimate
 
 FAST = Resampling(resamples=500)
@@ -81,7 +81,7 @@ class TestBadInput:
 
     def test_one_class_only_after_nan(self) -> None:
         with pytest.raises(DataError, match="2 excluded for a score of NaN"):
-            Curve([0, 0, 1, 1], [1, 2, math.nan, math.nan])
+            ThresholdCurve([0, 0, 1, 1], [1, 2, math.nan, math.nan])
 
     def test_other_shapes(self) -> None:
         with pytest.raises(ValueError, match=r"Got shapes \(2,\) and \(3,\)"):
@@ -256,7 +256,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(true_auc: float) -> No
 class TestCurves:
     def test_roc_is_under_the_auc(self) -> None:
         truth, scores = drawn(9, decimals=1)
-        curve = Curve(truth, scores)
+        curve = ThresholdCurve(truth, scores)
         area = trapezoids(curve.false_positive_rate, curve.recall)
         assert area == pytest.approx(auc(truth, scores), abs=1e-12)
         first = curve.rows()[0]
@@ -266,7 +266,7 @@ class TestCurves:
     @pytest.mark.parametrize("scale", [1e-300, 1.0, 1e300])
     def test_counts_are_those_of_scores_above_the_threshold(self, scale: float) -> None:
         truth, scores = drawn(10, decimals=1)
-        found = Curve(truth, scores * scale)
+        found = ThresholdCurve(truth, scores * scale)
         for threshold, tp, fp in zip(found.thresholds, found.tp, found.fp, strict=True):
             above = scores * scale > threshold
             assert (tp, fp) == ((above & truth).sum(), (above & ~truth).sum())
@@ -274,7 +274,7 @@ class TestCurves:
     def test_neighbouring_and_infinite_scores_are_told_apart(self) -> None:
         scores = np.array([-math.inf, 1.0, np.nextafter(1, 2), np.nextafter(1, 2) + 1, math.inf])
         truth = np.array([0, 0, 1, 0, 1], bool)
-        found = Curve(truth, scores)
+        found = ThresholdCurve(truth, scores)
         for threshold, tp, fp in list(zip(found.thresholds, found.tp, found.fp, strict=True))[:-1]:
             assert (tp, fp) == (
                 ((scores > threshold) & truth).sum(),
@@ -283,7 +283,7 @@ class TestCurves:
 
     def test_precision_recall(self) -> None:
         truth, scores = drawn(11, decimals=1)
-        curve = Curve(truth, scores)
+        curve = ThresholdCurve(truth, scores)
         assert curve.average_precision == pytest.approx(average_precision_score(truth, scores))
         assert curve.prevalence == truth.mean()
         assert curve.recall[-1] == 1 and (np.diff(curve.recall) >= 0).all()

@@ -63,7 +63,7 @@ class AUC:
         return self.sources < FEW
 
 
-class Scored:
+class ScoredImages:
     """Images with a score.
 
     Args:
@@ -132,7 +132,7 @@ def auc_estimates(
     Args:
         scores: ``(n,)`` by method. NaN is left out of that method only; a method that lacks a
             whole class gets NaN and its numbers.
-        truth, clusters: as :class:`Scored`.
+        truth, clusters: as :class:`ScoredImages`.
 
     Raises:
         DataError: the set has one class only.
@@ -140,14 +140,14 @@ def auc_estimates(
     >>> auc_estimates([0, 0, 1, 1], {"psnr": [0.1, 0.4, 0.4, 0.8]})["psnr"].value
     0.875
     """
-    Scored(truth, np.zeros(len(np.asarray(truth)))).require_both()
+    ScoredImages(truth, np.zeros(len(np.asarray(truth)))).require_both()
     return {
-        name: _estimate(Scored(truth, values, clusters), resampling)
+        name: _estimate(ScoredImages(truth, values, clusters), resampling)
         for name, values in scores.items()
     }
 
 
-def _estimate(data: Scored, resampling: Resampling) -> AUC:
+def _estimate(data: ScoredImages, resampling: Resampling) -> AUC:
     sources = min(data.clusters.on_sides)
     area = Estimate(math.nan, math.nan, math.nan, 0, 0)
     if data.has_both:
@@ -178,11 +178,11 @@ def weighted_auc(truth: NDArray[np.bool_], scores: ArrayLike) -> Statistic:
     return statistic
 
 
-class Curve:
+class ThresholdCurve:
     """ROC and precision-recall curve: every way to cut the scores in two.
 
     Args:
-        truth, scores: as :class:`Scored`.
+        truth, scores: as :class:`ScoredImages`.
 
     Raises:
         DataError: one class only.
@@ -191,7 +191,7 @@ class Curve:
     ``thresholds`` fall from the highest score, the last is NaN where the lowest score is -inf;
     ``tp`` and ``fp`` are whole numbers of images with a score greater than the threshold.
 
-    >>> curve = Curve([0, 0, 1, 1], [0.1, 0.4, 0.4, 0.8])
+    >>> curve = ThresholdCurve([0, 0, 1, 1], [0.1, 0.4, 0.4, 0.8])
     >>> [round(threshold, 3) for threshold in curve.thresholds.tolist()]
     [0.8, 0.6, 0.25, 0.1]
     >>> curve.tp.tolist(), curve.fp.tolist()
@@ -201,7 +201,7 @@ class Curve:
     def __init__(self, truth: ArrayLike, scores: ArrayLike) -> None:
         from sklearn.metrics import roc_curve
 
-        self.data = Scored(truth, scores)
+        self.data = ScoredImages(truth, scores)
         self.data.require_both()
         rates = roc_curve(self.data.truth, self.data.ranks, drop_intermediate=False)
         self.tp: Floats = np.rint(rates[1] * self.data.n_positive)

@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm, rankdata
 
 from nacd_bench.errors import DataError
-from nacd_bench.evaluation.auc import Scored, auc_estimates
+from nacd_bench.evaluation.auc import ScoredImages, auc_estimates
 from nacd_bench.evaluation.bootstrap import FEW, Clusters, Floats, Resampling, exact_interval
 from nacd_bench.evaluation.significance import sign_flip_p
 
@@ -146,7 +146,7 @@ def paired_test(
     values = np.stack([np.asarray(first, np.float64), np.asarray(second, np.float64)])
     is_missing = np.isnan(values).any(axis=0)
     values = values[:, ~is_missing]
-    data = Scored(truth, np.where(is_missing, np.nan, 0.0), clusters)
+    data = ScoredImages(truth, np.where(is_missing, np.nan, 0.0), clusters)
     untested = PairedTest(*names, data.n_positive, data.n_negative, data.n_excluded)
     if not data.has_both:
         return untested

@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nacd_bench.errors import DataError
-from nacd_bench.evaluation.auc import Curve, Scored
+from nacd_bench.evaluation.auc import ScoredImages, ThresholdCurve
 from nacd_bench.evaluation.bootstrap import Floats
 from nacd_bench.numbers import beside
 from nacd_bench.registry import unknown
@@ -147,7 +147,7 @@ def best_thresholds(
     >>> youden.threshold, youden.tp, youden.fp, youden.fn, youden.tn
     (0.35, 2, 1, 0, 2)
     """
-    curve = Curve(truth, scores)
+    curve = ThresholdCurve(truth, scores)
     data = curve.data
     n, excluded = data.n_positive + data.n_negative, data.n_excluded
     cuts = ~np.isnan(curve.thresholds)  # where not, no threshold cuts like that
@@ -166,7 +166,7 @@ def best_thresholds(
     return entries
 
 
-def _criteria(tp: Floats, fp: Floats, data: Scored) -> dict[str, tuple[Floats, Floats, str]]:
+def _criteria(tp: Floats, fp: Floats, data: ScoredImages) -> dict[str, tuple[Floats, Floats, str]]:
     """Of all cuts, by criterion: its value, what is to be as large as can be and above 0, and the
     reason where it is not."""
     m, n = data.n_positive, data.n_negative

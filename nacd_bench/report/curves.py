@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nacd_bench import numbers
-from nacd_bench.evaluation.auc import AUC, Curve
+from nacd_bench.evaluation.auc import AUC, ThresholdCurve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,7 @@ class Line:
 
     method: str
     auc: AUC
-    curve: Curve
+    curve: ThresholdCurve
     is_detector: bool
 
 

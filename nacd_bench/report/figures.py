@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nacd_bench.evaluation.auc import AUC, Curve
+from nacd_bench.evaluation.auc import AUC, ThresholdCurve
 from nacd_bench.report.contact_sheet import contact_sheet
 from nacd_bench.report.curves import (
     Line,
@@ -109,7 +109,7 @@ def _lines(run: Run, name: str) -> list[Line]:
         if auc["value"] is None:
             continue
         values = [run.scores.get(method, {}).get(each, math.nan) for each in truth]
-        curve = Curve(list(truth.values()), values)
+        curve = ThresholdCurve(list(truth.values()), values)
         is_detector = method in run.metrics.get("detectors", {})
         lines.append(Line(method, AUC(**auc), curve, is_detector=is_detector))
     return sorted(lines, key=lambda line: -line.auc.value)

@@ -7,7 +7,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nacd_bench.evaluation.auc import Curve
+from nacd_bench.evaluation.auc import ThresholdCurve
 from nacd_bench.evaluation.balanced import SET_COLUMNS, BalancedSet
 from nacd_bench.evaluation.comparison import SetComparison, scores_on
 from nacd_bench.evaluation.thresholds import write_thresholds
@@ -68,7 +68,7 @@ def lines(done: Benchmarked, balanced: BalancedSet) -> list[Line]:
             Line(
                 name,
                 known[name],
-                Curve(balanced.truth, values),
+                ThresholdCurve(balanced.truth, values),
                 is_detector=name in done.detectors,
             )
         )
