@@ -18,16 +18,17 @@ folder is found again by what is in it::
 
 from __future__ import annotations
 
-import json
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import chain, zip_longest
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, count, zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from nacd_bench import __version__
 from nacd_bench.cache import cache_folder
@@ -87,6 +88,9 @@ class Tile:
         return np.ascontiguousarray(image[y0:y1, x0:x1])
 
 
+TILES_OF_PHOTO = TypeAdapter(list[Tile])
+
+
 def planted_triplets(
     images: str | Path | Sequence[str | Path] | None = None,
     neural: AnyCodec = NEURAL,
@@ -126,20 +130,34 @@ def planted_triplets(
         raise DataError(f"expected a strength from 0 to 1, got {strength}.")
     if tile and tile < 32:
         raise DataError(f"expected tiles of at least 32 pixels, or 0 for none, got {tile}.")
-    left, right = _codec(neural), _codec(traditional)
+    codecs = [_codec(neural), _codec(traditional)]
     if images is None:
         paths = [photo_path(name) for name in PLANTING_PHOTOS]
     else:
-        found = list_images(images, files_only=True)
-        paths = found.paths
-        if found.left_out:
-            print(f"Left out, kinds that are not read: {counted(found.left_out)}", file=sys.stderr)
-    chosen = _point(left, point)
-    place = _folder(folder, _identity(paths, left, right, chosen, tile, seed))
+        listing = list_images(images, files_only=True)
+        paths = listing.paths
+        if listing.left_out:
+            print(
+                f"Left out, kinds that are not read: {counted(listing.left_out)}", file=sys.stderr
+            )
+    points = built(codecs[0]).points.values
+    chosen = points[len(points) // 2] if point is None else point
+    built(codecs[0]).require_point(chosen)
+    # everything that fixes the triplets but the artifacts' strength
+    identity = [
+        __version__,
+        PLANTING,
+        [[spec.name, built(spec).version(), dict(built(spec).parameters)] for spec in codecs],
+        [sha256(path.read_bytes()) for path in paths],
+        chosen,
+        tile,
+        seed,
+    ]
+    root = cache_folder("planted") if folder is None else Path(folder)
+    place = (root or Path("runs/planted")) / json_sha256(identity)[:16]
+    sample = _Sample(place, codecs[0], codecs[1], chosen, tile, seed, strength)
     with run_lock(place, new_run_id(), wait=True):
-        return _Sample(place, tile, seed).triplets(
-            paths, left, right, chosen, tiles, strength, workers, show_progress
-        )
+        return sample.triplets(paths, tiles, workers, show_progress)
 
 
 def _codec(config: AnyCodec) -> CodecSpec:
@@ -148,94 +166,66 @@ def _codec(config: AnyCodec) -> CodecSpec:
     return codec_from_config({"name": config} if isinstance(config, str) else config)[0]
 
 
-def _point(codec: CodecSpec, point: float | None) -> float:
-    values = built(codec).points.values
-    if point is None:
-        return values[len(values) // 2]
-    built(codec).require_point(point)
-    return point
-
-
-def _identity(
-    paths: Sequence[Path],
-    neural: CodecSpec,
-    traditional: CodecSpec,
-    point: float,
-    tile: int,
-    seed: int,
-) -> str:
-    """Hash of everything that fixes the triplets but the artifacts' strength."""
-    codecs = [
-        [codec.name, built(codec).version(), dict(built(codec).parameters)]
-        for codec in (neural, traditional)
-    ]
-    files = [sha256(path.read_bytes()) for path in paths]
-    content = [__version__, PLANTING, codecs, files, point, tile, seed]
-    return json_sha256(content)[:16]
-
-
-def _folder(folder: str | Path | None, identity: str) -> Path:
-    if folder is not None:
-        return Path(folder) / identity
-    return (cache_folder("planted") or Path("runs/planted")) / identity
-
-
+@dataclass(frozen=True)
 class _Sample:
     """The folder of a sample; what is there already is not made again."""
 
-    def __init__(self, folder: Path, tile: int, seed: int) -> None:
-        self.folder = folder
-        self.tile = tile
-        self.seed = seed
+    folder: Path
+    neural: CodecSpec
+    traditional: CodecSpec
+    point: float
+    tile: int
+    seed: int
+    strength: float
+
+    @property
+    def planted_folder(self) -> Path:
+        return self.folder / f"strength-{self.strength:g}"
 
     def triplets(
-        self,
-        paths: Sequence[Path],
-        neural: CodecSpec,
-        traditional: CodecSpec,
-        point: float,
-        most: int,
-        strength: float,
-        workers: int | None,
-        show_progress: bool,
+        self, paths: Sequence[Path], most: int, workers: int | None, show_progress: bool
     ) -> tuple[list[TripletRecord], list[Problem]]:
-        manifest = self.folder / f"strength-{strength:g}" / f"triplets-{most}.parquet"
-        if not manifest.is_file():
-            lettered, problems = self._lettered(paths)
-            tiles = _in_turn(lettered.values(), most)
-            used = {each.photo for each in tiles}
-            coded = compress(
-                [self.folder / "lettered" / f"{name}.png" for name in lettered if name in used],
-                neural,
-                traditional,
-                self.folder / "coded",
-                scheme="psnr",
-                points=[point],
-                workers=workers,
-                failure_limit=1,
-                show_progress=show_progress,
-            )
-            problems += [Problem(each["image"], each["error"]) for each in coded.failures]
-            rows = {row["source"]: row for row in coded.rows}
-            records: list[TripletRecord] = []
-            with progress_bar("planted tiles", len(tiles), show_progress) as progress:
-                for name in rows:
-                    images = self._images(name, rows[name], neural)
-                    for each in tiles:
-                        if each.photo == name:
-                            records += self._planted(each, images, rows[name], strength)
-                            progress(0)
-            if problems:  # the next run tries again
-                return records, problems
-            write_manifest(manifest, records)
+        manifest = self.planted_folder / f"triplets-{most}.parquet"
+        if manifest.is_file():
+            return parse_manifest(manifest)
+        lettered, problems = self._lettered(paths)
+        # the first tile of each photograph, then the second of each, and so on
+        in_turn = chain.from_iterable(zip_longest(*lettered.values()))
+        tiles: dict[str, list[Tile]] = defaultdict(list)
+        for tile in [tile for tile in in_turn if tile is not None][:most]:
+            tiles[tile.photo].append(tile)
+        coded = compress(
+            [self.folder / "lettered" / f"{name}.png" for name in lettered if name in tiles],
+            self.neural,
+            self.traditional,
+            self.folder / "coded",
+            scheme="psnr",
+            points=[self.point],
+            workers=workers,
+            failure_limit=1,
+            show_progress=show_progress,
+        )
+        problems += [Problem(failure["image"], failure["error"]) for failure in coded.failures]
+        records: list[TripletRecord] = []
+        total = sum(map(len, tiles.values()))
+        with progress_bar("planted tiles", total, show_progress) as progress:
+            for row in coded.rows:
+                images = self._images(row)
+                for tile in tiles[row["source"]]:
+                    records += self._planted(tile, images, row)
+                    progress(0)
+        if problems:  # the next run tries again
+            return records, problems
+        write_manifest(manifest, records)
         return parse_manifest(manifest)
 
     def _lettered(self, paths: Sequence[Path]) -> tuple[dict[str, list[Tile]], list[Problem]]:
         """The photographs with text, written once; the tiles of each."""
-        found: dict[str, list[Tile]] = {}
+        tiles: dict[str, list[Tile]] = {}
         problems = []
         for path in paths:
-            name = _free_name(path.stem, found)
+            names = chain([path.stem], (f"{path.stem}-{number}" for number in count(2)))
+            name = next(name for name in names if name not in tiles)
             file, texts = (self.folder / "lettered" / f"{name}.{end}" for end in ("png", "json"))
             if not texts.is_file():
                 try:
@@ -243,48 +233,45 @@ class _Sample:
                 except UserError as error:
                     problems.append(Problem(path.name, str(error)))
                     continue
-                image, tiles = self._with_texts(name, image)
+                image, with_texts = self._with_texts(name, image)
                 write_whole(file, png(image))
-                write_whole(texts, json.dumps([asdict(each) for each in tiles]).encode())
-            found[name] = [_tile(each) for each in json.loads(texts.read_bytes())]
-        return found, problems
+                write_whole(texts, TILES_OF_PHOTO.dump_json(with_texts))
+            tiles[name] = TILES_OF_PHOTO.validate_json(texts.read_bytes())
+        return tiles, problems
 
     def _with_texts(self, name: str, image: Image) -> tuple[Image, list[Tile]]:
         height, width = image.shape[:2]
-        boxes = tile_boxes(width, height, self.tile)
         shared = round(OVERLAP * self.tile / 2) + 1
         tiles = []
-        for x0, y0, x1, y1 in boxes:
+        for x0, y0, x1, y1 in tile_boxes(width, height, self.tile):
             rng = np.random.default_rng([self.seed, zlib.crc32(name.encode()), x0, y0])
             zone = (x0 + shared, y0 + shared, x1 - shared, y1 - shared)
-            done = with_text(image, zone, rng)
+            lettered = with_text(image, zone, rng)
             texts: tuple[TextPlace, ...] = ()
-            if done:
-                image, place = done
+            if lettered:
+                image, place = lettered
                 a, b, c, d = place.box
                 texts = (TextPlace((a - x0, b - y0, c - x0, d - y0), place.height),)
             tiles.append(Tile(name, (x0, y0, x1, y1), texts))
         return image, tiles
 
-    def _images(self, name: str, row: Mapping[str, Any], neural: CodecSpec) -> dict[str, Image]:
+    def _images(self, row: Mapping[str, Any]) -> dict[str, Image]:
         """Of a photograph: original, both decodes, and the neural one at its lowest rate."""
-        coded = self.folder / "coded"
+        name = f"{row['source']}.png"
         files = {
-            "original": self.folder / "lettered" / f"{name}.png",
-            "neural": coded / row["neural"],
-            "traditional": coded / row["traditional"],
+            "original": self.folder / "lettered" / name,
+            "neural": self.folder / "coded" / row["neural"],
+            "traditional": self.folder / "coded" / row["traditional"],
+            "weak": self.folder / "weak" / name,
         }
-        images = {role: read_8_bit(path)[0] for role, path in files.items()}
-        weak = self.folder / "weak" / f"{name}.png"
-        if not weak.is_file():
-            codec = built(neural)
-            data = codec.encode(images["original"], codec.points.values[0])
-            write_whole(weak, png(codec.decode(data)))
-        images["weak"] = read_8_bit(weak)[0]
-        return images
+        if not files["weak"].is_file():
+            codec = built(self.neural)
+            data = codec.encode(read_8_bit(files["original"])[0], codec.points.values[0])
+            write_whole(files["weak"], png(codec.decode(data)))
+        return {role: read_8_bit(path)[0] for role, path in files.items()}
 
     def _planted(
-        self, tile: Tile, images: Mapping[str, Image], row: Mapping[str, Any], strength: float
+        self, tile: Tile, images: Mapping[str, Image], row: Mapping[str, Any]
     ) -> Iterator[TripletRecord]:
         """A triplet without artifact, and one with an artifact of each type that has a place."""
         cut = {role: tile.cut(image) for role, image in images.items()}
@@ -305,38 +292,31 @@ class _Sample:
             **{f"{side}_point": f"{row[f'{side}_point']:g}" for side in ("neural", "traditional")},
         }
         places: dict[str, Any] = {role: str(path) for role, path in files.items()}
-        yield TripletRecord(
-            f"{tile.id}-free", **places, **facts, artifact_free=True, extra={"photo": tile.photo}
-        )
+        extra = {"photo": tile.photo}
+        yield TripletRecord(f"{tile.id}-free", **places, **facts, artifact_free=True, extra=extra)
         scene = Scene(cut["original"], cut["neural"], cut["weak"], tile.texts)
         seed = zlib.crc32(f"{self.seed} {tile.id}".encode())
-        folder = self.folder / f"strength-{strength:g}"
         for name, kinds in TYPES.items():
             turn = seed % len(kinds)
-            done = next(
-                filter(None, (plant(scene, kind, strength, seed) for kind in kinds[turn:] + kinds)),
-                None,
-            )
-            if done is None:
+            tries = (plant(scene, kind, self.strength, seed) for kind in kinds[turn:] + kinds)
+            planted = next(filter(None, tries), None)
+            if planted is None:
                 continue
-            file, mask = (
-                folder / f"{tile.id}-{name}.png",
-                folder / "masks" / f"{tile.id}-{name}.png",
-            )
-            write_whole(file, png(done.image))
-            gray = np.rint(done.mask * 255).astype(np.uint8)
-            write_whole(mask, png(np.repeat(gray[:, :, None], 3, axis=2)))
+            file = self.planted_folder / f"{tile.id}-{name}.png"
+            write_whole(file, png(planted.image))
+            gray = np.rint(planted.mask * 255).astype(np.uint8)
+            write_whole(file.parent / "masks" / file.name, png(np.stack([gray] * 3, axis=2)))
             yield TripletRecord(
                 f"{tile.id}-{name}",
                 **{**places, "neural": str(file)},
                 **facts,
-                labels=(Label(name, done.box, confirmed=True),),
+                labels=(Label(name, planted.box, confirmed=True),),
                 extra={
-                    "photo": tile.photo,
-                    "planted_kind": done.kind,
-                    "planted_mechanism": done.mechanism,
-                    "planted_strength": strength,
-                    "planted_difference": done.difference,
+                    **extra,
+                    "planted_kind": planted.kind,
+                    "planted_mechanism": planted.mechanism,
+                    "planted_strength": self.strength,
+                    "planted_difference": planted.difference,
                 },
             )
 
@@ -360,21 +340,3 @@ def _starts(length: int, side: int) -> list[int]:
     if count == 1:
         return [(length - side) // 2]
     return [round(i * (length - side) / (count - 1)) for i in range(count)]
-
-
-def _in_turn(photos: Iterable[Sequence[Tile]], most: int) -> list[Tile]:
-    """The first tile of each photograph, then the second of each, and so on."""
-    turns = zip_longest(*photos)
-    return [tile for tile in chain.from_iterable(turns) if tile is not None][:most]
-
-
-def _tile(entry: Mapping[str, Any]) -> Tile:
-    texts = tuple(TextPlace(tuple(each["box"]), each["height"]) for each in entry["texts"])
-    return Tile(entry["photo"], tuple(entry["box"]), texts)
-
-
-def _free_name(stem: str, taken: Iterable[str]) -> str:
-    name, number = stem, 2
-    while name in taken:
-        name, number = f"{stem}-{number}", number + 1
-    return name
