@@ -43,8 +43,8 @@ class Detector(nn.Module, ABC):
         if name == "paper":
             return cls(**parameters)
         if name not in cls.presets:
-            known = ", ".join(["paper", *cls.presets])
-            raise UserError(f"detector {cls.name} has no preset '{name}'. Known: {known}")
+            names = ", ".join(["paper", *cls.presets])
+            raise UserError(f"detector {cls.name} has no preset '{name}'. Known: {names}")
         return cls(**{**cls.presets[name], **parameters})
 
     @property

@@ -139,8 +139,8 @@ def _overlaps(first: Boxes, second: Boxes) -> Iterator[tuple[Places, Places, Flo
     ends = np.cumsum(count)
     start = 0
     while start < len(first):
-        done = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, done + CHUNK, "right")))
+        before = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + CHUNK, "right")))
         some = count[start:stop]
         i = np.repeat(np.arange(start, stop), some)
         j = (

@@ -168,7 +168,7 @@ def estimate(
     if sources is not None and sources < FEW:
         bounds = exact_interval(value, sources, resampling.level)
         return Estimate(value, *bounds, rows, clusters.count)
-    drawn = np.concatenate([statistic(each) for each in clusters.resampled(resampling)])
+    drawn = np.concatenate([statistic(weights) for weights in clusters.resampled(resampling)])
     influence = [
         (size - 1) / size * (value - statistic(weights)) for size, weights in clusters.left_out()
     ]
@@ -189,7 +189,7 @@ def exact_interval(value: float, sources: float, level: float) -> tuple[float, f
         sources: how many it averages, as :class:`Clusters` counts them.
         level: share of intervals that are to hold the true mean, at least.
 
-    >>> [round(each, 3) for each in exact_interval(1.0, 3, 0.95)]
+    >>> [round(bound, 3) for bound in exact_interval(1.0, 3, 0.95)]
     [0.292, 1.0]
     """
     hits, misses = value * sources, (1 - value) * sources

@@ -134,16 +134,16 @@ def localisation(
     Raises:
         DataError: no image has a labelled box.
     """
-    known = [image for image in images if image.is_known]
-    has_box = np.array([len(image.labelled) > 0 for image in known], bool)
+    placed = [image for image in images if image.is_known]
+    has_box = np.array([len(image.labelled) > 0 for image in placed], bool)
     if not has_box.any():
         raise DataError(
             "expected an image with a labelled box of the type, got none in "
             f"{len(images)} images. Add boxes to the labels."
         )
-    boxed = [image for image in known if len(image.labelled)]
+    boxed = [image for image in placed if len(image.labelled)]
     units = Clusters(np.ones(len(boxed)), _cluster_names(boxed))
-    everywhere = Clusters(has_box, _cluster_names(known))
+    everywhere = Clusters(has_box, _cluster_names(placed))
     sources = units.on_sides[0]
 
     def mean(values: list[float]) -> Estimate:
@@ -153,12 +153,12 @@ def localisation(
         mean([float(image.points_inside) for image in boxed]),
         mean([image.best_iou for image in boxed]),
         {
-            iou: estimate(_average_precision(known, iou), everywhere, resampling, sources)
+            iou: estimate(_average_precision(placed, iou), everywhere, resampling, sources)
             for iou in ious
         },
-        sum(len(image.labelled) for image in known),
-        sum(len(image.boxes) for image in known),
-        len(images) - len(known),
+        sum(len(image.labelled) for image in placed),
+        sum(len(image.boxes) for image in placed),
+        len(images) - len(placed),
     )
 
 

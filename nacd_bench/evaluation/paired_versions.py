@@ -129,7 +129,7 @@ def score_test(
     if not len(first):
         return ScoreTest(np.nan, np.nan, mean, 0, 0, np.nan)
     originals = Clusters(first, clusters)
-    largest = max(np.abs(each[np.isfinite(each)]).max(initial=0) for each in (first, second))
+    largest = max(np.abs(scores[np.isfinite(scores)]).max(initial=0) for scores in (first, second))
     step = largest * SAME or 1.0
     means = originals.sums(_change(first, second)) / originals.counts
     change = np.rint(means / step) * step

@@ -79,7 +79,7 @@ def _filters(x: Tensor) -> Tensor:
     radial[:, 0, 0] = 0
     turns = [angle - index * math.pi / ORIENTATIONS for index in range(ORIENTATIONS)]
     off = [torch.atan2(torch.sin(turn), torch.cos(turn)) for turn in turns]
-    angular = torch.stack([torch.exp(-(each**2) / (2 * SPREAD**2)) for each in off])
+    angular = torch.stack([torch.exp(-(turn**2) / (2 * SPREAD**2)) for turn in off])
     return angular[:, None] * radial
 
 

@@ -37,7 +37,7 @@ class Kind:
         place: chooses a region; None where the scene has none for it.
         mechanisms: ways to make it, by name, each ``(scene, region, strength, rng)`` to the image
             ``(H, W, 3)`` on 0..255 that the region's mask blends in.
-        measured: what is said of the result ``(decode, planted, mask)``, where its strength is a
+        measured: what is measured of the result ``(decode, planted, mask)``, where its strength is a
             quantity that a mechanism may fall short of.
     """
 
@@ -92,7 +92,7 @@ def plant(
     Args:
         scene: the images.
         kind: one of :data:`KINDS`.
-        strength: from 0 to 1; what it means physically is said by each mechanism.
+        strength: from 0 to 1; each mechanism says what it means physically.
         seed: decides place, mechanism and every random detail.
         mechanism: one of the kind's; drawn by the seed by default.
 

@@ -40,10 +40,10 @@ def small_place(scene: Scene, rng: np.random.Generator) -> Region | None:
     """Where the original has strong colours."""
     size = (rng.uniform(*SMALL_SIDES), rng.uniform(*SMALL_SIDES))
     chroma = np.hypot(*_chroma(scene.original))
-    found = place_on(chroma, size, rng, edge=SMALL_EDGE)
-    if found is None or chroma[found.mask >= 0.5].mean() < LEAST_CHROMA:
+    place = place_on(chroma, size, rng, edge=SMALL_EDGE)
+    if place is None or chroma[place.mask >= 0.5].mean() < LEAST_CHROMA:
         return None
-    return found
+    return place
 
 
 def shift(scene: Scene, region: Region, strength: float, rng: np.random.Generator) -> Floats:

@@ -47,9 +47,9 @@ def place(scene: Scene, rng: np.random.Generator) -> Region | None:
     size = (rng.uniform(*SIDES), rng.uniform(*SIDES))
     detail = np.abs(_detail(luma(scene.original)))
     # the root prefers detail everywhere to one strong edge
-    avoid = [each.around(2 * GRAIN) for each in scene.texts]
-    found = place_on(np.sqrt(detail), size, rng, avoid)
-    return found if found and detail[found.mask >= 0.5].mean() >= LEAST_DETAIL else None
+    avoid = [text.around(2 * GRAIN) for text in scene.texts]
+    region = place_on(np.sqrt(detail), size, rng, avoid)
+    return region if region and detail[region.mask >= 0.5].mean() >= LEAST_DETAIL else None
 
 
 def weak(scene: Scene, region: Region, strength: float, rng: np.random.Generator) -> Floats:
@@ -82,7 +82,7 @@ def lines(scene: Scene, region: Region, strength: float, rng: np.random.Generato
     detail = _detail(y)
     angle = math.degrees(strength * LARGEST_TURN) * rng.choice([-1, 1])
     turn = cv2.getRotationMatrix2D(region.center, angle, 1)
-    bare = detail * without([each.around(2 * GRAIN) for each in scene.texts], scene.shape)
+    bare = detail * without([text.around(2 * GRAIN) for text in scene.texts], scene.shape)
     turned = cv2.warpAffine(
         bare, turn, detail.shape[::-1], flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
     )
@@ -97,8 +97,8 @@ def edge_place(scene: Scene, rng: np.random.Generator) -> Region | None:
     """Where the original has strong edges and no text."""
     size = (rng.uniform(*EDGE_SIDES), rng.uniform(*EDGE_SIDES))
     slope = np.hypot(*np.gradient(blurred(luma(scene.original), SCALE)))
-    found = place_on(slope, size, rng, [each.around(2 * SCALE) for each in scene.texts])
-    return found if found and slope[found.mask >= 0.5].max() >= LEAST_SLOPE else None
+    region = place_on(slope, size, rng, [text.around(2 * SCALE) for text in scene.texts])
+    return region if region and slope[region.mask >= 0.5].max() >= LEAST_SLOPE else None
 
 
 def bend(scene: Scene, region: Region, strength: float, rng: np.random.Generator) -> Floats:

@@ -169,8 +169,8 @@ class MMOCR(TextFinder):
         return worker
 
     def __getstate__(self) -> dict[str, Any]:
-        own = ("_worker", "_lock", "_failures", "_broken")  # stay with this process
-        return {key: value for key, value in self.__dict__.items() if key not in own}
+        of_process = ("_worker", "_lock", "_failures", "_broken")  # stay with this process
+        return {key: value for key, value in self.__dict__.items() if key not in of_process}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -60,9 +60,9 @@ def serve(
         rgb = numpy.frombuffer(pixels, numpy.uint8).reshape(shape)
         try:
             bgr = numpy.ascontiguousarray(rgb[..., ::-1])
-            found = inferencer(bgr, progress_bar=False)["predictions"][0]
-            scores = [float(score) for score in found["scores"]]
-            answer({"polygons": found["polygons"], "scores": scores})
+            prediction = inferencer(bgr, progress_bar=False)["predictions"][0]
+            scores = [float(score) for score in prediction["scores"]]
+            answer({"polygons": prediction["polygons"], "scores": scores})
         except Exception as error:
             answer({"error": f"{type(error).__name__}: {error}"})
 
