@@ -37,7 +37,7 @@ class Kind:
         place: chooses a region; None where the scene has none for it.
         mechanisms: ways to make it, by name, each ``(scene, region, strength, rng)`` to the image
             ``(H, W, 3)`` on 0..255 that the region's mask blends in.
-        measured: what is measured of the result ``(decode, planted, mask)``, where its strength is a
+        measured: its strength in the result ``(decode, planted, mask)``, where that is a
             quantity that a mechanism may fall short of.
     """
 
