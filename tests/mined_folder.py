@@ -18,14 +18,8 @@ from PIL import Image
 from nacd_bench.coding.codec import bits_per_pixel, png
 from nacd_bench.evaluation.duplicates import with_duplicates
 from nacd_bench.registry import CODECS
-from nacd_bench.runs.candidates import (
-    CANDIDATES,
-    CODED,
-    IMAGES,
-    TablesWriter,
-    place_of,
-    schema,
-)
+from nacd_bench.runs.candidates import TablesWriter, place_of
+from nacd_bench.runs.schema import CANDIDATES, CODED, IMAGES, schema
 from nacd_bench.triplets.images import pixels_sha256
 
 DETECTORS = {"texture": "texture", "boundary": "texture", "large_color": "color", "text": "text"}

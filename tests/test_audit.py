@@ -48,9 +48,10 @@ from nacd_bench.jobs.verify.votes import Vote
 from nacd_bench.pipeline.scoring import Scored
 from nacd_bench.registry import CODECS
 from nacd_bench.report.run_page import write_report
-from nacd_bench.runs.candidates import CANDIDATES, CODED, IMAGES, kept, read_mined, schema
+from nacd_bench.runs.candidates import kept, read_mined
 from nacd_bench.runs.detect_tables import write_tables
 from nacd_bench.runs.read import read_run
+from nacd_bench.runs.schema import CANDIDATES, CODED, IMAGES, schema
 from nacd_bench.runs.tables import write_failures
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.manifest import read_manifest

@@ -30,9 +30,10 @@ from nacd_bench.jobs.compare.versions import Rules, compare_runs
 from nacd_bench.planting import Scene, plant
 from nacd_bench.planting.photographs import photo
 from nacd_bench.registry import CODECS
-from nacd_bench.runs.candidates import CANDIDATES, CODED, KEYS, TablesWriter, read_mined
+from nacd_bench.runs.candidates import KEYS, TablesWriter, read_mined
 from nacd_bench.runs.compared_run import CodedTriplet, read_compared
 from nacd_bench.runs.detect_tables import write_tables
+from nacd_bench.runs.schema import CANDIDATES, CODED
 from nacd_bench.runs.tables import write_failures
 from nacd_bench.triplets.manifest import write_manifest
 from nacd_bench.triplets.record import TripletRecord

@@ -46,14 +46,8 @@ from nacd_bench.jobs.dataset.merge import merge
 from nacd_bench.jobs.dataset.stats import dataset_stats, table_one
 from nacd_bench.jobs.dataset.unite import Part, distinct_names, unite
 from nacd_bench.jobs.dataset.verified import read_verified, verified_schema
-from nacd_bench.runs.candidates import (
-    CANDIDATES,
-    CODED,
-    TablesWriter,
-    kept,
-    read_mined,
-    schema,
-)
+from nacd_bench.runs.candidates import TablesWriter, kept, read_mined
+from nacd_bench.runs.schema import CANDIDATES, CODED, schema
 from nacd_bench.triplets.images import pixels_sha256
 from nacd_bench.triplets.manifest import read_manifest
 from nacd_bench.triplets.presence import presence

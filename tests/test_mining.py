@@ -32,16 +32,8 @@ from nacd_bench.jobs.mine.state import records
 from nacd_bench.ops.boxes import region_holding
 from nacd_bench.pipeline.stages import chains, twice
 from nacd_bench.registry import CODECS
-from nacd_bench.runs.candidates import (
-    CANDIDATES,
-    CODED,
-    IMAGES,
-    KEYS,
-    TablesWriter,
-    kept,
-    read_mined,
-    schema,
-)
+from nacd_bench.runs.candidates import KEYS, TablesWriter, kept, read_mined
+from nacd_bench.runs.schema import CANDIDATES, CODED, IMAGES, schema
 from nacd_bench.triplets.images import pixels_sha256
 
 RED = (255, 0, 0)

@@ -44,7 +44,8 @@ from nacd_bench.jobs.verify.tasks import (
     digest,
     read_key,
 )
-from nacd_bench.runs.candidates import CANDIDATES, TablesWriter, kept, read_mined, schema
+from nacd_bench.runs.candidates import TablesWriter, kept, read_mined
+from nacd_bench.runs.schema import CANDIDATES, schema
 
 QUICK: dict[str, Any] = {"workers": 0, "show_progress": False}
 PAGE_ONLY: dict[str, Any] = {**QUICK, "formats": ("page",), "controls": 0}

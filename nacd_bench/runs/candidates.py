@@ -4,9 +4,9 @@ A mined folder (``nacd-bench mine``) is read by everything that comes after it t
 
     settings.json                    what made it: neural and traditional (each with codec, the
                                      keywords of a CodecSpec), detectors, thresholds
-    candidates/artifact_type=T/preset=P/part-0.parquet     one row per candidate, see SCHEMA
-    coded/preset=P/part-0.parquet    one row per image and operating point, see CODED
-    images/part-0.parquet            one row per image, see IMAGES
+    candidates/artifact_type=T/preset=P/part-0.parquet     one row per candidate
+    coded/preset=P/part-0.parquet    one row per image and operating point
+    images/part-0.parquet            one row per image; columns of all three: runs/schema.py
     bitstreams/ab/<sha256>/          <preset>-neural.bin, <preset>-traditional.bin
     crops/ab/<sha256>/               PNG files, named by the candidates' rows
     encodes/ab/<sha256>/             while it runs: long encodes of what is not done
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from nacd_bench.errors import DataError
+from nacd_bench.runs.schema import CANDIDATES, CODED, IMAGES, schema
 from nacd_bench.triplets.text_files import read_parquet
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 ROW_GROUP = 50_000
 """Rows of a table's file that are written together."""
-CANDIDATES, CODED, IMAGES = "candidates", "coded", "images"
-"""Folders of the three tables."""
 PARTITIONS = {CANDIDATES: ("artifact_type", "preset"), CODED: ("preset",), IMAGES: ()}
 """Columns that name the subfolders of a table (as Hive does) and are not in its files."""
 KEYS = {
@@ -40,67 +39,6 @@ KEYS = {
     IMAGES: ("image_sha256",),
 }
 """Columns by which the rows of a table are sorted; no two rows have the same."""
-
-
-def schema(table: str) -> pa.Schema:
-    """Columns of one of the three tables, the partitions included.
-
-    ``candidates``:
-
-    ``candidate``
-        id, ``<image>_<preset>_<detector>_<number>``.
-    ``image``, ``image_sha256``, ``image_path``, ``width``, ``height``
-        id of the image, hash of its file, where it was found first, size in pixels.
-    ``triplet``
-        ``<image>_<preset>``.
-    ``preset``, ``preset_index``
-        name of the rate step (``quality-3``), and its place in the order of rising rate, from 0.
-    ``neural_codec``, ``neural_version``, ``neural_point``, ``neural_bpp``, ``neural_sha256``
-        how the neural result was made; hash of its decoded pixels (:func:`pixels_sha256`).
-    ``neural_bitstream``
-        path of its bitstream. ``traditional_*`` is likewise.
-    ``detector``, ``artifact_type``, ``confidence``, ``number``
-        who found it, and its place among the detector's in the triplet, from 0, strongest first.
-    ``x0``, ``y0``, ``x1``, ``y1``
-        the box in pixels of the original, half-open.
-    ``crop_x0`` to ``crop_y1``
-        what the crops show: the box and at least 300 x 300 pixels around it, inside the image.
-    ``crop_original``, ``crop_neural``, ``crop_traditional``
-        paths of the crops, PNG.
-    ``duplicate_of``
-        the candidate that is the same artifact and is kept, or null for one that is kept itself.
-
-    ``coded`` has the facts of image, preset and codecs, and ``<side>_decoded`` (path, or null
-    where decoded images were not kept), ``<side>_bytes``, ``<side>_psnr`` (luma, dB),
-    ``<side>_encodes``, ``<side>_out_of_range``, and ``scores``, the image's score by detector.
-    ``images`` has ``names`` (every place where the same bytes were found) and ``candidates``
-    (how many).
-    """
-    import pyarrow as pa
-
-    text, number, real = pa.string(), pa.int64(), pa.float64()
-    image = [("image", text), ("image_sha256", text), ("image_path", text)]
-    image += [("width", number), ("height", number)]
-    coded = [*image, ("triplet", text), ("preset", text), ("preset_index", number)]
-    for side in ("neural", "traditional"):
-        kinds = {"bpp": real}
-        names = ("codec", "version", "point", "bpp", "sha256", "bitstream")
-        coded += [(f"{side}_{name}", kinds.get(name, text)) for name in names]
-    if table == IMAGES:
-        return pa.schema([*image, ("names", pa.list_(text)), ("candidates", number)])
-    if table == CODED:
-        for side in ("neural", "traditional"):
-            facts = {"decoded": text, "bytes": real, "psnr": real, "encodes": number}
-            facts["out_of_range"] = pa.bool_()
-            coded += [(f"{side}_{name}", kind) for name, kind in facts.items()]
-        return pa.schema([*coded, ("scores", pa.map_(text, real))])
-    boxes = [
-        (f"{kind}{edge}", number) for kind in ("", "crop_") for edge in ("x0", "y0", "x1", "y1")
-    ]
-    found = [("candidate", text), *coded, ("detector", text), ("artifact_type", text)]
-    found += [("confidence", real), ("number", number), *boxes]
-    found += [(f"crop_{role}", text) for role in ("original", "neural", "traditional")]
-    return pa.schema([*found, ("duplicate_of", text)])
 
 
 def read_mined(folder: str | Path, table: str = CANDIDATES) -> pa.Table:

@@ -20,10 +20,9 @@ from nacd_bench.evaluation.artifact_matching import Boxes
 from nacd_bench.evaluation.bootstrap import Floats
 from nacd_bench.evaluation.thresholds import read_thresholds
 from nacd_bench.registry import DETECTORS
-from nacd_bench.runs.candidates import CANDIDATES, CODED, read_mined
-from nacd_bench.runs.folder import JOURNAL, SETTINGS
+from nacd_bench.runs.candidates import read_mined
 from nacd_bench.runs.read import Run, read_run
-from nacd_bench.runs.tables import FAILURES
+from nacd_bench.runs.schema import CANDIDATES, CODED, FAILURES, JOURNAL, SETTINGS
 from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.images import content_hash
 from nacd_bench.triplets.record import Box, TripletRecord

@@ -21,14 +21,14 @@ from filelock import FileLock, Timeout
 from nacd_bench import __version__
 from nacd_bench.errors import DataError, Failure
 from nacd_bench.runs.journal import Journal
-from nacd_bench.runs.tables import SCHEMA_VERSION, write_failures
+from nacd_bench.runs.schema import CONFIG, JOURNAL, LOCK, SCHEMA_VERSION, SETTINGS
+from nacd_bench.runs.tables import write_failures
 from nacd_bench.triplets.files import json_bytes, sha256, write_whole
 from nacd_bench.triplets.text_files import read_json
 
-SETTINGS = "settings.json"
-JOURNAL = "journal.jsonl"
-LOCK = "run.lock"
 LONGEST_NAME = 120
+VERSIONS = ("version", "sha256", "checkpoint")
+"""Settings of a method that say which one it is, rather than how it is used."""
 
 
 @dataclass
@@ -88,7 +88,7 @@ def open_run(
             (folder / SETTINGS).unlink()
         require_settings(folder, job, settings)
         if configuration is not None:
-            write_whole(folder / "config.yaml", configuration.encode())
+            write_whole(folder / CONFIG, configuration.encode())
         try:
             yield run
         finally:
@@ -107,12 +107,16 @@ def require_settings(folder: Path, job: str, settings: Mapping[str, Any]) -> Non
     if not path.exists():
         write_whole(path, json_bytes(wanted))
         return
-    differences = list(_differences(read_json(path, "the settings of the run"), wanted))
-    if differences:
-        lines = "".join(f"\n  {line}" for line in differences)
+    before, now = _leaves(read_json(path, "the settings of the run")), _leaves(wanted)
+    lines = [
+        f"\n  {name}: {before.get(name)!r} before, {now.get(name)!r} now"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]
+    if lines:
         raise DataError(
-            f"expected the settings with which the run in {folder} began, got others:{lines}\n"
-            "Give the same settings to continue it, or name another folder."
+            f"expected the settings with which the run in {folder} began, got others:"
+            f"{''.join(lines)}\nGive the same settings to continue it, or name another folder."
         )
 
 
@@ -124,14 +128,45 @@ def _job_of(folder: Path) -> str | None:
     return settings.get("job") if isinstance(settings, dict) else None
 
 
-def _differences(before: Any, wanted: Any, place: str = "") -> list[str]:
-    if isinstance(before, dict) and isinstance(wanted, dict):
-        lines = []
-        for key in sorted(before.keys() | wanted.keys()):
-            inner = f"{place}.{key}" if place else key
-            lines += _differences(before.get(key), wanted.get(key), inner)
-        return lines
-    return [] if before == wanted else [f"{place}: {before!r} before, {wanted!r} now"]
+def require_alike(runs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check that runs can be joined: tables of one schema, methods and models of one version.
+
+    Args:
+        runs: what each run's ``settings.json`` says, by the folder's name.
+
+    Raises:
+        DataError: versions differ between runs that both tell them; the message names all of them.
+    """
+    told: dict[str, dict[str, Any]] = {}
+    for run, settings in runs.items():
+        methods = {key: settings.get(key) for key in ("detectors", "methods")}
+        facts = {"schema": settings.get("schema")}
+        for place, value in _leaves(methods).items():
+            _, _, name = place.partition(".")
+            facts |= {name: value} if name.rpartition(".")[2] in VERSIONS else {}
+        for name, value in facts.items():
+            if value is not None:
+                told.setdefault(name, {})[run] = value
+    lines = [
+        f"\n  {name}: " + ", ".join(f"{value} in {run}" for run, value in by_run.items())
+        for name, by_run in told.items()
+        if len(set(by_run.values())) > 1
+    ]
+    if lines:
+        raise DataError(
+            f"expected runs of one version to be joined, got others:{''.join(lines)}\n"
+            "Make the older ones again, with the same detectors and models for all."
+        )
+
+
+def _leaves(value: Any, place: str = "") -> dict[str, Any]:
+    """The values of nested objects by their dotted names; an empty one is a value itself."""
+    if not isinstance(value, Mapping) or not value:
+        return {place: value}
+    leaves: dict[str, Any] = {}
+    for key, inner in value.items():
+        leaves |= _leaves(inner, f"{place}.{key}" if place else str(key))
+    return leaves
 
 
 def require_own(folder: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nacd_bench.errors import DataError, UserError
-from nacd_bench.runs.candidates import CANDIDATES, IMAGES
+from nacd_bench.runs.schema import CANDIDATES, IMAGES
 from nacd_bench.triplets.manifest import parse_manifest
 from nacd_bench.triplets.record import TripletRecord
 from nacd_bench.triplets.text_files import (

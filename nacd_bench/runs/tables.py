@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nacd_bench.errors import Failure
+from nacd_bench.runs.schema import FAILURES, SCHEMA_VERSION
 from nacd_bench.triplets.files import csv_bytes, writable, write_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 2
-"""Of all tables and ``settings.json``; changes whenever a column changes its name or meaning."""
 VERSION_KEY = b"nacd_bench.schema"
 """Where Parquet files keep it, in the metadata of their schema."""
-FAILURES = "failures.csv"
 
 Row = Mapping[str, Any]
 

@@ -12,7 +12,8 @@ from nacd_bench.jobs.compare.pairs import UNPAIRED
 from nacd_bench.jobs.compare.verdict import is_gated
 from nacd_bench.jobs.compare.versions import Compared, Counts
 from nacd_bench.runs.compared_run import EDGES, ComparedRun
-from nacd_bench.runs.tables import SCHEMA_VERSION, write_csv, write_table
+from nacd_bench.runs.schema import SCHEMA_VERSION
+from nacd_bench.runs.tables import write_csv, write_table
 from nacd_bench.triplets.files import json_bytes, writable, write_whole
 
 if TYPE_CHECKING:

@@ -29,7 +29,8 @@ from nacd_bench.jobs.dataset.unite import Part, content_key, deduplicated, unite
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.pipeline.workers import cores
 from nacd_bench.registry import unknown
-from nacd_bench.runs.folder import SETTINGS, clear_parts, file_names, require_settings
+from nacd_bench.runs.folder import clear_parts, file_names, require_settings
+from nacd_bench.runs.schema import SETTINGS
 from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import sha256, writable, write_whole
 from nacd_bench.triplets.record import Problem, TripletRecord

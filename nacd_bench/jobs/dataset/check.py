@@ -27,7 +27,7 @@ from nacd_bench.jobs.dataset.content import (
     relative,
 )
 from nacd_bench.jobs.dataset.licenses import UNKNOWN, license_of, united_licenses
-from nacd_bench.runs.folder import SETTINGS
+from nacd_bench.runs.schema import SETTINGS
 from nacd_bench.triplets.files import composed, sha256
 from nacd_bench.triplets.images import content_hash, pixels_sha256, read_8_bit
 from nacd_bench.triplets.manifest import parse_manifest

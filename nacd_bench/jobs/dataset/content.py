@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from nacd_bench.errors import DataError
 from nacd_bench.jobs.dataset.licenses import COLUMNS as LICENSE_COLUMNS
-from nacd_bench.runs.folder import SETTINGS
+from nacd_bench.runs.schema import SETTINGS, schema
 from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import write_whole
 from nacd_bench.triplets.manifest import read_manifest, write_manifest
@@ -31,7 +31,7 @@ from nacd_bench.triplets.record import Box, Label, TripletRecord
 from nacd_bench.triplets.text_files import read_columns, read_json
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 TRIPLETS, ARTIFACTS, COCO = "triplets.parquet", "artifacts.parquet", "annotations.json"
 CARD, CHECKSUMS, FAILURES = "README.md", "checksums.sha256", "failures.csv"
@@ -124,22 +124,6 @@ class DataSet:
         return cls(tuple(labelled), tuple(ordered), settings)
 
 
-def artifacts_schema() -> pa.Schema:
-    """Columns of ``artifacts.parquet``: the artifact, then what its triplet says."""
-    import pyarrow as pa
-
-    text, whole, real = pa.string(), pa.int64(), pa.float64()
-    columns = [("artifact", text), ("triplet", text), ("image", text), ("artifact_type", text)]
-    columns += [("detector", text), ("confidence", real), *((edge, whole) for edge in EDGES)]
-    columns += [("votes_for", whole), ("votes_against", whole), ("confirmed", pa.bool_())]
-    columns += [("duplicate_of", text), *((role, text) for role in ROLES)]
-    kinds = {"width": whole, "height": whole, "preset_index": whole}
-    columns += [(name, kinds.get(name, text)) for name in IMAGE_FACTS]
-    columns += [(name, real if name.endswith("_bpp") else text) for name in CODEC_FACTS]
-    columns += [(name, text) for name in LICENSE_COLUMNS]
-    return pa.schema(columns)
-
-
 def write_tables(folder: Path, dataset: DataSet) -> None:
     """Write manifest and artifacts."""
     import pyarrow as pa
@@ -149,7 +133,7 @@ def write_tables(folder: Path, dataset: DataSet) -> None:
     records = {record.id: record for record in dataset.records}
     rows = [_artifact_row(folder, each, records[each.triplet]) for each in dataset.artifacts]
     file = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=artifacts_schema()), file)
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema("artifacts")), file)
     write_whole(folder / ARTIFACTS, file.getvalue())
 
 
@@ -204,7 +188,7 @@ def read_artifacts(path: Path) -> list[Artifact]:
     """
     wanted = ["artifact", "triplet", "artifact_type", "detector", "confidence", *EDGES]
     wanted += ["votes_for", "votes_against", "confirmed", "duplicate_of"]
-    table = read_columns(path, artifacts_schema(), wanted)
+    table = read_columns(path, schema("artifacts"), wanted)
     incomplete = [name for name in wanted[:9] if table[name].null_count]
     if incomplete:
         raise DataError(

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from nacd_bench.coding.sides import CodecSpec
 from nacd_bench.errors import DataError
 from nacd_bench.jobs.dataset.content import read_settings
-from nacd_bench.runs.candidates import CANDIDATES, CODED, IMAGES, kept, read_mined, schema
+from nacd_bench.runs.candidates import kept, read_mined
+from nacd_bench.runs.schema import CANDIDATES, CODED, IMAGES, schema
 from nacd_bench.triplets.files import read_bytes, sha256
 from nacd_bench.triplets.text_files import read_columns, read_json
 

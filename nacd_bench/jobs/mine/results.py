@@ -15,8 +15,9 @@ from typing import Any
 
 from nacd_bench.evaluation.duplicates import with_duplicates
 from nacd_bench.jobs.mine.state import record_at, records
-from nacd_bench.runs.candidates import CANDIDATES, CODED, IMAGES, TablesWriter, schema
-from nacd_bench.runs.folder import SETTINGS, file_name
+from nacd_bench.runs.candidates import TablesWriter
+from nacd_bench.runs.folder import file_name
+from nacd_bench.runs.schema import CANDIDATES, CODED, IMAGES, SETTINGS, schema
 from nacd_bench.triplets.files import csv_bytes, json_bytes, writable, write_whole
 from nacd_bench.triplets.rows import stem
 from nacd_bench.triplets.text_files import read_json

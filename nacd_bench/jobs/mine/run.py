@@ -36,8 +36,9 @@ from nacd_bench.pipeline.progress import Progress, progress_bar
 from nacd_bench.pipeline.stages import Work, chains, forget_encodes, of_item, unreadable
 from nacd_bench.pipeline.workers import cores
 from nacd_bench.registry import unknown
-from nacd_bench.runs.folder import SETTINGS, new_run_id, require_settings, run_lock
+from nacd_bench.runs.folder import new_run_id, require_settings, run_lock
 from nacd_bench.runs.journal import Journal
+from nacd_bench.runs.schema import SETTINGS
 from nacd_bench.triplets.files import sha256, write_whole
 
 ENGINES = ("local", "ray")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from nacd_bench.jobs.verify.task_files import LABEL_STUDIO, PAGE, SHEETS, TOLOKA, picture_name
 from nacd_bench.jobs.verify.tasks import ANSWERS, CANDIDATES_FILE, KEY, QUESTIONS, Key, asked_like
-from nacd_bench.runs.folder import SETTINGS
+from nacd_bench.runs.schema import SETTINGS
 from nacd_bench.triplets.files import writable, write_whole
 
 AUTO, EMBEDDED = "auto", "embedded"

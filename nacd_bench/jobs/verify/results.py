@@ -36,8 +36,8 @@ from nacd_bench.evaluation.agreement import (
 from nacd_bench.jobs.verify.raters import collect
 from nacd_bench.jobs.verify.tasks import CANDIDATE, CANDIDATES_FILE, Key, read_key
 from nacd_bench.jobs.verify.votes import VotesFile, read_votes
-from nacd_bench.runs.candidates import CANDIDATES, schema
 from nacd_bench.runs.folder import open_run
+from nacd_bench.runs.schema import CANDIDATES, schema
 from nacd_bench.runs.tables import write_csv, write_table
 from nacd_bench.settings import Name, Names, Number, Share, checked
 from nacd_bench.triplets.files import json_bytes, write_whole

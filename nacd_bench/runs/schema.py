@@ -1,0 +1,135 @@
+"""What a run's folder contains: the names of its files, its tables, their columns and types.
+
+A column means the same wherever it stands. A place that a detector boxed is ``triplet`` (the id
+of the three images), ``image`` (of the original that they were made from), ``artifact_type``,
+``detector``, ``confidence`` and the box ``x0`` to ``y1``, in pixels of the original, half-open;
+every later table has these columns and adds its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from nacd_bench.triplets.batch import ROLES
+
+SCHEMA_VERSION = 3
+"""Of all tables and ``settings.json``; changes whenever a column changes its name or meaning."""
+
+SETTINGS, CONFIG, JOURNAL, LOCK = "settings.json", "config.yaml", "journal.jsonl", "run.lock"
+FAILURES = "failures.csv"
+TRIPLETS = "triplets.parquet"
+METRICS, SUMMARY, THRESHOLDS = "metrics.json", "summary.json", "thresholds.yaml"
+DETECTIONS, SCORES, HEAT_MAPS = "detections", "scores", "heat_maps"
+"""Tables: Parquet and CSV of that name, heat maps CSV alone."""
+CURVES, SETS = "curves", "sets"
+"""Folders of a benchmark: curves as pictures and CSV, its test sets as manifests."""
+CANDIDATES, CODED, IMAGES = "candidates", "coded", "images"
+"""Folders of the three tables of a mined folder."""
+VERIFIED, ARTIFACTS, CHANGES, UNPAIRED = "verified", "artifacts", "changes", "unpaired"
+
+SIDES = ROLES[1:]
+EDGES = ("x0", "y0", "x1", "y1")
+TEXT, WHOLE, REAL, YES = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+Columns = Mapping[str, pa.DataType]
+
+
+def _sides(facts: Columns) -> Columns:
+    return {f"{side}_{fact}": kind for side in SIDES for fact, kind in facts.items()}
+
+
+BOX = dict.fromkeys(EDGES, WHOLE)
+CODECS = _sides({"codec": TEXT, "version": TEXT, "point": TEXT, "bpp": REAL})
+"""How both sides of a triplet were made, as in its manifest."""
+PLACE = {"artifact_type": TEXT, "detector": TEXT, "confidence": REAL, **BOX}
+VOTES = {"votes_for": WHOLE, "votes_against": WHOLE, "confirmed": YES}
+IMAGE = {"image": TEXT, "image_sha256": TEXT, "image_path": TEXT, "width": WHOLE, "height": WHOLE}
+STEP = {"triplet": TEXT, "preset": TEXT, "preset_index": WHOLE}
+MADE = _sides(
+    {
+        **{"codec": TEXT, "version": TEXT, "point": TEXT, "bpp": REAL},
+        **{"sha256": TEXT, "bitstream": TEXT},
+    }
+)
+CANDIDATE = {
+    **{"candidate": TEXT, **IMAGE, **STEP, **MADE, **PLACE, "number": WHOLE},
+    **{f"crop_{edge}": WHOLE for edge in EDGES},
+    **{f"crop_{role}": TEXT for role in ROLES},
+    "duplicate_of": TEXT,
+}
+CODED_FACTS = {"decoded": TEXT, "bytes": REAL, "psnr": REAL, "encodes": WHOLE, "out_of_range": YES}
+CURVE = ("threshold", "false_positive_rate", "true_positive_rate", "precision", "recall")
+RUNS = ("before", "after")
+
+TABLES: Mapping[str, Columns] = {
+    DETECTIONS: {"triplet": TEXT, "image": TEXT, **PLACE, **CODECS},
+    SCORES: {"triplet": TEXT, "image": TEXT, **CODECS},
+    HEAT_MAPS: {"triplet": TEXT, "detector": TEXT, "file": TEXT, "low": REAL, "high": REAL},
+    CURVES: {"method": TEXT, "curve": TEXT, **dict.fromkeys(CURVE, REAL)},
+    CANDIDATES: CANDIDATE,
+    CODED: {**IMAGE, **STEP, **MADE, **_sides(CODED_FACTS), "scores": pa.map_(TEXT, REAL)},
+    IMAGES: {**IMAGE, "names": pa.list_(TEXT), "candidates": WHOLE},
+    VERIFIED: {**CANDIDATE, **VOTES, "votes_same": WHOLE, "raters": WHOLE, "run": TEXT},
+    ARTIFACTS: {
+        **{"artifact": TEXT, "triplet": TEXT, "image": TEXT, **PLACE, **VOTES},
+        **{"duplicate_of": TEXT, **dict.fromkeys(ROLES, TEXT), "image_sha256": TEXT},
+        **{"width": WHOLE, "height": WHOLE, "preset": TEXT, "preset_index": WHOLE, **CODECS},
+        **dict.fromkeys(("license", "image_source", "source_url", "author", "attribution"), TEXT),
+    },
+    CHANGES: {
+        **{"status": TEXT, "change": TEXT, "image": TEXT, "preset": TEXT},
+        **{"artifact_type": TEXT, "detector": TEXT, "strength": REAL, "iou": REAL},
+        "threshold": REAL,
+        **{
+            f"{name}_{run}": kind
+            for run in RUNS
+            for name, kind in {
+                **{"triplet": TEXT, "detector": TEXT, "confidence": REAL, "score": REAL},
+                **{**BOX, "bpp": REAL},
+            }.items()
+        },
+        "original_sha256": TEXT,
+    },
+    UNPAIRED: dict.fromkeys(("run", "triplet", "image", "point", "detector", "reason"), TEXT),
+}
+"""Columns and types of each table, in their order.
+
+``detections``
+    a box over its detector's threshold.
+``scores``
+    a triplet, and a column for each method; of a benchmark a row for each test set that the
+    triplet is in, with ``test_set``, ``cluster`` (its original: the unit of the bootstrap) and
+    ``is_positive``.
+``candidates``
+    ``candidate`` is ``<image>_<preset>_<detector>_<number>``, ``triplet`` is ``<image>_<preset>``;
+    ``image_sha256`` is of the file of the original, which was found first at ``image_path``;
+    ``preset`` is the rate step (``quality-3``), ``preset_index`` its place by rising rate, from 0;
+    ``neural_sha256`` is of the decoded pixels, ``neural_bitstream`` where the bitstream lies;
+    ``number`` is its place among its detector's in the triplet, from 0, strongest first;
+    ``crop_x0`` to ``crop_y1`` is what its crops show: the box and at least 300 x 300 pixels around
+    it, inside the image; ``crop_original`` and so on are their paths; ``duplicate_of`` is the
+    candidate that is the same artifact and is kept, or null for one that is kept itself.
+``coded``
+    an image at a rate step: ``neural_decoded`` (a path, or null where it was not kept),
+    ``neural_bytes``, ``neural_psnr`` (luma, dB), ``neural_encodes``, ``neural_out_of_range``, and
+    ``scores``, the image's score by detector.
+``images``
+    ``names`` is every place where the same bytes were found, ``candidates`` how many it has.
+``verified``
+    candidates with what people said: votes for neural, against it, for neither; ``raters``;
+    ``confirmed`` is null for undecided; ``run`` is the path of the mined folder.
+``artifacts``
+    of a data set, with the licence of the original.
+``changes``, ``unpaired``
+    of two runs: artifacts that are fixed, new, or stayed; triplets compared with nothing.
+"""
+
+
+def schema(table: str, **more: pa.DataType) -> pa.Schema:
+    """Columns of a table, and further ones after them.
+
+    >>> schema("unpaired").names[:3]
+    ['run', 'triplet', 'image']
+    """
+    return pa.schema({**TABLES[table], **more})
