@@ -7,25 +7,24 @@ tells whether the picture is whole is checked on the way.
 
 from __future__ import annotations
 
+import io
+import logging
 import re
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 MOST_PROFILE = 2**24
 """Bytes of an ICC profile; what unpacks to more is left alone."""
 ORIENTATION, BITS, COMPRESSION, PHOTOMETRIC, PLANAR, SAMPLE_FORMAT = 274, 258, 259, 262, 284, 339
 _DESCRIPTION = {269, 270, 271, 272, 285, 305, 306, 315, 316, 330, ORIENTATION}
-_LAST_PIXEL_TAG, _PROFILE, _DNG = 699, 34675, 50706
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 16: 8, 17: 8}
-_LETTERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
+_LAST_PIXEL_TAG, _DNG = 699, 50706
 _ADOBE = 12
 """Bytes of a whole Adobe segment, which says what colours the samples of a JPEG are."""
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _HEIF_EXIF = re.compile(rb"(infe\x02.{7})Exif", re.DOTALL)
-_WEBP_METADATA = {b"EXIF": 0x08, b"XMP ": 0x04, b"ICCP": 0x20}
-"""Chunks of metadata and their flags."""
 
 
 class DamagedError(Exception):
@@ -67,7 +66,7 @@ def take_apart(image_format: str, data: bytes) -> Contents:
     Raises:
         DamagedError: the picture is not whole.
     """
-    parts = {"PNG": _png, "JPEG": _jpeg, "WebP": _webp, "TIFF": _tiff, "HEIC": _heif, "AVIF": _heif}
+    parts = {"PNG": _png, "JPEG": _jpeg, "TIFF": _tiff, "HEIC": _heif, "AVIF": _heif}
     return parts[image_format](data) if image_format in parts else Contents(data)
 
 
@@ -80,8 +79,17 @@ def exif_orientation(block: bytes) -> int:
     block = block.removeprefix(b"Exif\0\0")
     if block[:4] not in (b"II*\0", b"MM\0*"):
         raise ValueError("it does not begin as EXIF does")
-    value = _Ifd(block).tags.get(ORIENTATION, (1,))[0]
-    return value if 1 <= value <= 8 else 1
+    order = "<" if block[:2] == b"II" else ">"
+    try:
+        (place,) = struct.unpack_from(order + "I", block, 4)
+        (count,) = struct.unpack_from(order + "H", block, place)
+        for entry in range(place + 2, place + 2 + 12 * count, 12):
+            tag, kind, number, value = struct.unpack_from(order + "HHIHxx", block, entry)
+            if tag == ORIENTATION and kind == 3 and number:
+                return value if 1 <= value <= 8 else 1
+    except struct.error as error:
+        raise ValueError("its directory lies outside or is cut short") from error
+    return 1
 
 
 # --- PNG
@@ -201,33 +209,6 @@ class _Scans:
         return ""
 
 
-# --- WebP
-
-
-def _webp(data: bytes) -> Contents:
-    contents = Contents(b"")
-    size = 8 + int.from_bytes(data[4:8], "little")
-    if size > len(data):
-        raise DamagedError(f"its {len(data)} bytes are fewer than {size}", truncated=True)
-    kept = []
-    position = 12
-    while position + 8 <= size:
-        kind = data[position : position + 4]
-        end = position + 8 + int.from_bytes(data[position + 4 : position + 8], "little")
-        body = data[position + 8 : min(end, size)]
-        if kind not in _WEBP_METADATA:
-            kept.append(data[position : end + end % 2])
-        elif end <= size:
-            contents.exif = body if kind == b"EXIF" else contents.exif
-            contents.icc = body if kind == b"ICCP" else contents.icc
-        position = end + end % 2
-    if kept and kept[0][:4] == b"VP8X" and len(kept[0]) > 8:
-        kept[0] = kept[0][:8] + bytes([kept[0][8] & ~sum(_WEBP_METADATA.values())]) + kept[0][9:]
-    body = b"WEBP" + b"".join(kept)
-    contents.picture = b"RIFF" + struct.pack("<I", len(body)) + body
-    return contents
-
-
 # --- HEIC and AVIF
 
 
@@ -241,112 +222,44 @@ def _heif(data: bytes) -> Contents:
 # --- TIFF
 
 
-class _Ifd:
-    """A directory of a TIFF file or an EXIF block.
-
-    Args:
-        data: the whole file or block.
-        place: of the directory; by default the first.
-
-    Raises:
-        ValueError: it does not lie inside the data.
-    """
-
-    def __init__(self, data: bytes, place: int | None = None) -> None:
-        self.order = "<" if data[:2] == b"II" else ">"
-        self.is_big = data[2:4] in (b"+\0", b"\0+")
-        count, offset, self.entry = ("Q", "Q", 20) if self.is_big else ("H", "I", 12)
-        self.count_format, self.offset_format = self.order + count, self.order + offset
-        self.data = data
-        try:
-            if place is None:
-                (place,) = struct.unpack_from(self.offset_format, data, 8 if self.is_big else 4)
-            self.place = place
-            (self.count,) = struct.unpack_from(self.count_format, data, place)
-            self.start = place + struct.calcsize(self.count_format)
-            self.end = self.start + self.count * self.entry
-            if self.end > len(data):
-                raise ValueError("its directory is cut short")
-            # the pointer behind the last entry may be missing
-            self.next = int.from_bytes(
-                data[self.end : self.end + struct.calcsize(self.offset_format)],
-                "little" if self.order == "<" else "big",
-            )
-        except struct.error as error:
-            raise ValueError("its directory lies outside") from error
-
-    @property
-    def entries(self) -> Iterator[tuple[int, bytes]]:
-        """Tags with their entries."""
-        for place in range(self.start, self.end, self.entry):
-            entry = self.data[place : place + self.entry]
-            yield struct.unpack_from(self.order + "H", entry)[0], entry
-
-    def values(self, entry: bytes) -> bytes:
-        """The bytes of an entry's values; empty where they lie outside."""
-        kind = struct.unpack_from(self.order + "H", entry, 2)[0]
-        (count,) = struct.unpack_from(self.offset_format, entry, 4)
-        size = _SIZES.get(kind, 0) * count
-        width = struct.calcsize(self.offset_format)
-        if size <= width:
-            return entry[4 + width : 4 + width + size]
-        (place,) = struct.unpack_from(self.offset_format, entry, 4 + width)
-        return self.data[place : place + size] if place + size <= len(self.data) else b""
-
-    @property
-    def tags(self) -> dict[int, tuple[int, ...]]:
-        """The tags that hold whole numbers."""
-        numbers = {}
-        for tag, entry in self.entries:
-            letter = _LETTERS.get(struct.unpack_from(self.order + "H", entry, 2)[0])
-            values = self.values(entry) if letter else b""
-            if values:
-                count = len(values) // struct.calcsize(f"={letter}")
-                numbers[tag] = struct.unpack(f"{self.order}{count}{letter}", values)
-        return numbers
-
-
 def _tiff(data: bytes) -> Contents:
+    """With a directory of the first picture's pixels alone, written over its own."""
+    import tifffile
+
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # broken tags are no matter here
     try:
-        first = _Ifd(data)
-    except ValueError as error:
-        raise DamagedError(str(error), truncated=True) from error
-    tags = first.tags
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            page, order, is_big = file.pages.first, file.byteorder, file.is_bigtiff
+            others = [other for other in list(file.pages)[1:] if other.imagewidth]
+            frames = 1 + sum(not other.is_reduced for other in others)
+    except Exception as error:  # of whatever kind: damage shows everywhere
+        raise DamagedError(f"its directories: {error}", truncated=True) from error
+    tags = {tag.code: _whole_numbers(tag.value) for tag in page.tags}
     if data[8:10] == b"CR" or _DNG in tags or tags.get(PHOTOMETRIC) == (32803,):
         raise DamagedError("it is a camera's raw file")
-    if tags.get(254, (0,))[0] & 1:
+    if page.is_reduced:
         raise DamagedError("its first picture is a preview, as in a camera's raw file")
     _require_whole_strips(tags, len(data))
-    kept = [e for tag, e in first.entries if tag <= _LAST_PIXEL_TAG and tag not in _DESCRIPTION]
-    picture = bytearray(data)
-    table = struct.pack(first.count_format, len(kept)) + b"".join(kept)
-    table += bytes(struct.calcsize(first.offset_format))  # no next picture
-    begin = first.start - struct.calcsize(first.count_format)
-    picture[begin : begin + len(table)] = table
+    size, count_format, offset = (20, "Q", 8) if is_big else (12, "H", 4)
+    entries = [
+        data[tag.offset : tag.offset + size]
+        for tag in page.tags
+        if tag.code <= _LAST_PIXEL_TAG and tag.code not in _DESCRIPTION
+    ]
+    table = struct.pack(order + count_format, len(entries)) + b"".join(entries) + bytes(offset)
     orientation = tags.get(ORIENTATION, (1,))[0]
     return Contents(
-        bytes(picture),
-        icc=next((first.values(entry) for tag, entry in first.entries if tag == _PROFILE), b""),
+        data[: page.offset] + table + data[page.offset + len(table) :],
+        icc=page.iccprofile or b"",
         orientation=orientation if 1 <= orientation <= 8 else 1,
-        frames=1 + _further_pictures(data, first),
+        frames=frames,
         tags=tags,
     )
 
 
-def _further_pictures(data: bytes, ifd: _Ifd) -> int:
-    """Pictures behind the first that can be found and are no smaller versions of another."""
-    count, seen = 0, {ifd.place}
-    while ifd.next and ifd.next not in seen and len(seen) < 1000:
-        seen.add(ifd.next)
-        try:
-            ifd = _Ifd(data, ifd.next)
-        except ValueError:
-            break
-        tags = ifd.tags
-        if not {256, 257} <= tags.keys():
-            break
-        count += not tags.get(254, (0,))[0] & 1
-    return count
+def _whole_numbers(value: Any) -> tuple[int, ...]:
+    values = value if isinstance(value, tuple) else (value,)
+    return tuple(map(int, values)) if all(isinstance(number, int) for number in values) else ()
 
 
 def _require_whole_strips(tags: Mapping[int, tuple[int, ...]], size: int) -> None:
@@ -354,15 +267,13 @@ def _require_whole_strips(tags: Mapping[int, tuple[int, ...]], size: int) -> Non
         for place, count in zip(tags.get(places, ()), tags.get(counts, ()), strict=False):
             if place + count > size:
                 raise DamagedError(f"its {size} bytes end inside the pixels", truncated=True)
-    counts_there = tags.get(279, ())
-    if tags.get(COMPRESSION, (1,)) != (1,) or not all(counts_there) or not counts_there:
+    counts = tags.get(279, ())
+    if tags.get(COMPRESSION, (1,)) != (1,) or not all(counts) or not counts:
         return
-    width, height, bits = tags.get(256, (0,))[0], tags.get(257, (0,))[0], tags.get(BITS, (1,))
-    samples = tags.get(277, (1,))[0]
-    deepest = max(bits)
+    (width, *_), (height, *_), (samples, *_) = (tags.get(tag, (1,)) for tag in (256, 257, 277))
     planes = samples if tags.get(PLANAR, (1,)) == (2,) else 1
-    line = (width * deepest * (samples // planes) + 7) // 8
     if tags.get(PHOTOMETRIC, (0,))[0] == 6:  # chroma may be of lower resolution
-        line = (width * deepest + 7) // 8
-    if sum(counts_there) < line * height * planes:
+        samples = planes
+    line = (width * max(tags.get(BITS, (1,))) * (samples // planes) + 7) // 8
+    if sum(counts) < line * height * planes:
         raise DamagedError("its strips are shorter than its lines", truncated=True)

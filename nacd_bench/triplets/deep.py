@@ -50,11 +50,11 @@ def decode_deep(
     Raises:
         ImageError: a kind of TIFF or PPM that would be read wrongly, or damaged.
     """
-    largest = 2**bits - 1
-    if image_format == "PPM":
-        samples, largest = _ppm(path, contents.picture)
-    else:
-        samples = _opencv(path, contents.picture)
+    samples, largest = _opencv(path, contents.picture), 2**bits - 1
+    if image_format == "PPM" and (header := _PPM_HEADER.match(contents.picture)):
+        largest = int(header[4])
+        if samples.max() > largest:
+            raise _unreadable(path, f"values above its largest value {largest}")
     if samples.shape[:2] != (picture.height, picture.width):
         raise _unreadable(path, f"{samples.shape[1]} x {samples.shape[0]} samples")
     return scaled(samples, largest)
@@ -80,19 +80,6 @@ def _opencv(path: str | Path, data: bytes) -> NDArray[np.uint16]:
     if deep.dtype != np.uint16 or deep.shape[2] not in (1, 3, 4):
         raise _unreadable(path, f"{deep.shape[2]} channels of {deep.dtype}")
     return deep[:, :, 2::-1]  # whether the fourth, alpha, hides anything was looked at before
-
-
-def _ppm(path: str | Path, data: bytes) -> tuple[NDArray[np.uint16], int]:
-    """``(H, W, 1 or 3)`` of a binary PPM or PGM, and its largest value."""
-    header = _PPM_HEADER.match(data)
-    if header is None or header[1] in b"23":
-        raise _unreadable(path, "samples written as text")
-    width, height, largest = (int(header[i]) for i in (2, 3, 4))
-    channels = 3 if header[1] == b"6" else 1
-    samples = np.frombuffer(data, ">u2", height * width * channels, header.end())
-    if samples.max() > largest:
-        raise _unreadable(path, f"values above its largest value {largest}")
-    return samples.astype(np.uint16).reshape(height, width, channels), largest
 
 
 def require_plain_tiff(path: str | Path, tags: Mapping[int, tuple[int, ...]]) -> None:

@@ -191,8 +191,7 @@ def _decoded(
     if image_format == "JPEG":
         _require_whole_jpeg(contents.picture)
     picture.load()  # also where Pillow's pixels are not used: it finds what is cut short
-    if image_format == "AVIF":
-        contents.exif = picture.info.get("exif", b"")
+    contents.exif = contents.exif or picture.info.get("exif", b"")
     if not contents.icc:
         contents.icc = picture.info.get("icc_profile") or b""
     if bits > 8:
