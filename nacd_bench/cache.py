@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+
+from platformdirs import user_cache_path
 
 from nacd_bench.errors import DataError
 
@@ -30,15 +31,9 @@ def cache_folder(kind: str) -> Path | None:
     That is in ``$NACD_BENCH_CACHE``, else in ``nacd-bench`` in the user's cache folder.
     """
     chosen = os.environ.get(FOLDER_VARIABLE)
-    if chosen is not None:
-        return None if chosen in ("", "off") else Path(chosen).expanduser() / kind
-    if sys.platform == "win32":
-        root = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        root = Path.home() / "Library" / "Caches"
-    else:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "nacd-bench" / kind
+    if chosen is None:
+        return user_cache_path("nacd-bench", appauthor=False) / kind
+    return None if chosen in ("", "off") else Path(chosen).expanduser() / kind
 
 
 class ScoreCache:

@@ -50,13 +50,12 @@ class TestLoading:
         assert np.array_equal(loaded.batch.neural[0].permute(1, 2, 0).numpy(), RGB)
         expected = hashlib.sha256(Path(record.neural).read_bytes()).hexdigest()
         assert loaded.sha256["neural"] == expected
-        assert set(loaded.sha256) == set(loaded.bit_depths) == set(ROLES)
+        assert set(loaded.sha256) == set(ROLES)
 
     def test_one_deeper_image_makes_all_three_float(self, tmp_path: Path) -> None:
         record = triplet(tmp_path)
         deep(record.neural, 257)
         loaded = load_triplet(record)
-        assert loaded.bit_depths == {"original": 8, "neural": 16, "traditional": 8}
         for role in ROLES:
             assert getattr(loaded.batch, role).dtype == torch.float32
         torch.testing.assert_close(loaded.batch.neural, loaded.batch.original)

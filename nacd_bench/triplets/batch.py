@@ -50,11 +50,13 @@ class TripletBatch:
     def __post_init__(self) -> None:
         for role in ROLES:
             _check(role, getattr(self, role))
-        sizes = {role: tuple(getattr(self, role).shape) for role in ROLES}
+        sizes = {role: getattr(self, role).shape for role in ROLES}
         if len(set(sizes.values())) > 1:
             raise ImageError(
                 "expected the three images of a triplet to have one size, got "
-                + ", ".join(f"{role} {_size(shape)}" for role, shape in sizes.items())
+                + ", ".join(
+                    f"{role} {w} x {h} (batch of {b})" for role, (b, _, h, w) in sizes.items()
+                )
                 + ". Crop or pad them alike before."
             )
         if not self.ids:
@@ -123,25 +125,14 @@ def _check(role: str, image: Tensor) -> None:
         )
     if image.shape[0] == 0 or image.shape[2] == 0 or image.shape[3] == 0:
         raise ImageError(f"expected {role} to hold at least one pixel, got {tuple(image.shape)}.")
-    if image.dtype == torch.uint8:
-        return
-    if not image.is_floating_point():
+    if image.dtype not in (torch.uint8, torch.float32, torch.float64):
         raise ImageError(
-            f"expected {role} as uint8 or as float in [0, 1], got {image.dtype}. "
-            "Divide integers of more than 8 bits by their largest value."
+            f"expected {role} as uint8, or as float32 or float64 in [0, 1], got {image.dtype}. "
+            "Divide integers of more than 8 bits by their largest value; .float() converts others."
         )
-    if image.dtype not in (torch.float32, torch.float64):
-        raise ImageError(
-            f"expected {role} as uint8, float32 or float64, got {image.dtype}. "
-            "Convert it with .float()."
-        )
-    low, high = image.aminmax()
+    low, high = (0, 1) if image.dtype == torch.uint8 else image.aminmax()
     if not (low >= 0 and high <= 1):  # false for NaN too
         raise ImageError(
-            f"expected {role} with values in [0, 1], got {low.item():.4g} to {high.item():.4g}. "
+            f"expected {role} with values in [0, 1], got {low:.4g} to {high:.4g}. "
             "Scale and clip the image."
         )
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return f"{shape[3]} x {shape[2]} (batch of {shape[0]})"

@@ -229,9 +229,8 @@ def _tiff(data: bytes) -> Contents:
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # broken tags are no matter here
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
-            page, order, is_big = file.pages.first, file.byteorder, file.is_bigtiff
-            others = [other for other in list(file.pages)[1:] if other.imagewidth]
-            frames = 1 + sum(not other.is_reduced for other in others)
+            pages: list[Any] = list(file.pages)
+            page, order, is_big = pages[0], file.byteorder, file.is_bigtiff
     except Exception as error:  # of whatever kind: damage shows everywhere
         raise DamagedError(f"its directories: {error}", truncated=True) from error
     tags = {tag.code: _whole_numbers(tag.value) for tag in page.tags}
@@ -252,7 +251,7 @@ def _tiff(data: bytes) -> Contents:
         data[: page.offset] + table + data[page.offset + len(table) :],
         icc=page.iccprofile or b"",
         orientation=orientation if 1 <= orientation <= 8 else 1,
-        frames=frames,
+        frames=1 + sum(other.imagewidth and not other.is_reduced for other in pages[1:]),
         tags=tags,
     )
 
@@ -267,13 +266,13 @@ def _require_whole_strips(tags: Mapping[int, tuple[int, ...]], size: int) -> Non
         for place, count in zip(tags.get(places, ()), tags.get(counts, ()), strict=False):
             if place + count > size:
                 raise DamagedError(f"its {size} bytes end inside the pixels", truncated=True)
-    counts = tags.get(279, ())
-    if tags.get(COMPRESSION, (1,)) != (1,) or not all(counts) or not counts:
+    lengths = tags.get(279, ())
+    if tags.get(COMPRESSION, (1,)) != (1,) or not all(lengths) or not lengths:
         return
     (width, *_), (height, *_), (samples, *_) = (tags.get(tag, (1,)) for tag in (256, 257, 277))
     planes = samples if tags.get(PLANAR, (1,)) == (2,) else 1
     if tags.get(PHOTOMETRIC, (0,))[0] == 6:  # chroma may be of lower resolution
         samples = planes
     line = (width * max(tags.get(BITS, (1,))) * (samples // planes) + 7) // 8
-    if sum(counts) < line * height * planes:
+    if sum(lengths) < line * height * planes:
         raise DamagedError("its strips are shorter than its lines", truncated=True)

@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
-
 from nacd_bench.errors import ImageError
 from nacd_bench.triplets.batch import ROLES, TripletBatch
-from nacd_bench.triplets.images import Image, read_image
+from nacd_bench.triplets.images import read_image
 from nacd_bench.triplets.record import TripletRecord
 from nacd_bench.triplets.rows import stem
 from nacd_bench.triplets.sides import profile_notes, sides_fault
@@ -24,14 +22,12 @@ class LoadedTriplet:
         record: what the manifest says.
         batch: a batch of one, its id that of the record.
         sha256: of each file's bytes, by role.
-        bit_depths: bits per sample of each file, by role.
         notes: what is odd about files and is compared all the same, by path.
     """
 
     record: TripletRecord
     batch: TripletBatch
     sha256: Mapping[str, str]
-    bit_depths: Mapping[str, int]
     notes: Mapping[str, Sequence[str]]
 
 
@@ -51,18 +47,16 @@ def load_triplet(record: TripletRecord) -> LoadedTriplet:
     notes = {getattr(record, role): images[role].notes for role in ROLES}
     notes[record.original] += tuple(profile_notes(images))
     is_deep = any(image.bit_depth > 8 for image in images.values())
-    pixels = {role: _pixels(image, is_deep)[None] for role, image in images.items()}
+    pixels = {
+        role: image.pixels.float() / 255 if is_deep and image.bit_depth == 8 else image.pixels
+        for role, image in images.items()
+    }
     return LoadedTriplet(
         record,
-        TripletBatch(**pixels, ids=(record.id,)),
+        TripletBatch(**{role: image[None] for role, image in pixels.items()}, ids=(record.id,)),
         {role: image.sha256 for role, image in images.items()},
-        {role: image.bit_depth for role, image in images.items()},
         {path: lines for path, lines in notes.items() if lines},
     )
-
-
-def _pixels(image: Image, is_deep: bool) -> Tensor:
-    return image.pixels.float() / 255 if is_deep and image.bit_depth == 8 else image.pixels
 
 
 def triplet_batch(

@@ -17,10 +17,9 @@ def is_artifact(label: Label) -> bool | None:
     """
     if label.confirmed is not None:
         return label.confirmed
-    votes_for, votes_against = label.votes_for or 0, label.votes_against or 0
     if label.votes_for is None and label.votes_against is None:
         return True
-    return True if votes_for > votes_against else None
+    return True if (label.votes_for or 0) > (label.votes_against or 0) else None
 
 
 def presence(record: TripletRecord, artifact_type: str) -> bool | None:
@@ -31,19 +30,24 @@ def presence(record: TripletRecord, artifact_type: str) -> bool | None:
     """
     if record.artifact_free:
         return False
-    own = [is_artifact(each) for each in record.labels if each.artifact_type == artifact_type]
-    if True in own:
+    of_type = [
+        is_artifact(label) for label in record.labels if label.artifact_type == artifact_type
+    ]
+    if True in of_type:
         return True
-    if None in own:
+    if None in of_type:
         return None
-    others = any(is_artifact(each) for each in record.labels)
-    return False if own or others else None
+    others = any(is_artifact(label) for label in record.labels)
+    return False if of_type or others else None
 
 
 def labelled_boxes(record: TripletRecord, artifact_type: str) -> list[Box] | None:
     """Where the artifacts of a type are: empty without any, None when a place is unknown."""
-    own = [each for each in record.labels if each.artifact_type == artifact_type]
-    boxes = [each.box for each in own if is_artifact(each)]
+    boxes = [
+        label.box
+        for label in record.labels
+        if label.artifact_type == artifact_type and is_artifact(label)
+    ]
     if presence(record, artifact_type) is None or None in boxes:
         return None
     return [box for box in boxes if box is not None]
@@ -56,6 +60,6 @@ def cluster_names(records: Sequence[TripletRecord]) -> list[str]:
     first id that has this file.
     """
     names: dict[str, str] = {}
-    for record in sorted(records, key=lambda each: (each.source is None, each.id)):
+    for record in sorted(records, key=lambda record: (record.source is None, record.id)):
         names.setdefault(record.original, record.source or record.id)
     return [record.source or names[record.original] for record in records]

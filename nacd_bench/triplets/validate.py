@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 
 from nacd_bench.errors import ImageError
 from nacd_bench.triplets.batch import ROLES
@@ -37,26 +37,19 @@ def validate(
         differ. Then notes, each once: files with broken metadata or under the name of another
         format, profiles and bit depths that differ.
     """
-    workers = workers or min(MOST_WORKERS, os.cpu_count() or 1)
-    found: dict[int, list[Problem]] = {}
-    notes: dict[int, list[str]] = {}
-    with ThreadPoolExecutor(workers) as pool:
-        jobs = {pool.submit(_check, record): i for i, record in enumerate(records)}
-        for job in as_completed(jobs):
-            found[jobs[job]], notes[jobs[job]] = job.result()
+    records, problems = list(records), list(problems)
+    notes = name_notes(records)
+    with ThreadPoolExecutor(workers or min(MOST_WORKERS, os.cpu_count() or 1)) as pool:
+        for done, (faults, remarks) in enumerate(pool.map(_check, records), 1):
+            problems += faults
+            notes += remarks
             if progress is not None:
-                progress(len(found), len(records))
-    order = range(len(records))
-    once = dict.fromkeys(note for i in order for note in notes[i])
-    return [*problems, *(problem for i in order for problem in found[i])], [
-        *name_notes(records),
-        *once,
-    ]
+                progress(done, len(records))
+    return problems, list(dict.fromkeys(notes))
 
 
-def name_notes(records: Iterable[TripletRecord]) -> list[str]:
+def name_notes(records: Sequence[TripletRecord]) -> list[str]:
     """A line for ids, else files, whose names differ by case or Unicode form only."""
-    records = list(records)
     notes: dict[frozenset[str], str] = {}
     for kind in ("id", *ROLES):
         alike: dict[str, dict[str, str]] = defaultdict(dict)
