@@ -155,7 +155,7 @@ class TestWithoutABrowser:
         with Image.open(folder / "roc_color.png") as drawn:
             assert drawn.width == pytest.approx(3.5 * 150, abs=2)
         with Image.open(folder / "contact_color.png") as sheet:
-            assert sheet.width == 912 and sheet.height > 3 * 192
+            assert sheet.width == 8 + 3 * (300 + 8) and sheet.height > 3 * 192
             box = ImageChops.difference(sheet, Image.new("RGB", sheet.size, "white")).getbbox()
             assert box is not None
         assert main([*arguments[:2], "figures=wide"]) == 1

@@ -37,7 +37,7 @@ from nacd_bench.errors import DataError, Failure, UserError
 from nacd_bench.pipeline.methods import score_batch, thresholds_by_detector
 from nacd_bench.pipeline.progress import Progress, progress_bar
 from nacd_bench.report.heat_map import per_pixel, to_png16
-from nacd_bench.report.overlay import Finding, overlay
+from nacd_bench.report.sheets import Finding, overlay
 from nacd_bench.runs.detect_tables import write_tables
 from nacd_bench.runs.folder import file_names, open_run
 from nacd_bench.runs.journal import Journal

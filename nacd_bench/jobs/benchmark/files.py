@@ -7,12 +7,11 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nacd_bench.evaluation.auc import ThresholdCurve
 from nacd_bench.evaluation.balanced import SET_COLUMNS, BalancedSet
 from nacd_bench.evaluation.comparison import SetComparison, scores_on
 from nacd_bench.evaluation.thresholds import write_thresholds
 from nacd_bench.jobs.benchmark.table import layout, to_latex, to_markdown
-from nacd_bench.report.curves import Line, figure, precision_recall_figure, roc_figure
+from nacd_bench.report.figures import CURVES, Line, curve_figure, curve_lines, figure_files
 from nacd_bench.runs.detect_tables import write_detections
 from nacd_bench.triplets.files import csv_bytes, json_bytes, plain, write_whole
 from nacd_bench.triplets.manifest import write_manifest
@@ -59,20 +58,9 @@ def metrics(done: Benchmarked) -> dict[str, Any]:
 
 def lines(done: Benchmarked, balanced: BalancedSet) -> list[Line]:
     """The curves of a set, best AUC first; methods without scores on both sides are left out."""
-    own = done.comparisons[balanced.artifact_type]
-    known = {name: each for name, each in own.aucs.items() if not math.isnan(each.value)}
-    found = []
-    for name in sorted(known, key=lambda name: -known[name].value):
-        values = scores_on(balanced, done.scored.scores, name)
-        found.append(
-            Line(
-                name,
-                known[name],
-                ThresholdCurve(balanced.truth, values),
-                is_detector=name in done.detectors,
-            )
-        )
-    return found
+    aucs = done.comparisons[balanced.artifact_type].aucs
+    scores = {name: scores_on(balanced, done.scored.scores, name) for name in aucs}
+    return curve_lines(balanced.truth, scores, aucs, done.detectors)
 
 
 def _set(each: SetComparison) -> dict[str, Any]:
@@ -160,6 +148,6 @@ def _write_curves(done: Benchmarked, balanced: BalancedSet) -> None:
         rows += [{"method": line.method, **point} for point in line.curve.rows()]
     columns = ["method", "threshold", "false_positive_rate", "recall", "precision"]
     write_whole(folder / f"{name}.csv", csv_bytes(columns, rows))
-    for kind, draw in (("roc", roc_figure), ("precision_recall", precision_recall_figure)):
-        for suffix, data in figure(draw(drawn, name)).items():
+    for kind in CURVES:
+        for suffix, data in figure_files(curve_figure(kind, drawn, name)).items():
             write_whole(folder / f"{kind}_{name}.{suffix}", data)

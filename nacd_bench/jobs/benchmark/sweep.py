@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from nacd_bench.evaluation.auc import AUC
 from nacd_bench.jobs.benchmark.table import Cell, Layout, interval, to_markdown
-from nacd_bench.report.curves import figure
+from nacd_bench.report.figures import figure_files
 from nacd_bench.triplets.files import csv_bytes, write_whole
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def write_sweep(sweep: Sweep) -> None:
     columns = ["run", *sweep.parameters, "column", "auc", "low", "high", "is_best"]
     write_whole(sweep.folder / "sweep.csv", csv_bytes(columns, rows))
     if sweep.columns and sweep.parameters:
-        for suffix, data in figure(sweep_figure(sweep), ("svg", "png", "pdf")).items():
+        for suffix, data in figure_files(sweep_figure(sweep), ("svg", "png", "pdf")).items():
             write_whole(sweep.folder / f"sweep.{suffix}", data)
 
 

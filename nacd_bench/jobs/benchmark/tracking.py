@@ -26,7 +26,7 @@ from nacd_bench.jobs.benchmark.files import lines
 from nacd_bench.jobs.benchmark.table import layout
 from nacd_bench.pipeline.methods import made, score_batch
 from nacd_bench.registry import unknown
-from nacd_bench.report.curves import histogram_figure, precision_recall_figure, roc_figure
+from nacd_bench.report.figures import CURVES, curve_figure, histogram_figure
 from nacd_bench.report.heat_map import per_pixel
 from nacd_bench.triplets.images import to_8_bit
 from nacd_bench.triplets.loading import load_triplet
@@ -211,11 +211,10 @@ def log_benchmark(logger: Any, done: Benchmarked) -> None:
 
 def _drawings(done: Benchmarked) -> dict[str, Any]:
     """Figures by name: curves of each set, and a histogram of each method's scores on it."""
-    figures = {}
+    figures: dict[str, Any] = {}
     for name, balanced in done.sets.items():
         drawn = lines(done, balanced)
-        figures[f"{name}/roc"] = roc_figure(drawn, name)
-        figures[f"{name}/precision_recall"] = precision_recall_figure(drawn, name)
+        figures |= {f"{name}/{kind}": curve_figure(kind, drawn, name) for kind in CURVES}
         for line in drawn:
             values = scores_on(balanced, done.scored.scores, line.method)
             figures[f"{name}/scores/{line.method}"] = histogram_figure(

@@ -162,7 +162,7 @@ def mine(
 
 def write_results(folder: Path) -> Summary:
     """Tables and pictures of what is done."""
-    from nacd_bench.report.strongest import write_strongest
+    from nacd_bench.report.sheets import write_strongest
 
     if not (folder / SETTINGS).is_file():
         raise DataError(f"expected the folder of a nacd-bench mine run, got {folder}.")

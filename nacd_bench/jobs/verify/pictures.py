@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image as Pillow
 
 from nacd_bench.coding.codec import Image
 from nacd_bench.jobs.verify.tasks import asked_like
-
-if TYPE_CHECKING:
-    from PIL.ImageFont import FreeTypeFont
+from nacd_bench.report import sheets
 
 LEAST_CELL = 4
 """Pixels of a checkerboard's cell at the least."""
 CELLS_PER_BOX = 3
 """Cells along the shorter side of an artifact at the least, so that no cell can hide it."""
-GAP, CAPTION = 12, 26
-"""Of a sheet, in pixels."""
-GROUND, INK = (255, 255, 255), (20, 20, 20)
 
 
 def cell_size(largest: int, width: int, height: int) -> int:
@@ -63,24 +56,5 @@ def task_pictures(
 
 def sheet(pictures: Mapping[str, Image]) -> Image:
     """All pictures of a task side by side, each under its caption, pixel by pixel."""
-    from PIL import Image as Pillow
-    from PIL import ImageDraw
-
-    height = max(picture.shape[0] for picture in pictures.values())
-    width = sum(picture.shape[1] + GAP for picture in pictures.values()) + GAP
-    made = Pillow.new("RGB", (width, height + CAPTION + GAP), GROUND)
-    draw = ImageDraw.Draw(made)
-    left = GAP
-    for caption, picture in pictures.items():
-        draw.text((left, 4), caption, fill=INK, font=_face())
-        made.paste(Pillow.fromarray(picture), (left, CAPTION))
-        left += picture.shape[1] + GAP
-    return np.array(made)
-
-
-@cache
-def _face() -> FreeTypeFont:
-    import matplotlib
-    from PIL import ImageFont
-
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans-Bold.ttf"), 16)
+    tiles = [(caption, Pillow.fromarray(picture)) for caption, picture in pictures.items()]
+    return np.array(sheets.sheet([("", tiles)], least=0))

@@ -1,0 +1,234 @@
+"""Sheets of pictures: what detectors box in one triplet, and the strongest detections of many.
+
+A sheet has rows of tiles, each tile under its caption and pixel by pixel. Heat maps have one colour
+scale per detector for all images of a run, which their captions state.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from nacd_bench.errors import UserError
+from nacd_bench.ops.boxes import regions_around
+from nacd_bench.report.heat_map import colored
+from nacd_bench.runs.candidates import kept, read_mined
+from nacd_bench.runs.read import Run
+from nacd_bench.triplets.batch import ROLES
+from nacd_bench.triplets.files import write_whole
+from nacd_bench.triplets.images import read_8_bit, to_8_bit
+from nacd_bench.triplets.loading import load_triplet
+from nacd_bench.triplets.record import Box
+
+TILE = 300
+"""Side of a tile in pixels at the most: the paper's region (sec. 3) is shown as it is."""
+GAP, LINE = 8, 22
+INK, FRAME = (20, 20, 20), (255, 32, 32)
+CANDIDATES = 12
+"""In a picture of the strongest candidates."""
+
+Pixels = NDArray[np.uint8]
+Row = tuple[str, Sequence[tuple[str, Image.Image]]]
+"""A heading, which may be empty, and tiles with their captions."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A detector's strongest detection in an image.
+
+    Args:
+        detector: its name.
+        box: ``[x0, y0, x1, y1]``, None where the detector has none.
+        confidence: of the box, or the image's score without one.
+        threshold: from which a confidence counts.
+        heat: heat map ``(H, W)``, or None.
+        heat_range: values of the first and the last colour.
+    """
+
+    detector: str
+    box: Box | None
+    confidence: float
+    threshold: float
+    heat: NDArray[np.float32] | None
+    heat_range: tuple[float, float]
+
+
+def sheet(rows: Sequence[Row], lines: Sequence[str] = (), least: int = TILE) -> Image.Image:
+    """Rows one below the other, under lines of text, in columns of at least so many pixels."""
+    column = max(least, *(tile.width for _, row in rows for _, tile in row)) + GAP
+    width = GAP + column * max(len(row) for _, row in rows)
+    heights = [(1 + bool(heading)) * LINE + max(t.height for _, t in row) for heading, row in rows]
+    height = LINE * len(lines) + sum(heights) + GAP * (len(rows) + 1)
+    made = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(made)
+    top = GAP
+    for line in lines:
+        _write(draw, (GAP, top), line, width - 2 * GAP)
+        top += LINE
+    for (heading, row), below in zip(rows, heights, strict=True):
+        first = top + bool(heading) * LINE
+        _write(draw, (GAP, top), heading, width - 2 * GAP)
+        for place, (caption, tile) in enumerate(row):
+            left = GAP + place * column
+            _write(draw, (left, first), caption, column - GAP)
+            made.paste(tile, (left, first + LINE))
+        top += below + GAP
+    return made
+
+
+def png_of(picture: Image.Image) -> bytes:
+    """A file of the picture."""
+    file = io.BytesIO()
+    picture.save(file, "PNG", compress_level=3)
+    return file.getvalue()
+
+
+def tile(image: Pixels, view: Box, box: Box | None = None) -> Image.Image:
+    """Part of an image ``(H, W, 3)``, reduced where it is larger than a tile.
+
+    Args:
+        image: the whole.
+        view: the part.
+        box: drawn into it, unless it is the tile's own border.
+    """
+    left, top, right, bottom = view
+    part = Image.fromarray(np.ascontiguousarray(image[top:bottom, left:right]))
+    part.thumbnail((TILE, TILE))
+    if box is not None and box != view:
+        scale = np.array([part.width / (right - left), part.height / (bottom - top)] * 2)
+        x0, y0, x1, y1 = (np.array(box) - [left, top, left, top]) * scale
+        if x1 - 1 >= x0 and y1 - 1 >= y0:  # some pixels, however small
+            ImageDraw.Draw(part).rectangle((x0, y0, x1 - 1, y1 - 1), outline=FRAME, width=2)
+    return part
+
+
+def overlay(
+    original: Pixels,
+    neural: Pixels,
+    traditional: Pixels,
+    findings: Sequence[Finding],
+    title: str,
+    subtitle: str,
+) -> bytes:
+    """What each detector found in a triplet, as PNG; images are ``(H, W, 3)`` uint8.
+
+    A row per detector: the whole original with the box, then the same 300 x 300 pixels of the
+    original, the neural and the traditional result, and of the heat map.
+    """
+    images = dict(zip(ROLES, (original, neural, traditional), strict=True))
+    whole = (0, 0, original.shape[1], original.shape[0])
+    rows: list[Row] = [_row(finding, finding.box, images) for finding in findings if finding.box]
+    absent = [finding.detector for finding in findings if not finding.box]
+    notes = f" | no box: {', '.join(absent)}" if absent else ""
+    unboxed = [(role, tile(image, whole)) for role, image in images.items()]
+    return png_of(sheet(rows or [("", unboxed)], (title, subtitle + notes)))
+
+
+def _row(finding: Finding, box: Box, images: Mapping[str, Pixels]) -> Row:
+    height, width = images["original"].shape[:2]
+    x0, y0, x1, y1 = center = box
+    heat = finding.heat
+    if heat is not None and max(x1 - x0, y1 - y0) > TILE:  # the peak in a larger box
+        y, x = np.unravel_index(int(heat[y0:y1, x0:x1].argmax()), (y1 - y0, x1 - x0))
+        center = (x0 + int(x), y0 + int(y), x0 + int(x), y0 + int(y))
+    view = tuple(regions_around([center], width, height, TILE)[0].tolist())
+    counts = finding.confidence > finding.threshold
+    verdict = "" if counts else f", not over its threshold {finding.threshold:g}"
+    heading = f"{finding.detector} | confidence {finding.confidence:.4g}{verdict} | box {x0} {y0}"
+    tiles = [("original as a whole", tile(images["original"], (0, 0, width, height), box))]
+    tiles += [(role, tile(image, view, box)) for role, image in images.items()]
+    if heat is not None:
+        low, high = finding.heat_range
+        shown = np.asarray(tile(colored(heat, low, high), view, box))
+        ramp = np.linspace(low, high, shown.shape[1], dtype=np.float32)[None].repeat(10, axis=0)
+        gap = np.full((4, shown.shape[1], 3), 255, np.uint8)
+        legend = np.concatenate([shown, gap, colored(ramp, low, high)])
+        caption = f"heat map: {low:g} or less to {high:g} or more"
+        tiles.append((caption, Image.fromarray(legend)))
+    return f"{heading} {x1} {y1}", tiles
+
+
+def contact_sheet(run: Run, artifact_type: str, count: int) -> bytes | None:
+    """A PNG of a type's strongest detections, of each triplet one; None where there is none."""
+    records = {record.id: record for record in run.records}
+    chosen: dict[str, Mapping[str, Any]] = {}
+    for row in strongest_in_turn(run.detections, artifact_type):
+        chosen.setdefault(row["image"], row)
+    rows: list[Row] = []
+    for name, row in list(chosen.items())[:count]:
+        try:
+            batch = load_triplet(records[name]).batch
+        except UserError:  # an image that is gone is said elsewhere
+            continue
+        box = (row["x0"], row["y0"], row["x1"], row["y1"])
+        view = tuple(regions_around([box], batch.width, batch.height, TILE)[0].tolist())
+        tiles = [
+            (role, tile(to_8_bit(getattr(batch, role)), view, box if role == "neural" else None))
+            for role in ROLES
+        ]
+        rows.append((f"{row['detector']} {row['confidence']:.4g}, {name}", tiles))
+    return png_of(sheet(rows)) if rows else None
+
+
+def write_strongest(folder: Path) -> None:
+    """Write ``strongest_<type>.png`` into a mined folder, for every type that it has."""
+    import pyarrow.compute as pc
+
+    candidates = kept(read_mined(folder))
+    order = [("confidence", "descending"), ("candidate", "ascending")]
+    for old in folder.glob("strongest_*.png"):
+        old.unlink()
+    for artifact_type in candidates["artifact_type"].unique().to_pylist():
+        of_type = candidates.filter(pc.equal(candidates["artifact_type"], artifact_type))
+        strongest: list[dict[str, Any]] = []
+        for name in of_type["detector"].unique().to_pylist():
+            of_detector = of_type.filter(pc.equal(of_type["detector"], name))
+            strongest += of_detector.sort_by(order).slice(0, CANDIDATES).to_pylist()
+        rows: list[Row] = []
+        for row in strongest_in_turn(strongest, artifact_type)[:CANDIDATES]:
+            crops = {role: read_8_bit(folder / row[f"crop_{role}"])[0] for role in ROLES}
+            captions = {role: f"{role} {row[f'{role}_bpp']:.3f} bpp" for role in ROLES[1:]}
+            tiles = [(captions.get(role, role), Image.fromarray(crops[role])) for role in ROLES]
+            rows.append((f"{row['detector']} {row['confidence']:.4g}, {row['triplet']}", tiles))
+        file = folder / f"strongest_{artifact_type.replace('/', '_')}.png"
+        write_whole(file, png_of(sheet(rows)))
+
+
+def strongest_in_turn(
+    rows: Iterable[Mapping[str, Any]], artifact_type: str
+) -> list[Mapping[str, Any]]:
+    """Detections of a type, the strongest of each detector in turn: each has a scale of its own."""
+    by_detector: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: -row["confidence"]):
+        if row["artifact_type"] == artifact_type:
+            by_detector[row["detector"]].append(row)
+    turns = zip_longest(*(by_detector[name] for name in sorted(by_detector)))
+    return [row for turn in turns for row in turn if row is not None]
+
+
+def _write(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, width: int) -> None:
+    """One line, cut with an ellipsis where it is longer than ``width`` pixels."""
+    font = _font()
+    line = " ".join(text.split())
+    if draw.textlength(line, font) > width:
+        while line and draw.textlength(f"{line}…", font) > width:
+            line = line[:-1]
+        line += "…"
+    draw.text(place, line, INK, font)
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont:
+    import matplotlib
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), 13)
