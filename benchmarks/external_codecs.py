@@ -20,12 +20,10 @@ from PIL import Image as Pillow
 
 from nacd_bench.coding.codec import Image, bits_per_pixel
 from nacd_bench.errors import CodecError
-from nacd_codecs.ffmpeg import FFmpeg
-from nacd_codecs.hm import HM
+from nacd_codecs.command import CommandLine, ffmpeg, hm, vtm
 from nacd_codecs.process import work_folder
-from nacd_codecs.vtm import VTM
 
-CODECS: dict[str, type[HM] | type[VTM] | type[FFmpeg]] = {"hm": HM, "vtm": VTM, "ffmpeg": FFmpeg}
+CODECS = {"hm": hm, "vtm": vtm, "ffmpeg": ffmpeg}
 TARGET = 0.10
 """Share of the encoder's own time that the adapter may add."""
 
@@ -47,17 +45,17 @@ def timed(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def measure(codec: HM | VTM | FFmpeg, image: Image, qp: int, repeats: int) -> str:
+def measure(codec: CommandLine, image: Image, qp: int, repeats: int) -> str:
     """One row: rate, median seconds of the adapter and of the bare encoder, and the overhead."""
     ours, bare = [], []
     with work_folder() as folder:
-        encoding = codec.encode_in(folder, image, qp)
-        words = encoding.finished.arguments
+        data, finished = codec.encode_in(folder, image, qp)
+        words = finished.arguments
         for _ in range(repeats):
             ours.append(timed(lambda: codec.encode(image, qp)))
             bare.append(timed(lambda: subprocess.run(words, capture_output=True, check=False)))
     adapter, encoder = statistics.median(ours), statistics.median(bare)
-    rate = bits_per_pixel(codec.rate_bytes(encoding.stream), image.shape[1], image.shape[0])
+    rate = bits_per_pixel(codec.rate_bytes(data), image.shape[1], image.shape[0])
     overhead = adapter / encoder - 1
     verdict = "ok" if overhead < TARGET else "too much"
     return (

@@ -1,4 +1,4 @@
-"""Any codec with a command line, described by one YAML file; no Python needed.
+"""Any codec with a command line, as a row of data: a YAML file, no Python needed.
 
 ::
 
@@ -6,222 +6,559 @@
     decode: mycodec dec {bitstream} {output}
     points: {name: quality, values: [10, 30, 50, 70, 90]}   # in order of rising rate
 
-These three are needed. The rest, with its defaults:
+These three keys are needed; :class:`Row` has the others. The rows of HM, VTM, ffmpeg and the JPEG
+AI software are in ``conf/codec/``.
 
-::
-
-    name: mycodec              # what results call it; "command" without
-    image_format: png          # png, ppm, yuv420p, yuv444p, or {input: ppm, output: png}
-    bit_depth: 8               # or {input: 8, output: 10}
-    matrix: bt601              # of yuv files: bt601 or bt709
-    range: full                # full or limited
-    bitstream_suffix: .bin
-    version_command: mycodec --version      # its first line is the version
-    time_limit: 600            # seconds for one run
-    environment: {}            # variables added to the environment
-    working_directory: .       # relative to the YAML file
-    exit_statuses: [0]         # those that mean success
-    min_size: [1, 1]           # smallest height and width
-
-A command is a list of arguments, or a string that is split into them; there is no shell. Its places
-are ``{input}`` (encode), ``{output}`` (decode), ``{bitstream}``, ``{point}``, ``{width}`` and
-``{height}``; a number may have a format (``{point:.2f}``).
+A command is a list of arguments, or a string that is split into them like a shell would. It is
+split before anything is filled in, and no shell reads it: a file name with spaces, quotes, ``;`` or
+a leading ``-`` stays one argument. Its places are ``{input}`` (encode), ``{output}`` (decode),
+``{bitstream}``, ``{point}``, ``{width}`` and ``{height}``; with raw planes ``{chroma}`` (420),
+``{bit_depth}`` and ``{pixel_format}`` (``yuv420p10le``); the names in ``find``; and any key of the
+row that :class:`Row` has not. A number may have a format (``{point:.2f}``). An argument that is
+nothing but the place of a list becomes the arguments in the list.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+import re
+import shlex
+import shutil
+import string
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from nacd_bench.coding.codec import OperatingPoints
-from nacd_bench.errors import CodecError
+import numpy as np
+from pydantic import Field
+
+from nacd_bench.coding.codec import Codec, FineControl, Image, OperatingPoints
+from nacd_bench.errors import CodecError, UserError
 from nacd_bench.registry import unknown
+from nacd_bench.settings import Number, Positive, options, types_of
+from nacd_bench.triplets.files import sha256
 from nacd_bench.triplets.text_files import read_yaml
-from nacd_codecs.image_files import ImageFormat
-from nacd_codecs.templates import DECODE_PLACES, ENCODE_PLACES, Commands, Template, TemplateCodec
+from nacd_codecs.image_files import KINDS, ImageFormat
+from nacd_codecs.process import Finished, find_program, require_file, run, work_folder
+from nacd_codecs.stream_size import PARAMETER_SETS, coded_picture, mark_padding, split_padding
 
-NEEDED = ("encode", "decode", "points")
-OPTIONAL = (
-    "name",
-    "image_format",
-    "bit_depth",
-    "matrix",
-    "range",
-    "bitstream_suffix",
-    "version_command",
-    "time_limit",
-    "environment",
-    "working_directory",
-    "exit_statuses",
-    "min_size",
-)
+ROWS = Path(str(files("nacd_conf"))) / "codec"
+FOR_COMPRESS = ("label", "rate_factor")
+"""Keys of the rows there that are not the codec's."""
+NUMBERS = {"point", "width", "height", "fine"}
+PLACES = {*NUMBERS, "input", "output", "bitstream", "reconstruction"}
+BANNER_LIMIT = 60
+"""Seconds after which a program that is asked for its version is taken to hang."""
+GPUS = "CUDA_VISIBLE_DEVICES"
+SIDE_DATA = struct.Struct("<4sIId")
+"""Width, height and point, in front of the file of a codec whose decoder has to be told them."""
+MAGIC = b"NACD"
+Words = str | Sequence[str | int | float]
+Side = Literal["input", "output"]
+Kinds = Annotated[
+    str | Mapping[Side, str],
+    Field(description=f"{', '.join(KINDS)} or {{input: ..., output: ...}}"),
+]
+Depths = Annotated[
+    int | Mapping[Side, int], Field(description="a whole number or {input: ..., output: ...}")
+]
+Sides = Annotated[
+    Sequence[Number],
+    Field(min_length=2, max_length=2, description="two whole numbers, height and width"),
+]
 
 
-class CommandLine(TemplateCodec):
-    """A codec described by a YAML file (its keys: see :mod:`nacd_codecs.command`).
+@options
+class Installed:
+    """Something of the user's that a row's commands need.
+
+    Found by the row's key of the same name, else by an environment variable, else by ``names``.
 
     Args:
-        file: the YAML file.
+        variable: the environment variable.
+        names: of a program, what to look for on ``PATH``; of a file, what to look for in the folder
+            that is given and in those above the programs.
+        kind: ``folder``: it has to be given, and has all ``names`` in it.
+    """
+
+    variable: str
+    names: Sequence[str]
+    kind: Literal["program", "file", "folder"] = "program"
+
+
+@options
+class Check:
+    """A command whose output has to have a pattern, in which ``{version}`` is the codec's."""
+
+    command: Words
+    pattern: str
+
+
+@options
+class Row:
+    """A codec as data.
+
+    Args:
+        encode: from ``{input}`` to ``{bitstream}``, at ``{point}``; ``{width}`` and ``{height}``
+            are those of the image in the file. With ``{reconstruction}`` the encoder writes the
+            planes as a decoder will see them, which have to be complete.
+        decode: from ``{bitstream}`` to ``{output}``.
+        points: the operating points, in order of rising rate.
+        point_scale: ``{point}`` is the point times this; ``{point:d}`` takes whole numbers only.
+        name: what results call it.
+        image_format: kind of file for ``{input}`` and ``{output}``, see
+            :class:`~nacd_codecs.image_files.ImageFormat`.
+        bit_depth: bits per sample.
+        matrix: of raw planes, ``"bt601"`` or ``"bt709"``.
+        range: of raw planes, ``"full"`` or ``"limited"``.
+        takes: the kinds of ``{input}`` that the encoder takes, with their bit depths.
+        multiple: sides are padded to a multiple of this by repeating the border (default: 2 for
+            yuv420p, else 1).
+        standard: what ``{bitstream}`` is. Then padding is marked in it, and the size of the picture
+            in a stream of HEVC or VVC has to be right.
+        bitstream_suffix: ending of ``{bitstream}``; some programs choose by it.
+        fine: a setting between two operating points: ``{fine}`` inside ``fine_arguments``, a list
+            that is left out where the value is 1.
+        version: what results call the version.
+        version_command: prints the version; without it, changes of the program go unnoticed.
+        version_pattern: a regular expression for the version in its output: its group, or all.
+        checks: more commands and what they have to print.
+        time_limit: seconds for one run.
+        environment: variables added to the environment.
+        gpu: what ``CUDA_VISIBLE_DEVICES`` is set to, ``auto`` for what it is. Images run one at a
+            time unless it is empty.
+        working_directory: where the commands run, relative to the YAML file.
+        exit_statuses: those that mean success.
+        exit_hints: what others mean.
+        min_size: smallest height and width.
+        find: programs, files and folders of the user's, see :class:`Installed`.
+        get: how to get them.
+    """
+
+    encode: Words
+    decode: Words
+    points: OperatingPoints
+    point_scale: Positive = 1.0
+    name: str = "command"
+    image_format: Kinds = "png"
+    bit_depth: Depths = 8
+    matrix: str = "bt601"
+    range: str = "full"
+    takes: Mapping[str, Sequence[int]] | None = None
+    multiple: Number | None = None
+    standard: Literal["hevc", "vvc", "av1"] | None = None
+    bitstream_suffix: str = ".bin"
+    fine: FineControl | None = None
+    version: str = "{version}"
+    version_command: Words | None = None
+    version_pattern: str = ".+"
+    checks: Sequence[Check] = ()
+    time_limit: Positive = 600.0
+    environment: Mapping[str, str | int | float] | None = None
+    gpu: str | int | None = None
+    working_directory: str = "."
+    exit_statuses: Sequence[int] = (0,)
+    exit_hints: Mapping[str, str] | None = None
+    min_size: Sides = (1, 1)
+    find: Mapping[str, Installed] | None = None
+    get: str = "Install it."
+
+
+KEYS = list(types_of(Row))
+
+
+class CommandLine(Codec):
+    """A codec that a row describes.
+
+    Its bytes are the file that the encoder wrote. Where nothing in it says the image's size (raw
+    planes) or the decoder has to be told the operating point, 20 bytes with them come before it,
+    which are not counted as rate.
+
+    Args:
+        file: the YAML file. Its ``variants`` are groups of keys by name, of which the one that is
+            called ``variant`` is laid over the row.
+        settings: keys in place of the file's, or all of them without one; with None it keeps its.
     """
 
     name = "command"
 
-    def __init__(self, file: str | Path) -> None:
-        self.file = Path(file).expanduser().absolute()
-        commands = read_commands(self.file)
+    def __init__(self, file: str | Path | None = None, **settings: Any) -> None:
+        path = self.file = Path("row" if file is None else file).expanduser().absolute()
+        content = {} if file is None else read_yaml(path, "a description of a codec", CodecError)
         try:
-            super().__init__(commands)
-        except CodecError as error:
-            raise CodecError(f"{self.file}: {error}") from error
+            if not isinstance(content, dict):
+                raise CodecError(f"expected keys and values (encode, ...), got {content!r}.")
+            variants = settings.get("variants") or content.get("variants") or {}
+            variant = settings.get("variant") or content.get("variant")
+            if variants and variant not in variants:
+                raise CodecError(unknown("variant", str(variant), list(variants)))
+            given = {key: value for key, value in settings.items() if value is not None}
+            row = {**content, **variants.get(variant, {}), **given}
+            notes = {"variants", "variant", *(FOR_COMPRESS if path.parent == ROWS else ())}
+            for key in row.keys() - notes - {*KEYS} - (row.get("find") or {}).keys():
+                is_place = re.search(rf"{{{re.escape(str(key))}\b", f"{content} {settings}")
+                if key in PLACES or not is_place:
+                    raise CodecError(unknown("key", str(key), KEYS))
+            self._set_up(
+                {key: row[key] for key in row if key not in notes and row[key] is not None},
+                path.parent,
+            )
+        except UserError as error:
+            raise CodecError(f"{file or self.name}: {error}") from error
+
+    def _set_up(self, content: Mapping[str, Any], folder: Path) -> None:
+        self.settings = {key: value for key, value in content.items() if key not in KEYS}
+        for key in ("encode", "decode", "points"):
+            if key not in content:
+                raise CodecError(f"the key {key} is missing.")
+        self.row = row = Row(**{key: content[key] for key in KEYS if key in content})
+        self.name, self.points, self.fine = row.name, row.points, row.fine
+        values, suffix = list(row.points.values), row.bitstream_suffix
+        if not values or len(set(values)) < len(values):
+            raise CodecError(
+                "expected points: {name: ..., values: [...]} with the values in order of rising "
+                f"rate, at least one and all different, got {values}."
+            )
+        if not row.name.strip() or not suffix.startswith(".") or os.sep in suffix:
+            raise CodecError(
+                f"expected a name, and a bitstream_suffix like .bin, got {row.name!r}, {suffix!r}."
+            )
+        self.min_size = (row.min_size[0], row.min_size[1])
+        self.input = self._format("input")
+        self.output = self._format("output")
+        if row.takes and self.input.depth not in row.takes.get(self.input.kind, ()):
+            known = "; ".join(f"{kind} with {list(depths)}" for kind, depths in row.takes.items())
+            raise CodecError(
+                f"expected an image_format and bit_depth that the encoder takes ({known}), got "
+                f"{self.input.kind} with {self.input.depth}."
+            )
+        self.multiple = row.multiple or (2 if self.input.kind == "yuv420p" else 1)
+        self.places: dict[str, Any] = {**self.settings, **self.input.places}
+        for place, wanted in (row.find or {}).items():
+            self.places[place] = self._found(place, wanted, self.settings.pop(place, None))
+        for key, value in self.settings.items():
+            if isinstance(value, Sequence) and not isinstance(value, str):
+                self.places[key] = words_of(key, value)
+        self.environment = {name: str(value) for name, value in (row.environment or {}).items()}
+        if row.gpu is not None:
+            gpu = os.environ.get(GPUS, "") if row.gpu == "auto" else str(row.gpu)
+            self.environment[GPUS] = gpu
+            self.in_main_process = bool(gpu)
+        self.folder = folder / Path(row.working_directory.format_map(self.places)).expanduser()
+        self._parse_commands()
+        for point in values:  # a wrong format comes out now
+            self.command_line(point)
+
+    def _parse_commands(self) -> None:
+        """Split the commands and hold them to their places."""
+        row = self.row
+        sizes = {"bitstream", "point", "width", "height", *self.places}
+        point = ["point"] if len(self.points.values) > 1 else []
+        self.commands = {
+            "encode": words_of("encode", row.encode),
+            "decode": words_of("decode", row.decode),
+        }
+        if row.version_command is not None:
+            self.commands["version_command"] = words_of("version_command", row.version_command)
+        of_encode = {"input", "reconstruction", "fine", "fine_arguments"}
+        encode = self._used("encode", sizes | of_encode, ["input", "bitstream", *point])
+        decode = self._used("decode", sizes | {"output"}, ["bitstream", "output"])
+        for number, check in enumerate(row.checks, 1):
+            self.commands[f"checks {number}"] = words_of("checks", check.command)
+        for what in list(self.commands)[2:]:
+            self._used(what, set(self.places), [])
+        self.keeps_reconstruction = "reconstruction" in encode
+        is_told = bool(decode & {"width", "height", "point"})
+        has_planes = self.input.has_planes or self.output.has_planes
+        self.needs_side_data = row.standard is None and (has_planes or self.multiple > 1 or is_told)
+        for what, words in self.commands.items():
+            self._require_program(what, self._filled(words)[0])
 
     @property
     def parameters(self) -> Mapping[str, Any]:
-        return {"file": self.file.name, **super().parameters}
+        row = self.row
+        hashes = {
+            name: f"{self.places[name].name} {sha256(self.places[name].read_bytes())[:16]}"
+            for name, wanted in (row.find or {}).items()
+            if wanted.kind == "file"
+        }
+        return {
+            "encode": self.commands["encode"],
+            "decode": self.commands["decode"],
+            "input": asdict(self.input),
+            "output": asdict(self.output),
+            "bitstream_suffix": row.bitstream_suffix,
+            "environment": dict(row.environment or {}),
+            "working_directory": str(self.folder),
+            "gpu": self.in_main_process,
+            "fine": self.fine and self.fine.neutral,
+            **self.settings,
+            **hashes,
+        }
 
+    def version(self) -> str:
+        """What the version command prints.
 
-def read_commands(file: Path) -> Commands:
-    """The commands of a YAML file.
+        Raises:
+            CodecError: it, or one of the checks, prints something else than it has to.
+        """
+        row = self.row
+        if row.version_command is None:
+            return f"{Path(self.commands['encode'][0]).name} without a version command"
+        version = self._printed("version_command", row.version_pattern)
+        for name, check in enumerate(row.checks, 1):
+            self._printed(f"checks {name}", check.pattern.replace("{version}", re.escape(version)))
+        return row.version.format_map({**self.places, "version": version})
 
-    Raises:
-        CodecError: the file cannot be read, or a key or value in it is wrong; named.
-    """
-    content = read_yaml(file, "a description of a codec", CodecError)
-    try:
-        return _commands(content, file.parent)
-    except CodecError as error:
-        raise CodecError(f"{file}: {error}") from error
+    def _printed(self, what: str, pattern: str) -> str:
+        words = self._filled(self.commands[what])
+        limit = min(BANNER_LIMIT, self.row.time_limit)
+        finished = run(words, limit, self.folder, self.environment)
+        match = re.search(pattern, finished.output.strip())
+        if not match:
+            raise finished.failure(f"printed no version like {pattern!r}. {self.row.get}")
+        return match[match.lastindex or 0]
 
+    def encode(self, image: Image, point: float) -> bytes:
+        return self.encode_fine(image, point, self.fine.neutral if self.fine else 1)
 
-def _commands(content: object, folder: Path) -> Commands:
-    if not isinstance(content, dict):
-        raise CodecError(f"expected keys and values ({', '.join(NEEDED)}, ...), got {content!r}.")
-    for key in content:
-        if key not in (*NEEDED, *OPTIONAL):
-            raise CodecError(unknown("key", str(key), [*NEEDED, *OPTIONAL]))
-    for key in NEEDED:
-        if key not in content:
-            raise CodecError(f"the key {key} is missing.")
-    points = _points(content["points"])
-    needed = ["input", "bitstream", *(["point"] if len(points.values) > 1 else [])]
-    version = content.get("version_command")
-    given = _Given(content)
-    return Commands(
-        name=given.value("name", None, _name, "a name"),
-        encode=Template(_command(content, "encode"), ENCODE_PLACES, needed, "encode"),
-        decode=Template(
-            _command(content, "decode"), DECODE_PLACES, ["bitstream", "output"], "decode"
-        ),
-        points=points,
-        input=_format(content, "input"),
-        output=_format(content, "output"),
-        bitstream_suffix=given.value("bitstream_suffix", ".bin", _suffix, "like .bin"),
-        version_command=None
-        if version is None
-        else Template(_command(content, "version_command"), [], [], "version_command"),
-        time_limit=given.value("time_limit", 600.0, _positive, "a number of seconds above 0"),
-        environment=given.value("environment", {}, _variables, "names and values"),
-        working_directory=folder / Path(str(content.get("working_directory", "."))).expanduser(),
-        exit_statuses=given.value("exit_statuses", (0,), _integers, "a list of integers"),
-        min_size=given.value("min_size", (1, 1), _size, "two integers, height and width"),
-    )
+    def encode_fine(self, image: Image, point: float, value: float) -> bytes:
+        with work_folder() as folder:
+            return self.encode_in(folder, image, point, value)[0]
 
+    def encode_in(
+        self, folder: Path, image: Image, point: float, fine: float = 1
+    ) -> tuple[bytes, Finished]:
+        """The bitstream of an image, and the run that made it; all files stay in ``folder``."""
+        self.require(image, point)
+        if self.fine and not self.fine.low <= fine <= self.fine.high:
+            raise CodecError(
+                f"{self.name} expects {self.fine.name} from {self.fine.low} to {self.fine.high}, "
+                f"got {fine:g}. Use another {self.points.name} for a larger change of rate."
+            )
+        columns, rows = self._padding(image)
+        padded = np.pad(image, ((0, rows), (0, columns), (0, 0)), "edge")
+        height, width = padded.shape[:2]
+        # In folders of their own: the JPEG AI software puts logs beside the bitstream's folder.
+        source = _new(folder, f"image/input{self.input.suffix}")
+        stream = _new(folder, f"stream/data{self.row.bitstream_suffix}")
+        decoded = _new(folder, "decoded/reconstruction.yuv")
+        source.write_bytes(self.input.written(padded))
+        paths = {"input": source, "bitstream": stream, "reconstruction": decoded}
+        finished = self._run("encode", point, fine, width=width, height=height, **paths)
+        data = self._file(finished, stream)
+        standard = self.row.standard
+        if standard is None:
+            side_data = SIDE_DATA.pack(MAGIC, image.shape[1], image.shape[0], point)
+            return (side_data if self.needs_side_data else b"") + data, finished
+        if standard in PARAMETER_SETS:
+            picture = coded_picture(data, standard)
+            wanted = (width, height, self.input.places["chroma"])
+            if (picture.width, picture.height, picture.chroma) != wanted:
+                raise finished.failure(
+                    f"wrote a picture of {picture.width} x {picture.height} in {picture.chroma} "
+                    f"where {width} x {height} in {wanted[2]} was expected"
+                )
+            if self.keeps_reconstruction:
+                size = self.input.planes.frame_bytes(width, height, picture.depth)
+                self._file(finished, decoded, size)
+        return mark_padding(data, standard, columns, rows), finished
 
-def _points(value: object) -> OperatingPoints:
-    expected = "expected points: {name: ..., values: [...]} with the values in order of rising rate"
-    if not isinstance(value, dict) or "values" not in value:
-        raise CodecError(f"{expected}, got {value!r}.")
-    for key in value:
-        if key not in ("name", "values", "slope"):
-            raise CodecError(unknown("key of points", str(key), ["name", "values", "slope"]))
-    values = value["values"]
-    numbers = isinstance(values, list) and all(_is_number(one) for one in values)
-    if not numbers or not values or len(set(values)) < len(values):
-        raise CodecError(f"{expected}, at least one and all different, got {values!r}.")
-    slope = value.get("slope", 0.1)
-    if not _is_number(slope) or slope <= 0:
-        raise CodecError(
-            f"expected a slope above 0 (change of log2 bpp from point to point), got {slope!r}."
-        )
-    return OperatingPoints(str(value.get("name", "point")), tuple(values), float(slope))
-
-
-def _command(content: Mapping[str, Any], key: str) -> str | list[object]:
-    command = content[key]
-    if isinstance(command, str) or (
-        isinstance(command, list) and all(isinstance(word, (str, int, float)) for word in command)
-    ):
-        return command
-    raise CodecError(
-        f"expected a string or a list of arguments for {key}, got {command!r}. Quote arguments "
-        'that begin with a brace: "{input}".'
-    )
-
-
-def _format(content: Mapping[str, Any], side: str) -> ImageFormat:
-    def of_side(key: str, default: Any) -> Any:
-        value = content.get(key, default)
-        if not isinstance(value, dict):
-            return value
-        for name in value:
-            if name not in ("input", "output"):
-                raise CodecError(unknown(f"key of {key}", str(name), ["input", "output"]))
-        return value.get(side, default)
-
-    return ImageFormat(
-        str(of_side("image_format", "png")),
-        of_side("bit_depth", 8),
-        str(content.get("matrix", "bt601")),
-        str(content.get("range", "full")),
-    )
-
-
-class _Given:
-    """Looks up optional keys and says which value is wrong."""
-
-    def __init__(self, content: Mapping[str, Any]) -> None:
-        self.content = content
-
-    def value(self, key: str, default: Any, read: Callable[[Any], Any], expected: str) -> Any:
-        if key not in self.content:
-            return default
+    def decode(self, data: bytes) -> Image:
+        point, depth = self.points.values[0], None
+        width = height = columns = rows = 0
+        if self.row.standard:
+            data, columns, rows = split_padding(data, self.row.standard)
+            if self.output.has_planes:
+                picture = coded_picture(data, self.row.standard)
+                width, height, depth = picture.width, picture.height, picture.depth
+        elif self.needs_side_data:
+            if not data.startswith(MAGIC) or len(data) < SIDE_DATA.size:
+                raise CodecError(
+                    f"expected bytes that this codec's encode returned, got {len(data)} bytes that "
+                    f"begin with {data[:4]!r}. Decode with the codec and settings that encoded."
+                )
+            _, width, height, point = SIDE_DATA.unpack_from(data)
+            data = data[SIDE_DATA.size :]
+            columns, rows = (-side % self.multiple for side in (width, height))
+            width, height = width + columns, height + rows
+        with work_folder() as folder:
+            stream = _new(folder, f"stream/data{self.row.bitstream_suffix}")
+            result = _new(folder, f"image/output{self.output.suffix}")
+            stream.write_bytes(data)
+            paths: dict[str, Any] = {"bitstream": stream, "output": result}
+            finished = self._run("decode", point, width=width, height=height, **paths)
+            size = None
+            if self.output.has_planes:
+                size = self.output.planes.frame_bytes(width, height, depth)
+            content = self._file(finished, result, size)
         try:
-            return read(self.content[key])
-        except (TypeError, ValueError, AttributeError) as error:
-            got = self.content[key]
-            raise CodecError(f"expected {expected} for {key}, got {got!r}.") from error
+            image = self.output.read(content, width, height, depth)
+        except CodecError as error:
+            raise finished.failure(f"wrote a file that cannot be used: {error}") from error
+        if self.needs_side_data and image.shape[:2] != (height, width):
+            if image.shape[:2] != (height - rows, width - columns):
+                raise finished.failure(
+                    f"wrote an image of {image.shape[1]} x {image.shape[0]} where {width} x "
+                    f"{height} was expected"
+                )
+            return image
+        return image[: image.shape[0] - rows, : image.shape[1] - columns]
+
+    def rate_bytes(self, data: bytes) -> float:
+        return len(data) - (SIDE_DATA.size if self.needs_side_data else 0)
+
+    def command_line(self, point: float, fine: float | None = None) -> str:
+        if fine is None:
+            fine = self.fine.neutral if self.fine else 1
+        names = {key: value.name for key, value in self.places.items() if isinstance(value, Path)}
+        return shlex.join(self._filled(self.commands["encode"], point=point, fine=fine, **names))
+
+    def _padding(self, image: Image) -> tuple[int, int]:
+        return -image.shape[1] % self.multiple, -image.shape[0] % self.multiple
+
+    def _format(self, side: Side) -> ImageFormat:
+        row = self.row
+        kind, depth = row.image_format, row.bit_depth
+        kind = kind if isinstance(kind, str) else kind.get(side, "png")
+        depth = depth if isinstance(depth, int) else depth.get(side, 8)
+        return ImageFormat(kind, depth, row.matrix, row.range)
+
+    def _found(self, place: str, wanted: Installed, given: str | None) -> Path:
+        """A program, file or folder of the user's."""
+        what, get, variable = f"the {place} of {self.name}", self.row.get, wanted.variable
+        if wanted.kind == "program":
+            return find_program(what, place, given, variable, wanted.names, get)
+        pointed = given or os.environ.get(variable)
+        folders = [Path(pointed).expanduser().absolute()] if pointed else []
+        names = [name.format_map(self.places) for name in wanted.names]
+        if not pointed:
+            programs = [path for path in self.places.values() if isinstance(path, Path)]
+            folders = [folder for path in programs for folder in path.resolve().parents]
+        for folder in folders:
+            if wanted.kind == "folder" and all((folder / name).exists() for name in names):
+                return folder
+            for path in (folder, *(folder / name for name in names)):
+                if wanted.kind == "file" and path.is_file():
+                    return path
+        where = f"in {pointed}" if pointed else f"and neither {place} nor {variable} is set"
+        raise CodecError(
+            f"{what} is not found: no {' or '.join(names)} {where}. {get} Then point at it "
+            f"by the option {place} or the environment variable {variable}."
+        )
+
+    def _used(self, what: str, places: set[str], needed: Sequence[str]) -> set[str]:
+        """The places in a command, and in the lists that are arguments of it."""
+        words = self.commands[what]
+        lists = [self.places.get(word[1:-1]) for word in words if word[:1] == "{"]
+        nested = [word for value in lists if isinstance(value, list) for word in value]
+        used = places_in([*words, *nested], what)
+        for name, spec in used.items():
+            if name not in places:
+                known = [f"{{{place}}}" for place in sorted(places)]
+                raise CodecError(unknown(f"placeholder in {what}", f"{{{name}}}", known))
+            if spec and (name not in NUMBERS or "!" in spec):
+                raise CodecError(
+                    f"{{{name}}} in {what} takes no conversion or format; only numbers do."
+                )
+        missing = [f"{{{name}}}" for name in needed if name not in used]
+        if not words or missing:
+            raise CodecError(
+                f"the command {what} lacks {', '.join(missing) or 'a program'}: "
+                f"{shlex.join(words)!r}."
+            )
+        return set(used)
+
+    def _filled(self, words: Sequence[str], **values: Any) -> list[str]:
+        """The arguments with their places filled in, as far as there are values for them."""
+        places = {**self.places, **values}
+        if places.get("fine", 1) == 1:
+            places["fine_arguments"] = []
+        if "point" in places:
+            point = round(places["point"] * self.row.point_scale, 9)
+            places["point"] = int(point) if point == int(point) else point
+        arguments: list[str] = []
+        for word in words:
+            value = places.get(word[1:-1]) if word[:1] == "{" else None
+            if isinstance(value, list):
+                arguments += self._filled(value, **values)
+            elif places_in([word]).keys() <= places.keys():
+                try:
+                    arguments.append(word.format_map(places))
+                except ValueError as error:
+                    text = f"the number's format in {word} is wrong for {places['point']}"
+                    raise CodecError(f"{text}: {error}.") from error
+            else:
+                arguments.append(word)
+        return arguments
+
+    def _run(self, what: str, point: float, fine: float = 1, **values: Any) -> Finished:
+        words = self._filled(self.commands[what], point=point, fine=fine, **values)
+        return run(words, self.row.time_limit, self.folder, self.environment)
+
+    def _file(self, finished: Finished, path: Path, size: int | None = None) -> bytes:
+        hint = (self.row.exit_hints or {}).get(str(finished.code))
+        if hint:
+            raise finished.failure(f"failed: {hint}")
+        return require_file(finished, path, size, self.row.exit_statuses)
+
+    def _require_program(self, what: str, program: str) -> None:
+        path = self.environment.get("PATH", os.environ.get("PATH"))
+        in_folder = os.sep in program
+        if not shutil.which(str(self.folder / program) if in_folder else program, path=path):
+            raise CodecError(
+                f"the program of the command {what}, {program}, is not an executable file "
+                f"{f'in {self.folder}' if in_folder else 'on PATH'}. Install it or write its full "
+                "path."
+            )
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+hm, vtm, ffmpeg, jpeg_ai = (
+    partial(CommandLine, ROWS / f"{name}.yaml") for name in ("hm", "vtm", "ffmpeg", "jpeg_ai")
+)
 
 
-def _name(value: str) -> str:
-    if not value.strip():
-        raise ValueError
-    return value.strip()
+def words_of(what: str, words: Words) -> list[str]:
+    """The arguments of a command.
+
+    >>> words_of("encode", "enc -q {point} 'a b'")
+    ['enc', '-q', '{point}', 'a b']
+    """
+    try:
+        return [str(word) for word in (shlex.split(words) if isinstance(words, str) else words)]
+    except ValueError as error:
+        raise _unparsed(what, error) from error
 
 
-def _suffix(value: str) -> str:
-    if not value.startswith(".") or "/" in value:
-        raise ValueError
-    return value
+def places_in(words: Sequence[str], what: str = "") -> dict[str, str]:
+    """The names in braces, with their formats.
+
+    >>> places_in(["-q{point:.2f}", "{input}"])
+    {'point': '.2f', 'input': ''}
+    """
+    try:
+        parsed = [part for word in words for part in string.Formatter().parse(word)]
+    except ValueError as error:
+        raise _unparsed(what, error) from error
+    return {
+        name: f"{spec}{'!' if conversion else ''}"
+        for _, name, spec, conversion in parsed
+        if name is not None
+    }
 
 
-def _positive(value: float) -> float:
-    if not value > 0:
-        raise ValueError
-    return float(value)
+def _unparsed(what: str, error: ValueError) -> CodecError:
+    return CodecError(
+        f"the command {what} does not parse: {error}. Close every quote and brace, and write "
+        "{{ or }} for a brace that is meant."
+    )
 
 
-def _variables(value: Mapping[str, object]) -> dict[str, str]:
-    return {str(name): str(one) for name, one in value.items()}
-
-
-def _integers(value: list[int]) -> tuple[int, ...]:
-    return tuple(int(one) for one in value)
-
-
-def _size(value: list[int]) -> tuple[int, int]:
-    height, width = _integers(value)
-    return height, width
+def _new(folder: Path, name: str) -> Path:
+    path = folder / name
+    path.parent.mkdir()
+    return path

@@ -20,7 +20,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from nacd_bench.errors import CodecError
 
@@ -49,33 +48,12 @@ class Finished:
     output: str
     seconds: float
 
-    @property
-    def banner(self) -> str:
-        """The first line of the output that is not empty."""
-        lines = (line.strip() for line in self.output.split("\n"))
-        return next((line for line in lines if line), "")
-
     def failure(self, what: str) -> CodecError:
         """An error that says ``what`` went wrong, with exit status, command line and output."""
         return CodecError(
             f"{Path(self.arguments[0]).name} {what} (exit status {_status(self.code)})."
             f"{_told(self.arguments, self.output)}"
         )
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """What an encoder left behind.
-
-    Args:
-        stream: the bitstream.
-        finished: the program, with its report.
-        reconstruction: the planes as the encoder reconstructed them, where it writes them.
-    """
-
-    stream: bytes
-    finished: Finished
-    reconstruction: bytes = b""
 
 
 def run(
@@ -115,20 +93,24 @@ def run(
             f"{words[0]} does not start: {error}. It must be an executable file for this machine "
             f"(working directory {folder or Path.cwd()})."
         ) from error
-    assert process.stdout is not None
-    output = _Output(process.stdout)
+    output = _Output(process)
+    timer = threading.Timer(time_limit, _kill, [process])
+    timer.start()
     try:
-        in_time = _ended(process, output, started + time_limit)
+        process.wait()  # without a limit: it would poll
     finally:
+        timer.cancel()
         _kill(process)
+        process.wait()
         output.close()
-    if not in_time:
+    seconds = time.monotonic() - started
+    if seconds >= time_limit:
         raise CodecError(
             f"{Path(words[0]).name} was stopped, with its children, after its time limit of "
             f"{time_limit:g} s. Raise time_limit if the image is large."
             f"{_told(words, output.text())}"
         )
-    return Finished(words, process.returncode, output.text(), time.monotonic() - started)
+    return Finished(words, process.returncode, output.text(), seconds)
 
 
 def require_file(
@@ -146,20 +128,16 @@ def require_file(
         CodecError: the file is missing, empty or of another size, or the exit status is not
             an accepted one.
     """
-    data = path.read_bytes() if path.is_file() else None
-    wrong = ""
-    if data is None:
-        wrong = f"wrote no file {path.name}"
-    elif not data:
-        wrong = f"wrote an empty file {path.name}"
-    elif size is not None and len(data) != size:
-        wrong = f"wrote {len(data)} bytes to {path.name} where {size} were expected"
-    if data is None or wrong:
-        full = _full_disk(path.parent)
-        raise finished.failure(f"{wrong}; the disk is full" if full else wrong) from full
-    if finished.code not in accepted:
-        raise finished.failure(f"failed, though it wrote {path.name}")
-    return data
+    data = path.read_bytes() if path.is_file() else b""
+    wrong = "wrote an empty file" if path.is_file() else "wrote no file"
+    if data and (size is None or len(data) == size):
+        if finished.code not in accepted:
+            raise finished.failure(f"failed, though it wrote {path.name}")
+        return data
+    if data:
+        wrong = f"wrote {len(data)} bytes where {size} were expected to"
+    full = _full_disk(path.parent)
+    raise finished.failure(f"{wrong} {path.name}{'; the disk is full' if full else ''}") from full
 
 
 @contextmanager
@@ -216,12 +194,12 @@ def find_program(
 
 
 class _Output:
-    """Reads a pipe to its end in a thread and keeps its start and its end."""
+    """Reads a program's output in a thread, whose start and end it keeps."""
 
-    def __init__(self, pipe: IO[bytes]) -> None:
-        self.pipe = pipe
-        self.start = b""
-        self.end = b""
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        self.pipe = process.stdout
+        self.kept = bytearray()
         self.left_out = 0
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
@@ -229,44 +207,26 @@ class _Output:
     def _read(self) -> None:
         with suppress(OSError, ValueError):
             while block := os.read(self.pipe.fileno(), KEPT_END):
-                room = KEPT_START - len(self.start)
-                self.start += block[:room]
-                end = self.end + block[room:]
-                self.left_out += max(len(end) - KEPT_END, 0)
-                self.end = end[-KEPT_END:]
+                self.kept += block
+                excess = max(len(self.kept) - KEPT_START - KEPT_END, 0)
+                del self.kept[KEPT_START : KEPT_START + excess]
+                self.left_out += excess
 
     def text(self) -> str:
         cut = f"\n[{self.left_out} bytes left out]\n".encode() if self.left_out else b""
-        return (self.start + cut + self.end).decode("utf-8", "backslashreplace")
+        whole = bytes(self.kept[:KEPT_START]) + cut + bytes(self.kept[KEPT_START:])
+        return whole.decode("utf-8", "backslashreplace")
 
     def close(self) -> None:
         self.thread.join(1)
-        if not self.thread.is_alive():
+        if not self.thread.is_alive():  # a child in another session may hold the pipe
             self.pipe.close()
 
 
-def _ended(process: subprocess.Popen[bytes], output: _Output, deadline: float) -> bool:
-    # The end of its output is the end of a program, noticed at once; ``wait`` with a limit polls.
-    # The slices are for programs whose children keep the pipe open.
-    while output.thread.is_alive() and process.poll() is None:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            return False
-        output.thread.join(min(left, 0.2))
-    try:
-        process.wait(max(deadline - time.monotonic(), 0.01))
-    except subprocess.TimeoutExpired:
-        return False
-    return True
-
-
 def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a program and all of its session."""
     with suppress(ProcessLookupError, PermissionError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)  # a session's leader is its group's, too
-        else:
-            process.kill()
-    process.wait()
+        os.killpg(process.pid, signal.SIGKILL)  # a session's leader is its group's, too
 
 
 def _status(code: int) -> str:

@@ -13,13 +13,11 @@ the stream of an image that needs no padding has none.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from nacd_bench.errors import CodecError
 
-HEVC_SPS = 33
-VVC_SPS = 15
 MARK = {
     "hevc": b"\0\0\1\x7e\x01",
     "vvc": b"\0\0\1\x00\xf9",
@@ -54,11 +52,16 @@ def coded_picture(data: bytes, standard: str) -> CodedPicture:
     Raises:
         CodecError: there is no sequence parameter set, or it is damaged.
     """
-    for unit in _units(data):
-        if standard == "hevc" and (unit[0] >> 1) & 63 == HEVC_SPS:
-            return _read(_hevc, unit)
-        if standard == "vvc" and unit[1] >> 3 == VVC_SPS:
-            return _read(_vvc, unit)
+    is_parameter_set, parse = PARAMETER_SETS[standard]
+    for start in re.finditer(b"\0\0\1", data):
+        unit = data[start.end() : start.end() + 512]  # a parameter set is shorter
+        if len(unit) > 2 and is_parameter_set(unit):
+            try:
+                return parse(_Bits(unit[2:].replace(b"\0\0\3", b"\0\0")))
+            except (ValueError, IndexError) as error:
+                raise CodecError(
+                    "the stream's sequence parameter set is damaged; encode again."
+                ) from error
     raise CodecError(
         f"expected a stream of {standard.upper()} with a sequence parameter set, got {len(data)} "
         "bytes without one. They are damaged or another codec's; encode the image again."
@@ -109,20 +112,6 @@ class _Bits:
         self.at += -self.at % 8
 
 
-def _units(data: bytes) -> Iterator[bytes]:
-    for start in re.finditer(b"\0\0\1", data):
-        unit = data[start.end() : start.end() + 512]  # a parameter set is shorter
-        if len(unit) > 2:
-            yield unit
-
-
-def _read(parse: Callable[[_Bits], CodedPicture], unit: bytes) -> CodedPicture:
-    try:
-        return parse(_Bits(unit[2:].replace(b"\0\0\3", b"\0\0")))
-    except (ValueError, IndexError) as error:
-        raise CodecError("the stream's sequence parameter set is damaged; encode again.") from error
-
-
 def _hevc(bits: _Bits) -> CodedPicture:
     bits.u(4)  # video parameter set
     sub_layers = bits.u(3)
@@ -146,23 +135,19 @@ def _vvc(bits: _Bits) -> CodedPicture:
     chroma = bits.u(2)
     bits.u(2)  # coding tree unit
     if bits.u(1):
-        _skip_vvc_profile(bits, sub_layers)
+        bits.u(18)  # profile, tier, level, two flags
+        if bits.u(1):
+            bits.u(CONSTRAINT_BITS)
+            bits.u(bits.u(8))
+        bits.align()
+        levels = sum(bits.u(1) for _ in range(sub_layers))
+        bits.align()
+        bits.u(8 * levels)
+        bits.u(32 * bits.u(8))
     bits.u(1)
     if bits.u(1):  # reference picture resampling
         bits.u(1)
     return _size_and_depth(bits, chroma, subpictures=True)
-
-
-def _skip_vvc_profile(bits: _Bits, sub_layers: int) -> None:
-    bits.u(18)  # profile, tier, level, two flags
-    if bits.u(1):
-        bits.u(CONSTRAINT_BITS)
-        bits.u(bits.u(8))
-    bits.align()
-    levels = sum(bits.u(1) for _ in range(sub_layers))
-    bits.align()
-    bits.u(8 * levels)
-    bits.u(32 * bits.u(8))
 
 
 def _size_and_depth(bits: _Bits, chroma: int, subpictures: bool = False) -> CodedPicture:
@@ -175,3 +160,10 @@ def _size_and_depth(bits: _Bits, chroma: int, subpictures: bool = False) -> Code
     if subpictures and bits.u(1):
         raise ValueError("subpictures")
     return CodedPicture(width, height, (400, 420, 422, 444)[chroma], 8 + bits.ue())
+
+
+PARAMETER_SETS: dict[str, tuple[Callable[[bytes], bool], Callable[[_Bits], CodedPicture]]] = {
+    "hevc": (lambda unit: (unit[0] >> 1) & 63 == 33, _hevc),
+    "vvc": (lambda unit: unit[1] >> 3 == 15, _vvc),
+}
+"""By standard: whether a unit is a sequence parameter set, and its reader."""

@@ -16,9 +16,8 @@ import skimage.data
 
 from nacd_bench.coding.rate import Encodings, luma_psnr, match_rates
 from nacd_bench.errors import CodecError, ImageError
-from nacd_codecs.command import CommandLine
+from nacd_codecs.command import SIDE_DATA, CommandLine
 from nacd_codecs.image_files import ImageFormat
-from nacd_codecs.templates import SIDE_DATA
 
 CODEC = Path(__file__).parent / "fakes" / "pillow_codec.py"
 COFFEE = skimage.data.coffee()[100:161, 200:283]
@@ -206,6 +205,39 @@ class TestRoundTrip:
         assert [len(data) for data in streams] == sorted(len(data) for data in streams)
         assert luma_psnr(COFFEE, codec.decode(streams[-1])) > 34
 
+    def test_a_row_without_a_file(self) -> None:
+        copy = {"encode": "cp {input} {bitstream}", "decode": "cp {bitstream} {output}"}
+        codec = CommandLine(**copy, points={"values": [1]}, name="copy", multiple=16)
+        data = codec.encode(COFFEE, 1)
+        assert codec.rate_bytes(data) == len(data) - SIDE_DATA.size  # the padding is not in a PNG
+        assert (codec.decode(data) == COFFEE).all() and codec.name == "copy"
+
+    def test_keys_of_its_own_variants_and_lists(self, write: Write) -> None:
+        codec = write(
+            """
+            encode: [%, encode, --quality, "{point:d}", "{options}", "{input}", "{bitstream}"]
+            decode: [%, decode, "{bitstream}", "{output}"]
+            points: {name: loss, values: [0.2, 0.6]}
+            point_scale: 100
+            format: null
+            options: ["--format={format}"]
+            variant: small
+            variants: {small: {format: WEBP}, compatible: {format: JPEG}}
+            """
+        )
+        assert "encode --quality 60 --format=WEBP '{input}'" in codec.command_line(0.6)
+        row = Path(codec.file)
+        jpeg = CommandLine(row, variant="compatible", options=None)
+        assert (
+            jpeg.encode(COFFEE, 0.2)[:2] == b"\xff\xd8" and codec.encode(COFFEE, 0.2)[:2] == b"RI"
+        )
+        assert CommandLine(row, options=[]).command_line(0.6).count("format") == 0
+        assert jpeg.parameters != codec.parameters
+        with pytest.raises(CodecError, match=r"unknown variant 'smal'; did you mean 'small'"):
+            CommandLine(row, variant="smal")
+        with pytest.raises(CodecError, match=r"unknown key 'formats'"):
+            CommandLine(row, formats="JPEG")
+
 
 class TestFailures:
     def test_nothing_written(self, write: Write) -> None:
@@ -293,18 +325,22 @@ class TestDescription:
             ("{point}", "{point!r}", r"\{point\} in encode takes no conversion"),
             ("{input}", "{input:>9}", r"\{input\} in encode takes no conversion or format"),
             ("{input}", "{input.parent}", r"placeholder in encode '\{input\.parent\}'"),
-            ("{point}", "{point:q}", r"a number's format in encode is wrong: .*'q'"),
+            ("{point}", "{point:q}", r"number's format in \{point:q\} is wrong for 10: .*'q'"),
             ("{point}", "{point", r"the command encode does not parse: .*write \{\{ or \}\}"),
             ("{point}", "{}", r"unknown placeholder in encode '\{\}'"),
             ("points:", "point:", r"unknown key 'point'; did you mean 'points'"),
             ("decode:", "#", r"the key decode is missing"),
             ("values: [10, 40, 70, 95]", "values: []", r"at least one and all different, got \[\]"),
             ("[10, 40, 70, 95]", "[1, 1]", r"all different, got \[1, 1\]"),
-            ("[10, 40, 70, 95]", "[1, high]", r"expected points: .* got \[1, 'high'\]"),
-            ("values:", "value:", r"expected points: \{name"),
-            ("name:", "nam:", r"unknown key of points 'nam'; did you mean 'name'"),
-            ("quality,", "quality, slope: -1,", r"expected a slope above 0"),
-            (".webp", "webp", r"expected like \.bin for bitstream_suffix, got 'webp'"),
+            (
+                "[10, 40, 70, 95]",
+                "[1, high]",
+                r"points\.values as a list .* got \[1, 'high'\]",
+            ),
+            ("values:", "value:", r"unknown setting in points 'value'; did you mean 'values'"),
+            ("name:", "nam:", r"unknown setting in points 'nam'; did you mean 'name'"),
+            ("y, v", "y, slope: -1, v", r"expected points\.slope as a number above 0, got -1"),
+            (".webp", "webp", r"bitstream_suffix like \.bin, got .*'webp'"),
             ("[%, --version]", "[%, '{point}']", r"placeholder in version_command '\{point\}'"),
             (
                 "[%, --version]",
@@ -312,7 +348,7 @@ class TestDescription:
                 r"program of the command version_command, no",
             ),
             ("[%, decode,", "[/no/such/codec,", r"decode, /no/such/codec, is not an executable"),
-            ("[%, decode,", "[{a: 1},", r"expected a string or a list of arguments for decode"),
+            ("[%, decode,", "[{a: 1},", r"expected decode as text or a list"),
         ],
     )
     def test_mistakes(self, write: Write, old: str, new: str, message: str) -> None:
@@ -324,17 +360,18 @@ class TestDescription:
         ("line", "message"),
         [
             ("image_format: jpg", r"unknown image format 'jpg'; did you mean 'png'"),
-            ("image_format: [png]", r"unknown image format"),
-            ("image_format: {in: png}", r"unknown key of image_format 'in'; did you mean 'input'"),
+            ("image_format: [png]", r"expected image_format as png, ppm, .* got \['png'\]"),
+            ("image_format: {in: png}", r"or \{input: \.\.\., output: \.\.\.\}, got \{'in'"),
             ("bit_depth: 10", r"unknown bit depth of png '10'.* Known: 8, 16"),
             ("{image_format: yuv420p, bit_depth: 9}", r"unknown bit depth of yuv420p '9'"),
             ("{image_format: yuv420p, matrix: bt2020}", r"unknown matrix 'bt2020'"),
             ("{image_format: yuv444p, range: tv}", r"unknown range 'tv'"),
-            ("time_limit: 0", r"expected a number of seconds above 0 for time_limit, got 0"),
-            ("time_limit: soon", r"for time_limit, got 'soon'"),
-            ("environment: [A]", r"expected names and values for environment"),
-            ("exit_statuses: ok", r"expected a list of integers for exit_statuses, got 'ok'"),
-            ("min_size: 64", r"expected two integers, height and width for min_size, got 64"),
+            ("time_limit: 0", r"expected time_limit as a number above 0, got 0"),
+            ("time_limit: soon", r"expected time_limit as a number above 0, got 'soon'"),
+            ("environment: [A]", r"expected environment as text .* by name"),
+            ("exit_statuses: ok", r"expected exit_statuses as a list \(a whole number\), got 'ok'"),
+            ("min_size: 64", r"expected min_size as two whole numbers, height and width, got 64"),
+            ("min_size: [8, 8, 3]", r"expected min_size as two whole numbers"),
             ("tile_limit: 3", r"unknown key 'tile_limit'; did you mean 'time_limit'"),
         ],
     )
@@ -413,6 +450,18 @@ class TestImageFiles:
         ):
             read = ImageFormat().read(_png(image), 0, 0)
             assert (read == np.asarray(expected)).all()
+
+    @pytest.mark.parametrize("depth", [8, 10])
+    def test_y4m(self, depth: int) -> None:
+        kind = f"C420p{depth}" if depth > 8 else "C420jpeg"
+        planes = ImageFormat("yuv420p", depth)
+        even = COFFEE[:60, :82]
+        data = f"YUV4MPEG2 W82 H60 F25:1 Ip {kind} XYSCSS\nFRAME\n".encode() + planes.written(even)
+        expected = planes.read(planes.written(even), 82, 60)
+        assert (ImageFormat("y4m", depth).read(data, 0, 0) == expected).all()
+        for damage in (b"", data[:30], data[:-1], b"RIFF" + data):
+            with pytest.raises(CodecError, match=r"whole Y4M file|\d+ bytes for a picture"):
+                ImageFormat("y4m", depth).read(damage, 0, 0)
 
     def test_ppm_with_comment_and_gray(self) -> None:
         data = b"P5 # made by hand\n2 1\n# two\n3\n\x00\x03"

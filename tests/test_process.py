@@ -99,12 +99,15 @@ def test_a_child_left_behind_does_not_hold_up(tmp_path: Path) -> None:
 
 @needs_proc
 def test_an_interrupt_kills_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object) -> bool:
+    wait = process.subprocess.Popen.wait
+
+    def interrupted(running: process.subprocess.Popen[bytes]) -> None:
+        monkeypatch.setattr(process.subprocess.Popen, "wait", wait)
         while not (tmp_path / "pid").exists():
             time.sleep(0.01)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(process, "_ended", interrupted)
+    monkeypatch.setattr(process.subprocess.Popen, "wait", interrupted)
     code = (
         "import os, pathlib, time;"
         f"p = pathlib.Path({str(tmp_path)!r}); (p / 'part').write_text(str(os.getpid()));"
@@ -148,7 +151,7 @@ class TestRequireFile:
         with pytest.raises(CodecError, match="wrote an empty file f"):
             require_file(self.finished, tmp_path / "f")
         (tmp_path / "f").write_bytes(b"ab")
-        with pytest.raises(CodecError, match="wrote 2 bytes to f where 3 were expected"):
+        with pytest.raises(CodecError, match="wrote 2 bytes where 3 were expected to f"):
             require_file(self.finished, tmp_path / "f", 3)
 
     @pytest.mark.parametrize(

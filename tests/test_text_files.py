@@ -35,7 +35,7 @@ from nacd_bench.triplets.record import TripletRecord
 from nacd_bench.triplets.rows import RowError
 from nacd_bench.triplets.text_files import read_json, read_parquet, read_yaml
 from nacd_bench.triplets.validate import name_notes
-from nacd_codecs.command import CommandLine, read_commands
+from nacd_codecs.command import CommandLine
 from nacd_codecs.precomputed import Precomputed
 
 PATHS = {"original": "o", "neural": "n", "traditional": "t"}
@@ -54,8 +54,8 @@ def _licenses(path: Path) -> Any:
 
 
 def _codec(path: Path) -> Any:
-    commands = read_commands(path)
-    return commands.name, commands.points
+    codec = CommandLine(path)
+    return codec.name, codec.points
 
 
 READERS: dict[str, tuple[str, str, Callable[[Path], Any]]] = {
@@ -102,7 +102,7 @@ READERS: dict[str, tuple[str, str, Callable[[Path], Any]]] = {
     "reference": ("a.yaml", "# é\nsource: Zoë\nsets:\n  texture: {psnr: 0.5}\n", read_reference),
     "codec": (
         "a.yaml",
-        "# é\nname: é\nencode: 'x {input} {bitstream}'\ndecode: 'x {bitstream} {output}'\n"
+        "# é\nname: é\nencode: 'cp {input} {bitstream}'\ndecode: 'cp {bitstream} {output}'\n"
         "points: {values: [1]}\n",
         _codec,
     ),

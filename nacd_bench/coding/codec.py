@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -16,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nacd_bench.errors import CodecError, ImageError
+from nacd_bench.settings import Positive, options
 
 Image = NDArray[np.uint8]
 """``(H, W, 3)`` sRGB."""
 
 
-@dataclass(frozen=True)
+@options
 class OperatingPoints:
     """The settings that fix a codec's rate.
 
@@ -33,13 +33,13 @@ class OperatingPoints:
             bytes: how far the rate search looks around. 1 fits HEVC and AV1 (24 Kodak images).
     """
 
-    name: str
-    values: Sequence[float]
-    slope: float = 0.1
-    ripple: float = 1.0
+    name: str = "point"
+    values: Sequence[int | float] = ()
+    slope: Positive = 0.1
+    ripple: Positive = 1.0
 
 
-@dataclass(frozen=True)
+@options
 class FineControl:
     """A second setting that moves the rate a little at a fixed operating point (HM's ``-LMI``).
 
