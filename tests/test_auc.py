@@ -12,7 +12,7 @@ from sklearn.metrics import auc as trapezoids
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torchmetrics.functional.classification import binary_auroc
 
-from nacd_bench.errors import DataError
+from nacd_bench.errors import DataError, UserError
 from nacd_bench.evaluation.auc import AUC, ThresholdCurve, auc_estimates, weighted_auc
 from nacd_bench.evaluation.bootstrap import Clusters, Resampling, estimate
 
@@ -96,7 +96,7 @@ class TestBadInput:
             auc_estimate([0, 1], [1, 2], ["a"])
 
     def test_resampling(self) -> None:
-        with pytest.raises(ValueError, match="1 or more"):
+        with pytest.raises(UserError, match="resamples as a whole number of at least 1, got 0"):
             Resampling(resamples=0)
 
     def test_nan_is_left_out_of_its_method_and_counted(self) -> None:

@@ -54,7 +54,7 @@ def records(planted: Path) -> list[TripletRecord]:
 
 
 def run(records: Sequence[TripletRecord], folder: Path, **options: Any) -> Benchmarked:
-    settings = {"drawing": FEW, "resampling": QUICK, "engine": QUIET, "cache": folder / "cache"}
+    settings = {"sets": FEW, "bootstrap": QUICK, "trainer": QUIET, "cache": folder / "cache"}
     return benchmark(
         (list(records), []),
         options.pop("detectors", [Texture(), LargeColor()]),
@@ -134,7 +134,7 @@ def test_drawn_sets_are_used_as_they_were_drawn(
     sets = sorted(str(path) for path in (first.folder / "sets").glob("*.parquet"))
     found, problems = find_labelled(sets)
     assert problems == []
-    again = run(found, tmp_path, name="again", drawing=Drawing(seed=99))
+    again = run(found, tmp_path, name="again", sets=Drawing(seed=99))
     drawn = [
         sorted((row["test_set"], row["triplet"]) for row in scores(each.folder))
         for each in (first, again)
@@ -163,7 +163,7 @@ def test_two_processes_score_each_triplet_once(
         tmp_path,
         name="pair",
         cache=tmp_path / "other",
-        engine=Engine(accelerator="cpu", devices=2, show_progress=False),
+        trainer=Engine(accelerator="cpu", devices=2, show_progress=False),
     )
     assert pair.scored.computed == alone.scored.computed and pair.failures == []
     for first, second in zip(scores(alone.folder), scores(pair.folder), strict=True):
@@ -174,10 +174,10 @@ def test_more_processes_than_batches(records: list[TripletRecord], tmp_path: Pat
     done = run(
         records,
         tmp_path,
-        drawing=Drawing(("color",), n=1, allow_fewer=True),
+        sets=Drawing(("color",), n=1, allow_fewer=True),
         detectors=[LargeColor()],
         baselines=[PSNR()],
-        engine=Engine(accelerator="cpu", devices=4, batch_size=4, show_progress=False),
+        trainer=Engine(accelerator="cpu", devices=4, batch_size=4, show_progress=False),
     )
     assert done.scored.computed == 4 and done.failures == []
 
@@ -189,7 +189,7 @@ def test_batches_do_not_change_scores(records: list[TripletRecord], tmp_path: Pa
         tmp_path,
         name="four",
         cache=tmp_path / "other",
-        engine=Engine(batch_size=4, show_progress=False),
+        trainer=Engine(batch_size=4, show_progress=False),
     )
     for first, second in zip(scores(one.folder), scores(four.folder), strict=True):
         assert first == pytest.approx(second, nan_ok=True, abs=1e-6)
@@ -232,7 +232,7 @@ class TestBadInput:
             else r
             for r in records
         ]
-        done = run(wild, tmp_path, drawing=Drawing(("texture",), n=4))
+        done = run(wild, tmp_path, sets=Drawing(("texture",), n=4))
         assert done.failures
         assert all("inside the 192 x 192 pixels" in each.message for each in done.failures)
 
@@ -244,8 +244,8 @@ class TestBadInput:
 
     def test_too_few(self, records: list[TripletRecord], tmp_path: Path) -> None:
         with pytest.raises(DataError, match="allow_fewer"):
-            run(records, tmp_path, drawing=Drawing(n=500))
-        done = run(records, tmp_path, drawing=Drawing(("color",), n=500, allow_fewer=True))
+            run(records, tmp_path, sets=Drawing(n=500))
+        done = run(records, tmp_path, sets=Drawing(("color",), n=500, allow_fewer=True))
         assert done.comparisons["color"].notes
 
     def test_no_labels(self, records: list[TripletRecord], tmp_path: Path) -> None:
@@ -421,7 +421,7 @@ class TestCommand:
         ("setting", "message"),
         [
             ("baseline=[psnrr]", "did you mean 'psnr'"),
-            ("sets.n=0", "1 or more"),
+            ("sets.n=0", "expected sets.n as a whole number of at least 1"),
             ("trainer.batchsize=3", "batchsize"),
             ("reference=nowhere.yaml", "nowhere.yaml"),
         ],

@@ -6,13 +6,16 @@ from typing import Any
 
 from nacd_bench.cli.printing import console, listed_failures
 from nacd_bench.cli.report import with_report
+from nacd_bench.settings import checked
 
 
-def run(**config: Any) -> int:
-    from nacd_bench.jobs.benchmark.run import benchmark_from_config
+@checked
+def run(*, report: bool, **settings: Any) -> int:
+    from nacd_bench.jobs.benchmark.run import benchmark
     from nacd_bench.jobs.benchmark.table import layout, places_table, tests_table, to_rich
+    from nacd_bench.pipeline.methods import arguments
 
-    done, message = benchmark_from_config(config)
+    done = benchmark(**arguments(settings))
     out = console()
     out.print()
     for each in done.comparisons.values():
@@ -30,8 +33,8 @@ def run(**config: Any) -> int:
         "scores.parquet, table.md, table.tex, thresholds.yaml, curves/, sets/)",
         markup=False,
     )
-    if message:
-        out.print(message, markup=False)
-    status = with_report(done.folder, config["show_progress"], out) if config["report"] else 0
+    if done.message:
+        out.print(done.message, markup=False)
+    status = with_report(done.folder, settings["show_progress"], out) if report else 0
     lines = list(map(str, done.failures))
     return max(status, listed_failures(out, lines, done.folder / "failures.csv"))

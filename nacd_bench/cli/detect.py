@@ -7,8 +7,10 @@ from typing import Any
 from nacd_bench.cli.printing import console, empty_table, listed_failures, listed_oddities
 from nacd_bench.cli.report import with_report
 from nacd_bench.numbers import number
+from nacd_bench.settings import checked
 
 
+@checked
 def run(*, report: bool, **settings: Any) -> int:
     from nacd_bench.jobs.detect import detect
     from nacd_bench.pipeline.methods import arguments

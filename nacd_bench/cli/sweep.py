@@ -25,7 +25,7 @@ from nacd_bench.cli.composing import (
 )
 from nacd_bench.cli.printing import console
 from nacd_bench.errors import UserError
-from nacd_bench.jobs.benchmark.run import benchmark_from_config
+from nacd_bench.jobs.benchmark.run import benchmark
 from nacd_bench.jobs.benchmark.sweep import (
     ERROR,
     note_run,
@@ -35,6 +35,7 @@ from nacd_bench.jobs.benchmark.sweep import (
     write_sweep,
 )
 from nacd_bench.jobs.benchmark.table import to_rich
+from nacd_bench.pipeline.methods import arguments
 from nacd_bench.pipeline.tuning import tune_process
 
 QUIET = ("hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none")
@@ -117,7 +118,8 @@ def _job(folder: Path, paths: Sequence[str], config: Any) -> float:
             for name, value in with_names("benchmark", paths):
                 OmegaConf.update(config, name, value)
         plain: Any = OmegaConf.to_container(without_presets(config), resolve=True)
-        return objective(benchmark_from_config(plain)[0])
+        del plain["report"]  # the sweep has one table and plot
+        return objective(benchmark(**arguments(plain)))
     except (UserError, OSError) as error:  # the other runs go on
         (run_folder / ERROR).write_text(str(error), "utf-8")
         return math.nan

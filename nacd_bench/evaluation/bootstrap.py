@@ -29,7 +29,7 @@ from annotated_types import Gt, Lt
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import beta, norm
 
-from nacd_bench.settings import Number, options
+from nacd_bench.settings import Count, Number, options
 
 Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
@@ -53,7 +53,7 @@ class Resampling:
 
     resamples: Number = 10_000
     level: Annotated[float, Gt(0), Lt(1)] = 0.95
-    seed: int = 0
+    seed: Count = 0
 
 
 DEFAULT = Resampling()

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import torch
@@ -26,6 +26,7 @@ from nacd_bench.errors import UserError
 from nacd_bench.pipeline.methods import Method, score_batch
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.pipeline.tuning import tune_process
+from nacd_bench.settings import Count, Number, options
 from nacd_bench.triplets.batch import ROLES, TripletBatch
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.loading import LoadedTriplet, load_triplet
@@ -35,7 +36,7 @@ IMAGE, METHOD = "image", "method"
 """What a failure on record is of."""
 
 
-@dataclass(frozen=True)
+@options
 class Engine:
     """How the Trainer runs.
 
@@ -50,11 +51,11 @@ class Engine:
     """
 
     accelerator: str = "auto"
-    devices: int | str = "auto"
+    devices: Number | Literal["auto"] = "auto"
     strategy: str = "auto"
     precision: str | int = "32-true"
-    batch_size: int | None = None
-    num_workers: int = 0
+    batch_size: Number | None = None
+    num_workers: Count = 0
     show_progress: bool = True
 
 
@@ -205,11 +206,11 @@ def run_batches(
 ) -> None:
     """Score batches of triplets of one size, each with the same methods to run."""
     devices, strategy = engine.devices, engine.strategy
-    if isinstance(devices, int):
+    if devices != "auto":
         devices = max(1, min(devices, len(batches)))
         if strategy == "auto" and devices > 1:
             strategy = "ddp_spawn"
-    elif devices == "auto" and not torch.cuda.is_available():
+    elif not torch.cuda.is_available():
         devices = 1
     with _quiet_lightning():
         trainer = L.Trainer(

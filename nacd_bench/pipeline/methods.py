@@ -29,9 +29,10 @@ def arguments(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     given = {name: node for name, node in config.items() if name != "text_finder"}
     failures: list[Failure] = []
-    for group in given.keys() & {"detector", "baseline"}:
-        given[f"{group}s"], failed = made_methods(group, given.pop(group))
-        failures += failed
+    for group in ("detector", "baseline"):
+        if group in given:
+            given[f"{group}s"], failed = made_methods(group, given.pop(group))
+            failures += failed
     if "data" in given:
         given["source"] = made("data", given.pop("data"))
     written = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.balanced import SET_COLUMNS, BalancedSet, balanced_sets, set_of
+from nacd_bench.settings import Count, Number, options
 from nacd_bench.triplets.formats import suffix_of
 from nacd_bench.triplets.record import ARTIFACT_TYPES, Problem, TripletRecord
 from nacd_bench.triplets.source import Source, find_triplets
 from nacd_bench.triplets.text_files import TABLE_SUFFIXES
 
 
-@dataclass(frozen=True)
+@options
 class Drawing:
     """How test sets are drawn (paper, section 5).
 
@@ -27,8 +28,8 @@ class Drawing:
     """
 
     types: Sequence[str] = ARTIFACT_TYPES
-    n: int = 50
-    seed: int = 0
+    n: Number = 50
+    seed: Count = 0
     allow_fewer: bool = False
 
 

@@ -22,10 +22,13 @@ The run's folder::
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import yaml
+from pydantic import SkipValidation
 
 from nacd_bench.baselines import Baseline
 from nacd_bench.cache import ScoreCache, cache_folder
@@ -34,7 +37,7 @@ from nacd_bench.errors import DataError, Failure
 from nacd_bench.evaluation.balanced import BalancedSet
 from nacd_bench.evaluation.bootstrap import DEFAULT, Resampling
 from nacd_bench.evaluation.comparison import SetComparison, compare, methods_of
-from nacd_bench.evaluation.reference import Reference
+from nacd_bench.evaluation.reference import Reference, read_reference
 from nacd_bench.jobs.benchmark.files import write_results
 from nacd_bench.jobs.benchmark.labelled_sets import (
     PAPER_DRAWING,
@@ -45,9 +48,9 @@ from nacd_bench.jobs.benchmark.labelled_sets import (
 from nacd_bench.pipeline.lightning import DEFAULT as DEFAULT_ENGINE
 from nacd_bench.pipeline.lightning import Engine
 from nacd_bench.pipeline.scoring import Scored, score_triplets
-from nacd_bench.registry import unknown
 from nacd_bench.runs.folder import open_run
 from nacd_bench.runs.provenance import provenance
+from nacd_bench.settings import Name, checked
 from nacd_bench.triplets.files import json_sha256
 from nacd_bench.triplets.record import Problem, TripletRecord
 
@@ -71,6 +74,7 @@ class Benchmarked:
         facts: versions, hashes, seeds, date and wall time.
         settings: what decides the results.
         reference: somebody else's figures to stand beside, or None.
+        message: of the tracker.
     """
 
     folder: Path
@@ -85,82 +89,96 @@ class Benchmarked:
     facts: Mapping[str, Any]
     settings: Mapping[str, Any]
     reference: Reference | None = None
+    message: str = ""
 
     def methods_on(self, artifact_type: str) -> list[str]:
         """The methods of a set, detectors first."""
         return methods_of(artifact_type, self.detectors, self.baselines, self.full)
 
 
+@checked
 def benchmark(
-    labelled: Labelled,
+    source: Annotated[Labelled, SkipValidation],
     detectors: Sequence[Detector],
     baselines: Sequence[Baseline],
-    folder: str | Path,
+    folder: Name,
     *,
-    drawing: Drawing = PAPER_DRAWING,
+    sets: Drawing = PAPER_DRAWING,
     full: bool = False,
-    resampling: Resampling = DEFAULT,
-    engine: Engine = DEFAULT_ENGINE,
-    cache: str | Path | None = None,
-    reference: Reference | None = None,
-    failures: Iterable[Failure] = (),
+    bootstrap: Resampling = DEFAULT,
+    trainer: Engine = DEFAULT_ENGINE,
+    cache: Name | None = None,
+    reference: Reference | Name | None = None,
+    logger: Mapping[str, Any] | None = None,
+    show_progress: bool = True,
+    failures: Sequence[Failure] = (),
     configuration: str | None = None,
 ) -> Benchmarked:
     """Compare detectors and baselines on balanced test sets.
 
     Args:
-        labelled: labelled triplets, or triplets that were drawn as sets before, and what is wrong.
+        source: labelled triplets, or triplets that were drawn as sets before, and what is wrong.
         detectors, baselines: with names of their own.
         folder: where results go; one that holds an unfinished run is continued.
-        drawing: how sets are drawn.
+        sets: how they are drawn.
         full: every detector on every set, not only on those of its type.
-        resampling: of the bootstrap.
-        engine: devices, precision, batch size.
+        bootstrap: how intervals are made.
+        trainer: devices, precision, batch size.
         cache: folder for scores; the user's cache folder by default.
-        reference: figures to stand beside.
+        reference: figures to stand beside, or their file.
+        logger: of ``conf/logger``, which gets the figures; None for none.
+        show_progress: a progress bar with the time left.
         failures: what failed before, to be listed with the rest.
         configuration: YAML to keep beside the results as ``config.yaml``.
 
     Raises:
         DataError: too few labels, a folder in use, other settings than those the run began with.
     """
+    from nacd_bench.jobs.benchmark.tracking import log_benchmark, tracked
+
     began = time.perf_counter()
     folder = Path(folder)
     methods = _named([*detectors, *baselines])
     types = {detector.name: detector.artifact_type for detector in detectors}
     names = [baseline.name for baseline in baselines]
-    found = labelled_sets(*labelled, drawing)
+    if isinstance(reference, str | Path):
+        reference = read_reference(reference)
+    engine = replace(trainer, show_progress=trainer.show_progress and show_progress)
+    found = labelled_sets(*source, sets)
     records = _union(found)
-    settings = _settings(found, methods, drawing, full, resampling, engine)
+    settings = _settings(found, methods, sets, full, bootstrap, engine)
     wanted: dict[str, list[str]] = {}
     for artifact_type, each in found.sets.items():
         for record in each.records:
             asked = wanted.setdefault(record.id, [])
             asked += [m for m in methods_of(artifact_type, types, names, full) if m not in asked]
-    with open_run(folder, "benchmark", settings, configuration=configuration) as run:
-        scored = score_triplets(
-            records, wanted, list(methods.values()), ScoreCache(_cache(cache, folder)), engine
-        )
-        run.failures += failures
-        run.failures += (Failure(p.subject, "read", p.message) for p in found.problems)
-        run.failures += scored.failures
-        comparisons = compare(found.sets, scored.scores, types, names, full, resampling)
-        done = Benchmarked(
-            folder,
-            found.sets,
-            comparisons,
-            scored,
-            methods,
-            types,
-            names,
-            full,
-            run.failures,
-            provenance(_data_hash(found, scored), began),
-            settings,
-            reference,
-        )
-        write_results(done)
-    return done
+    logged = yaml.safe_load(configuration) if configuration else settings
+    with tracked(logger, folder, logged) as tracker:
+        with open_run(folder, "benchmark", settings, configuration=configuration) as run:
+            scored = score_triplets(
+                records, wanted, list(methods.values()), ScoreCache(_cache(cache, folder)), engine
+            )
+            run.failures += failures
+            run.failures += (Failure(p.subject, "read", p.message) for p in found.problems)
+            run.failures += scored.failures
+            comparisons = compare(found.sets, scored.scores, types, names, full, bootstrap)
+            done = Benchmarked(
+                folder,
+                found.sets,
+                comparisons,
+                scored,
+                methods,
+                types,
+                names,
+                full,
+                run.failures,
+                provenance(_data_hash(found, scored), began),
+                settings,
+                reference,
+            )
+            write_results(done)
+        tracker.log(lambda logger: log_benchmark(logger, done))
+    return replace(done, message=tracker.message)
 
 
 def _named(methods: Sequence[Detector | Baseline]) -> dict[str, Detector | Baseline]:
@@ -230,55 +248,3 @@ def _data_hash(found: LabelledSets, scored: Scored) -> str:
 def _cache(cache: str | Path | None, folder: Path) -> Path:
     place = Path(cache) if cache is not None else cache_folder("scores")
     return (place or folder) / "scores.sqlite"
-
-
-def benchmark_from_config(config: Mapping[str, Any]) -> tuple[Benchmarked, str]:
-    """:func:`benchmark` with the settings of ``conf/benchmark.yaml``, as plain dictionaries.
-
-    Returns:
-        what was found, and what the tracker has to say.
-    """
-    import yaml
-
-    from nacd_bench.evaluation.reference import read_reference
-    from nacd_bench.jobs.benchmark.tracking import log_benchmark, tracked
-    from nacd_bench.pipeline.methods import made, made_methods
-
-    labelled = made("data", config["data"])
-    detectors, failures = made_methods("detector", config["detector"])
-    baselines, more = made_methods("baseline", config["baseline"])
-    if config["cache"] is not None and not isinstance(config["cache"], str):
-        raise DataError(f"expected cache=FOLDER, got {config['cache']!r}.")
-    drawing = _from_config("sets", Drawing, config["sets"])
-    if config["reference"] is not None:
-        reference = read_reference(config["reference"])
-    with tracked(config["logger"], Path(config["folder"]), config) as tracker:
-        done = benchmark(
-            labelled,
-            detectors,
-            baselines,
-            config["folder"],
-            drawing=drawing,
-            full=config["full"],
-            resampling=_from_config("bootstrap", Resampling, config["bootstrap"]),
-            engine=_from_config(
-                "trainer", Engine, {**config["trainer"], "show_progress": config["show_progress"]}
-            ),
-            cache=config["cache"],
-            reference=reference if config["reference"] is not None else None,
-            failures=[*failures, *more],
-            configuration=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
-        )
-        tracker.log(lambda logger: log_benchmark(logger, done))
-    return done, tracker.message
-
-
-def _from_config(place: str, kind: Any, node: Mapping[str, Any]) -> Any:
-    known = [name for name in kind.__dataclass_fields__ if name != "show_progress"]
-    for name in node:
-        if name not in kind.__dataclass_fields__:
-            raise DataError(unknown(f"setting in {place}", name, known))
-    try:
-        return kind(**node)
-    except ValueError as error:
-        raise DataError(f"{place}: {error}") from error
