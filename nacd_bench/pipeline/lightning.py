@@ -205,8 +205,9 @@ def run_batches(
     methods: Sequence[Method], batches: Sequence[Sequence[Work]], cache: ScoreCache, engine: Engine
 ) -> None:
     """Score batches of triplets of one size, each with the same methods to run."""
-    devices, strategy = engine.devices, engine.strategy
-    if devices != "auto":
+    devices: int | str = engine.devices
+    strategy = engine.strategy
+    if isinstance(devices, int):
         devices = max(1, min(devices, len(batches)))
         if strategy == "auto" and devices > 1:
             strategy = "ddp_spawn"
