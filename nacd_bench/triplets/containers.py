@@ -12,7 +12,7 @@ import logging
 import re
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,9 @@ _LAST_PIXEL_TAG, _DNG = 699, 50706
 _ADOBE = 12
 """Bytes of a whole Adobe segment, which says what colours the samples of a JPEG are."""
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
+_SPACE = rb"(?:\s|#[^\n]*\n)+"
+PPM_HEADER = re.compile(rb"P([2356])" + (_SPACE + rb"(\d+)") * 3 + rb"\s")
+"""Kind, width, height and largest value."""
 _HEIF_EXIF = re.compile(rb"(infe\x02.{7})Exif", re.DOTALL)
 
 
@@ -68,6 +71,26 @@ def take_apart(image_format: str, data: bytes) -> Contents:
     """
     parts = {"PNG": _png, "JPEG": _jpeg, "TIFF": _tiff, "HEIC": _heif, "AVIF": _heif}
     return parts[image_format](data) if image_format in parts else Contents(data)
+
+
+def bits_per_sample(contents: Contents, image_format: str) -> int:
+    """Bits per sample as the file's header states them (PPM: bits of its largest value)."""
+    data = contents.picture
+    if image_format == "PNG":
+        return data[24]
+    if image_format == "TIFF":
+        return max(contents.tags.get(BITS, (1,)))
+    if image_format == "PPM":
+        header = PPM_HEADER.match(data)
+        return int(header[4]).bit_length() if header else 8
+    if image_format == "AVIF":
+        flags = data[data.find(b"av1C") + 6]
+        return 8 if not flags & 0x40 else 12 if flags & 0x20 else 10
+    if image_format == "JPEG 2000":
+        sizes = data.find(b"\xff\x4f\xff\x51") + 40
+        count = int.from_bytes(data[sizes : sizes + 2], "big")
+        return max((byte & 0x7F) + 1 for byte in data[sizes + 2 : sizes + 2 + 3 * count : 3])
+    return 8
 
 
 def exif_orientation(block: bytes) -> int:
@@ -144,8 +167,7 @@ def _png_metadata(contents: Contents, kind: bytes, body: bytes) -> None:
 
 def _jpeg(data: bytes) -> Contents:
     contents = Contents(b"", frames=1)  # what lies behind its end is a preview or a depth map
-    kept, profile = [data[:2]], []
-    scans = _Scans()
+    kept, profile, segments = [data[:2]], [], []
     position, code = 2, 0
     while code != 0xD9:
         marker = _JPEG_MARKER.search(data, position)
@@ -169,44 +191,38 @@ def _jpeg(data: bytes) -> Contents:
             pass  # libjpeg looks at whole ones only, Pillow breaks off
         elif not (0xE0 <= code <= 0xED or code in (0xEF, 0xFE)):
             kept.append(data[marker.start() : end])
-            scans.add(code, body)
-    fault = scans.fault
-    if fault:
+            segments.append((code, body))
+    if fault := _scans_fault(segments):
         raise DamagedError(fault)
     contents.icc = b"".join(part[2:] for part in sorted(profile))
     contents.picture = b"".join(kept)
     return contents
 
 
-class _Scans:
-    """Which of a JPEG's coefficients its scans bring, and to which bit."""
+def _scans_fault(segments: Sequence[tuple[int, bytes]]) -> str:
+    """What the scans of a JPEG do not bring of its coefficients to the last bit, or nothing.
 
-    def __init__(self) -> None:
-        self.is_progressive = False
-        self.lowest: dict[int, list[int]] = {}
-
-    def add(self, code: int, body: bytes) -> None:
-        """Note a frame's or scan's header."""
+    Args:
+        segments: codes of markers with their bodies.
+    """
+    is_progressive = False
+    lowest: dict[int, list[int]] = {}
+    for code, body in segments:
         if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):
-            self.is_progressive = code in (0xC2, 0xC6, 0xCA, 0xCE)
-            self.lowest = {component: [99] * 64 for component in body[6::3]}
+            is_progressive = code in (0xC2, 0xC6, 0xCA, 0xCE)
+            lowest = {component: [99] * 64 for component in body[6::3]}
         elif code == 0xDA and body:
-            count = body[0]
-            first, last, bits = (*body[1 + 2 * count : 4 + 2 * count], 0, 0, 0)[:3]
-            for component in body[1 : 1 + 2 * count : 2]:
-                lowest = self.lowest.setdefault(component, [99] * 64)
-                band = range(first, min(last, 63) + 1) if self.is_progressive else range(64)
+            end = 1 + 2 * body[0]
+            first, last, bits = (*body[end : end + 3], 0, 0, 0)[:3]
+            for component in body[1:end:2]:
+                bits_of = lowest.setdefault(component, [99] * 64)
+                band = range(first, min(last, 63) + 1) if is_progressive else range(64)
                 for place in band:
-                    lowest[place] = bits & 15 if self.is_progressive else 0
-
-    @property
-    def fault(self) -> str:
-        """What the scans do not bring, or nothing."""
-        if not self.lowest:
-            return "it has no picture in it"
-        if any(bit for lowest in self.lowest.values() for bit in lowest):
-            return "scans are missing: it ends before its full quality"
-        return ""
+                    bits_of[place] = bits & 15 if is_progressive else 0
+    if not lowest:
+        return "it has no picture in it"
+    is_whole = not any(bit for component in lowest.values() for bit in component)
+    return "" if is_whole else "scans are missing: it ends before its full quality"
 
 
 # --- HEIC and AVIF

@@ -10,6 +10,7 @@ what the file says. Metadata that is broken is a note, never a reason to refuse 
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nacd_bench.errors import ImageError
-from nacd_bench.triplets.containers import Contents, DamagedError, exif_orientation, take_apart
-from nacd_bench.triplets.deep import bits_per_sample, decode_deep, require_plain_tiff, scaled
+from nacd_bench.triplets.containers import (
+    BITS,
+    PHOTOMETRIC,
+    PLANAR,
+    PPM_HEADER,
+    SAMPLE_FORMAT,
+    Contents,
+    DamagedError,
+    bits_per_sample,
+    exif_orientation,
+    take_apart,
+)
 from nacd_bench.triplets.files import read_bytes, sha256
 from nacd_bench.triplets.formats import FORMATS, HEAD, SUFFIXES, content_format, suffix_of
 from nacd_bench.triplets.profiles import SRGB, profile_name
@@ -178,7 +189,7 @@ def _decoded(
 ) -> tuple[Tensor, int]:
     """``(3, H, W)`` of a file's picture, and its bits per sample."""
     if image_format == "TIFF":
-        require_plain_tiff(path, contents.tags)
+        _require_plain_tiff(path, contents.tags)
     picture: Any = _open(path, contents.picture, image_format)
     if image_format == "HEIC":
         return _heic(path, picture, contents)
@@ -195,7 +206,7 @@ def _decoded(
     if not contents.icc:
         contents.icc = picture.info.get("icc_profile") or b""
     if bits > 8:
-        return decode_deep(path, picture, contents, image_format, bits), bits
+        return _deep(path, picture, contents, image_format, bits), bits
     return _eight_bit(picture), bits
 
 
@@ -209,7 +220,7 @@ def _heic(path: str | Path, picture: Any, contents: Contents) -> tuple[Tensor, i
     contents.icc = picture.info.get("icc_profile") or b""
     samples, bits = np.atleast_3d(np.asarray(picture)), picture.info["bit_depth"]
     if bits > 8:
-        return scaled(samples, 2**bits - 1), bits
+        return _scaled(samples, 2**bits - 1), bits
     planes = np.broadcast_to(samples.transpose(2, 0, 1), (3, *samples.shape[:2]))
     return torch.from_numpy(np.ascontiguousarray(planes)), bits
 
@@ -292,6 +303,70 @@ def _eight_bit(picture: PillowImage) -> Tensor:
     planes = np.empty((3, picture.height, picture.width), np.uint8)
     cv2.split(np.asarray(picture), list(planes))
     return torch.from_numpy(planes)
+
+
+def _deep(
+    path: str | Path, picture: PillowImage, contents: Contents, image_format: str, bits: int
+) -> Tensor:
+    """``(3, H, W)`` float32 in [0, 1] of 9 to 16 bits per sample, which Pillow cuts to 8 in RGB."""
+    samples, largest = _opencv(path, contents.picture), 2**bits - 1
+    if image_format == "PPM" and (header := PPM_HEADER.match(contents.picture)):
+        largest = int(header[4])
+        if samples.max() > largest:
+            raise _unreadable(path, f"values above its largest value {largest}")
+    if samples.shape[:2] != (picture.height, picture.width):
+        raise _unreadable(path, f"{samples.shape[1]} x {samples.shape[0]} samples")
+    return _scaled(samples, largest)
+
+
+def _scaled(samples: NDArray[np.uint16], largest: int) -> Tensor:
+    """``(H, W, 1 or 3)`` samples up to ``largest`` as ``(3, H, W)`` float32 in [0, 1]."""
+    planes = np.ascontiguousarray(samples.astype(np.float32).transpose(2, 0, 1)) / largest
+    return torch.from_numpy(np.broadcast_to(planes, (3, *planes.shape[1:])).copy())
+
+
+def _opencv(path: str | Path, data: bytes) -> NDArray[np.uint16]:
+    """``(H, W, 1 or 3)`` in the order R, G, B."""
+    import cv2
+
+    try:
+        samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        samples = None
+    if samples is None:
+        raise _unreadable(path, "samples that cannot be decoded")
+    deep: NDArray[np.uint16] = np.atleast_3d(np.asarray(samples, dtype=samples.dtype))
+    if deep.dtype != np.uint16 or deep.shape[2] not in (1, 3, 4):
+        raise _unreadable(path, f"{deep.shape[2]} channels of {deep.dtype}")
+    return deep[:, :, 2::-1]  # whether the fourth, alpha, hides anything was looked at before
+
+
+def _require_plain_tiff(path: str | Path, tags: Mapping[int, tuple[int, ...]]) -> None:
+    """Kinds of TIFF that a decoder refuses for another reason or misreads without a word."""
+    bits, photometric = set(tags.get(BITS, (1,))), tags.get(PHOTOMETRIC, (1,))[0]
+    if not set(tags.get(SAMPLE_FORMAT, (1,))) <= {1, 4}:
+        kinds = {2: "signed", 3: "float", 5: "complex", 6: "complex"}
+        kind = kinds.get(max(tags[SAMPLE_FORMAT]), "unknown")
+        raise _unreadable(path, f"TIFF samples that are {kind}")
+    if photometric in (8, 9, 10):
+        raise _unreadable(path, "colours in CIE Lab")
+    if photometric == 5:
+        raise _unreadable(path, "CMYK")
+    if max(bits) <= 8:
+        return
+    if bits != {16}:
+        raise _unreadable(path, f"TIFF samples of {' and '.join(map(str, sorted(bits)))} bits")
+    if tags.get(PLANAR, (1,)) != (1,):
+        raise _unreadable(path, "TIFF channels in separate planes")
+    if photometric not in (1, 2):
+        raise _unreadable(path, f"TIFF photometric interpretation {photometric}")
+
+
+def _unreadable(path: str | Path, got: str) -> ImageError:
+    return ImageError(
+        f"{path}: expected plain unsigned samples, gray or RGB, of up to 16 bits, got {got}. "
+        "Convert it to sRGB and save it as PNG."
+    )
 
 
 def _damaged(path: str | Path, image_format: str, error: DamagedError) -> ImageError:
