@@ -55,15 +55,15 @@ def estimate(
     numbers = [value]
     if low is not None and high is not None and not (math.isnan(low) or math.isnan(high)):
         numbers += [low, high]
-    largest = max((abs(each) for each in numbers if math.isfinite(each)), default=0.0)
+    largest = max((abs(x) for x in numbers if math.isfinite(x)), default=0.0)
     if decimals is None:
         decimals = max(0, 2 - math.floor(math.log10(largest))) if largest else 3
     if decimals > MOST_DECIMALS:
-        shown = [f"{each:{sign}.3g}" for each in numbers]
+        shown = [f"{x:{sign}.3g}" for x in numbers]
     else:
         while decimals < MOST_DECIMALS and _claims_more(numbers, decimals):
             decimals += 1
-        shown = [f"{each:{sign}f}" for each in _outwards(numbers, decimals)]
+        shown = [f"{x:{sign}f}" for x in _outwards(numbers, decimals)]
     return f"{shown[0]} [{shown[1]}, {shown[2]}]" if len(shown) == 3 else f"{shown[0]} [-, -]"
 
 
@@ -129,7 +129,7 @@ def _claims_more(numbers: list[float], decimals: int) -> bool:
     low, high = numbers[-2:] if len(numbers) == 3 else (numbers[0], numbers[0])
     shown = _outwards(numbers, decimals)
     if not low < 0 < high and any(
-        each != 0 and seen == 0 for each, seen in zip(numbers, shown, strict=True)
+        x != 0 and rounded == 0 for x, rounded in zip(numbers, shown, strict=True)
     ):
         return True
     if low >= 0 and high <= 1 and numbers[0] != 1 and shown[0] == 1:
@@ -142,8 +142,8 @@ def _outwards(numbers: list[float], decimals: int) -> list[Decimal | float]:
     ways = (ROUND_HALF_EVEN, ROUND_FLOOR, ROUND_CEILING)
     return [
         # 0.30000000000000004 is 0.3 here: outwards is not for the last bit of a sum
-        Decimal(f"{each:.14g}").quantize(Decimal(1).scaleb(-decimals), rounding=way) + 0
-        if math.isfinite(each)
-        else each
-        for each, way in zip(numbers, ways, strict=False)
+        Decimal(f"{x:.14g}").quantize(Decimal(1).scaleb(-decimals), rounding=way) + 0
+        if math.isfinite(x)
+        else x
+        for x, way in zip(numbers, ways, strict=False)
     ]

@@ -284,7 +284,7 @@ class TestJson:
         (tmp_path / "a.json").write_text(json.dumps(tasks))
         found = read_votes(tmp_path / "a.json")
         assert len(found.votes) == 2
-        assert [each.partition(":")[0][-6:] for each in found.faults] == ["task 2", "task 3"]
+        assert [fault.item[-6:] for fault in found.faults] == ["task 2", "task 3"]
 
 
 LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(

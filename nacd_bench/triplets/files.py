@@ -90,7 +90,7 @@ def composed(name: str) -> str:
 def as_on_disk(path: str | Path) -> Path:
     """A path with its names in the Unicode form that the disk has.
 
-    What is there under the very name is taken; else the only thing whose names differ in form.
+    A file of the very name is taken; else the only thing whose names differ in form.
     """
     forms = _forms_on_disk(Path(path))
     return forms[0] if len(forms) == 1 else Path(path)
@@ -99,18 +99,18 @@ def as_on_disk(path: str | Path) -> Path:
 def _forms_on_disk(path: Path) -> list[Path]:
     if str(path).isascii() or os.path.lexists(path):
         return [path]
-    found = []
+    forms = []
     for parent in _forms_on_disk(path.parent):
         exact = parent / path.name
         if os.path.lexists(exact):
-            found.append(exact)
+            forms.append(exact)
             continue
         try:
             names = _names_by_form(parent, parent.stat().st_mtime_ns)
         except (OSError, ValueError):
             continue
-        found += [parent / name for name in names.get(composed(path.name), ())]
-    return found
+        forms += [parent / name for name in names.get(composed(path.name), ())]
+    return forms
 
 
 @lru_cache(maxsize=16)  # a manifest names thousands of files of few folders

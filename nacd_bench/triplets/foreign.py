@@ -279,12 +279,7 @@ def read_box(cell: Any, form: str | None) -> list[int] | None:
     >>> read_box({"top": 20, "left": 10, "bottom": 50, "right": 60}, None)
     [10, 20, 60, 50]
     """
-    given = cell
-    if isinstance(given, str) and given.strip().startswith("{"):
-        with suppress(ValueError):
-            given = load_json(given)
-    if isinstance(given, str):
-        given = [part for part in re.split(r"[\s,;]+", given.strip("[](){} ")) if part]
+    given = _box_in_text(cell) if isinstance(cell, str) else cell
     if isinstance(given, Mapping) and given:
         given, form = _box_by_name(given, form)
     form = form or "xywh"
@@ -310,6 +305,14 @@ def read_box(cell: Any, form: str | None) -> list[int] | None:
             "by the width and height of the image."
         )
     return [math.floor(x), math.floor(y), math.ceil(right), math.ceil(bottom)]
+
+
+def _box_in_text(text: str) -> Any:
+    """``"{...}"`` in JSON, or numbers as in ``"[1, 2, 3, 4]"``."""
+    if text.strip().startswith("{"):
+        with suppress(ValueError):
+            return load_json(text)
+    return [part for part in re.split(r"[\s,;]+", text.strip("[](){} ")) if part]
 
 
 def _box_by_name(given: Mapping[str, Any], form: str | None) -> tuple[list[Any], str]:

@@ -126,8 +126,8 @@ def decode_image(path: str | Path, data: bytes, opaque: bool = False) -> Image:
         profile = profile_name(contents.icc, contents.color, contents.nclx)
     except ValueError as error:
         notes.append(f"{error}; taken for sRGB")
-    own = (orientation, profile, contents.icc, tuple(notes))
-    return Image(pixels, max(bits, 8), sha256(data), *own)
+    facts = (orientation, profile, contents.icc, tuple(notes))
+    return Image(pixels, max(bits, 8), sha256(data), *facts)
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -172,16 +172,16 @@ def _require_format(path: str | Path, data: bytes) -> str:
         raise ImageError(
             f"{path}: expected an image, got an empty file (0 bytes). Copy or make it again."
         )
-    found = content_format(data[:HEAD])
-    if found not in FORMATS:
+    image_format = content_format(data[:HEAD])
+    if image_format not in FORMATS:
         remedy = f"Convert it to PNG; read are {_KNOWN}."
-        if found == "Git LFS pointer":
+        if image_format == "Git LFS pointer":
             remedy = "Fetch the real file with git lfs pull."
-        elif found in ("text", "unknown"):
+        elif image_format in ("text", "unknown"):
             remedy = f"Remove it or put an image there; read are {_KNOWN}."
-        what = "unknown content" if found == "unknown" else f"{found} content"
+        what = "unknown content" if image_format == "unknown" else f"{image_format} content"
         raise ImageError(f"{path}: expected an image, got {what}. {remedy}")
-    return found
+    return image_format
 
 
 def _decoded(

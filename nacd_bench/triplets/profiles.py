@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
     from PIL.ImageCms import ImageCmsProfile
 
 SRGB = "sRGB"
@@ -54,9 +53,10 @@ def profile_name(icc: bytes, png: Mapping[bytes, bytes], nclx: bytes = b"") -> s
 
 def converted(pixels: NDArray[np.uint8], icc: bytes, to_icc: bytes) -> NDArray[np.uint8]:
     """``(H, W, 3)`` of one profile as the numbers of the same colours in another (none: sRGB)."""
-    from PIL import Image
+    from PIL import Image, ImageCms
 
-    return np.asarray(_transform(Image.fromarray(pixels), _profile(icc), _profile(to_icc), "RGB"))
+    picture = Image.fromarray(pixels)
+    return np.asarray(ImageCms.profileToProfile(picture, _profile(icc), _profile(to_icc)))
 
 
 def _coded(primaries: int, transfer: int) -> str:
@@ -98,15 +98,6 @@ def _profile(icc: bytes) -> ImageCmsProfile:
     return ImageCms.ImageCmsProfile(io.BytesIO(icc) if icc else ImageCms.createProfile("sRGB"))
 
 
-def _transform(
-    picture: Image, profile: ImageCmsProfile, to_profile: ImageCmsProfile, mode: str
-) -> Image:
-    from PIL import ImageCms
-
-    transform = ImageCms.buildTransform(profile, to_profile, picture.mode, mode)
-    return transform.apply(picture)
-
-
 def _lab(profile: ImageCmsProfile) -> NDArray[np.float64]:
     """The test colours, or the gray ones of a gray profile, as a profile means them, in Lab."""
     from PIL import Image, ImageCms
@@ -114,5 +105,5 @@ def _lab(profile: ImageCmsProfile) -> NDArray[np.float64]:
     is_gray = profile.profile.xcolor_space.strip() == "GRAY"
     colors = Image.fromarray(_TEST_COLORS[:, 6:, 0] if is_gray else _TEST_COLORS)
     space = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
-    lab = np.asarray(_transform(colors, profile, space, "LAB"))
+    lab = np.asarray(ImageCms.profileToProfile(colors, profile, space, outputMode="LAB"))
     return np.dstack([lab[..., 0] * (100 / 255), lab[..., 1:].astype(np.int8)])  # L of 8 bits

@@ -20,7 +20,7 @@ class Problem:
 
     Args:
         subject: id of the triplet, or the name of a file that belongs to none.
-        message: file, expectation, what came, remedy.
+        message: file, expectation, what is there instead, remedy.
         row: the row of the manifest, from 1, where it concerns one.
     """
 

@@ -43,55 +43,51 @@ def sides_fault(record: TripletRecord, images: Mapping[str, Image]) -> str | Non
 
 def other_way(original: Image, decode: Image) -> str | None:
     """How a decode of the same size shows its original turned or in other colours, or None."""
-    if {original.orientation, decode.orientation} != {1}:
-        small, test = _small(original), _small(decode)
-        turned = {name: _error(each, test) for name, each in _turns(small)}
-        best = min(turned, key=lambda name: turned[name])
-        if best and turned[best] < FITS * turned[""]:
-            return (
-                f"the original's {best}: orientations (EXIF) are {original.orientation} and "
-                f"{decode.orientation} and are not applied. Save both upright before coding "
-                "(magick in.jpg -auto-orient out.png)."
-            )
-    if original.profile != decode.profile:
-        small, test = _small(original), _small(decode)
-        pixels = small.permute(1, 2, 0).round().numpy().astype(np.uint8)
-        try:
-            recolored = converted(pixels, original.icc, decode.icc)
-        except Exception:  # a profile of another kind, or none at all: nobody can tell
-            return None
-        recolored_small = torch.from_numpy(recolored.copy()).permute(2, 0, 1).float()
-        if _error(recolored_small, test) < FITS * _error(small, test):
-            return (
-                f"its colours converted: profiles are {original.profile} and {decode.profile} and "
-                "are not applied. Convert both to one profile before coding (magick in.png "
-                "-profile sRGB.icc out.png)."
-            )
-    return None
+    is_turned = {original.orientation, decode.orientation} != {1}
+    if not is_turned and original.profile == decode.profile:
+        return None
+    small, test = _small(original), _small(decode)
+    errors = {name: _error(turned, test) for name, turned in _turns(small)}
+    best = min(errors, key=lambda name: errors[name])
+    if is_turned and best and errors[best] < FITS * errors[""]:
+        return (
+            f"the original's {best}: orientations (EXIF) are {original.orientation} and "
+            f"{decode.orientation} and are not applied. Save both upright before coding "
+            "(magick in.jpg -auto-orient out.png)."
+        )
+    if original.profile == decode.profile:
+        return None
+    pixels = small.permute(1, 2, 0).round().numpy().astype(np.uint8)
+    try:
+        recolored = converted(pixels, original.icc, decode.icc)
+    except Exception:  # a profile of another kind, or none at all: nobody can tell
+        return None
+    error = _error(torch.from_numpy(recolored.copy()).permute(2, 0, 1).float(), test)
+    if error >= FITS * errors[""]:
+        return None
+    return (
+        f"its colours converted: profiles are {original.profile} and {decode.profile} and "
+        "are not applied. Convert both to one profile before coding (magick in.png "
+        "-profile sRGB.icc out.png)."
+    )
 
 
 def sides_notes(images: Mapping[str, Image]) -> list[str]:
     """Phrases on what differs between the images of a triplet and is compared all the same."""
+    what = "bit depths differ, all are compared on the scale from black to white"
     depths = {role: image.bit_depth for role, image in images.items()}
-    notes = profile_notes(images)
-    if len(set(depths.values())) > 1:
-        shown = ", ".join(f"{role} {bits}" for role, bits in depths.items())
-        notes.append(
-            f"bit depths differ, all are compared on the scale from black to white ({shown})"
-        )
-    return notes
+    return profile_notes(images) + _differing(what, depths)
 
 
 def profile_notes(images: Mapping[str, Image]) -> list[str]:
     """A phrase on colour profiles that differ between the images of a triplet, or none."""
-    profiles = {role: image.profile for role, image in images.items()}
-    if len(set(profiles.values())) == 1:
-        return []
-    shown = ", ".join(f"{role} {name}" for role, name in profiles.items())
-    return [
-        "colour profiles differ and are not applied, numbers are compared as they are stored "
-        f"({shown})"
-    ]
+    what = "colour profiles differ and are not applied, numbers are compared as they are stored"
+    return _differing(what, {role: image.profile for role, image in images.items()})
+
+
+def _differing(what: str, values: Mapping[str, object]) -> list[str]:
+    shown = ", ".join(f"{role} {value}" for role, value in values.items())
+    return [f"{what} ({shown})"] if len(set(values.values())) > 1 else []
 
 
 def _size_fault(record: TripletRecord, images: Mapping[str, Image]) -> str | None:
