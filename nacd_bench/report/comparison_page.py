@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,17 +90,16 @@ def strongest_first(changes: Mapping[str, Sequence[Any]]) -> list[int]:
     ...                  "strength": [9.0, 0.1, 5.0]})
     [1, 2, 0]
     """
-    strength = np.asarray(changes["strength"], np.float64)
-    groups: dict[tuple[str, str], int] = {}
-    names = zip(changes["status"], changes["detector"], strict=True)
-    group = np.array([groups.setdefault(name, len(groups)) for name in names], np.int64)
-    rank = np.empty(len(group), np.int64)
-    falling = np.lexsort((-strength, group))
-    counts = np.bincount(group, minlength=len(groups))
-    rank[falling] = np.arange(len(group)) - np.repeat(np.cumsum(counts) - counts, counts)
-    status = np.array([STATUSES.index(name) for name in changes["status"]], np.int64)
-    detector = np.unique(np.asarray(changes["detector"], str), return_inverse=True)[1]
-    return np.lexsort((detector, status, rank)).tolist() if len(group) else []
+    groups = list(zip(changes["status"], changes["detector"], strict=True))
+    falling = np.argsort(-np.nan_to_num(changes["strength"], nan=-1.0), kind="stable")
+    places: Counter[tuple[str, str]] = Counter()
+    rank = {}
+    for row in falling.tolist():
+        rank[row] = places[groups[row]]
+        places[groups[row]] += 1
+    return sorted(
+        rank, key=lambda row: (rank[row], STATUSES.index(groups[row][0]), groups[row][1], row)
+    )
 
 
 def _add_pictures(folder: Path, entry: dict[str, Any], pair: int, source: PairPixels) -> None:

@@ -62,10 +62,10 @@ def curve_lines(
         aucs: by method.
         detectors: artifact type by detector; what else there is are baselines.
     """
-    known = {name: auc for name, auc in aucs.items() if not math.isnan(auc.value)}
+    drawn = {name: auc for name, auc in aucs.items() if not math.isnan(auc.value)}
     return [
-        Line(name, known[name], ThresholdCurve(truth, scores[name]), name in detectors)
-        for name in sorted(known, key=lambda name: -known[name].value)
+        Line(name, drawn[name], ThresholdCurve(truth, scores[name]), name in detectors)
+        for name in sorted(drawn, key=lambda name: -drawn[name].value)
     ]
 
 
@@ -196,10 +196,10 @@ def _figures(run: Run) -> Iterator[tuple[str, Figure]]:
             method: [scores.get(triplet, math.nan) for triplet in truth]
             for method, scores in run.scores.items()
         }
-        known = sets.get(name, {}).get("auc", {})
+        estimates = sets.get(name, {}).get("auc", {})
         aucs = {
             method: AUC(**auc)
-            for method, auc in known.items()
+            for method, auc in estimates.items()
             if auc["value"] is not None and method in values
         }
         positive = list(truth.values())

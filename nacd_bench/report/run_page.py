@@ -5,24 +5,36 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from nacd_bench import numbers
 from nacd_bench.detectors import Detector
-from nacd_bench.report.heat_map import colored
-from nacd_bench.report.page import write_page
-from nacd_bench.report.pictures import write_pictures
+from nacd_bench.errors import UserError
+from nacd_bench.report.heat_map import colored, per_pixel
+from nacd_bench.report.page import write_page, write_picture
 from nacd_bench.runs.read import Run
 from nacd_bench.triplets.batch import ROLES
-from nacd_bench.triplets.files import write_whole
+from nacd_bench.triplets.files import json_sha256, write_whole
+from nacd_bench.triplets.images import to_8_bit
+from nacd_bench.triplets.loading import load_triplet
 from nacd_bench.triplets.record import Box, TripletRecord
 
 HEAT_MAPS = 24
 """Triplets per detector whose heat maps are shown: those with the highest scores."""
 MOST_FAILURES = 500
+LOSSLESS_PIXELS = 80_000
+"""Images of at most so many pixels are kept as they are, larger ones as WebP."""
+WEBP: dict[str, Any] = {"quality": 90, "method": 1}
+MOST_SIDE = 2400
+"""Larger images are shown reduced to this side."""
+HEAT_SIDE = 400
+"""Largest side of a heat map's picture; it is smooth."""
+WORKERS = 2
 FACTS = [f"{side}_{fact}" for side in ROLES[1:] for fact in ("codec", "version", "point", "bpp")]
 
 
@@ -49,7 +61,7 @@ def write_report(
         scores = run.scores.get(detector.name, {})
         for name in sorted(scores, key=lambda name: -scores[name])[:heat_maps]:
             wanted[name].append(detector)
-    pictures = write_pictures(folder, run.records, wanted, boxes, tick)
+    pictures = _write_pictures(folder, run.records, wanted, boxes, tick)
     faults = [f"{name}: {fault}" for name, fault in pictures.items() if isinstance(fault, str)]
     if faults:
         run.missing.append(f"{len(faults)} triplets cannot be shown. The first: {faults[0]}")
@@ -61,25 +73,21 @@ def write_report(
         curves[name] = [file.name for file in files]
         for file in files:
             write_whole(folder / "curves" / file.name, file.read_bytes())
+    data = _data(run, detectors, types, pictures)
     return write_page(
         folder,
         "report",
-        _data(run, detectors, types, pictures),
-        title=_title(run),
+        data,
+        title=data["title"],
         run=run,
         detectors=types,
         estimate=numbers.estimate,
-        tests={name: _tests(result) for name, result in run.metrics.get("sets", {}).items()},
+        p_value=numbers.p_value,
         curves=curves,
-        run_facts=_facts(run),
         codecs=_codecs(run.records),
         failures=[row.values() for row in run.failures[:MOST_FAILURES]],
         settings=json.dumps(run.settings, indent=2, ensure_ascii=False),
     )
-
-
-def _title(run: Run) -> str:
-    return f"nacd-bench {run.job}: {run.folder.resolve().name}"
 
 
 def _data(
@@ -94,7 +102,7 @@ def _data(
     ranges = {detector.name: detector.heat_map_range for detector in detectors}
     colors = colored(np.linspace(0, 1, 9, dtype=np.float32)[None], 0, 1)[0].tolist()
     return {
-        "title": _title(run),
+        "title": f"nacd-bench {run.job}: {run.folder.resolve().name}",
         "detectors": {
             name: {"type": artifact_type, "range": ranges.get(name, (0, 1))}
             for name, artifact_type in types.items()
@@ -160,39 +168,6 @@ def _set(run: Run, name: str, index: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def _tests(result: Mapping[str, Any]) -> list[list[str]]:
-    """Rows of cells: detector, baseline, difference, p, test."""
-    rows = []
-    for test in result.get("tests", ()):
-        bounds = (test[key] for key in ("difference", "low", "high"))
-        difference = numbers.estimate(*bounds, is_difference=True)
-        p = numbers.p_value(test["p_holm"])
-        rows.append([test["first"], test["second"], difference, p, test["test"]])
-    return rows
-
-
-def _facts(run: Run) -> dict[str, Any]:
-    """By label; None where the run does not say."""
-    seconds = run.metrics.get("wall_seconds")
-    return {
-        "folder": run.folder,
-        "date": run.metrics.get("date"),
-        "wall time": None if seconds is None else f"{seconds:.1f} s",
-        "seed of the test sets": run.metrics.get("seed"),
-        "nacd-bench": run.settings.get("nacd_bench"),
-        "git": run.metrics.get("git_hash"),
-        "hash of the data": run.metrics.get("data_sha256"),
-        "versions": _listed(run.metrics.get("versions")),
-        "data": _listed(run.config.get("data")),
-    }
-
-
-def _listed(values: Any) -> str | None:
-    if not isinstance(values, Mapping) or not values:
-        return None
-    return ", ".join(f"{key} {value}" for key, value in values.items() if value is not None)
-
-
 def _codecs(records: Sequence[TripletRecord]) -> list[list[str]]:
     """Rows of cells: triplets, and each side's codec, points and mean rate."""
     groups: dict[tuple[Any, ...], list[TripletRecord]] = defaultdict(list)
@@ -212,3 +187,104 @@ def _codecs(records: Sequence[TripletRecord]) -> list[list[str]]:
             cells.append(f"{np.mean(rates):.4f}" if rates else "-")
         rows.append(cells)
     return rows
+
+
+# --- pictures
+
+
+def _write_pictures(
+    folder: Path,
+    records: Sequence[TripletRecord],
+    wanted: Mapping[str, Sequence[Detector]],
+    boxes: Mapping[str, Sequence[Box]],
+    tick: Callable[[int], None],
+) -> dict[str, dict[str, Any] | str]:
+    """Write what is not there yet; by triplet id what ``report.js`` reads, or why there is nothing.
+
+    That is ``width`` and ``height`` of the original; ``images``, paths in the report's folder by
+    role, which are ``reduced`` or not; ``heat``, heat maps by detector; and ``crops``: of reduced
+    images, what lies in detections at full resolution, by box and role.
+
+    Args:
+        folder: of the report.
+        records: triplets.
+        wanted: detectors whose heat maps are wanted, by triplet id.
+        boxes: of detections, by triplet id.
+        tick: called after each triplet.
+    """
+    pictures: dict[str, dict[str, Any] | str] = {}
+    with ThreadPoolExecutor(WORKERS) as writers:
+        for record in records:
+            try:
+                pictures[record.id] = _pictures(
+                    folder, record, wanted.get(record.id, ()), boxes.get(record.id, ()), writers
+                )
+            except UserError as error:
+                pictures[record.id] = str(error)
+            tick(0)
+    return pictures
+
+
+def _pictures(
+    folder: Path,
+    record: TripletRecord,
+    detectors: Sequence[Detector],
+    boxes: Sequence[Box],
+    writers: ThreadPoolExecutor,
+) -> dict[str, Any]:
+    loaded = load_triplet(record)
+    batch = loaded.batch
+    width, height = batch.width, batch.height
+    pixels = {role: getattr(batch, role) for role in ROLES}
+
+    def write(path: str, image: Any, side: int, **options: Any) -> str:
+        if not (folder / path).is_file():
+            writers.submit(write_picture, folder / path, image, side, **options)
+        return path
+
+    is_small = width * height <= LOSSLESS_PIXELS
+    suffix, options = ("png", {}) if is_small else ("webp", WEBP)
+    images = {
+        role: write(
+            f"images/{loaded.sha256[role][:20]}.{suffix}",
+            to_8_bit(pixels[role]),
+            MOST_SIDE,
+            **options,
+        )
+        for role in ROLES
+    }
+    heat = {}
+    for detector in detectors:
+        digest = json_sha256([dict(loaded.sha256), detector.settings])[:20]
+        path = f"heat/{detector.name}/{digest}.webp"
+        if not (folder / path).is_file():
+            try:
+                with torch.inference_mode():
+                    heat_map = detector(batch).heat_map
+            except Exception:  # the run's own failures say why
+                continue
+            if heat_map is None:
+                continue
+            values = per_pixel(heat_map, 0, height, width)
+            write(path, colored(values, *detector.heat_map_range), HEAT_SIDE, **WEBP)
+        heat[detector.name] = path
+    is_reduced = max(width, height) > MOST_SIDE
+    crops = {}
+    for x0, y0, x1, y1 in boxes if is_reduced else ():
+        crops[f"{x0},{y0},{x1},{y1}"] = {
+            role: write(
+                f"crops/{loaded.sha256[role][:20]}-{x0}-{y0}-{x1}-{y1}.webp",
+                to_8_bit(pixels[role][..., y0:y1, x0:x1]),
+                MOST_SIDE,
+                **WEBP,
+            )
+            for role in ROLES
+        }
+    return {
+        "width": width,
+        "height": height,
+        "reduced": is_reduced,
+        "images": images,
+        "heat": heat,
+        "crops": crops,
+    }

@@ -168,7 +168,7 @@ def contact_sheet(run: Run, artifact_type: str, count: int) -> bytes | None:
     for name, row in list(chosen.items())[:count]:
         try:
             batch = load_triplet(records[name]).batch
-        except UserError:  # an image that is gone is said elsewhere
+        except UserError:  # the report's page names images that are gone
             continue
         box = (row["x0"], row["y0"], row["x1"], row["y1"])
         view = tuple(regions_around([box], batch.width, batch.height, TILE)[0].tolist())

@@ -243,7 +243,7 @@ def _mined(folder: Path) -> ComparedRun:
         types,
         _columns({name: scores.get(name, {}) for name in types}, list(by_triplet)),
         _boxes(candidates, "triplet", list(by_triplet), types),
-        {name: float(value) for name, value in _table(settings, "thresholds").items()},
+        {k: v for k, v in _table(settings, "thresholds").items() if isinstance(v, int | float)},
         _table(settings, "detectors"),
         _table({"run": settings}, "run").get("nacd_bench"),
         failures,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +13,6 @@ from nacd_bench.errors import DataError
 from nacd_bench.evaluation.paired_versions import PresenceTest
 from nacd_bench.registry import unknown
 from nacd_bench.runs.compared_run import CodedTriplet, ComparedRun
-
-if TYPE_CHECKING:
-    from nacd_bench.jobs.compare.versions import Rules
 
 FEW = 5
 """Triplets under which nobody wonders that all of them have a box."""
@@ -61,13 +58,13 @@ def mean_rates(triplets: Pairs) -> list[dict[str, Any]]:
     ``before`` and ``after`` are means over the same ``n`` triplets, ``change`` is that of these
     means: 0.05 for 5 % more.
     """
-    known: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    rates_of: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for before, after in triplets:
         if before.bpp and after.bpp:
-            known[""].append((before.bpp, after.bpp))
-            known[after.operating_point].append((before.bpp, after.bpp))
+            rates_of[""].append((before.bpp, after.bpp))
+            rates_of[after.operating_point].append((before.bpp, after.bpp))
     rates = []
-    for preset, values in known.items():
+    for preset, values in rates_of.items():
         first, second = np.mean(values, axis=0).tolist()
         facts = {"before": first, "after": second, "change": second / first - 1, "n": len(values)}
         rates.append({"preset": preset, **facts})
@@ -130,7 +127,8 @@ def rate_changes(rates: Sequence[Mapping[str, Any]], tolerance: float) -> list[s
 
 
 def idle_settings(
-    rules: Rules,
+    given: Mapping[str, float],
+    margin: float,
     thresholds: Mapping[str, float],
     presence: Mapping[str, PresenceTest],
     has_one_box: bool,
@@ -138,13 +136,13 @@ def idle_settings(
     """A line for each setting that can have no effect on these runs.
 
     Args:
-        rules: with the thresholds that the user gave, by detector.
-        thresholds: that were used.
+        given: thresholds of the user, by detector.
+        margin: of the rules.
+        thresholds: that were used, by detector.
         presence: by detector.
         has_one_box: whether a detector boxes the strongest place only.
     """
     lines = []
-    given = dict(rules.thresholds)  # type: ignore[arg-type]
     low = [f"{name} {value:g}" for name, value in given.items() if value < thresholds[name]]
     if low:
         lines.append(
@@ -152,7 +150,7 @@ def idle_settings(
             "nothing under its own."
         )
     is_scaled = any(value != 0 and math.isfinite(value) for value in thresholds.values())
-    if rules.margin and not is_scaled and not has_one_box:
+    if margin and not is_scaled and not has_one_box:
         lines.append("The margin has no effect: it is a share of thresholds that are 0.")
     full = [
         name

@@ -25,9 +25,8 @@ The comparison's folder::
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -177,10 +176,9 @@ class Compared:
     @property
     def total(self) -> Counts:
         """Over all types."""
-        sums: Counter[str] = Counter()
-        for counts in self.counts.values():
-            sums.update(asdict(counts))
-        return Counts(**sums)
+        return Counts(
+            *np.sum([astuple(counts) for counts in self.counts.values()], axis=0).tolist()
+        )
 
 
 def compare_runs(
@@ -205,17 +203,19 @@ class _Pairs:
     """Two runs side by side.
 
     Types and detectors are numbered in order; ``scores`` are ``(2, detectors, pairs)``, and
-    ``known[detector, pair]`` says whether both runs have one. ``boxes`` are those that count, of
-    both runs, with the group ``pair * types + type``.
+    ``has_scores[detector, pair]`` says whether both runs have one. ``boxes`` are those that count,
+    of both runs, with the group ``pair * types + type``.
     """
 
     def __init__(self, before: ComparedRun, after: ComparedRun, rules: Rules) -> None:
         self.runs = before, after
         self.types = shared_types(before, after)
-        given = rules.thresholds
-        if not isinstance(given, Mapping):
-            given = read_thresholds(given).of(self.types)
-        self.rules = replace(rules, thresholds=given)
+        self.given = (
+            rules.thresholds
+            if isinstance(rules.thresholds, Mapping)
+            else read_thresholds(rules.thresholds).of(self.types)
+        )
+        self.rules = replace(rules, thresholds=self.given)
         self.detectors = list(self.types)
         self.kinds = sorted(set(self.types.values()))
         self.kind_of = np.array([self.kinds.index(kind) for kind in self.types.values()])
@@ -231,8 +231,8 @@ class _Pairs:
                 for side, run in enumerate(self.runs)
             ]
         )
-        self.known = ~np.isnan(self.scores).any(axis=0)
-        limits = shared_thresholds(self.runs, self.types, given)
+        self.has_scores = ~np.isnan(self.scores).any(axis=0)
+        limits = shared_thresholds(self.runs, self.types, self.given)
         self.thresholds = np.array([limits[name] for name in self.detectors])
         self.boxes = [self._counted(side, rows[side]) for side in (0, 1)]
 
@@ -241,7 +241,9 @@ class _Pairs:
         numbers = np.arange(len(self.detectors))
         of_kind = {kind: self.kind_of == k for k, kind in enumerate(self.kinds)}
         of_name = {name: numbers == d for d, name in enumerate(self.detectors)}
-        by_detector = holm_corrected({name: self._presence(own) for name, own in of_name.items()})
+        by_detector = holm_corrected(
+            {name: self._presence(chosen) for name, chosen in of_name.items()}
+        )
         thresholds = dict(zip(self.detectors, self.thresholds.tolist(), strict=True))
         rates = mean_rates(self.triplets)
         unscored = self._unscored()
@@ -255,20 +257,24 @@ class _Pairs:
             self.types,
             self._table(changes),
             changes["pair"],
-            {kind: _counts(changes, own) for kind, own in of_kind.items()},
-            {name: _counts(changes, own) for name, own in of_name.items()},
-            holm_corrected({kind: self._presence(own) for kind, own in of_kind.items()}),
+            {kind: _counts(changes, chosen) for kind, chosen in of_kind.items()},
+            {name: _counts(changes, chosen) for name, chosen in of_name.items()},
+            holm_corrected({kind: self._presence(chosen) for kind, chosen in of_kind.items()}),
             by_detector,
             holm_corrected({name: self._score_test(d) for d, name in enumerate(self.detectors)}),
             {
-                kind: mean_difference(*self._numbers(own), self.rules.bootstrap)
-                for kind, own in of_kind.items()
+                kind: mean_difference(*self._numbers(chosen), self.rules.bootstrap)
+                for kind, chosen in of_kind.items()
             },
             rates,
             [
                 *differences(*self.runs, self.types, self.triplets),
                 *idle_settings(
-                    self.rules, thresholds, by_detector, bool(ONE_BOX.intersection(self.types))
+                    self.given,
+                    self.rules.margin,
+                    thresholds,
+                    by_detector,
+                    bool(ONE_BOX.intersection(self.types)),
                 ),
                 *rate_changes(rates, self.rules.rate_tolerance),
                 *_lacking(unscored),
@@ -289,7 +295,7 @@ class _Pairs:
         detector_of = np.array([places.get(name, -1) for name in run.types], np.int64)
         pair = pair_of[run.boxes.group]
         detector = np.append(detector_of, -1)[run.boxes.detector]
-        is_compared = (pair >= 0) & (detector >= 0) & self.known[detector, pair]
+        is_compared = (pair >= 0) & (detector >= 0) & self.has_scores[detector, pair]
         chosen = np.flatnonzero(is_compared & (run.boxes.confidences > self.thresholds[detector]))
         pair, detector = pair[chosen], detector[chosen]
         group = pair * len(self.kinds) + self.kind_of[detector]
@@ -302,11 +308,11 @@ class _Pairs:
         ``place`` is ``(2, 4, n)``; ``name`` is the detector of the later run, else of the earlier.
         """
         before, after = self.boxes
-        found = match_boxes(before, after, self.rules.iou, self.rules.by == "type")
-        lost = np.setdiff1d(np.arange(len(before)), found.before)
-        come = np.setdiff1d(np.arange(len(after)), found.after)
-        first = np.concatenate([found.before, lost, np.full(len(come), -1)])
-        second = np.concatenate([found.after, np.full(len(lost), -1), come])
+        matching = match_boxes(before, after, self.rules.iou, self.rules.by == "type")
+        lost = np.setdiff1d(np.arange(len(before)), matching.before)
+        come = np.setdiff1d(np.arange(len(after)), matching.after)
+        first = np.concatenate([matching.before, lost, np.full(len(come), -1)])
+        second = np.concatenate([matching.after, np.full(len(lost), -1), come])
         rows = list(zip(self.boxes, (first, second), strict=True))
         # a row of -1 takes what is put at the end
         group, detector, confidence = (
@@ -330,12 +336,12 @@ class _Pairs:
             ["other detector", "same", "stronger"],
             "weaker",
         )
-        iou = np.concatenate([found.iou, found.nearest_before[lost], found.nearest_after[come]])
+        nearest = matching.nearest_before[lost], matching.nearest_after[come]
         columns = {
             "pair": pair,
             "status": status,
             "change": np.where(stayed, kind, doubt),
-            "iou": iou,
+            "iou": np.concatenate([matching.iou, *nearest]),
             "name": name,
             "detector": detector,
             "confidence": confidence,
@@ -353,16 +359,16 @@ class _Pairs:
         confidence: Floats,
     ) -> NDArray[np.str_]:
         """Why boxes without partner may be in the other run all the same; empty where not."""
-        strongest = np.full((2, *self.known.shape), -math.inf)
+        strongest = np.full((2, *self.has_scores.shape), -math.inf)
         for side, boxes in enumerate(self.boxes):
             at = boxes.detector, boxes.group // len(self.kinds)
             np.maximum.at(strongest[side], at, boxes.confidences)
-        own = np.where(is_second, confidence[1], confidence[0])
+        strength = np.where(is_second, confidence[1], confidence[0])
         other_place = self._with_margin(strongest[(~is_second).astype(int), detector, pair])
         has_one = np.array([name in ONE_BOX for name in self.detectors])[detector]
-        is_hidden = has_one & (own <= other_place)
+        is_hidden = has_one & (strength <= other_place)
         enough = self._with_margin(self.thresholds[detector])
-        return np.where(is_hidden, "hidden", np.where(own > enough, "", "marginal"))
+        return np.where(is_hidden, "hidden", np.where(strength > enough, "", "marginal"))
 
     def _with_margin(self, values: Floats) -> Floats:
         """Higher by the margin; -inf stays."""
@@ -370,7 +376,7 @@ class _Pairs:
 
     def _numbers(self, detectors: NDArray[np.bool_]) -> tuple[Floats, Floats, list[str]]:
         """Boxes per pair that is compared, before and after, and the original of each."""
-        compared = np.flatnonzero(self.known[detectors].any(axis=0))
+        compared = np.flatnonzero(self.has_scores[detectors].any(axis=0))
         before, after = (
             np.bincount(
                 boxes.group[detectors[boxes.detector]] // len(self.kinds), minlength=len(self.pairs)
@@ -384,7 +390,7 @@ class _Pairs:
         return presence_test(before > 0, after > 0, clusters)
 
     def _score_test(self, detector: int) -> ScoreTest:
-        compared = np.flatnonzero(self.known[detector])
+        compared = np.flatnonzero(self.has_scores[detector])
         before, after = self.scores[:, detector, compared]
         return score_test(before, after, self.clusters[compared].tolist(), self.rules.bootstrap)
 
@@ -457,7 +463,8 @@ def _counts(changes: Columns, detectors: NDArray[np.bool_]) -> Counts:
 
 def _or_none(values: NDArray[Any], is_known: NDArray[np.bool_]) -> list[Any]:
     return [
-        value if known else None for value, known in zip(values.tolist(), is_known, strict=True)
+        value if has_value else None
+        for value, has_value in zip(values.tolist(), is_known, strict=True)
     ]
 
 
