@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nacd_bench.errors import UserError
 from nacd_bench.report.page import write_page, write_picture
 from nacd_bench.report.run_pixels import VIEWS, PairPixels
-from nacd_bench.runs.compared_run import EDGES
+from nacd_bench.runs.schema import EDGES
 from nacd_bench.triplets.images import pixels_sha256
 from nacd_bench.triplets.record import Box
 

@@ -22,14 +22,12 @@ from nacd_bench.evaluation.thresholds import read_thresholds
 from nacd_bench.registry import DETECTORS
 from nacd_bench.runs.candidates import read_mined
 from nacd_bench.runs.read import Run, read_run
-from nacd_bench.runs.schema import CANDIDATES, CODED, FAILURES, JOURNAL, SETTINGS
+from nacd_bench.runs.schema import CANDIDATES, CODED, EDGES, FAILURES, JOURNAL, SETTINGS, SIDES
 from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.images import content_hash
 from nacd_bench.triplets.record import Box, TripletRecord
 from nacd_bench.triplets.text_files import csv_entries, read_json, read_text
 
-SIDES = ROLES[1:]
-EDGES = ("x0", "y0", "x1", "y1")
 TABLES = ("triplets.parquet", "detections.parquet", "scores.parquet")
 
 

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nacd_bench import numbers
-from nacd_bench.jobs.compare.pairs import UNPAIRED
 from nacd_bench.jobs.compare.verdict import is_gated
 from nacd_bench.jobs.compare.versions import Compared, Counts
-from nacd_bench.runs.compared_run import EDGES, ComparedRun
-from nacd_bench.runs.schema import SCHEMA_VERSION
+from nacd_bench.runs.compared_run import ComparedRun
+from nacd_bench.runs.schema import CHANGES, SCHEMA_VERSION, TABLES, UNPAIRED, schema
 from nacd_bench.runs.tables import write_csv, write_table
 from nacd_bench.triplets.files import json_bytes, writable, write_whole
 
@@ -28,13 +27,7 @@ def changes_table(changes: Mapping[str, Sequence[Any]]) -> pa.Table:
     """The columns with their types."""
     import pyarrow as pa
 
-    kinds = {"iou": pa.float64(), "threshold": pa.float64(), "strength": pa.float64()}
-    for run in ("before", "after"):
-        kinds |= {f"{name}_{run}": pa.float64() for name in ("confidence", "score", "bpp")}
-        kinds |= {f"{edge}_{run}": pa.int64() for edge in EDGES}
-    return pa.table(
-        {name: pa.array(values, kinds.get(name, pa.string())) for name, values in changes.items()}
-    )
+    return pa.table(dict(changes), schema=schema(CHANGES))
 
 
 def write_results(folder: Path, compared: Compared, against: Sequence[str], line: str) -> None:
@@ -46,8 +39,8 @@ def write_results(folder: Path, compared: Compared, against: Sequence[str], line
         against: objections to the later version.
         line: the verdict.
     """
-    write_table(folder / "changes", changes_table(compared.changes))
-    write_csv(folder / "unpaired.csv", compared.unpaired, UNPAIRED)
+    write_table(folder / CHANGES, changes_table(compared.changes))
+    write_csv(folder / f"{UNPAIRED}.csv", compared.unpaired, list(TABLES[UNPAIRED]))
     write_whole(folder / "summary.json", json_bytes(summary(compared, against, line)))
     write_whole(folder / "summary.md", writable(markdown(compared, line)).encode())
 

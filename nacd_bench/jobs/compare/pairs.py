@@ -6,10 +6,8 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 from nacd_bench.runs.compared_run import CodedTriplet
+from nacd_bench.runs.schema import TABLES, UNPAIRED
 
-UNPAIRED = ("run", "triplet", "image", "point", "detector", "reason")
-"""Columns of what is compared with nothing: the run (before or after), the triplet's id, its image
-and operating point, the detector whose result is meant (empty for the whole triplet), and why."""
 LEVELS = 7
 Key = tuple[str, ...] | None
 
@@ -18,7 +16,7 @@ def paired_triplets(
     before: Sequence[CodedTriplet], after: Sequence[CodedTriplet]
 ) -> tuple[list[tuple[int, int]], list[dict[str, str]]]:
     """Rows of both that belong together, in an order that does not depend on that of the rows, and
-    rows of :data:`UNPAIRED`.
+    rows of the table ``unpaired``.
 
     The same image is the same content of the original. The same operating point is the same preset,
     else the same operating point of the neural codec. Where several triplets of a run agree in both
@@ -51,9 +49,9 @@ def paired_triplets(
 def unpaired_row(
     run: str, triplet: CodedTriplet, reason: str, detector: str = ""
 ) -> dict[str, str]:
-    """A row of :data:`UNPAIRED`."""
+    """A row of the table ``unpaired``; without a detector the whole triplet is meant."""
     cells = (run, triplet.id, triplet.image, triplet.operating_point, detector, reason)
-    return dict(zip(UNPAIRED, cells, strict=True))
+    return dict(zip(TABLES[UNPAIRED], cells, strict=True))
 
 
 def _keys(triplet: CodedTriplet) -> list[Key]:

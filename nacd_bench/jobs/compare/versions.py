@@ -56,7 +56,8 @@ from nacd_bench.jobs.compare.differences import (
     shared_types,
 )
 from nacd_bench.jobs.compare.pairs import paired_triplets, unpaired_row
-from nacd_bench.runs.compared_run import EDGES, CodedTriplet, ComparedRun, read_compared
+from nacd_bench.runs.compared_run import CodedTriplet, ComparedRun, read_compared
+from nacd_bench.runs.schema import EDGES
 from nacd_bench.settings import Count, Name, NotNegative, options
 
 ONE_BOX = frozenset({"texture", "boundary", "large_color"})
@@ -137,8 +138,7 @@ class Compared:
         rules: what counts as what.
         pairs: rows of both runs' triplets that belong together.
         clusters: original of each pair.
-        unpaired: what is compared with nothing, rows of
-            :data:`~nacd_bench.jobs.compare.pairs.UNPAIRED`.
+        unpaired: what is compared with nothing, rows of the table ``unpaired``.
         thresholds: that were used, by detector; -inf where none is known.
         types: artifact type of the detectors that are compared.
         changes: columns of ``changes.parquet``, equally long.

@@ -185,7 +185,7 @@ function enable() {
 function scale(count, width, height) {
   const dots = window.devicePixelRatio || 1;
   const room = $("#vote").clientWidth - GAP * (count - 1);
-  const top = window.innerHeight - 290;
+  const top = window.innerHeight - 310;
   const most = Math.min(room / count / width, Math.max(top, 200) / height, MOST_SCALE);
   const whole = Math.floor(most * dots) / dots;
   if (whole >= 1) return whole;
