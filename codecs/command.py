@@ -43,7 +43,7 @@ from nacd_bench.settings import Number, Positive, options, types_of
 from nacd_bench.triplets.files import sha256
 from nacd_bench.triplets.text_files import read_yaml
 from nacd_codecs.image_files import KINDS, ImageFormat
-from nacd_codecs.process import Finished, find_program, require_file, run, work_folder
+from nacd_codecs.process import Finished, require_file, run, work_folder
 from nacd_codecs.stream_size import PARAMETER_SETS, coded_picture, mark_padding, split_padding
 
 ROWS = Path(str(files("nacd_conf"))) / "codec"
@@ -276,7 +276,15 @@ class CommandLine(Codec):
         has_planes = self.input.has_planes or self.output.has_planes
         self.needs_side_data = row.standard is None and (has_planes or self.multiple > 1 or is_told)
         for what, words in self.commands.items():
-            self._require_program(what, self._filled(words)[0])
+            program = self._filled(words)[0]
+            in_folder = os.sep in program
+            path = str(self.folder / program) if in_folder else program
+            if not shutil.which(path, path=self.environment.get("PATH")):
+                raise CodecError(
+                    f"the program of the command {what}, {program}, is not an executable file "
+                    f"{f'in {self.folder}' if in_folder else 'on PATH'}. Install it or write its "
+                    "full path."
+                )
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -340,7 +348,7 @@ class CommandLine(Codec):
                 f"{self.name} expects {self.fine.name} from {self.fine.low} to {self.fine.high}, "
                 f"got {fine:g}. Use another {self.points.name} for a larger change of rate."
             )
-        columns, rows = self._padding(image)
+        columns, rows = (-side % self.multiple for side in image.shape[1::-1])
         padded = np.pad(image, ((0, rows), (0, columns), (0, 0)), "edge")
         height, width = padded.shape[:2]
         # In folders of their own: the JPEG AI software puts logs beside the bitstream's folder.
@@ -400,13 +408,13 @@ class CommandLine(Codec):
             image = self.output.read(content, width, height, depth)
         except CodecError as error:
             raise finished.failure(f"wrote a file that cannot be used: {error}") from error
-        if self.needs_side_data and image.shape[:2] != (height, width):
-            if image.shape[:2] != (height - rows, width - columns):
+        if self.needs_side_data:
+            if image.shape[:2] not in ((height, width), (height - rows, width - columns)):
                 raise finished.failure(
                     f"wrote an image of {image.shape[1]} x {image.shape[0]} where {width} x "
                     f"{height} was expected"
                 )
-            return image
+            return image[: height - rows, : width - columns]
         return image[: image.shape[0] - rows, : image.shape[1] - columns]
 
     def rate_bytes(self, data: bytes) -> float:
@@ -418,9 +426,6 @@ class CommandLine(Codec):
         names = {key: value.name for key, value in self.places.items() if isinstance(value, Path)}
         return shlex.join(self._filled(self.commands["encode"], point=point, fine=fine, **names))
 
-    def _padding(self, image: Image) -> tuple[int, int]:
-        return -image.shape[1] % self.multiple, -image.shape[0] % self.multiple
-
     def _format(self, side: Side) -> ImageFormat:
         row = self.row
         kind, depth = row.image_format, row.bit_depth
@@ -430,25 +435,32 @@ class CommandLine(Codec):
 
     def _found(self, place: str, wanted: Installed, given: str | None) -> Path:
         """A program, file or folder of the user's."""
-        what, get, variable = f"the {place} of {self.name}", self.row.get, wanted.variable
-        if wanted.kind == "program":
-            return find_program(what, place, given, variable, wanted.names, get)
-        pointed = given or os.environ.get(variable)
-        folders = [Path(pointed).expanduser().absolute()] if pointed else []
+        pointed = given or os.environ.get(wanted.variable)
         names = [name.format_map(self.places) for name in wanted.names]
-        if not pointed:
-            programs = [path for path in self.places.values() if isinstance(path, Path)]
-            folders = [folder for path in programs for folder in path.resolve().parents]
-        for folder in folders:
-            if wanted.kind == "folder" and all((folder / name).exists() for name in names):
-                return folder
-            for path in (folder, *(folder / name for name in names)):
-                if wanted.kind == "file" and path.is_file():
-                    return path
-        where = f"in {pointed}" if pointed else f"and neither {place} nor {variable} is set"
+        programs = [path for path in self.places.values() if isinstance(path, Path)]
+        folders = [folder for path in programs for folder in path.resolve().parents]
+        if pointed:
+            folders = [Path(pointed).expanduser().absolute()]
+        if wanted.kind == "program":
+            commands = [str(Path(name).expanduser()) for name in ([pointed] if pointed else names)]
+            matches = [Path(path).absolute() for path in map(shutil.which, commands) if path]
+        elif wanted.kind == "folder":
+            matches = [base for base in folders if all((base / name).exists() for name in names)]
+        else:
+            paths = [path for base in folders for path in (base, *(base / name for name in names))]
+            matches = [path for path in paths if path.is_file()]
+        if matches:
+            return matches[0]
+        listed = " or ".join(names)
+        tried = f"neither {place} nor {wanted.variable} is set, and no {listed} is there"
+        if pointed:
+            kind = "executable file" if wanted.kind == "program" else f"{wanted.kind} with {listed}"
+            source = f"{place}={given}" if given else f"{wanted.variable}={pointed}"
+            tried = f"{source} is no {kind}"
         raise CodecError(
-            f"{what} is not found: no {' or '.join(names)} {where}. {get} Then point at it "
-            f"by the option {place} or the environment variable {variable}."
+            f"the {place} of {self.name} is not found: {tried}. {self.row.get} Then point at it by "
+            f"the option {place} or the environment variable {wanted.variable}"
+            f"{', or put it on PATH' if wanted.kind == 'program' else ''}."
         )
 
     def _used(self, what: str, places: set[str], needed: Sequence[str]) -> set[str]:
@@ -505,16 +517,6 @@ class CommandLine(Codec):
         if hint:
             raise finished.failure(f"failed: {hint}")
         return require_file(finished, path, size, self.row.exit_statuses)
-
-    def _require_program(self, what: str, program: str) -> None:
-        path = self.environment.get("PATH", os.environ.get("PATH"))
-        in_folder = os.sep in program
-        if not shutil.which(str(self.folder / program) if in_folder else program, path=path):
-            raise CodecError(
-                f"the program of the command {what}, {program}, is not an executable file "
-                f"{f'in {self.folder}' if in_folder else 'on PATH'}. Install it or write its full "
-                "path."
-            )
 
 
 hm, vtm, ffmpeg, jpeg_ai = (

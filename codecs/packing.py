@@ -7,89 +7,57 @@ follows. For an image of 768 x 512 with two strings that is about 12 bytes, whic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 from nacd_bench.errors import CodecError
 
 
-@dataclass(frozen=True)
-class Packed:
-    """What a learned decoder needs.
+def pack(height: int, width: int, shape: Sequence[int], strings: Sequence[bytes]) -> bytes:
+    """One bitstream.
 
     Args:
         height, width: size of the image, without padding.
         shape: shape of the latent, empty where the module's strings carry it.
         strings: entropy-coded strings.
+
+    >>> data = pack(512, 768, (8, 12), (b"hyper", b"latent"))
+    >>> len(data) - len(b"hyperlatent"), unpack(data)
+    (10, (512, 768, (8, 12), (b'hyper', b'latent')))
     """
-
-    height: int
-    width: int
-    shape: tuple[int, ...]
-    strings: tuple[bytes, ...]
-
-
-def pack(packed: Packed) -> bytes:
-    """One bitstream.
-
-    >>> data = pack(Packed(512, 768, (8, 12), (b"hyper", b"latent")))
-    >>> len(data) - len(b"hyperlatent"), unpack(data).strings
-    (10, (b'hyper', b'latent'))
-    """
-    numbers = [packed.height, packed.width, len(packed.shape), *packed.shape, len(packed.strings)]
-    numbers += [len(string) for string in packed.strings]
-    return b"".join(_number(value) for value in numbers) + b"".join(packed.strings)
+    header = bytearray()
+    for value in (height, width, len(shape), *shape, len(strings), *map(len, strings)):
+        while value > 0x7F:
+            header.append(value & 0x7F | 0x80)
+            value >>= 7
+        header.append(value)
+    return bytes(header) + b"".join(strings)
 
 
-def unpack(data: bytes) -> Packed:
-    """The inverse of :func:`pack`; :class:`CodecError` for a damaged bitstream."""
-    reader = _Reader(data)
-    height, width = reader.number(), reader.number()
-    shape = tuple(reader.numbers())
-    lengths = reader.numbers()
-    strings = tuple(reader.string(length) for length in lengths)
-    if reader.position != len(data):
-        raise _damaged(data, f"{len(data) - reader.position} bytes too many")
-    return Packed(height, width, shape, strings)
+def unpack(data: bytes) -> tuple[int, int, tuple[int, ...], tuple[bytes, ...]]:
+    """What :func:`pack` took; :class:`CodecError` for a damaged bitstream."""
+    source = iter(data)
+    try:
+        height, width = _number(source), _number(source)
+        shape = tuple(_number(source) for _ in range(_number(source)))
+        lengths = [_number(source) for _ in range(_number(source))]
+    except EOFError:
+        raise _damaged(data, "cut short in its header") from None
+    body = bytes(source)
+    if len(body) != sum(lengths):
+        raise _damaged(data, f"{sum(lengths)} bytes of strings expected, {len(body)} there")
+    ends = [sum(lengths[: i + 1]) for i in range(len(lengths))]
+    strings = (body[end - length : end] for end, length in zip(ends, lengths, strict=True))
+    return height, width, shape, tuple(strings)
 
 
-class _Reader:
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.position = 0
-
-    def number(self) -> int:
-        value = shift = 0
-        while True:
-            if self.position >= len(self.data):
-                raise _damaged(self.data, "cut short in its header")
-            byte = self.data[self.position]
-            self.position += 1
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                return value
-
-    def numbers(self) -> Sequence[int]:
-        count = self.number()
-        if count > len(self.data):
-            raise _damaged(self.data, f"{count} numbers announced")
-        return [self.number() for _ in range(count)]
-
-    def string(self, length: int) -> bytes:
-        if length > len(self.data) - self.position:
-            raise _damaged(self.data, "cut short")
-        self.position += length
-        return self.data[self.position - length : self.position]
-
-
-def _number(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+def _number(source: Iterator[int]) -> int:
+    value = shift = 0
+    for byte in source:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return value
+    raise EOFError
 
 
 def _damaged(data: bytes, how: str) -> CodecError:

@@ -1,4 +1,4 @@
-"""The codecs inside Pillow's wheel: AVIF, JPEG, WebP and JPEG 2000.
+"""Codecs of libraries that run in this process, and those inside Pillow's wheel.
 
 All run on one thread, so that the bytes do not depend on the machine. The rate is the whole file,
 except that AVIF, like x265's HEIF, leaves its container out unless told otherwise.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,12 +19,56 @@ from PIL import features
 
 from nacd_bench.coding.codec import Codec, Image, OperatingPoints
 from nacd_bench.errors import CodecError
-from nacd_codecs.isobmff import media_bytes
 
 QUALITIES = tuple(range(101))
+FAULTS = (OSError, ValueError, KeyError, RuntimeError, SyntaxError, EOFError)
+"""What the libraries raise."""
 
 
-class PillowCodec(Codec):
+class LibraryCodec(Codec):
+    """A codec of a library; the fields of its data class are its parameters."""
+
+    content: ClassVar[str]
+    """What its bytes are."""
+    container: bool = True
+    """Whether the container around the coded picture counts as rate."""
+
+    @abstractmethod
+    def written(self, image: Image, point: float) -> bytes:
+        """:meth:`encode`, with the library's own errors."""
+
+    @abstractmethod
+    def read(self, data: bytes) -> Any:
+        """The picture, with the library's own errors."""
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "name"}
+
+    def encode(self, image: Image, point: float) -> bytes:
+        self.require(image, point)
+        try:
+            return self.written(image, point)
+        except FAULTS as error:
+            raise CodecError(
+                f"{self.name} cannot encode an image of {image.shape[1]} x {image.shape[0]} at "
+                f"{self.points.name} {point:g}: {error}. Parameters: {dict(self.parameters)}."
+            ) from error
+
+    def decode(self, data: bytes) -> Image:
+        try:
+            return np.asarray(self.read(data))
+        except FAULTS as error:
+            raise CodecError(
+                f"expected {self.content}, got {len(data)} bytes that do not decode: {error}. "
+                "Encode the image again."
+            ) from error
+
+    def rate_bytes(self, data: bytes) -> float:
+        return len(data) if self.container else media_bytes(data)
+
+
+class PillowCodec(LibraryCodec):
     """A codec of Pillow; subclasses say which options belong to an operating point."""
 
     file_format: ClassVar[str]
@@ -38,30 +83,17 @@ class PillowCodec(Codec):
         library = features.version(self.feature) or "unknown"
         return f"{self.feature} {library}, Pillow {PIL.__version__}"
 
-    def encode(self, image: Image, point: float) -> bytes:
-        self.require(image, point)
+    def written(self, image: Image, point: float) -> bytes:
         file = io.BytesIO()
-        try:
-            Pillow.fromarray(image).save(file, self.file_format, **self.options(image, point))
-        except (OSError, ValueError, KeyError) as error:
-            height, width = image.shape[:2]
-            raise CodecError(
-                f"{self.name} cannot encode an image of {width} x {height} at {self.points.name} "
-                f"{point:g}: {error}. Parameters: {dict(self.parameters)}."
-            ) from error
+        Pillow.fromarray(image).save(file, self.file_format, **self.options(image, point))
         return file.getvalue()
 
-    def decode(self, data: bytes) -> Image:
-        try:
-            with Pillow.open(io.BytesIO(data), formats=[self.file_format]) as image:
-                return np.asarray(image.convert("RGB"))
-        except (OSError, ValueError, SyntaxError) as error:
-            raise CodecError(
-                f"expected a {self.file_format} file, got {len(data)} bytes that do not decode: "
-                f"{error}. Encode the image again."
-            ) from error
+    def read(self, data: bytes) -> Any:
+        with Pillow.open(io.BytesIO(data), formats=[self.file_format]) as image:
+            return image.convert("RGB")
 
 
+@dataclass(eq=False)
 class AVIF(PillowCodec):
     """AV1 intra by libaom.
 
@@ -77,32 +109,15 @@ class AVIF(PillowCodec):
     name = "avif"
     file_format = "AVIF"
     feature = "avif"
+    content = "an AVIF file"
     points = OperatingPoints("quality", QUALITIES, slope=0.07)
 
-    def __init__(
-        self,
-        speed: int = 6,
-        subsampling: str = "4:2:0",
-        tune: str = "psnr",
-        container: bool = False,
-    ) -> None:
-        self.speed = speed
-        self.subsampling = subsampling
-        self.tune = tune
-        self.container = container
-
-    @property
-    def parameters(self) -> Mapping[str, Any]:
-        return {
-            "speed": self.speed,
-            "subsampling": self.subsampling,
-            "tune": self.tune,
-            "container": self.container,
-        }
+    speed: int = 6
+    subsampling: str = "4:2:0"
+    tune: str = "psnr"
+    container: bool = False
 
     def version(self) -> str:
-        from PIL import features
-
         return f"libavif {features.version('avif')}, {super().version()}"
 
     def options(self, image: Image, point: float) -> dict[str, Any]:
@@ -115,10 +130,8 @@ class AVIF(PillowCodec):
             "advanced": {"tune": self.tune},
         }
 
-    def rate_bytes(self, data: bytes) -> float:
-        return len(data) if self.container else media_bytes(data)
 
-
+@dataclass(eq=False)
 class JPEG(PillowCodec):
     """Baseline or progressive JPEG by libjpeg-turbo with optimised Huffman tables.
 
@@ -130,25 +143,17 @@ class JPEG(PillowCodec):
     name = "jpeg"
     file_format = "JPEG"
     feature = "libjpeg_turbo"
+    content = "a JPEG file"
     points = OperatingPoints("quality", QUALITIES[1:], slope=0.05, ripple=1.5)
 
-    def __init__(self, subsampling: str = "4:2:0", progressive: bool = False) -> None:
-        self.subsampling = subsampling
-        self.progressive = progressive
-
-    @property
-    def parameters(self) -> Mapping[str, Any]:
-        return {"subsampling": self.subsampling, "progressive": self.progressive}
+    subsampling: str = "4:2:0"
+    progressive: bool = False
 
     def options(self, image: Image, point: float) -> dict[str, Any]:
-        return {
-            "quality": int(point),
-            "subsampling": self.subsampling,
-            "progressive": self.progressive,
-            "optimize": True,
-        }
+        return {"quality": int(point), "optimize": True, **self.parameters}
 
 
+@dataclass(eq=False)
 class WebP(PillowCodec):
     """Lossy WebP (4:2:0).
 
@@ -159,19 +164,16 @@ class WebP(PillowCodec):
     name = "webp"
     file_format = "WEBP"
     feature = "webp"
+    content = "a WebP file"
     points = OperatingPoints("quality", QUALITIES, slope=0.04, ripple=1.5)
 
-    def __init__(self, method: int = 6) -> None:
-        self.method = method
-
-    @property
-    def parameters(self) -> Mapping[str, Any]:
-        return {"method": self.method}
+    method: int = 6
 
     def options(self, image: Image, point: float) -> dict[str, Any]:
         return {"quality": int(point), "method": self.method}
 
 
+@dataclass(eq=False)
 class JPEG2000(PillowCodec):
     """JPEG 2000 by OpenJPEG: 9/7 wavelet, one tile, a bare codestream.
 
@@ -185,16 +187,12 @@ class JPEG2000(PillowCodec):
     name = "jpeg2000"
     file_format = "JPEG2000"
     feature = "jpg_2000"
+    content = "a JPEG 2000 codestream"
     points = OperatingPoints(
         "target_bpp", tuple(round(2 ** (k / 16), 6) for k in range(-96, 65)), slope=1 / 16
     )
 
-    def __init__(self, levels: int = 5) -> None:
-        self.levels = levels
-
-    @property
-    def parameters(self) -> Mapping[str, Any]:
-        return {"levels": self.levels}
+    levels: int = 5
 
     def options(self, image: Image, point: float) -> dict[str, Any]:
         levels = min(self.levels, min(image.shape[:2]).bit_length() - 1)
@@ -205,3 +203,39 @@ class JPEG2000(PillowCodec):
             "irreversible": True,
             "no_jp2": True,
         }
+
+
+def media_bytes(data: bytes) -> int:
+    """The coded picture in a HEIF or AVIF file in bytes: what lies inside its ``mdat`` boxes.
+
+    The rest is the container: file type, item tables, and the parameter sets that it carries once
+    per file. ISO/IEC 14496-12, section 4.2: a box is a 32-bit big-endian size, a four-letter type
+    and the rest; size 1 announces a 64-bit size after the type, size 0 a box that reaches to the
+    end of the file.
+
+    Raises:
+        CodecError: no ``mdat`` box, or a box that is longer than the file.
+
+    >>> media_bytes(bytes.fromhex("00000008 66726565  0000000b 6d646174 010203"))
+    3
+    """
+    start = total = 0
+    while start < len(data):
+        size, header = int.from_bytes(data[start : start + 4], "big"), 8
+        if size == 1:
+            size, header = int.from_bytes(data[start + 8 : start + 16], "big"), 16
+        size = size or len(data) - start
+        if not header <= size <= len(data) - start:
+            raise CodecError(
+                f"expected a box of at most {len(data) - start} bytes at byte {start}, got {size}. "
+                "The bitstream is damaged or cut short: encode the image again."
+            )
+        if data[start + 4 : start + 8] == b"mdat":
+            total += size - header
+        start += size
+    if not total:
+        raise CodecError(
+            f"expected a HEIF or AVIF file with an mdat box, got {len(data)} bytes without one. "
+            "The bitstream is damaged: encode the image again."
+        )
+    return total

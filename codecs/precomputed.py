@@ -41,9 +41,10 @@ class Row:
     point: float | None
     """None where nobody can tell: then the fault is that of all points of the original."""
     decoded: Path
-    size: float | None
-    """Bytes, or None where the table gives bits per pixel."""
-    bpp: float | None
+    size: float
+    """Bytes, or bits per pixel where the table has these."""
+    unit: str
+    """``"bytes"`` or ``"bpp"``."""
     fault: str = ""
     """Why it cannot be used; ``""`` where it can."""
 
@@ -76,7 +77,7 @@ class Precomputed(Codec):
         rates: dict[float, list[float]] = defaultdict(list)
         for row in self.rows:
             if row.point is not None and not row.fault:
-                rates[row.point].append(row.size if row.size is not None else row.bpp or 0.0)
+                rates[row.point].append(row.size)
         if not rates:
             raise CodecError(self._unread[0])
         rising = sorted(rates, key=lambda point: (np.mean(rates[point]), point))
@@ -105,17 +106,13 @@ class Precomputed(Codec):
             )
         if row.fault:
             raise CodecError(row.fault)
-        size = row.size
-        if size is None:
-            size = (row.bpp or 0.0) * image.shape[0] * image.shape[1] / 8
+        pixels = image.shape[0] * image.shape[1]
+        size = row.size if row.unit == "bytes" else row.size * pixels / 8
         original, decoded = _read(row.original), _read(row.decoded)
-        way = (
-            other_way(original, decoded) if original.pixels.shape == decoded.pixels.shape else None
-        )
-        if way:
+        same_size = original.pixels.shape == decoded.pixels.shape
+        if same_size and (way := other_way(original, decoded)):
             raise CodecError(f"{row.decoded}: expected the pixels of {row.original}, got {way}")
-        digest = decoded.sha256
-        stands_for = {"decoded": str(row.decoded), "sha256": digest, "bytes": size}
+        stands_for = {"decoded": str(row.decoded), "sha256": decoded.sha256, "bytes": size}
         return json.dumps(stands_for, sort_keys=True).encode()
 
     def decode(self, data: bytes) -> Image:
@@ -160,8 +157,8 @@ def _rows(table: Path) -> Iterator[Row]:
             as_on_disk(table.parent / given["original"]),
             numbers["point"],
             as_on_disk(table.parent / given["decoded"]),
-            numbers["bytes"],
-            numbers["bpp"],
+            numbers["bytes"] or numbers["bpp"] or 0.0,
+            "bytes" if numbers["bytes"] else "bpp",
             fault and f"line {line} of {table}: {fault}",
         )
 
@@ -184,7 +181,7 @@ def _read(path: Path) -> images.Image:
 
 
 def _content(image: Image) -> str:
-    return sha256(str(image.shape).encode() + np.ascontiguousarray(image).data)
+    return f"{image.shape} {images.pixels_sha256(image)}"
 
 
 def _note(data: bytes) -> dict[str, Any]:

@@ -160,39 +160,6 @@ def work_folder() -> Iterator[Path]:
         ) from error
 
 
-def find_program(
-    what: str, option: str, given: str | Path | None, variable: str, names: Sequence[str], get: str
-) -> Path:
-    """An executable, from an option, else an environment variable, else ``PATH``.
-
-    Args:
-        what: the program for a person (``"the HM encoder"``).
-        option: name of the option that points at it.
-        given: value of that option; a name is looked up on ``PATH``.
-        variable: name of the environment variable that points at it.
-        names: file names to look for on ``PATH``.
-        get: a sentence on how to get it.
-
-    Raises:
-        CodecError: nothing was found, with all three places named.
-    """
-    pointed = given or os.environ.get(variable)
-    for name in [str(pointed)] if pointed else names:
-        found = shutil.which(str(Path(name).expanduser()))
-        if found:
-            return Path(found).absolute()
-    source = f"{option}={given}" if given else f"{variable}={os.environ.get(variable)}"
-    tried = (
-        f"{source} is not an executable file"
-        if pointed
-        else f"none of {', '.join(names)} is on PATH, {variable} and {option} are not set"
-    )
-    raise CodecError(
-        f"{what} is not found: {tried}. {get} Then point at it by the option {option} or the "
-        f"environment variable {variable}, or put it on PATH."
-    )
-
-
 class _Output:
     """Reads a program's output in a thread, whose start and end it keeps."""
 

@@ -18,7 +18,8 @@ import hashlib
 import importlib
 import io
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ import numpy as np
 from nacd_bench.coding.codec import Codec, Image, OperatingPoints, png
 from nacd_bench.errors import CodecError
 from nacd_codecs.checkpoint import load_weights, make_tables
-from nacd_codecs.packing import Packed, pack, unpack
+from nacd_codecs.packing import pack, unpack
 
 ESTIMATED = b"nacd-estimated-1"
 """Start of what stands for a bitstream where the rate is estimated: bits, then a PNG."""
@@ -69,6 +70,8 @@ class TorchModule(Codec):
         device: str = "cpu",
         batch_size: int = 1,
     ) -> None:
+        import torch
+
         if point_to not in (None, "factory", "call"):
             raise CodecError(f"expected point_to factory, call or None, got {point_to!r}.")
         self.points = OperatingPoints(point_name, tuple(points), slope)
@@ -85,14 +88,22 @@ class TorchModule(Codec):
                 f"{self.name} got {len(points)} operating points and nothing that depends on them. "
                 "Set point_to to factory or call, or put {point} into the checkpoint's name."
             )
-        self._require_device()
+        if self.device.startswith("cuda") and not torch.cuda.is_available():
+            raise CodecError(
+                f"{self.name} is to run on {self.device}, but PyTorch sees no CUDA device. "
+                "Use device: cpu, or install a PyTorch with CUDA and a driver."
+            )
         first = self.module(self.points.values[0])
         self.rate_is_estimated = not (hasattr(first, "compress") and hasattr(first, "decompress"))
 
     @property
     def parameters(self) -> Mapping[str, Any]:
+        target = self.target
+        kind = target if hasattr(target, "__qualname__") else type(target)
         return {
-            "module": self.target if isinstance(self.target, str) else _name_of(self.target),
+            "module": target
+            if isinstance(target, str)
+            else f"{kind.__module__}:{kind.__qualname__}",
             "arguments": self.arguments,
             "point_to": self.point_to,
             "weights_sha256": self.fingerprint,
@@ -115,9 +126,8 @@ class TorchModule(Codec):
         for point in self.points.values:
             module = self.module(point)
             # with the buffers that a checkpoint does not hold
-            for name, value in sorted(
-                {**module.state_dict(), **dict(module.named_buffers())}.items()
-            ):
+            tensors = {**module.state_dict(), **dict(module.named_buffers())}
+            for name, value in sorted(tensors.items()):
                 if isinstance(value, torch.Tensor):
                     value = value.detach().cpu().contiguous()
                     digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
@@ -164,54 +174,38 @@ class TorchModule(Codec):
         extra = (point,) if self.point_to == "call" else ()
         with _reproducible():
             x = self._padded(images)
-            if self.rate_is_estimated:
-                return self._estimated(module(x, *extra), images)
-            out = module.compress(x, *extra)
+            out = module(x, *extra) if self.rate_is_estimated else module.compress(x, *extra)
+        if self.rate_is_estimated:
+            return self._estimated(out, images)
         strings, shape = _strings(out, len(images))
         height, width = images[0].shape[:2]
         # The point goes first: a decoder has to know which module to take.
-        index = self.points.values.index(point)
-        return [
-            pack(Packed(height, width, (index, *shape), tuple(string[i] for string in strings)))
-            for i in range(len(images))
-        ]
+        shape = (self.points.values.index(point), *shape)
+        return [pack(height, width, shape, of_image) for of_image in zip(*strings, strict=True)]
 
     def decode_batch(self, bitstreams: Sequence[bytes]) -> list[Image]:
         if self.rate_is_estimated:
-            return [_decode_estimated(data) for data in bitstreams]
-        packed = [unpack(data) for data in bitstreams]
-        first = packed[0]
-        if any(
-            (p.shape, p.height, p.width) != (first.shape, first.height, first.width) for p in packed
-        ):
+            return [_split_estimated(data)[1] for data in bitstreams]
+        unpacked = [unpack(data) for data in bitstreams]
+        height, width, shape, _ = unpacked[0]
+        if any(other[:3] != unpacked[0][:3] for other in unpacked):
             return [image for data in bitstreams for image in self.decode_batch([data])]
-        if not first.shape or first.shape[0] >= len(self.points.values):
+        if not shape or shape[0] >= len(self.points.values):
             raise CodecError(
                 f"expected a bitstream of {self.name}, got one without a known operating point. "
                 "Decode with the codec and parameters that encoded it."
             )
-        module = self.module(self.points.values[first.shape[0]])
-        shape = first.shape[1:]
-        strings: list[Any] = [
-            list(group) for group in zip(*(p.strings for p in packed), strict=True)
-        ]
+        module = self.module(self.points.values[shape[0]])
+        strings = [list(kind) for kind in zip(*(each[3] for each in unpacked), strict=True)]
         with _reproducible():
-            out = module.decompress(strings, shape) if shape else module.decompress(strings[0])
-        return _images(out["x_hat"] if isinstance(out, Mapping) else out, first.height, first.width)
+            if shape[1:]:
+                out = module.decompress(strings, shape[1:])
+            else:
+                out = module.decompress(strings[0])
+        return _images(out["x_hat"] if isinstance(out, Mapping) else out, height, width)
 
     def rate_bytes(self, data: bytes) -> float:
-        if not self.rate_is_estimated:
-            return len(data)
-        return _estimated_bits(data) / 8
-
-    def _require_device(self) -> None:
-        import torch
-
-        if self.device.startswith("cuda") and not torch.cuda.is_available():
-            raise CodecError(
-                f"{self.name} is to run on {self.device}, but PyTorch sees no CUDA device. "
-                "Use device: cpu, or install a PyTorch with CUDA and a driver."
-            )
+        return _split_estimated(data)[0] / 8 if self.rate_is_estimated else len(data)
 
     def _padded(self, images: Sequence[Image]) -> Any:
         import torch
@@ -259,21 +253,21 @@ def load(name: str) -> Any:
 
 def _strings(out: Any, count: int) -> tuple[list[list[bytes]], tuple[int, ...]]:
     """The strings ``[kind][image]`` and the latent's shape of what ``compress`` gave."""
+    shape: tuple[int, ...] = ()
+    strings: list[list[bytes]] = []
     if isinstance(out, Mapping) and {"strings", "shape"} <= out.keys():
-        strings, shape = [list(group) for group in out["strings"]], tuple(out["shape"])
-    elif isinstance(out, Sequence) and len(out) == count:
-        strings, shape = [list(out)], ()
-    else:
-        strings, shape = [], ()
-    right = all(
-        len(group) == count and all(isinstance(string, bytes) for string in group)
-        for group in strings
+        strings, shape = [list(kind) for kind in out["strings"]], tuple(out["shape"])
+    elif isinstance(out, Sequence):
+        strings = [list(out)]
+    right = all(len(kind) == count for kind in strings) and all(
+        isinstance(string, bytes) for kind in strings for string in kind
     )
     if not strings or not right or not all(isinstance(size, int) for size in shape):
+        keys = f" with {', '.join(map(str, out))}" if isinstance(out, Mapping) else ""
         raise CodecError(
             f"expected compress to give {{'strings': [[bytes for each of {count} images], ...], "
-            f"'shape': [...]}} or [bytes for each image], got {_shown(out)}. Wrap the module in "
-            "one that does."
+            f"'shape': [...]}} or [bytes for each image], got a {type(out).__name__}{keys}. Wrap "
+            "the module in one that does."
         )
     return strings, shape
 
@@ -284,46 +278,27 @@ def _images(x: Any, height: int, width: int) -> list[Image]:
     return list(pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy())
 
 
-def _estimated_bits(data: bytes) -> float:
+def _split_estimated(data: bytes) -> tuple[float, Image]:
+    """Bits and image of what stands for a bitstream."""
+    from PIL import Image as Pillow
+
     start = len(ESTIMATED)
     if data[:start] != ESTIMATED or len(data) < start + 8:
         raise CodecError(
             f"expected an image with an estimated rate, got {len(data)} other bytes. "
             "Decode with the codec that encoded them."
         )
-    return float(struct.unpack("<d", data[start : start + 8])[0])
+    with Pillow.open(io.BytesIO(data[start + 8 :]), formats=["PNG"]) as image:
+        return float(struct.unpack_from("<d", data, start)[0]), np.asarray(image)
 
 
-def _decode_estimated(data: bytes) -> Image:
-    from PIL import Image as Pillow
-
-    _estimated_bits(data)
-    with Pillow.open(io.BytesIO(data[len(ESTIMATED) + 8 :]), formats=["PNG"]) as image:
-        return np.asarray(image)
-
-
-def _reproducible() -> Any:
+@contextmanager
+def _reproducible() -> Iterator[None]:
     """No gradients, and kernels on a GPU that give the same result each time."""
-    from contextlib import ExitStack
-
     import torch
 
-    stack = ExitStack()
-    stack.enter_context(torch.inference_mode())
-    stack.enter_context(
-        torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-        )
+    exact = torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
     )
-    return stack
-
-
-def _name_of(target: Any) -> str:
-    kind = target if hasattr(target, "__qualname__") else type(target)
-    return f"{kind.__module__}:{kind.__qualname__}"
-
-
-def _shown(out: Any) -> str:
-    if isinstance(out, Mapping):
-        return f"a dictionary with {', '.join(map(str, out))}"
-    return f"{type(out).__name__}"
+    with torch.inference_mode(), exact:
+        yield

@@ -35,7 +35,7 @@ def codec(request):
     return built_in(request.param)
 
 
-@pytest.mark.parametrize("module", ["isobmff", "x265", "packing"])
+@pytest.mark.parametrize("module", ["pillow", "x265", "packing"])
 def test_the_examples_in_the_docstrings(module):
     result = doctest.testmod(importlib.import_module(f"nacd_codecs.{module}"))
     assert result.attempted > 0

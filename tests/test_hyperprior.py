@@ -22,8 +22,7 @@ from nacd_bench.planting.photographs import photo
 from nacd_bench.registry import CODECS
 from nacd_codecs.hyperprior import Hyperprior
 from nacd_codecs.hyperprior.codec import FOLDER, _Model
-from nacd_codecs.hyperprior.networks import Hyperprior as Networks
-from nacd_codecs.hyperprior.networks import Size, cosines
+from nacd_codecs.hyperprior.networks import Networks, Size, cosines
 from nacd_codecs.hyperprior.prior import SCALES, WholePrior
 
 PHOTO = np.ascontiguousarray(photo("coffee")[100:300, 100:340])

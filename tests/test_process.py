@@ -13,7 +13,8 @@ import pytest
 
 from nacd_bench.errors import CodecError
 from nacd_codecs import process
-from nacd_codecs.process import Finished, find_program, require_file, run, work_folder
+from nacd_codecs.command import CommandLine
+from nacd_codecs.process import Finished, require_file, run, work_folder
 
 
 def python(code: str) -> list[str]:
@@ -202,7 +203,16 @@ class TestWorkFolder:
 
 class TestFindProgram:
     def find(self, given: str | Path | None = None) -> Path:
-        return find_program("the encoder", "encoder", given, "NACD_X", ["xenc", "xenc2"], "Get it.")
+        codec = CommandLine(
+            name="x",
+            encode="{encoder} {input} {bitstream}",
+            decode="{encoder} {bitstream} {output}",
+            points={"values": [1]},
+            find={"encoder": {"variable": "NACD_X", "names": ["xenc", "xenc2"]}},
+            get="Get it.",
+            encoder=given,
+        )
+        return codec.places["encoder"]
 
     @pytest.fixture()
     def program(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -227,15 +237,15 @@ class TestFindProgram:
 
     def test_nothing_found(self, program: Path) -> None:
         program.unlink()
-        message = r"the encoder is not found: none of xenc, xenc2 is on PATH, .* Get it\. .*NACD_X"
+        message = r"encoder of x is not found: .*NACD_X is set, .*xenc or xenc2 .* Get it\. .*PATH"
         with pytest.raises(CodecError, match=message):
             self.find()
 
     def test_a_wrong_pointer_does_not_fall_through(
         self, program: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        with pytest.raises(CodecError, match="encoder=/no/such is not an executable file"):
+        with pytest.raises(CodecError, match="encoder=/no/such is no executable file"):
             self.find("/no/such")
         monkeypatch.setenv("NACD_X", os.fspath(program.parent))
-        with pytest.raises(CodecError, match=r"NACD_X=.* is not an executable file"):
+        with pytest.raises(CodecError, match=r"NACD_X=.* is no executable file"):
             self.find()

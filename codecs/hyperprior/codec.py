@@ -20,8 +20,7 @@ from torch import Tensor
 from nacd_bench.coding.codec import Codec, Image, OperatingPoints
 from nacd_bench.errors import CodecError
 from nacd_bench.triplets.files import sha256
-from nacd_codecs.hyperprior.networks import STRIDE, Size
-from nacd_codecs.hyperprior.networks import Hyperprior as Networks
+from nacd_codecs.hyperprior.networks import STRIDE, Networks, Size
 from nacd_codecs.hyperprior.prior import WholePrior
 
 FOLDER = Path(__file__).parent

@@ -80,20 +80,7 @@ def up(inner: int, outer: int, factor: int = 2) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inner, outer * factor**2, 3, padding=1), nn.PixelShuffle(factor))
 
 
-@dataclass(frozen=True)
-class Coded:
-    """What a forward pass gives.
-
-    Args:
-        image: ``(B, 3, H, W)``, about [0, 1].
-        bits: ``(B,)`` of latents and hyperlatents, estimated.
-    """
-
-    image: Tensor
-    bits: Tensor
-
-
-class Hyperprior(nn.Module):
+class Networks(nn.Module):
     """The networks; ``forward`` is for training."""
 
     def __init__(self, size: Size = Size()) -> None:
@@ -142,12 +129,16 @@ class Hyperprior(nn.Module):
         self.hyper_mean = nn.Parameter(torch.zeros(h))
         self.hyper_log_scale = nn.Parameter(torch.zeros(h))
 
-    def forward(self, image: Tensor, point: Tensor) -> Coded:
+    def forward(self, image: Tensor, point: Tensor) -> tuple[Tensor, Tensor]:
         """Decoded images and rates, with the gradients of a quantiser that adds noise.
 
         Args:
             image: ``(B, 3, H, W)`` on [0, 1], sides a multiple of 64.
             point: ``(B,)`` operating points, from 0.
+
+        Returns:
+            images ``(B, 3, H, W)``, about [0, 1], and estimated bits of latents and hyperlatents
+            ``(B,)``.
         """
         y = self.latents(image, point)
         z = self.hyper_analysis(y).float()
@@ -158,7 +149,7 @@ class Hyperprior(nn.Module):
         y_bits = gaussian_bits(noisy(y) - mean, scale)
         y_hat = rounded(y - mean) + mean
         decoded = self.decoded(y_hat, point)
-        return Coded(decoded, z_bits.sum(dim=(1, 2, 3)) + y_bits.sum(dim=(1, 2, 3)))
+        return decoded, z_bits.sum(dim=(1, 2, 3)) + y_bits.sum(dim=(1, 2, 3))
 
     def prior(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Means and scales of the latents, given the hyperlatents."""

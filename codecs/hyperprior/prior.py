@@ -36,7 +36,7 @@ class WholePrior:
     """The hyper-synthesis in whole numbers.
 
     Args:
-        layers: of :class:`~nacd_codecs.hyperprior.networks.Hyperprior`: convolutions, ReLU and
+        layers: of :class:`~nacd_codecs.hyperprior.networks.Networks`: convolutions, ReLU and
             pixel shuffles.
     """
 

@@ -20,7 +20,7 @@ import lightning as L
 import numpy as np
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from omegaconf import OmegaConf
 from torch import Tensor
@@ -31,7 +31,7 @@ from nacd_bench.errors import ImageError
 from nacd_bench.ops.color import LUMA
 from nacd_bench.triplets.files import sha256
 from nacd_bench.triplets.images import read_8_bit
-from nacd_codecs.hyperprior.networks import Hyperprior, Size
+from nacd_codecs.hyperprior.networks import Networks, Size
 
 LINEAR_SHARE = 0.1
 """Of the learning rate, for the linear transform: it begins close to where it should be."""
@@ -54,10 +54,10 @@ class Crops(IterableDataset):
     def __init__(self, images: list[Tensor], config: Any) -> None:
         self.images = images
         self.config = config
-        self.first = 0
+        self.trainer: L.Trainer
 
     def __iter__(self) -> Iterator[Tensor]:
-        for step in range(self.first, self.config.steps):
+        for step in range(self.trainer.global_step, self.config.steps):
             rng = np.random.default_rng([self.config.seed, step])
             yield torch.stack([self._crop(rng) for _ in range(self.config.batch)])
 
@@ -85,7 +85,7 @@ class Training(L.LightningModule):
     def __init__(self, config: Any) -> None:
         super().__init__()
         self.config = config
-        self.model = Hyperprior(Size(**config.size)).to(memory_format=torch.channels_last)
+        self.model = Networks(Size(**config.size)).to(memory_format=torch.channels_last)
         ends = (math.log(config.lowest_lambda), math.log(config.highest_lambda))
         self.weights: Tensor
         self.register_buffer("weights", torch.linspace(*ends, config.size.points).exp())
@@ -95,13 +95,13 @@ class Training(L.LightningModule):
         generator = torch.Generator().manual_seed(self.config.seed * 10**9 + self.global_step)
         point = torch.randint(self.config.size.points, (len(batch),), generator=generator)
         point = point.to(batch.device)
-        coded = self.model(batch, point)
-        rate = coded.bits / batch[0, 0].numel()
-        error = (coded.image - batch).square().mean(dim=(1, 2, 3))
+        image, bits = self.model(batch, point)
+        rate = bits / batch[0, 0].numel()
+        error = (image - batch).square().mean(dim=(1, 2, 3))
         share = self.config.ms_ssim_share
         distortion = (1 - share) * LEVELS**2 * error
         if share:
-            distortion = distortion + share * MS_SSIM_WORTH * (1 - _ms_ssim(coded.image, batch))
+            distortion = distortion + share * MS_SSIM_WORTH * (1 - _ms_ssim(image, batch))
         weight = self.weights[point]
         loss = ((rate + weight * distortion) / weight.sqrt()).mean()
         psnr = -10 * error.detach().log10()
@@ -116,7 +116,7 @@ class Training(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         linear = [self.model.transform, self.model.inverse_transform]
-        others = [p for p in self.parameters() if all(p is not each for each in linear)]
+        others = [p for p in self.parameters() if all(p is not matrix for matrix in linear)]
         rate = self.config.learning_rate
         groups = [{"params": others, "lr": rate}, {"params": linear, "lr": rate * LINEAR_SHARE}]
         optimizer = torch.optim.Adam(groups)
@@ -137,8 +137,8 @@ def _ms_ssim(image: Tensor, original: Tensor) -> Tensor:
     for, and plain windows of 8 x 8, which a CPU averages much faster than Gaussian ones."""
     red, green, blue = LUMA  # in float32: variances are differences of squares
     x, y = (
-        red * each[:, 0].float() + green * each[:, 1].float() + blue * each[:, 2].float()
-        for each in (image, original)
+        red * rgb[:, 0].float() + green * rgb[:, 1].float() + blue * rgb[:, 2].float()
+        for rgb in (image, original)
     )
     similarity = x.new_ones(len(x))
     for scale, weight in enumerate(MS_SSIM_WEIGHTS, 1):
@@ -153,23 +153,13 @@ def _ms_ssim(image: Tensor, original: Tensor) -> Tensor:
     return similarity
 
 
-class Continue(Callback):
-    """Tells the crops at which step they go on."""
-
-    def __init__(self, crops: Crops) -> None:
-        self.crops = crops
-
-    def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self.crops.first = trainer.global_step
-
-
 def photographs(folder: Path, crop: int) -> list[Tensor]:
     """The photographs of a folder with sides of at least two crops, ``(3, H, W)`` uint8."""
     images = []
-    found = list_images(folder, files_only=True)
-    if found.left_out:
-        print(f"left out, kinds that are not read: {counted(found.left_out)}", file=sys.stderr)
-    for path in found.paths:
+    originals = list_images(folder, files_only=True)
+    if originals.left_out:
+        print(f"left out, kinds that are not read: {counted(originals.left_out)}", file=sys.stderr)
+    for path in originals.paths:
         try:
             pixels = torch.from_numpy(read_8_bit(path)[0]).permute(2, 0, 1)
         except ImageError as error:
@@ -207,12 +197,13 @@ def main() -> None:
         precision=config.precision,
         max_steps=config.steps,
         gradient_clip_val=config.clip,
-        callbacks=[checkpoints, Continue(crops)],
+        callbacks=[checkpoints],
         logger=CSVLogger(folder, name="", version=""),
         log_every_n_steps=50,
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+    crops.trainer = trainer
     last = folder / "last.ckpt"
     training = Training(config)
     trainer.fit(
@@ -224,7 +215,7 @@ def main() -> None:
         print(f"stopped at step {trainer.global_step} of {config.steps}; call it again to go on")
 
 
-def export(model: Hyperprior, config: Any, n_images: int, folder: Path) -> None:
+def export(model: Networks, config: Any, n_images: int, folder: Path) -> None:
     """Write the weights in half precision, and what they were trained with."""
     file = io.BytesIO()
     torch.save({name: value.half() for name, value in model.state_dict().items()}, file)
