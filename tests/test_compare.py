@@ -593,7 +593,7 @@ class TestWarnings:
             traditional_point="31",
         )
         settings = json.loads((after / "settings.json").read_text())
-        settings["detectors"]["texture"]["version"] = "2"
+        settings["detectors"]["texture"]["window"] = 64
         settings["nacd_bench"] = "2"
         (after / "settings.json").write_text(json.dumps(settings))
         (after / "config.yaml").write_text("thresholds: {small_color: 0.1}\n")
@@ -610,6 +610,10 @@ class TestWarnings:
         ):
             assert line in text
         assert not compare_runs(before, before, replace(QUICK, by="detector")).warnings[1:]
+        settings["detectors"]["texture"]["version"] = "2"
+        (after / "settings.json").write_text(json.dumps(settings))
+        with pytest.raises(DataError, match=r"texture\.version: 1 in .*a, 2 in .*b"):
+            compare_runs(before, after, rules)
 
     def test_failures_of_a_run_are_told_and_counted(
         self, tmp_path: Path, capsys: pytest.CaptureFixture

@@ -96,7 +96,7 @@ class ComparedRun:
         thresholds: confidence over which a box was kept, by detector; without those that the run
             does not tell.
         detectors: the detectors' settings, where the run tells them.
-        version: of nacd-bench, where the run tells it.
+        settings: the run's ``settings.json``, empty where it cannot be read.
         codecs: keywords of the codecs by side, where the run tells them.
         failures: what failed in the run, and what of it cannot be read.
     """
@@ -109,7 +109,7 @@ class ComparedRun:
     boxes: Boxes
     thresholds: Mapping[str, float]
     detectors: Mapping[str, Any]
-    version: str | None
+    settings: Mapping[str, Any]
     failures: list[Failure]
     codecs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -155,7 +155,7 @@ def _detected(run: Run) -> ComparedRun:
         _boxes(run.detections, "image", [record.id for record in records], types),
         _thresholds(run, types),
         run.settings.get("detectors" if run.job == "detect" else "methods", {}),
-        run.settings.get("nacd_bench"),
+        run.settings,
         [
             # jobs started from Python have no configuration
             *(Failure(run.folder.name, "", x) for x in run.missing if "config.yaml" not in x),
@@ -220,9 +220,10 @@ def _mined(folder: Path) -> ComparedRun:
     if (folder / FAILURES).is_file():
         rows = csv_entries(folder / FAILURES, read_text(folder / FAILURES, "a list of failures"))
         failures = [_failure(row.cells) for row in rows]
-    settings: Any = {}
+    settings: Mapping[str, Any] = {}
     try:
-        settings = read_json(folder / SETTINGS, "the settings of the run")
+        content = read_json(folder / SETTINGS, "the settings of the run")
+        settings = _table({"run": content}, "run")
     except UserError as error:
         failures.append(Failure(folder.name, "", str(error)))
     by_triplet: dict[str, list[dict[str, Any]]] = {row["triplet"]: [] for row in coded}
@@ -243,15 +244,15 @@ def _mined(folder: Path) -> ComparedRun:
         _boxes(candidates, "triplet", list(by_triplet), types),
         {k: v for k, v in _table(settings, "thresholds").items() if isinstance(v, int | float)},
         _table(settings, "detectors"),
-        _table({"run": settings}, "run").get("nacd_bench"),
+        settings,
         failures,
         {side: codec for side, codec in codecs.items() if codec},
     )
 
 
-def _table(settings: Any, name: str) -> Mapping[str, Any]:
+def _table(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """A part of the settings, which somebody may have edited."""
-    part = settings.get(name) if isinstance(settings, Mapping) else None
+    part = settings.get(name)
     return part if isinstance(part, Mapping) else {}
 
 

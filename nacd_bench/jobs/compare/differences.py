@@ -95,10 +95,9 @@ def differences(
             f"The settings of {', '.join(changed)} differ between the runs (settings.json): what "
             "is fixed or new may be due to the detector."
         )
-    if before.version and after.version and before.version != after.version:
-        lines.append(
-            f"nacd-bench {before.version} made the first run and {after.version} the second."
-        )
+    first, second = (run.settings.get("nacd_bench") for run in (before, after))
+    if first and second and first != second:
+        lines.append(f"nacd-bench {first} made the first run and {second} the second.")
     differ = [n for n in types if before.thresholds.get(n) != after.thresholds.get(n)]
     if differ:
         lines.append(

@@ -170,5 +170,5 @@ def _run(run: ComparedRun) -> dict[str, Any]:
         "triplets": len(run.triplets),
         "boxes": len(run.boxes),
         "neural": sorted({triplet.codec for triplet in run.triplets}),
-        "nacd_bench": run.version,
+        "nacd_bench": run.settings.get("nacd_bench"),
     }

@@ -57,6 +57,7 @@ from nacd_bench.jobs.compare.differences import (
 )
 from nacd_bench.jobs.compare.pairs import paired_triplets, unpaired_row
 from nacd_bench.runs.compared_run import CodedTriplet, ComparedRun, read_compared
+from nacd_bench.runs.folder import require_alike
 from nacd_bench.runs.schema import EDGES
 from nacd_bench.settings import Count, Name, NotNegative, options
 
@@ -192,10 +193,12 @@ def compare_runs(
         rules: what counts as what.
 
     Raises:
-        DataError: no run, a run without tables, or two runs without a common image or detector.
+        DataError: no run, a run without tables, two runs without a common image or detector, or of
+            other versions.
     """
     first = before if isinstance(before, ComparedRun) else read_compared(before)
     second = after if isinstance(after, ComparedRun) else read_compared(after)
+    require_alike({str(run.folder): run.settings for run in (first, second)})
     return _Pairs(first, second, rules).compared()
 
 
