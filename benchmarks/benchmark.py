@@ -31,13 +31,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-import nacd_bench.pipeline.lightning as loop
+import nacd_bench.pipeline.scoring as loop
 from nacd_bench.baselines import Baseline
 from nacd_bench.cache import ScoreCache
 from nacd_bench.coding.codec import png
 from nacd_bench.detectors import Detector
-from nacd_bench.pipeline.lightning import Engine
-from nacd_bench.pipeline.scoring import score_triplets
+from nacd_bench.pipeline.scoring import Engine, score_triplets
 from nacd_bench.planting.photographs import PLANTING_PHOTOS, photo
 from nacd_bench.registry import BASELINES, CODECS, DETECTORS
 from nacd_bench.triplets.manifest import read_manifest
@@ -79,7 +78,9 @@ def main() -> None:
             spent.clear()
             began = time.perf_counter()
             cache = ScoreCache(Path(folder) / "scores.sqlite")
-            found = score_triplets(records, wanted, methods, cache, Engine(show_progress=False))
+            found = score_triplets(
+                records, wanted, methods, cache, Engine(num_workers=0, show_progress=False)
+            )
             total = time.perf_counter() - began
             assert not found.failures, found.failures[0]
             rest = total - sum(spent.values())

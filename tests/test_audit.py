@@ -38,8 +38,7 @@ from nacd_bench.evaluation.balanced import BalancedSet, set_of
 from nacd_bench.evaluation.bootstrap import Resampling
 from nacd_bench.evaluation.comparison import compare
 from nacd_bench.evaluation.duplicates import with_duplicates
-from nacd_bench.jobs.benchmark.files import write_results
-from nacd_bench.jobs.benchmark.run import Benchmarked
+from nacd_bench.jobs.benchmark.results import Benchmarked, write_results
 from nacd_bench.jobs.dataset.verified import verified_schema
 from nacd_bench.jobs.verify.raters import collect
 from nacd_bench.jobs.verify.results import import_votes
@@ -49,8 +48,8 @@ from nacd_bench.pipeline.scoring import Scored
 from nacd_bench.registry import CODECS
 from nacd_bench.report.run_page import write_report
 from nacd_bench.runs.candidates import kept, read_mined
-from nacd_bench.runs.detect_tables import write_tables
 from nacd_bench.runs.read import read_run
+from nacd_bench.runs.results import write_tables
 from nacd_bench.runs.schema import CANDIDATES, CODED, IMAGES, schema
 from nacd_bench.runs.tables import write_failures
 from nacd_bench.triplets.detection import Result
@@ -230,7 +229,7 @@ class TestBenchmark:
                     boxes = [
                         (d["confidence"], (d["x0"], d["y0"], d["x1"], d["y1"]))
                         for d in detections
-                        if (d["image"], d["detector"]) == (each.id, detector)
+                        if (d["triplet"], d["detector"]) == (each.id, detector)
                     ]
                     images.append((labelled, sorted(boxes, key=lambda b: (-b[0], b[1]))))
                 with_label = [each for each in images if each[0]]
@@ -599,7 +598,7 @@ class TestDetect:
                             assert line[key] == ("" if value is None else str(value))
             rows = pq.read_table(folder / "scores.parquet").to_pylist()
             names = ["astronaut", "black", "coffee", "flat", "rocket"]
-            assert [row["image"] for row in rows] == names
+            assert [row["triplet"] for row in rows] == names
 
     def test_a_detection_is_over_its_threshold(self, detected: tuple[Path, Path]) -> None:
         """Exactly at its threshold it is none; scores are as before."""
@@ -614,7 +613,7 @@ class TestDetect:
         ]
         assert cut[1] == over and len(plain[1]) - 4 <= len(over) < len(plain[1])
         for box in plain[1]:
-            assert box["confidence"] > 0 and box["image"] not in ("black", "flat")
+            assert box["confidence"] > 0 and box["triplet"] not in ("black", "flat")
             assert 0 <= box["x0"] < box["x1"] <= 128 and 0 <= box["y0"] < box["y1"] <= 96
 
 
@@ -626,24 +625,24 @@ def made_detections(folder: Path, rng: np.random.Generator, version: int) -> Pat
 
     Confidences and places are coarse, so that some are equal, and text is almost nowhere.
     """
-    records, results = [], {}
+    records: list[TripletRecord] = []
+    results: dict[str, dict[str, Result]] = {}
     for i, preset in itertools.product(range(10), ("low", "high")):
         name = f"{i}-{preset}-{version}"
         extra = {"image_sha256": f"{i:064}", "preset": preset}
         bpp = None if i == 3 + version else float(rng.uniform(0.1, 1))
         records.append(TripletRecord(name, "o.png", "n.png", "t.png", neural_bpp=bpp, extra=extra))
-        result: dict[str, Any] = {"boxes": {}, "confidences": {}, "scores": {}, "scales": {}}
+        results[name] = {}
         for detector in KINDS:
             if (detector, i) == ("small_color", 6 + version):
                 continue  # it failed
             corners = 40 * rng.integers(0, 3, (rng.integers(0, 4), 2))
             if detector == "text" and i:
                 corners = corners[:0]
-            result["boxes"][detector] = [[*map(int, c), *map(int, c + 100)] for c in corners]
+            boxes = [[*map(int, c), *map(int, c + 100)] for c in corners]
             own = [float(v) / 4 for v in rng.integers(-1, 5, len(corners))]
-            result["confidences"][detector] = own
-            result["scores"][detector] = 0.5 if i == 9 else max([0.0, *own]) + (i == 1) * 0.1
-        results[name] = {**result, "files": []}
+            score = 0.5 if i == 9 else max([0.0, *own]) + (i == 1) * 0.1
+            results[name][detector] = Result(score, boxes, own)
     folder.mkdir()
     write_tables(folder, records, results, KINDS, dict.fromkeys(KINDS, 0.0))
     write_failures(folder, [])
@@ -673,8 +672,8 @@ class TestCompare:
             for row in pq.read_table(folder / version / "detections.parquet").to_pylist():
                 assert row["confidence"] > 0
                 place = (row["x0"], row["y0"], row["x1"], row["y1"])
-                boxes[row["image"][:-2]].append((row["detector"], place, row["confidence"]))
-            runs.append(({row["image"][:-2]: row for row in rows}, boxes))
+                boxes[row["triplet"][:-2]].append((row["detector"], place, row["confidence"]))
+            runs.append(({row["triplet"][:-2]: row for row in rows}, boxes))
         common = {
             (name, detector)
             for name, row in runs[0][0].items()

@@ -27,8 +27,9 @@ from nacd_bench.detectors import LargeColor, Texture
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.bootstrap import Resampling
 from nacd_bench.jobs.benchmark.labelled_sets import Drawing, find_labelled
-from nacd_bench.jobs.benchmark.run import Benchmarked, benchmark
-from nacd_bench.pipeline.lightning import Engine
+from nacd_bench.jobs.benchmark.results import Benchmarked
+from nacd_bench.jobs.benchmark.run import benchmark
+from nacd_bench.pipeline.scoring import Engine
 from nacd_bench.triplets.files import part_of
 from nacd_bench.triplets.manifest import read_manifest, write_manifest
 from nacd_bench.triplets.record import Label, TripletRecord

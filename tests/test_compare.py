@@ -32,9 +32,10 @@ from nacd_bench.planting.photographs import photo
 from nacd_bench.registry import CODECS
 from nacd_bench.runs.candidates import KEYS, TablesWriter, read_mined
 from nacd_bench.runs.compared_run import CodedTriplet, read_compared
-from nacd_bench.runs.detect_tables import write_tables
+from nacd_bench.runs.results import write_tables
 from nacd_bench.runs.schema import CANDIDATES, CODED
 from nacd_bench.runs.tables import write_failures
+from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.manifest import write_manifest
 from nacd_bench.triplets.record import TripletRecord
 
@@ -506,13 +507,10 @@ def make_run(
         records.append(
             TripletRecord(name, "gone.png", "gone.png", "gone.png", **given, extra=extra)
         )
+        strongest = {d: max((c for _, c in own.get(d, ())), default=0.0) for d in DETECTORS}
         results[name] = {
-            "boxes": {d: [box for box, _ in each] for d, each in own.items()},
-            "confidences": {d: [c for _, c in each] for d, each in own.items()},
-            "scores": (scores or {}).get(name)
-            or {d: max((c for _, c in own.get(d, ())), default=0.0) for d in DETECTORS},
-            "scales": {},
-            "files": [],
+            d: Result(score, [box for box, _ in own.get(d, ())], [c for _, c in own.get(d, ())])
+            for d, score in ((scores or {}).get(name) or strongest).items()
         }
     folder.mkdir(parents=True)
     thresholds = dict.fromkeys(DETECTORS, 0.0)

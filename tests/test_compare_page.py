@@ -15,8 +15,9 @@ from nacd_bench.cli.main import main
 from nacd_bench.jobs.compare.run import compare
 from nacd_bench.planting.photographs import photo
 from nacd_bench.report.comparison_page import ROWS
-from nacd_bench.runs.detect_tables import write_tables
+from nacd_bench.runs.results import write_tables
 from nacd_bench.runs.tables import write_failures
+from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.manifest import write_manifest
 from nacd_bench.triplets.record import TripletRecord
 
@@ -46,13 +47,11 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
             found["texture"] = [([200 - 150 * version, 0, 300 - 150 * version, 100], 0.1 + number)]
             if number % 2 == version:
                 found["large_color"] = [([30, 10, 90, 70], 1.0 + number)]
-            results[name] = {
-                "boxes": {key: [box for box, _ in own] for key, own in found.items()},
-                "confidences": {key: [c for _, c in own] for key, own in found.items()},
-                "scores": {key: found.get(key, [([], -1.0)])[0][1] for key in TYPES},
-                "scales": {},
-                "files": [],
-            }
+            results[name] = {}
+            for key in TYPES:
+                own = found.get(key, [])
+                boxes, confidences = [box for box, _ in own], [c for _, c in own]
+                results[name][key] = Result([*confidences, -1.0][0], boxes, confidences)
         run = folder / f"run {version} <b>&'\""
         run.mkdir()
         write_tables(run, records, results, TYPES, dict.fromkeys(TYPES, 0.0))
@@ -174,15 +173,8 @@ class TestInChromium:
         runs = []
         for version in (0, 1):
             found = [[x, y, x + 2, y + 2] for x in range(0, 300, 4) for y in range(0, 300, 4)]
-            result = {
-                "boxes": {"small_color": found if version else []},
-                "confidences": {"small_color": [i + 1.0 for i in range(len(found))][: len(found)]},
-                "scores": {"small_color": 1.0},
-                "scales": {},
-                "files": [],
-            }
-            if not version:
-                result["confidences"] = {"small_color": []}
+            own = found if version else []
+            result = {"small_color": Result(1.0, own, [i + 1.0 for i in range(len(own))])}
             run = tmp_path / str(version)
             run.mkdir()
             record = TripletRecord("one", **paths)

@@ -21,7 +21,7 @@ from triplet_folder import make_triplets, small_photo
 from nacd_bench.cli.main import main
 from nacd_bench.detectors import Boundary, Detector, LargeColor, SmallColor, Texture
 from nacd_bench.errors import DataError
-from nacd_bench.jobs.detect import detect
+from nacd_bench.jobs.detect import Detected, detect
 from nacd_bench.report.heat_map import per_pixel
 from nacd_bench.runs.folder import file_name
 from nacd_bench.triplets.batch import TripletBatch
@@ -54,6 +54,10 @@ def run(source: object, folder: Path, *detectors: Detector, **options: object):
     return detect(source, chosen, folder, show_progress=False, **options)  # type: ignore[arg-type]
 
 
+def scores(done: Detected, name: str) -> dict[str, float]:
+    return {detector: result.score for detector, result in done.results[name].items()}
+
+
 def table(path: Path) -> list[dict]:
     return pq.read_table(path).to_pylist()
 
@@ -63,8 +67,8 @@ class TestResults:
         data = make_triplets(tmp_path / "data")
         found = run(data, tmp_path / "run")
         assert found.failures == [] and found.computed == 3
-        scores = table(tmp_path / "run" / "scores.parquet")
-        assert [row["image"] for row in scores] == ["astronaut", "coffee", "rocket"]
+        rows = table(tmp_path / "run" / "scores.parquet")
+        assert [row["triplet"] for row in rows] == ["astronaut", "coffee", "rocket"]
         images = [
             torch.from_numpy(np.array(Image.open(data / role / "coffee.png")))
             .permute(2, 0, 1)[None]
@@ -72,9 +76,9 @@ class TestResults:
             for role in ("orig", "ai", "classic")
         ]
         direct = Texture(window=32)(TripletBatch(*images))
-        assert scores[1]["texture"] == pytest.approx(direct.scores.item(), abs=1e-7)
+        assert rows[1]["texture"] == pytest.approx(direct.scores.item(), abs=1e-7)
         detections = table(tmp_path / "run" / "detections.parquet")
-        row = next(r for r in detections if r["image"] == "coffee" and r["detector"] == "texture")
+        row = next(r for r in detections if r["triplet"] == "coffee" and r["detector"] == "texture")
         assert [row[c] for c in ("x0", "y0", "x1", "y1")] == direct.boxes[0][0].tolist()
         assert row["artifact_type"] == "texture" and row["confidence"] > 0
         with (tmp_path / "run" / "detections.csv").open(newline="") as file:
@@ -97,8 +101,8 @@ class TestResults:
         data = make_triplets(tmp_path / "data")
         found = run(data, tmp_path / "run", thresholds={"texture": 9.0, "large_color": -9.0})
         assert {row["detector"] for row in found.detections} == {"large_color"}
-        scores = [row["texture"] for row in table(tmp_path / "run/scores.parquet")]
-        assert scores and None not in scores
+        values = [row["texture"] for row in table(tmp_path / "run/scores.parquet")]
+        assert values and None not in values
 
     def test_batches_do_not_change_a_row(self, tmp_path: Path) -> None:
         data = make_triplets(tmp_path / "data", ("astronaut", "coffee", "rocket", "chelsea"))
@@ -107,10 +111,11 @@ class TestResults:
         four = run(data, tmp_path / "4", *detectors, batch_size=4)
         assert one.results.keys() == four.results.keys() and len(one.results) == 4
         for key, result in one.results.items():
-            assert result["boxes"] == four.results[key]["boxes"]
-            assert result["scores"] == pytest.approx(four.results[key]["scores"], abs=1e-6)
+            for name, one_result in result.items():
+                assert one_result.boxes == four.results[key][name].boxes
+            assert scores(one, key) == pytest.approx(scores(four, key), abs=1e-6)
         rows = [table(tmp_path / n / "scores.parquet") for n in "14"]
-        assert [r["image"] for r in rows[0]] == [r["image"] for r in rows[1]]
+        assert [r["triplet"] for r in rows[0]] == [r["triplet"] for r in rows[1]]
 
     def test_overlays_and_heat_maps(self, tmp_path: Path) -> None:
         data = make_triplets(tmp_path / "data", ("astronaut",))
@@ -148,11 +153,8 @@ class TestResults:
         for role in ("orig", "ai", "classic"):
             shutil.copy(data / role / "astronaut.png", data / role / "Astronaut.png")
         found = run(data, tmp_path / "run", heat_maps=True)
-        files = [file.lower() for result in found.results.values() for file in result["files"]]
-        assert len(files) == len(set(files)) == 2 * len(found.detectors) + 2
-        assert all(
-            (tmp_path / "run" / f).is_file() for r in found.results.values() for f in r["files"]
-        )
+        files = list((tmp_path / "run").rglob("*.png"))
+        assert len({str(path).lower() for path in files}) == 2 * len(found.detectors) + 2
 
     def test_what_is_odd_about_files_is_noted_and_kept(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -214,14 +216,14 @@ class TestFailures:
         found = run(data, tmp_path / "r", Texture(window=32), Scripted("rocket"), batch_size=3)
         assert [(f.item, f.step) for f in found.failures] == [("rocket", "scripted")]
         assert "RuntimeError: out of luck" in found.failures[0].message
-        assert found.results["chelsea"]["scores"]["scripted"] == 0.5
-        scores = {row["image"]: row for row in table(tmp_path / "r" / "scores.parquet")}
-        assert scores["rocket"]["scripted"] is None and scores["rocket"]["texture"] is not None
+        assert found.results["chelsea"]["scripted"].score == 0.5
+        by_name = {row["triplet"]: row for row in table(tmp_path / "r" / "scores.parquet")}
+        assert by_name["rocket"]["scripted"] is None and by_name["rocket"]["texture"] is not None
 
     def test_nan_is_a_failure(self, tmp_path: Path) -> None:
         data = make_triplets(tmp_path / "data", ("astronaut",))
         found = run(data, tmp_path / "r", Scripted(nan_on="astronaut"))
-        assert "NaN" in found.failures[0].message and not found.results["astronaut"]["scores"]
+        assert "NaN" in found.failures[0].message and not found.results["astronaut"]
 
     def test_small_flat_and_long_images(self, tmp_path: Path) -> None:
         data = tmp_path / "data"
@@ -236,7 +238,7 @@ class TestFailures:
         failed = {(f.item, f.step) for f in found.failures}
         assert failed == {("dot", "texture"), ("dot", "boundary"), ("dot", "small_color")}
         assert all("at least" in f.message for f in found.failures)
-        assert found.results["flat"]["scores"] == dict.fromkeys(found.detectors, 0.0)
+        assert scores(found, "flat") == dict.fromkeys(found.detectors, 0.0)
 
     def test_no_triplets(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="expected"):
@@ -259,8 +261,8 @@ class TestFailures:
         deep_run = run(data, tmp_path / "deep", batch_size=2)
         flat = run(make_triplets(tmp_path / "8", ("rocket",)), tmp_path / "flat")
         assert deep_run.failures == []
-        expected = flat.results["rocket"]["scores"]
-        assert deep_run.results["rocket"]["scores"] == pytest.approx(expected, abs=1e-5)
+        expected = scores(flat, "rocket")
+        assert scores(deep_run, "rocket") == pytest.approx(expected, abs=1e-5)
 
 
 class TestResume:
@@ -280,7 +282,7 @@ class TestResume:
         detector = Texture(window=32)
         again = run(data, tmp_path / "run", detector, LargeColor(window=32))
         assert again.computed == 2
-        assert again.results["coffee"]["scores"]["texture"] < 0
+        assert again.results["coffee"]["texture"].score < 0
 
     def test_what_failed_is_tried_again(self, tmp_path: Path) -> None:
         data = make_triplets(tmp_path / "data")
@@ -302,7 +304,7 @@ class TestResume:
         run(data, tmp_path / "run")
         journal = tmp_path / "run" / "journal.jsonl"
         whole = journal.read_bytes()
-        journal.write_bytes(whole[: whole.rindex(b'"scores"')])
+        journal.write_bytes(whole[: whole.rindex(b'"sha256"')])
         assert run(data, tmp_path / "run").computed == 1
 
     def test_killed_runs_end_like_one_that_was_not(self, tmp_path: Path, starter: Starter) -> None:
@@ -310,7 +312,7 @@ class TestResume:
         script = (
             "import sys\n"
             "from nacd_bench.detectors import Texture, Boundary\n"
-            "from nacd_bench.jobs.detect import detect\n"
+            "from nacd_bench.jobs.detect import Detected, detect\n"
             "detect(sys.argv[1], [Texture(window=32), Boundary()], sys.argv[2])\n"
         )
         journal = tmp_path / "killed" / "journal.jsonl"

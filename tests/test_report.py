@@ -129,7 +129,7 @@ class TestWithoutABrowser:
         write_manifest(tmp_path / "triplets.parquet", [TripletRecord("big", **paths)])
         run = read_run(tmp_path)
         place = {"x0": 700, "y0": 100, "x1": 1000, "y1": 300}
-        what = {"image": "big", "detector": "large_color", "artifact_type": "color"}
+        what = {"triplet": "big", "detector": "large_color", "artifact_type": "color"}
         run.detections = [{**what, "confidence": 1.0, **place}]
         write_report(run, [LargeColor()], heat_maps=0)
         (triplet,) = report_data(tmp_path)["triplets"]

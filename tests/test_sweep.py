@@ -11,8 +11,7 @@ from hydra import compose, initialize_config_module
 
 from nacd_bench.cli.main import main
 from nacd_bench.evaluation.auc import AUC
-from nacd_bench.jobs.benchmark.sweep import Sweep, SweepRun, read_sweep, seen_from, sweep_layout
-from nacd_bench.jobs.benchmark.table import to_markdown
+from nacd_bench.jobs.benchmark.sweep import Sweep, SweepRun, read_sweep, seen_from, sweep_table
 
 
 def auc(value: float, half: float = 0.05) -> AUC:
@@ -105,16 +104,16 @@ def test_optuna_composes() -> None:
 
 class TestLayout:
     def test_many_methods_and_few_runs_are_turned(self) -> None:
-        found = sweep_layout(sweep([0.1, 0.5], [0.5, 0.9]))
+        found = sweep_table(sweep([0.1, 0.5], [0.5, 0.9]))
         assert found.columns[0] == "run" and len(found.rows) == 2  # one column changed
         runs = [
             SweepRun(i, {"x": f"{i}"}, {f"text/{name}": auc(0.3 + i / 5) for name in "abcd"})
             for i in range(3)
         ]
-        turned = sweep_layout(Sweep(Path(), runs))
+        turned = sweep_table(Sweep(Path(), runs))
         assert turned.columns == ["x", "0", "1", "2", "seen from"]
         assert [row[0] for row in turned.rows if row] == ["text/a", "text/b", "text/c", "text/d"]
-        assert "**0.700" in to_markdown(turned)
+        assert "**0.700" in turned.markdown()
 
     @pytest.mark.parametrize(
         ("aucs", "expected"),

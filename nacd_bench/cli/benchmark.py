@@ -11,8 +11,8 @@ from nacd_bench.settings import checked
 
 @checked
 def run(*, report: bool, **settings: Any) -> int:
+    from nacd_bench.jobs.benchmark.results import further_tables, main_table
     from nacd_bench.jobs.benchmark.run import benchmark
-    from nacd_bench.jobs.benchmark.table import layout, places_table, tests_table, to_rich
     from nacd_bench.pipeline.methods import arguments
 
     done = benchmark(**arguments(settings))
@@ -21,10 +21,8 @@ def run(*, report: bool, **settings: Any) -> int:
     for each in done.comparisons.values():
         for note in each.notes:
             out.print(f"set {each.artifact_type}: {note}", markup=False)
-    out.print(to_rich(layout(done)))
-    for table in (tests_table(done), places_table(done)):
-        if table.row_count:
-            out.print(table)
+    for table in (main_table(done), *further_tables(done)):
+        out.print(table.rich())
     if done.reference is not None:
         out.print(f"Reference: {done.reference.source}", markup=False)
     out.print(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nacd_bench.cli.printing import console, empty_table, listed_failures
+from nacd_bench.cli.printing import console, listed_failures
 
 GATE_FAILED = 3
 """Exit status when the gate does not let the later run pass."""
@@ -20,11 +20,8 @@ def run(**config: Any) -> int:
     out.print()
     for name, run in (("before", compared.before), ("after", compared.after)):
         out.print(f"{name}: {run.folder}, {run.kind}, {len(run.triplets)} triplets", markup=False)
-    for _, columns, rows in tables(compared):
-        table = empty_table(*columns)
-        for row in rows:
-            table.add_row(*row)
-        out.print(table)
+    for table in tables(compared):
+        out.print(table.rich())
     for line in compared.warnings:
         out.print(f"Note: {line}", markup=False)
     if compared.unpaired:

@@ -15,30 +15,28 @@ def run(*, report: bool, **settings: Any) -> int:
     from nacd_bench.jobs.detect import detect
     from nacd_bench.pipeline.methods import arguments
 
-    found = detect(**arguments(settings))
+    detected = detect(**arguments(settings))
     out = console()
     table = empty_table("detector", "type", "triplets", "detections", "strongest", "in")
-    for name, artifact_type in found.detectors.items():
-        scores = {key: result["scores"].get(name) for key, result in found.results.items()}
-        known = {key: score for key, score in scores.items() if score is not None}
-        best = max(known, key=lambda key: known[key], default=None)
-        count = sum(row["detector"] == name for row in found.detections)
-        strongest = number(None if best is None else known[best])
-        table.add_row(name, artifact_type, str(len(known)), str(count), strongest, best or "-")
+    for name, artifact_type in detected.detectors.items():
+        scores = {key: of[name].score for key, of in detected.results.items() if name in of}
+        best = max(scores, key=lambda key: scores[key], default=None)
+        count = sum(row["detector"] == name for row in detected.detections)
+        strongest = number(None if best is None else scores[best])
+        table.add_row(name, artifact_type, str(len(scores)), str(count), strongest, best or "-")
     out.print()
     if settings["data"]["_target_"].endswith(".embedded_sample"):
         out.print("The embedded sample: photographs from installed packages.")
-    for line in found.codecs:
+    for line in detected.codecs:
         out.print(line, markup=False)
-    results = found.results.values()
-    listed_oddities(out, {}, {path: n for r in results for path, n in r["notes"].items()})
+    listed_oddities(out, {}, detected.notes)
     out.print(table)
     out.print(
-        f"{len(found.records)} triplets, {found.computed} computed in {found.seconds:.1f} s. "
-        f"Results: {found.folder}/ (detections.parquet, scores.parquet"
+        f"{len(detected.records)} triplets, {detected.computed} computed in "
+        f"{detected.seconds:.1f} s. Results: {detected.folder}/ (detections.parquet, scores.parquet"
         + (", overlays/)" if settings["overlays"] else ")"),
         markup=False,
     )
-    status = with_report(found.folder, settings["show_progress"], out) if report else 0
-    lines = list(map(str, found.failures))
-    return max(status, listed_failures(out, lines, found.folder / "failures.csv"))
+    status = with_report(detected.folder, settings["show_progress"], out) if report else 0
+    lines = list(map(str, detected.failures))
+    return max(status, listed_failures(out, lines, detected.folder / "failures.csv"))

@@ -31,10 +31,9 @@ from nacd_bench.jobs.benchmark.sweep import (
     note_run,
     objective,
     read_sweep,
-    sweep_layout,
+    sweep_table,
     write_sweep,
 )
-from nacd_bench.jobs.benchmark.table import to_rich
 from nacd_bench.pipeline.methods import arguments
 from nacd_bench.pipeline.tuning import tune_process
 
@@ -89,7 +88,7 @@ def run(command: str, words: Sequence[str]) -> int:
     write_sweep(sweep)
     out = console()
     out.print()
-    out.print(to_rich(sweep_layout(sweep)))
+    out.print(sweep_table(sweep).rich())
     out.print(f"Table and plot: {folder}/ (sweep.csv, sweep.md, sweep.png)", markup=False)
     failed = [f"run {run.number}: {run.error}" for run in sweep.runs if run.error]
     failed += [

@@ -1,8 +1,7 @@
 """``nacd-bench detect``: detectors over triplets, to tables and pictures.
 
-*Plan* which triplets and detectors, *run* what is not there yet, *aggregate* into tables. One
-journal record per finished triplet, written after its pictures, lets a run that was killed, at
-whatever moment, go on where it was::
+*Load* triplets, *score* them, *draw* pictures. One journal record per finished triplet, written
+after its pictures, lets a run that was killed, at whatever moment, go on where it was::
 
     found = detect("triplets/", [Texture(), Boundary()], folder="run")
 
@@ -21,11 +20,10 @@ The run's folder::
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict, deque
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,27 +32,26 @@ from pydantic import SkipValidation
 
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import DataError, Failure, UserError
-from nacd_bench.pipeline.methods import score_batch, thresholds_by_detector
-from nacd_bench.pipeline.progress import Progress, progress_bar
+from nacd_bench.pipeline.methods import thresholds_by_detector
+from nacd_bench.pipeline.progress import progress_bar
+from nacd_bench.pipeline.scoring import READERS, ahead, batches, scored, usual_batch_size
 from nacd_bench.report.heat_map import per_pixel, to_png16
 from nacd_bench.report.sheets import Finding, overlay
-from nacd_bench.runs.detect_tables import write_tables
 from nacd_bench.runs.folder import file_names, open_run
-from nacd_bench.runs.journal import Journal
+from nacd_bench.runs.results import write_tables
+from nacd_bench.runs.schema import HEAT_MAPS, TABLES
+from nacd_bench.runs.tables import write_csv
 from nacd_bench.settings import Name, Number, checked
-from nacd_bench.triplets.batch import ROLES, TripletBatch
+from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.files import write_whole
 from nacd_bench.triplets.images import content_hash, to_8_bit
-from nacd_bench.triplets.loading import LoadedTriplet, load_triplet
+from nacd_bench.triplets.loading import LoadedTriplet
 from nacd_bench.triplets.record import Problem, TripletRecord
 from nacd_bench.triplets.source import Source, find_triplets
 
-SCHEMA = "nacd-bench detect 2"
-READERS = 4
-"""Threads that read images ahead of the detectors."""
-GPU_BATCH = 8
-"""Triplets of one size that a GPU takes at a time, unless told otherwise."""
+WRITERS = 2
+"""Threads that draw pictures of what was scored."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,8 @@ class Detected:
     Args:
         folder: the run's folder.
         records: the triplets, in their order.
-        results: the journal's record of each finished triplet, by id.
+        results: of each finished triplet by id, by detector; those without fault.
+        notes: what is odd about files, by path.
         detections: rows of ``detections.parquet``.
         failures: what failed; empty when all is well.
         detectors: artifact type by detector, in order.
@@ -74,7 +72,8 @@ class Detected:
 
     folder: Path
     records: list[TripletRecord]
-    results: Mapping[str, Mapping[str, Any]]
+    results: Mapping[str, Mapping[str, Result]]
+    notes: Mapping[str, Sequence[str]]
     detections: list[dict[str, Any]]
     failures: list[Failure]
     detectors: Mapping[str, str]
@@ -133,43 +132,82 @@ def detect(
         records, problems = source
     else:
         records, problems = find_triplets(source)  # type: ignore[arg-type]
-    place = torch.device(_device(device))
-    run = _Run(
-        records=list(records),
-        detectors=[detector.eval().to(place) for detector in _named(detectors)],
-        folder=folder,
-        thresholds=thresholds_by_detector(thresholds, detectors),
-        overlays=overlays,
-        heat_maps=heat_maps,
-        batch_size=batch_size or (GPU_BATCH if place.type == "cuda" else 1),
-        device=place,
-        failures=[*failures, *(Failure(p.subject, "read", p.message) for p in problems)],
-    )
-    with open_run(folder, "detect", run.settings, configuration=configuration) as opened:
-        opened.failures, run.journal = run.failures, opened.journal
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    place = torch.device(device)
+    detectors = [detector.eval().to(place) for detector in _named(detectors)]
+    types = {detector.name: detector.artifact_type for detector in detectors}
+    limits = thresholds_by_detector(thresholds, detectors)
+    settings = {
+        "detectors": {detector.name: detector.settings for detector in detectors},
+        "overlays": overlays,
+        "heat_maps": heat_maps,
+    }
+    names = file_names(record.id for record in records)
+    draw = partial(_drawn, folder, names, detectors, limits, overlays, heat_maps)
+    size = batch_size or usual_batch_size(place.type)
+    computed = 0
+    kept: dict[str, dict[str, Any]] = {}
+    read = [Failure(problem.subject, "read", problem.message) for problem in problems]
+    with (
+        open_run(
+            folder, "detect", settings, configuration=configuration, failures=[*failures, *read]
+        ) as run,
+        progress_bar("triplets", len(records), show_progress) as tick,
+    ):
         try:
-            with progress_bar("triplets", len(records), show_progress) as tick:
-                run.execute(tick)
+            before = {record["id"]: record for record in run.journal}
+            whole = partial(_is_whole, folder, before)
+            for record, is_whole in zip(records, ahead(whole, records, READERS), strict=True):
+                if is_whole:
+                    kept[record.id] = before[record.id]
+            tick.skip(len(kept))
+            tasks = [(record, tuple(types)) for record in records if record.id not in kept]
+
+            def results() -> Iterator[tuple[LoadedTriplet, Mapping[str, Result]]]:
+                for batch in batches(tasks, size):
+                    if isinstance(batch, Failure):
+                        run.failures.append(batch)
+                        tick.skip(1)
+                    else:
+                        yield from scored(batch, detectors, place)
+
+            for item in ahead(draw, results(), WRITERS, 2 * size):
+                run.journal.append(item)
+                kept[item["id"]] = item
+                computed += 1
+                for name, result in item["results"].items():
+                    if "fault" in result:
+                        run.fail(item["id"], name, result["fault"])
+                tick(len(run.failures))
         finally:
-            detections = write_tables(folder, run.records, run.results, run.types, run.thresholds)
-    seconds = time.perf_counter() - began
+            found = {name: _results(item) for name, item in kept.items()}
+            detections = write_tables(folder, records, found, types, limits)
+            scales = [
+                {"triplet": record.id, "detector": name, **scale}
+                for record in records
+                for name, scale in kept.get(record.id, {"scales": {}})["scales"].items()
+            ]
+            if scales:
+                write_csv(folder / f"{HEAT_MAPS}.csv", scales, list(TABLES[HEAT_MAPS]))
     return Detected(
-        folder,
-        run.records,
-        run.results,
-        detections,
-        run.failures,
-        run.types,
-        run.computed,
-        seconds,
+        folder=folder,
+        records=list(records),
+        results={record.id: found[record.id] for record in records if record.id in found},
+        notes={path: lines for item in kept.values() for path, lines in item["notes"].items()},
+        detections=detections,
+        failures=run.failures,
+        detectors=types,
+        computed=computed,
+        seconds=time.perf_counter() - began,
     )
 
 
 def _named(detectors: Sequence[Detector]) -> Sequence[Detector]:
     if not detectors:
         raise DataError("expected at least one detector, got none. Name one: detector=texture")
-    names = [detector.name for detector in detectors]
-    twice = {name for name in names if names.count(name) > 1}
+    names = Counter(detector.name for detector in detectors)
+    twice = [name for name, count in names.items() if count > 1]
     if twice:
         raise DataError(
             f"expected detectors with names of their own, got {', '.join(twice)} twice."
@@ -177,189 +215,74 @@ def _named(detectors: Sequence[Detector]) -> Sequence[Detector]:
     return detectors
 
 
-def _device(name: str) -> str:
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-@dataclass
-class _Run:
-    """Triplets on their way: read ahead, batched by size, detected, drawn, on record."""
-
-    records: list[TripletRecord]
-    detectors: list[Detector]
-    folder: Path
-    thresholds: Mapping[str, float]
-    overlays: bool
-    heat_maps: bool
-    batch_size: int
-    device: torch.device
-    failures: list[Failure]
-    journal: Journal = field(init=False)
-    results: dict[str, dict[str, Any]] = field(default_factory=dict)
-    computed: int = 0
-
-    @property
-    def types(self) -> dict[str, str]:
-        """Artifact type by detector."""
-        return {detector.name: detector.artifact_type for detector in self.detectors}
-
-    @cached_property
-    def file_names(self) -> dict[str, str]:
-        """Names of pictures, without their suffix, by id."""
-        return file_names(record.id for record in self.records)
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What decides the results and is the same for a continued run."""
-        return {
-            "detectors": {detector.name: detector.settings for detector in self.detectors},
-            "overlays": self.overlays,
-            "heat_maps": self.heat_maps,
-        }
-
-    def execute(self, tick: Progress) -> None:
-        """Do everything that is not there yet."""
-        there = {record["id"]: record for record in self.journal}
-        waiting: dict[tuple[Any, ...], list[LoadedTriplet]] = defaultdict(list)
-        drawn: deque[Future[dict[str, Any]]] = deque()
-        with ThreadPoolExecutor(READERS) as readers, ThreadPoolExecutor(2) as writers:
-            for record, loaded in self._read(readers, there):
-                if isinstance(loaded, LoadedTriplet):
-                    original = loaded.batch.original
-                    same = waiting[(original.shape, original.dtype)]
-                    same.append(loaded)
-                    if len(same) >= self.batch_size:
-                        drawn.extend(self._detected(same, writers))
-                        same.clear()
-                    elif sum(map(len, waiting.values())) >= 4 * self.batch_size:
-                        oldest = next(group for group in waiting.values() if group)
-                        drawn.extend(self._detected(oldest, writers))
-                        oldest.clear()
-                else:
-                    if isinstance(loaded, Failure):
-                        self.failures.append(loaded)
-                    else:
-                        self.results[record.id] = loaded
-                    tick.skip(1)
-                while len(drawn) > 2 * self.batch_size:
-                    self._keep(drawn.popleft().result(), tick)
-            for group in waiting.values():
-                if group:
-                    drawn.extend(self._detected(group, writers))
-            while drawn:
-                self._keep(drawn.popleft().result(), tick)
-
-    def _read(
-        self, readers: ThreadPoolExecutor, there: Mapping[str, dict[str, Any]]
-    ) -> Iterator[tuple[TripletRecord, LoadedTriplet | dict[str, Any] | Failure]]:
-        """Every record with its pixels, with what is on record, or with what is wrong with it."""
-        ahead: deque[tuple[TripletRecord, Future[Any]]] = deque()
-        for record in self.records:
-            ahead.append((record, readers.submit(self._load, record, there.get(record.id))))
-            if len(ahead) > READERS + self.batch_size:
-                first, future = ahead.popleft()
-                yield first, future.result()
-        for first, future in ahead:
-            yield first, future.result()
-
-    def _load(
-        self, record: TripletRecord, known: dict[str, Any] | None
-    ) -> LoadedTriplet | dict[str, Any] | Failure:
-        try:
-            if known is not None and self._is_whole(record, known):
-                return known
-            return load_triplet(record)
-        except UserError as error:
-            return Failure(record.id, "read", str(error))
-        except Exception as error:
-            return Failure(record.id, "read", f"{record.place}: {type(error).__name__}: {error}")
-
-    def _is_whole(self, record: TripletRecord, known: Mapping[str, Any]) -> bool:
-        """Whether a finished triplet's files are what they were and its pictures are there."""
-        if known["failed"] or not all((self.folder / file).is_file() for file in known["files"]):
-            return False
+def _is_whole(folder: Path, before: Mapping[str, Any], record: TripletRecord) -> bool:
+    """Whether a finished triplet's files are what they were and its pictures are there."""
+    item = before.get(record.id)
+    if item is None or any("fault" in result for result in item["results"].values()):
+        return False
+    if not all((folder / file).is_file() for file in item["files"]):
+        return False
+    try:
         hashes = {role: content_hash(getattr(record, role)) for role in ROLES}
-        return hashes == known["sha256"]
+    except UserError:  # whoever loads it will say what is wrong
+        return False
+    return bool(hashes == item["sha256"])
 
-    # --- detectors
 
-    def _detected(
-        self, group: Sequence[LoadedTriplet], writers: ThreadPoolExecutor
-    ) -> list[Future[dict[str, Any]]]:
-        """Detections of triplets of one size; a batch that fails is repeated one by one."""
-        batch = _joined(group).to(self.device)
-        scored = score_batch(self.detectors, batch)
-        return [
-            writers.submit(self._drawn, loaded, results)
-            for loaded, results in zip(list(group), scored, strict=True)
-        ]
-
-    # --- results
-
-    def _drawn(self, loaded: LoadedTriplet, results: Mapping[str, Result]) -> dict[str, Any]:
-        """The journal's record of a triplet; its pictures are written when this returns."""
-        name = self.file_names[loaded.record.id]
-        files = []
-        findings = []
-        scales = {}
-        good = {name: result for name, result in results.items() if not result.fault}
-        for detector in self.detectors:
-            if detector.name not in good:
-                continue
-            one = good[detector.name]
-            heat = None
-            if one.heat_map is not None and (self.overlays or self.heat_maps):
-                heat = per_pixel(one.heat_map, 0, loaded.batch.height, loaded.batch.width)
-            findings.append(self._finding(detector, one, heat))
-            if self.heat_maps and heat is not None:
-                data, low, high = to_png16(heat)
-                files.append(f"heat_maps/{detector.name}/{name}.png")
-                write_whole(self.folder / files[-1], data)
-                scales[detector.name] = [low, high]
-        if self.overlays:
-            images = {role: to_8_bit(getattr(loaded.batch, role)) for role in ROLES}
-            title, subtitle = _titles(loaded.record)
-            picture = overlay(**images, findings=findings, title=title, subtitle=subtitle)
-            files.append(f"overlays/{name}.png")
-            write_whole(self.folder / files[-1], picture)
-        return {
-            "id": loaded.record.id,
-            "sha256": dict(loaded.sha256),
-            "notes": {path: list(notes) for path, notes in loaded.notes.items()},
-            "scores": {key: one.score for key, one in good.items()},
-            "boxes": {key: one.boxes for key, one in good.items()},
-            "confidences": {key: one.confidences for key, one in good.items()},
-            "scales": scales,
-            "failed": {key: one.fault for key, one in results.items() if one.fault},
-            "files": files,
-        }
-
-    def _finding(self, detector: Detector, one: Result, heat: Any) -> Finding:
-        return Finding(
-            detector.name,
-            (*one.boxes[0],) if one.boxes else None,  # type: ignore[arg-type]
-            one.confidences[0] if one.boxes else one.score,
-            self.thresholds[detector.name],
-            heat,
-            detector.heat_map_range,
+def _drawn(
+    folder: Path,
+    names: Mapping[str, str],
+    detectors: Sequence[Detector],
+    thresholds: Mapping[str, float],
+    overlays: bool,
+    heat_maps: bool,
+    triplet: tuple[LoadedTriplet, Mapping[str, Result]],
+) -> dict[str, Any]:
+    """The journal's record of a triplet; its pictures are written when this returns."""
+    loaded, results = triplet
+    name = names[loaded.record.id]
+    files, findings, scales = [], [], {}
+    for detector in detectors:
+        result = results[detector.name]
+        if result.fault:
+            continue
+        heat = None
+        if result.heat_map is not None and (overlays or heat_maps):
+            heat = per_pixel(result.heat_map, 0, loaded.batch.height, loaded.batch.width)
+        findings.append(
+            Finding(
+                detector.name,
+                tuple(result.boxes[0]) if result.boxes else None,  # type: ignore[arg-type]
+                result.confidences[0] if result.boxes else result.score,
+                thresholds[detector.name],
+                heat,
+                detector.heat_map_range,
+            )
         )
+        if heat_maps and heat is not None:
+            data, low, high = to_png16(heat)
+            files.append(f"heat_maps/{detector.name}/{name}.png")
+            write_whole(folder / files[-1], data)
+            scales[detector.name] = {"file": files[-1], "low": low, "high": high}
+    if overlays:
+        images = {role: to_8_bit(getattr(loaded.batch, role)) for role in ROLES}
+        title, subtitle = _titles(loaded.record)
+        picture = overlay(**images, findings=findings, title=title, subtitle=subtitle)
+        files.append(f"overlays/{name}.png")
+        write_whole(folder / files[-1], picture)
+    return {
+        "id": loaded.record.id,
+        "sha256": dict(loaded.sha256),
+        "notes": {path: list(notes) for path, notes in loaded.notes.items()},
+        "results": {key: result.as_json() for key, result in results.items()},
+        "scales": scales,
+        "files": files,
+    }
 
-    def _keep(self, record: dict[str, Any], tick: Progress) -> None:
-        self.journal.append(record)
-        self.results[record["id"]] = record
-        self.computed += 1
-        for detector, message in record["failed"].items():
-            self.failures.append(Failure(record["id"], detector, message))
-        tick(len(self.failures))
 
-
-def _joined(group: Sequence[LoadedTriplet]) -> TripletBatch:
-    if len(group) == 1:
-        return group[0].batch
-    images = {role: torch.cat([getattr(each.batch, role) for each in group]) for role in ROLES}
-    return TripletBatch(**images, ids=[each.record.id for each in group])
+def _results(item: Mapping[str, Any]) -> dict[str, Result]:
+    """What the journal's record of a triplet says, by detector, without faults."""
+    return {name: Result(**kept) for name, kept in item["results"].items() if "score" in kept}
 
 
 def _titles(record: TripletRecord) -> tuple[str, str]:

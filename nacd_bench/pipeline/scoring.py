@@ -1,50 +1,175 @@
-"""Scores of detectors and baselines over triplets.
+"""Detectors and baselines over triplets: decoded ahead of the methods, scored in batches.
 
-*Plan*: hash the files, ask the cache, group what it lacks into batches of one size. *Run*: the
-batches go through Lightning's Trainer, which leaves their scores in the cache. *Collect*:
+:func:`batches` and :func:`scored` are the loop, for whoever drives it: ``detect`` itself, or for
+``benchmark`` :func:`score_triplets`. *Plan*: hash the files, ask the cache for their scores. *Run*:
+what it lacks goes through Lightning's Trainer, which leaves the scores in the cache. *Collect*:
 everything is read back from there, so that cold, warm, resumed and parallel runs end alike.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import torch
 
 from nacd_bench.cache import ScoreCache
 from nacd_bench.errors import Failure, ImageError, UserError
-from nacd_bench.pipeline.lightning import DEFAULT, METHOD, Engine, Work, run_batches
-from nacd_bench.pipeline.methods import Method
+from nacd_bench.pipeline.methods import Method, score_batch
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.runs.score_cache import score_key
-from nacd_bench.triplets.batch import ROLES
+from nacd_bench.settings import Count, Number, options
+from nacd_bench.triplets.batch import ROLES, TripletBatch
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.images import content_hash, image_size
+from nacd_bench.triplets.loading import LoadedTriplet, load_triplet
 from nacd_bench.triplets.record import TripletRecord, boxes_outside
 
+T = TypeVar("T")
+R = TypeVar("R")
+Task = tuple[TripletRecord, tuple[str, ...]]
+"""A triplet and the names of the methods that are to score it."""
 READERS = 4
-"""Threads that hash files."""
+"""Threads that hash and decode files."""
 GPU_BATCH = 8
 """Triplets of one size that a GPU takes at a time, unless told otherwise."""
-NOT_SCORED = {"failed": "not scored: its process ended before", "of": METHOD}
+NOT_SCORED = {"fault": "not scored: its process ended before"}
 MANY_FILES = 500
 """Triplets from which hashing takes long enough for a bar of its own."""
 
 
+@options
+class Engine:
+    """How the Trainer runs.
+
+    Args:
+        accelerator: ``"auto"``, ``"cpu"``, ``"gpu"``.
+        devices: processes or GPUs, or ``"auto"``.
+        strategy: Lightning's; several devices take ``"ddp_spawn"`` unless told otherwise.
+        precision: of the Trainer; 32 bits by default.
+        batch_size: triplets of one size at a time; None for 1 on a CPU and 8 on a GPU.
+        num_workers: threads per device that decode images ahead; 0 for none.
+        show_progress: a progress bar.
+    """
+
+    accelerator: str = "auto"
+    devices: Number | Literal["auto"] = "auto"
+    strategy: str = "auto"
+    precision: str | int = "32-true"
+    batch_size: Number | None = None
+    num_workers: Count = READERS
+    show_progress: bool = True
+
+
+DEFAULT = Engine()
+
+
+# --- the loop
+
+
+@dataclass(frozen=True)
+class LoadedBatch:
+    """Triplets of one size and dtype, and the names of the methods that are to score them."""
+
+    triplets: Sequence[LoadedTriplet]
+    methods: Sequence[str]
+
+
+def batches(
+    tasks: Iterable[Task], batch_size: int, readers: int = READERS
+) -> Iterator[LoadedBatch | Failure]:
+    """Decode triplets and put them together; those that cannot be read come as failures.
+
+    Args:
+        tasks: one after the other, as they come.
+        batch_size: of one size; less where few are alike.
+        readers: threads that decode ahead of whoever takes the batches.
+    """
+    waiting: dict[Any, list[LoadedTriplet]] = defaultdict(list)
+    for methods, loaded in ahead(_loaded, tasks, readers, batch_size):
+        if isinstance(loaded, Failure):
+            yield loaded
+            continue
+        kind = methods, loaded.batch.original.shape, loaded.batch.original.dtype
+        waiting[kind].append(loaded)
+        if len(waiting[kind]) < batch_size:
+            if sum(map(len, waiting.values())) < 4 * batch_size:
+                continue
+            kind = next(iter(waiting))
+        yield LoadedBatch(waiting.pop(kind), kind[0])
+    for kind, triplets in waiting.items():
+        yield LoadedBatch(triplets, kind[0])
+
+
+def ahead(
+    function: Callable[[T], R], items: Iterable[T], threads: int, more: int = 0
+) -> Iterator[R]:
+    """The function of each item in order, by threads that are a few items ahead.
+
+    >>> list(ahead(len, ["a", "bc"], threads=2))
+    [1, 2]
+    """
+    if not threads:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        futures: deque[Future[R]] = deque()
+        for item in items:
+            futures.append(pool.submit(function, item))
+            if len(futures) > threads + more:
+                yield futures.popleft().result()
+        while futures:
+            yield futures.popleft().result()
+
+
+def _loaded(task: Task) -> tuple[tuple[str, ...], LoadedTriplet | Failure]:
+    record, methods = task
+    try:
+        return methods, load_triplet(record)
+    except UserError as error:
+        return methods, Failure(record.id, "read", str(error))
+    except Exception as error:
+        fault = f"{record.place}: {type(error).__name__}: {error}"
+        return methods, Failure(record.id, "read", fault)
+
+
+def scored(
+    batch: LoadedBatch, methods: Sequence[Method], device: torch.device
+) -> list[tuple[LoadedTriplet, dict[str, Result]]]:
+    """Each triplet of a batch with its results by method."""
+    planes = {
+        role: torch.cat([getattr(loaded.batch, role) for loaded in batch.triplets])
+        for role in ROLES
+    }
+    ids = [loaded.record.id for loaded in batch.triplets]
+    chosen = [method for method in methods if method.name in batch.methods]
+    results = score_batch(chosen, TripletBatch(**planes, ids=ids).to(device))
+    return list(zip(batch.triplets, results, strict=True))
+
+
+def usual_batch_size(device: str) -> int:
+    """Triplets at a time where nobody says how many: a few on a GPU, one on a CPU."""
+    is_gpu = torch.cuda.is_available() if device == "auto" else device not in ("cpu",)
+    return GPU_BATCH if is_gpu else 1
+
+
+# --- with the cache
+
+
 @dataclass
 class Scored:
-    """What came of scoring.
+    """Scores, and where they come from.
 
     Args:
         scores: by method and triplet id.
         failures: images and methods that did not work.
         sha256: of each readable triplet's files, by id and role.
         computed: pairs of triplet and method that were computed.
-        cached: pairs that were there.
+        cached: pairs that the cache had.
     """
 
     scores: dict[str, dict[str, Result]]
@@ -70,118 +195,77 @@ def score_triplets(
         cache: where scores are kept.
         engine: how it runs; it does not change the scores.
     """
-    result = Scored({method.name: {} for method in methods})
-    plan = _plan(records, wanted, methods, engine, result)
-    there = cache.get(key for work in plan for key in work.keys.values())
-    there = {key: record for key, record in there.items() if "failed" not in record}
-    result.cached = sum(key in there for work in plan for key in work.keys.values())
-    batches = _batches(plan, there, _batch_size(engine))
-    if batches:
-        run_batches(methods, batches, cache, engine)
-        there = cache.get(key for work in plan for key in work.keys.values())
-    _collect(plan, there, result)
-    result.computed = sum(len(work.keys) for work in plan) - result.cached
+    result = Scored({str(method.name): {} for method in methods})
+    chosen = [record for record in records if wanted.get(record.id)]
+    keys = _keys(chosen, wanted, methods, engine, result)
+    every = [key for by_method in keys.values() for key in by_method.values()]
+    kept = {key: record for key, record in cache.get(every).items() if "score" in record}
+    result.cached = sum(key in kept for key in every)
+    result.computed = len(every) - result.cached
+    missing: dict[str, dict[str, str]] = {}
+    planned = set(kept)
+    for name, by_method in keys.items():
+        left = {method: key for method, key in by_method.items() if key not in planned}
+        planned.update(left.values())
+        missing |= {name: left} if left else {}
+    if missing:
+        from nacd_bench.pipeline.lightning import run_trainer  # its import takes seconds
+
+        tasks = [(r, tuple(missing[r.id])) for r in chosen if r.id in missing]
+        run_trainer(tasks, methods, missing, cache, engine)
+        kept = cache.get(every)
+    for name, by_method in keys.items():
+        for method, key in by_method.items():
+            record = kept.get(key, NOT_SCORED)
+            if "unreadable" in record:
+                failure = Failure(name, "read", record["unreadable"])
+                result.failures += [failure] if failure not in result.failures[-1:] else []
+            elif "fault" in record:
+                result.failures.append(Failure(name, method, record["fault"]))
+            else:
+                result.scores[method][name] = Result(**record)
     return result
 
 
-# --- plan
-
-
-def _plan(
+def _keys(
     records: Sequence[TripletRecord],
     wanted: Mapping[str, Sequence[str]],
     methods: Sequence[Method],
     engine: Engine,
     result: Scored,
-) -> list[Work]:
-    """The keys of all scores; files that cannot be read become failures."""
-    settings = {method.name: _settings(method) for method in methods}
-    by_content = {method.name: getattr(method, "by_content", True) for method in methods}
-    plan = []
-    chosen = [record for record in records if wanted.get(record.id)]
-    is_long = engine.show_progress and len(chosen) > MANY_FILES
-    with (
-        ThreadPoolExecutor(READERS) as readers,
-        progress_bar("triplets hashed", len(chosen), is_long) as tick,
-    ):
-        for record, hashes in zip(chosen, readers.map(_hashes, chosen), strict=True):
-            if isinstance(hashes, str):
-                result.failures.append(Failure(record.id, "read", hashes))
+) -> dict[str, dict[str, str]]:
+    """The keys of all scores by triplet and method; files that cannot be read become failures."""
+    by_name = {str(method.name): method for method in methods}
+    settings = {
+        name: {"class": f"{type(method).__module__}.{type(method).__qualname__}", **method.settings}
+        for name, method in by_name.items()
+    }
+    is_long = engine.show_progress and len(records) > MANY_FILES
+    keys: dict[str, dict[str, str]] = {}
+    with progress_bar("triplets hashed", len(records), is_long) as tick:
+        for record, hashes in zip(records, ahead(_hashes, records, READERS), strict=True):
+            if isinstance(hashes, Failure):
+                result.failures.append(hashes)
             else:
                 result.sha256[record.id] = hashes
-                keys = {}
+                keys[record.id] = {}
                 for name in wanted[record.id]:
-                    more = {} if by_content[name] else {"id": record.id}
-                    keys[name] = score_key(
+                    by_content = getattr(by_name[name], "by_content", True)
+                    more = {} if by_content else {"id": record.id}
+                    keys[record.id][name] = score_key(
                         hashes, settings[name], precision=str(engine.precision), **more
                     )
-                plan.append(Work(record, keys))
             tick(len(result.failures))
-    return plan
+    return keys
 
 
-def _settings(method: Method) -> dict[str, Any]:
-    kind = type(method)
-    return {"class": f"{kind.__module__}.{kind.__qualname__}", **method.settings}
-
-
-def _hashes(record: TripletRecord) -> dict[str, str] | str:
+def _hashes(record: TripletRecord) -> dict[str, str] | Failure:
+    outside: Sequence[str] = ()
     try:
         hashes = {role: content_hash(getattr(record, role)) for role in ROLES}
     except UserError as error:
-        return str(error)
-    size = _size(record) if any(label.box for label in record.labels) else None
-    return "\n".join(boxes_outside(record, *size) if size else ()) or hashes
-
-
-def _batches(plan: Sequence[Work], there: Mapping[str, Any], batch_size: int) -> list[list[Work]]:
-    """What is to be done, each key once, in batches of one size with the same methods."""
-    groups: dict[tuple[Any, ...], list[Work]] = defaultdict(list)
-    taken = set(there)
-    for work in plan:
-        missing = {name: key for name, key in work.keys.items() if key not in taken}
-        if missing:
-            taken.update(missing.values())
-            size = _size(work.record) if batch_size > 1 else None
-            groups[(size, tuple(missing))].append(Work(work.record, missing))
-    return [
-        group[first : first + batch_size]
-        for group in groups.values()
-        for first in range(0, len(group), batch_size)
-    ]
-
-
-def _size(record: TripletRecord) -> tuple[int, int] | None:
-    """Width and height by the header alone; None where it cannot tell."""
-    try:
-        return image_size(record.original)
-    except ImageError:  # the reader will say what is wrong
-        return None
-
-
-def _batch_size(engine: Engine) -> int:
-    if engine.batch_size is not None:
-        return engine.batch_size
-    on_gpu = engine.accelerator in ("gpu", "cuda") or (
-        engine.accelerator == "auto" and torch.cuda.is_available()
-    )
-    return GPU_BATCH if on_gpu else 1
-
-
-# --- collect
-
-
-def _collect(plan: Sequence[Work], there: Mapping[str, Any], result: Scored) -> None:
-    for work in plan:
-        whole: set[str] = set()
-        for name, key in work.keys.items():
-            record = there.get(key, NOT_SCORED)
-            if "failed" not in record:
-                result.scores[name][work.record.id] = Result(
-                    record["score"], record.get("boxes", ()), record.get("confidences", ())
-                )
-            elif record["of"] == METHOD:
-                result.failures.append(Failure(work.record.id, name, record["failed"]))
-            else:
-                whole.add(record["failed"])
-        result.failures += [Failure(work.record.id, "read", message) for message in sorted(whole)]
+        return Failure(record.id, "read", str(error))
+    if any(label.box for label in record.labels):
+        with suppress(ImageError):  # whoever decodes it will say what is wrong
+            outside = boxes_outside(record, *image_size(record.original))
+    return Failure(record.id, "read", "\n".join(outside)) if outside else hashes

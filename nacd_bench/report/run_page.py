@@ -55,7 +55,7 @@ def write_report(
     folder = run.folder / "report"
     boxes: dict[str, list[Box]] = defaultdict(list)
     for row in run.detections:
-        boxes[row["image"]].append((row["x0"], row["y0"], row["x1"], row["y1"]))
+        boxes[row["triplet"]].append((row["x0"], row["y0"], row["x1"], row["y1"]))
     wanted: dict[str, list[Detector]] = defaultdict(list)
     for detector in detectors:
         scores = run.scores.get(detector.name, {})
@@ -141,10 +141,10 @@ def _detections(run: Run, index: Mapping[str, int]) -> list[list[Any]]:
     places: Counter[str] = Counter()
     rows = []
     for row in sorted(run.detections, key=lambda row: -row["confidence"]):
-        if row["image"] in index:
+        if row["triplet"] in index:
             name = row["detector"]
             box = [row["x0"], row["y0"], row["x1"], row["y1"]]
-            rows.append([index[row["image"]], name, row["confidence"], box, places[name]])
+            rows.append([index[row["triplet"]], name, row["confidence"], box, places[name]])
             places[name] += 1
     return rows
 

@@ -163,7 +163,7 @@ def contact_sheet(run: Run, artifact_type: str, count: int) -> bytes | None:
     records = {record.id: record for record in run.records}
     chosen: dict[str, Mapping[str, Any]] = {}
     for row in strongest_in_turn(run.detections, artifact_type):
-        chosen.setdefault(row["image"], row)
+        chosen.setdefault(row["triplet"], row)
     rows: list[Row] = []
     for name, row in list(chosen.items())[:count]:
         try:

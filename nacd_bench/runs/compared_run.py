@@ -152,7 +152,7 @@ def _detected(run: Run) -> ComparedRun:
         [_coded_triplet(record, hashes.get(record.id, {})) for record in records],
         types,
         _columns(scores, [record.id for record in records]),
-        _boxes(run.detections, "image", [record.id for record in records], types),
+        _boxes(run.detections, [record.id for record in records], types),
         _thresholds(run, types),
         run.settings.get("detectors" if run.job == "detect" else "methods", {}),
         run.settings,
@@ -241,7 +241,7 @@ def _mined(folder: Path) -> ComparedRun:
         [_mined_triplet(folder, row, by_triplet[row["triplet"]]) for row in coded],
         types,
         _columns({name: scores.get(name, {}) for name in types}, list(by_triplet)),
-        _boxes(candidates, "triplet", list(by_triplet), types),
+        _boxes(candidates, list(by_triplet), types),
         {k: v for k, v in _table(settings, "thresholds").items() if isinstance(v, int | float)},
         _table(settings, "detectors"),
         settings,
@@ -324,14 +324,14 @@ def _columns(
 
 
 def _boxes(
-    rows: Iterable[Mapping[str, Any]], key: str, triplets: Sequence[str], types: Iterable[str]
+    rows: Iterable[Mapping[str, Any]], triplets: Sequence[str], types: Iterable[str]
 ) -> Boxes:
-    """The boxes of these triplets, which a row names by a column called ``key``."""
+    """The boxes of these triplets."""
     row_of = {triplet: row for row, triplet in enumerate(triplets)}
     place_of = {detector: place for place, detector in enumerate(types)}
-    rows = [row for row in rows if row[key] in row_of]
+    rows = [row for row in rows if row["triplet"] in row_of]
     return Boxes(
-        np.array([row_of[row[key]] for row in rows], np.int64),
+        np.array([row_of[row["triplet"]] for row in rows], np.int64),
         np.array([place_of[row["detector"]] for row in rows], np.int64),
         np.array([[row[edge] for edge in EDGES] for row in rows], np.float64).reshape(-1, 4),
         np.array([row["confidence"] for row in rows], np.float64),

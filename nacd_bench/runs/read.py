@@ -105,7 +105,7 @@ def _records(run: Run) -> None:
 
 def _scores(run: Run) -> None:
     for row in _table(run, "scores.parquet"):
-        name = row.pop("image", None) or row.pop("triplet", None)
+        name = row.pop("triplet", None)
         kind, is_positive = row.pop("test_set", None), row.pop("is_positive", None)
         if kind is not None:
             run.truth.setdefault(kind, {})[name] = bool(is_positive)

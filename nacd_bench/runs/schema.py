@@ -59,14 +59,14 @@ CANDIDATE = {
     "duplicate_of": TEXT,
 }
 CODED_FACTS = {"decoded": TEXT, "bytes": REAL, "psnr": REAL, "encodes": WHOLE, "out_of_range": YES}
-CURVE = ("threshold", "false_positive_rate", "true_positive_rate", "precision", "recall")
+CURVE = ("threshold", "false_positive_rate", "recall", "precision")
 RUNS = ("before", "after")
 
 TABLES: Mapping[str, Columns] = {
     DETECTIONS: {"triplet": TEXT, "image": TEXT, **PLACE, **CODECS},
     SCORES: {"triplet": TEXT, "image": TEXT, **CODECS},
     HEAT_MAPS: {"triplet": TEXT, "detector": TEXT, "file": TEXT, "low": REAL, "high": REAL},
-    CURVES: {"method": TEXT, "curve": TEXT, **dict.fromkeys(CURVE, REAL)},
+    CURVES: {"method": TEXT, **dict.fromkeys(CURVE, REAL)},
     CANDIDATES: CANDIDATE,
     CODED: {**IMAGE, **STEP, **MADE, **_sides(CODED_FACTS), "scores": pa.map_(TEXT, REAL)},
     IMAGES: {**IMAGE, "names": pa.list_(TEXT), "candidates": WHOLE},

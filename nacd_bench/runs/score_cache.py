@@ -16,7 +16,7 @@ from nacd_bench.triplets.files import json_sha256
 
 LIBRARIES = ("torch", "piq", "torchmetrics", "opencv-python-headless")
 """Their versions are part of every key."""
-READING = 2
+READING = 3
 """Changes whenever the same files may become other pixels, or be refused: scores that are kept from
 before are then computed again."""
 

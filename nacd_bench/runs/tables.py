@@ -1,9 +1,14 @@
-"""The one writer of tables: Parquet with a schema version for programs, CSV for people."""
+"""Tables: Parquet with a schema version for programs, CSV, and one layout for people.
+
+:class:`Table` is what people read, the same on the console, in Markdown and in LaTeX.
+"""
 
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,3 +71,70 @@ def with_version(table: pa.Table) -> pa.Table:
 
 def _writable(value: Any) -> Any:
     return writable(value) if isinstance(value, str) else value
+
+
+class Best(str):
+    """A cell that stands out of its column."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells for people.
+
+    Args:
+        columns: headings.
+        rows: of texts; None is a rule between rows.
+        title: of the whole; empty for none.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str] | None]
+    title: str = ""
+
+    def rich(self) -> Any:
+        """For the terminal."""
+        from rich import box
+        from rich.table import Table as RichTable
+        from rich.text import Text
+
+        made = RichTable(
+            box=box.SIMPLE_HEAD, title=self.title, title_style="", title_justify="left"
+        )
+        for place, column in enumerate(self.columns):
+            made.add_column(Text(column), overflow="fold", no_wrap=place == 0)
+        for row in self.rows:
+            if row is None:
+                made.add_section()
+            else:
+                made.add_row(*(Text(cell, "bold" * isinstance(cell, Best)) for cell in row))
+        return made
+
+    def markdown(self) -> str:
+        """
+        >>> print(Table(["method", "a|b"], [["psnr", Best("0.9")]]).markdown(), end="")
+        | method | a\\|b |
+        | --- | --- |
+        | psnr | **0.9** |
+        """
+        rows = [self.columns, ["---"] * len(self.columns), *filter(None, self.rows)]
+        lines = []
+        for row in rows:
+            cells = [f"**{cell}**" if isinstance(cell, Best) else cell for cell in row]
+            lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |\n")
+        return "".join(lines)
+
+    def latex(self) -> str:
+        """A ``tabular`` for the package booktabs."""
+        lines = ["% needs \\usepackage{booktabs}"]
+        lines += [rf"\begin{{tabular}}{{l{'c' * (len(self.columns) - 1)}}}", r"\toprule"]
+        for row in (self.columns, None, *self.rows):
+            cells = [
+                rf"\textbf{{{_latex(cell)}}}" if isinstance(cell, Best) else _latex(cell)
+                for cell in row or ()
+            ]
+            lines.append(" & ".join(cells) + r" \\" if cells else r"\midrule")
+        return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _latex(text: str) -> str:
+    return re.sub(r"([&%$#_{}])", r"\\\1", text.replace("\\", r"\textbackslash "))

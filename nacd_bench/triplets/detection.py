@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from torch import Tensor
 
@@ -77,3 +78,10 @@ class Result:
     confidences: Sequence[float] = ()
     fault: str = ""
     heat_map: HeatMap | None = field(default=None, compare=False, repr=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """What journals and caches keep: ``Result(**kept)`` is the same without its heat map."""
+        if self.fault:
+            return {"fault": self.fault}
+        boxes = [list(box) for box in self.boxes]
+        return {"score": self.score, "boxes": boxes, "confidences": list(self.confidences)}

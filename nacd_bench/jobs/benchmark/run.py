@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,20 +34,18 @@ from nacd_bench.baselines import Baseline
 from nacd_bench.cache import ScoreCache, cache_folder
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import DataError, Failure
-from nacd_bench.evaluation.balanced import BalancedSet
 from nacd_bench.evaluation.bootstrap import DEFAULT, Resampling
-from nacd_bench.evaluation.comparison import SetComparison, compare, methods_of
+from nacd_bench.evaluation.comparison import compare, methods_of
 from nacd_bench.evaluation.reference import Reference, read_reference
-from nacd_bench.jobs.benchmark.files import write_results
 from nacd_bench.jobs.benchmark.labelled_sets import (
     PAPER_DRAWING,
     Drawing,
     LabelledSets,
     labelled_sets,
 )
-from nacd_bench.pipeline.lightning import DEFAULT as DEFAULT_ENGINE
-from nacd_bench.pipeline.lightning import Engine
-from nacd_bench.pipeline.scoring import Scored, score_triplets
+from nacd_bench.jobs.benchmark.results import Benchmarked, write_results
+from nacd_bench.pipeline.scoring import DEFAULT as DEFAULT_ENGINE
+from nacd_bench.pipeline.scoring import Engine, Scored, score_triplets
 from nacd_bench.runs.folder import open_run
 from nacd_bench.runs.provenance import provenance
 from nacd_bench.settings import Name, checked
@@ -55,45 +53,6 @@ from nacd_bench.triplets.files import json_sha256
 from nacd_bench.triplets.record import Problem, TripletRecord
 
 Labelled = tuple[list[TripletRecord], list[Problem]]
-
-
-@dataclass(frozen=True)
-class Benchmarked:
-    """What a run found.
-
-    Args:
-        folder: the run's folder.
-        sets: the test sets, by artifact type.
-        comparisons: the figures of each set, by artifact type.
-        scored: the scores behind them.
-        methods: every detector and baseline that ran, by name.
-        detectors: artifact type by detector, in order.
-        baselines: their names, in order.
-        full: whether every detector is on every set.
-        failures: what failed; empty when all is well.
-        facts: versions, hashes, seeds, date and wall time.
-        settings: what decides the results.
-        reference: somebody else's figures to stand beside, or None.
-        message: of the tracker.
-    """
-
-    folder: Path
-    sets: Mapping[str, BalancedSet]
-    comparisons: Mapping[str, SetComparison]
-    scored: Scored
-    methods: Mapping[str, Detector | Baseline]
-    detectors: Mapping[str, str]
-    baselines: Sequence[str]
-    full: bool
-    failures: Sequence[Failure]
-    facts: Mapping[str, Any]
-    settings: Mapping[str, Any]
-    reference: Reference | None = None
-    message: str = ""
-
-    def methods_on(self, artifact_type: str) -> list[str]:
-        """The methods of a set, detectors first."""
-        return methods_of(artifact_type, self.detectors, self.baselines, self.full)
 
 
 @checked

@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nacd_bench.evaluation.auc import AUC
-from nacd_bench.jobs.benchmark.table import Cell, Layout, interval, to_markdown
+from nacd_bench.jobs.benchmark.results import Benchmarked, interval
 from nacd_bench.report.figures import figure_files
+from nacd_bench.runs.tables import Best, Table
 from nacd_bench.triplets.files import csv_bytes, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from nacd_bench.jobs.benchmark.run import Benchmarked
 
 OVERRIDES = "overrides.json"
 ERROR = "error.txt"
@@ -108,8 +107,8 @@ def read_sweep(folder: Path) -> Sweep:
 
 def write_sweep(sweep: Sweep) -> None:
     """Write the table and the plot."""
-    table = sweep_layout(sweep)
-    write_whole(sweep.folder / "sweep.md", to_markdown(table).encode())
+    table = sweep_table(sweep)
+    write_whole(sweep.folder / "sweep.md", table.markdown().encode())
     rows = [
         {
             "run": run.number,
@@ -130,35 +129,28 @@ def write_sweep(sweep: Sweep) -> None:
             write_whole(sweep.folder / f"sweep.{suffix}", data)
 
 
-def sweep_layout(sweep: Sweep) -> Layout:
+def sweep_table(sweep: Sweep) -> Table:
     """Runs x methods whose AUC changed, or the other way round where that is narrower; the best
     run of each method in bold."""
     cells = {column: [_cell(sweep, run, column) for run in sweep.runs] for column in sweep.columns}
+    told = [[run.overrides.get(name, "-") for name in sweep.parameters] for run in sweep.runs]
     if len(sweep.columns) <= len(sweep.runs):
         rows = [
-            (
-                str(run.number),
-                [
-                    *(Cell(run.overrides.get(name, "-")) for name in sweep.parameters),
-                    *(cells[column][place] for column in sweep.columns),
-                ],
-            )
+            [str(run.number), *told[place], *(cells[column][place] for column in sweep.columns)]
             for place, run in enumerate(sweep.runs)
         ]
-        return Layout(["run", *sweep.parameters, *sweep.columns], rows)
-    headings = [
-        ", ".join(run.overrides.get(name, "-") for name in sweep.parameters) for run in sweep.runs
-    ]
+        return Table(["run", *sweep.parameters, *sweep.columns], rows)
     numbers = _numbers(sweep)
-    turned: list[tuple[str, list[Cell]] | None] = []
+    turned: list[list[str] | None] = []
     for column in sweep.columns:
         if turned and turned[-1] and turned[-1][0].partition("/")[0] != column.partition("/")[0]:
             turned.append(None)
-        seen = [Cell(_shown(seen_from(sweep, column)))] if numbers else []
-        turned.append((column, [*cells[column], *seen]))
-    return Layout(
-        [", ".join(sweep.parameters), *headings, *(["seen from"] if numbers else [])], turned
-    )
+        seen = seen_from(sweep, column)
+        last = ["-" if math.isnan(seen) else f"{seen:g}"] if numbers else []
+        turned.append([column, *cells[column], *last])
+    headings = [", ".join(values) for values in told]
+    columns = [", ".join(sweep.parameters), *headings, *(["seen from"] if numbers else [])]
+    return Table(columns, turned)
 
 
 def seen_from(sweep: Sweep, column: str) -> float:
@@ -172,10 +164,6 @@ def seen_from(sweep: Sweep, column: str) -> float:
     return found
 
 
-def _shown(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:g}"
-
-
 def _numbers(sweep: Sweep) -> dict[float, SweepRun]:
     """The runs by the value of the one parameter, where there is one and it is a number."""
     if len(sweep.parameters) != 1:
@@ -186,13 +174,14 @@ def _numbers(sweep: Sweep) -> dict[float, SweepRun]:
     return dict(zip(map(float, values), sweep.runs, strict=True))
 
 
-def _cell(sweep: Sweep, run: SweepRun, column: str) -> Cell:
+def _cell(sweep: Sweep, run: SweepRun, column: str) -> str:
     if run.error:
-        return Cell("failed")
+        return "failed"
     if column not in run.aucs:
-        return Cell()
-    found = run.aucs[column]
-    return Cell(interval(found), sweep.best(column) is run and not found.is_of_few)
+        return "-"
+    auc = run.aucs[column]
+    is_best = sweep.best(column) is run and not auc.is_of_few
+    return Best(interval(auc)) if is_best else interval(auc)
 
 
 def sweep_figure(sweep: Sweep) -> Figure:

@@ -22,8 +22,7 @@ import numpy as np
 
 from nacd_bench.errors import PluginError, UserError
 from nacd_bench.evaluation.comparison import scores_on
-from nacd_bench.jobs.benchmark.files import lines
-from nacd_bench.jobs.benchmark.table import layout
+from nacd_bench.jobs.benchmark.results import Benchmarked, lines, main_table
 from nacd_bench.pipeline.methods import made, score_batch
 from nacd_bench.registry import unknown
 from nacd_bench.report.figures import CURVES, curve_figure, histogram_figure
@@ -34,8 +33,6 @@ from nacd_bench.triplets.record import TripletRecord
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
-
-    from nacd_bench.jobs.benchmark.run import Benchmarked
 
 MODES = ("auto", "online", "offline", "disabled")
 ANSWER_SECONDS, SYNC_SECONDS = 10, 600
@@ -233,9 +230,8 @@ def _is_wandb(logger: object) -> bool:
 def _log_to_wandb(logger: Any, done: Benchmarked) -> None:
     import wandb
 
-    table = layout(done)
-    rows = [[row[0], *(cell.text for cell in row[1])] for row in table.rows if row is not None]
-    logger.log_table("table", list(table.columns), rows)
+    table = main_table(done)
+    logger.log_table("table", list(table.columns), [list(row) for row in table.rows if row])
     columns = ["detector", "test_set", "triplet", "is_positive", "confidence"]
     logger.log_table("strongest", [*columns, *SIDES], list(_strongest(done)))
     artifact = wandb.Artifact("metrics", type="metrics")

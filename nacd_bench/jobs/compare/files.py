@@ -12,15 +12,13 @@ from nacd_bench.jobs.compare.verdict import is_gated
 from nacd_bench.jobs.compare.versions import Compared, Counts
 from nacd_bench.runs.compared_run import ComparedRun
 from nacd_bench.runs.schema import CHANGES, SCHEMA_VERSION, TABLES, UNPAIRED, schema
-from nacd_bench.runs.tables import write_csv, write_table
+from nacd_bench.runs.tables import Table, write_csv, write_table
 from nacd_bench.triplets.files import json_bytes, writable, write_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 COUNTS = ("before", "after", "new", "fixed", "stayed", "stronger", "weaker", "unclear")
-Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
-"""Caption, headings, and rows of cells."""
 
 
 def changes_table(changes: Mapping[str, Sequence[Any]]) -> pa.Table:
@@ -113,20 +111,14 @@ def tables(compared: Compared) -> list[Table]:
             values = [f"{rate[run]:.4f}" for run in ("before", "after")]
             point = rate["preset"] or "all"
             rates.append([point, str(rate["n"]), *values, f"{rate['change']:+.1%}"])
-    shown: list[Table] = [
-        (
-            "Artifacts by type",
-            ("type", *COUNTS, "per triplet (95 %)", "triplets with one", "p"),
-            types,
-        ),
-        (
-            "Artifacts and scores by detector",
-            ("detector", *COUNTS, "mean score", "difference (95 %)", "p"),
-            detectors,
-        ),
+    by_type = ("type", *COUNTS, "per triplet (95 %)", "triplets with one", "p")
+    by_detector = ("detector", *COUNTS, "mean score", "difference (95 %)", "p")
+    points = ("operating point", "triplets", "bpp before", "bpp after", "change")
+    return [
+        Table(by_type, types, "Artifacts by type"),
+        Table(by_detector, detectors, "Artifacts and scores by detector"),
+        *([Table(points, rates, "Bits per pixel of the neural codec")] if rates else []),
     ]
-    columns = ("operating point", "triplets", "bpp before", "bpp after", "change")
-    return [*shown, ("Bits per pixel of the neural codec", columns, rates)] if rates else shown
 
 
 def notes(compared: Compared) -> list[str]:
@@ -150,10 +142,7 @@ def markdown(compared: Compared, line: str) -> str:
         f"**{line}**",
         *(f"- {warning}" for warning in compared.warnings),
     ]
-    for _, columns, rows in tables(compared):
-        lines = [columns, ["---"] * len(columns), *rows]
-        cells = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in lines]
-        parts.append("\n".join(f"| {row} |" for row in cells))
+    parts += [table.markdown().rstrip() for table in tables(compared)]
     return "\n\n".join([*parts, *notes(compared)]) + "\n"
 
 
