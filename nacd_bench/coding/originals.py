@@ -20,7 +20,14 @@ from typing import IO, Any
 
 from nacd_bench.errors import DataError, ImageError
 from nacd_bench.triplets.files import LARGEST_FILE, as_on_disk, file_url, is_url, read_bytes
-from nacd_bench.triplets.formats import FORMATS, HEAD, has_image_suffix, is_passed_over, unread_kind
+from nacd_bench.triplets.formats import (
+    FORMATS,
+    HEAD,
+    has_image_suffix,
+    is_passed_over,
+    suffix_of,
+    unread_kind,
+)
 from nacd_bench.triplets.text_files import lines_of, read_text
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -176,10 +183,9 @@ def _files(sources: Iterable[str | Path], files_only: bool) -> Iterator[tuple[st
             yield from _remote(str(source))
             continue
         for path, is_named in _local(source):
-            url = None if files_only else _url_in_list(path)
             is_read = has_image_suffix(path) or (_is_tar(path) and not files_only)
-            if url is not None:
-                yield from _remote(url)
+            if is_url(path) and not files_only:
+                yield from _remote(str(path))
             elif (is_named or is_read) and os.path.isdir(path):  # noqa: PTH112 - long names
                 yield from _files([path], files_only)
             elif is_named or is_read:
@@ -188,15 +194,15 @@ def _files(sources: Iterable[str | Path], files_only: bool) -> Iterator[tuple[st
                 yield str(path), "", kind
 
 
-def _local(source: str | Path) -> Iterator[tuple[Path, bool]]:
-    """Files of this machine, and whether they are named one by one."""
+def _local(source: str | Path) -> Iterator[tuple[str | Path, bool]]:
+    """Files of this machine, and whether they are named one by one; URLs that a list names."""
     path = as_on_disk(source)
     if path.is_dir():
         yield from ((file, False) for file in sorted(_walk(path)))
     elif path.suffix.lower() == ".txt" and path.is_file():
-        for line in lines_of(read_text(path, "a list of images")):
-            if line.strip():
-                yield as_on_disk(path.parent / line.strip()), True
+        for line in map(str.strip, lines_of(read_text(path, "a list of images"))):
+            if line:
+                yield line if is_url(line) else as_on_disk(path.parent / line), True
     elif path.exists():
         yield path, True
     else:
@@ -223,23 +229,14 @@ def _walk(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _unread_kind(path: Path) -> str | None:
-    if path.suffix.lower() in RESULTS or not path.is_file():
+def _unread_kind(path: str | Path) -> str | None:
+    if suffix_of(path) in RESULTS or not Path(path).is_file():
         return None
     try:
-        with path.open("rb") as file:
+        with Path(path).open("rb") as file:
             return unread_kind(path, file.read(HEAD))
     except OSError:
         return unread_kind(path, b"")
-
-
-def _url_in_list(path: Path) -> str | None:
-    """The URL that a line of a text file has, which became a path in that file's folder."""
-    parts = path.parts
-    for place, part in enumerate(parts[:-1]):
-        if part.endswith(":") and len(part) > 2:
-            return f"{part}//{'/'.join(parts[place + 1 :])}"
-    return None
 
 
 def _remote(url: str) -> Iterator[tuple[str, str, str]]:
@@ -271,9 +268,9 @@ def _remote(url: str) -> Iterator[tuple[str, str, str]]:
             yield name, "", kind
 
 
-def _stamp(path: Path) -> str:
+def _stamp(path: str | Path) -> str:
     try:
-        facts = path.stat()
+        facts = Path(path).stat()
     except OSError:
         return ""
     return f"{facts.st_size} {facts.st_mtime_ns}"
