@@ -15,8 +15,14 @@ from nacd_bench.evaluation.balanced import (
     set_of,
 )
 from nacd_bench.triplets.manifest import read_manifest, write_manifest
-from nacd_bench.triplets.presence import cluster_names, labelled_boxes, presence
-from nacd_bench.triplets.record import ARTIFACT_TYPES, Label, TripletRecord
+from nacd_bench.triplets.record import (
+    ARTIFACT_TYPES,
+    Label,
+    TripletRecord,
+    cluster_names,
+    labelled_boxes,
+    presence,
+)
 
 
 def triplet(name: str, kind: str, source: str | None = None) -> TripletRecord:

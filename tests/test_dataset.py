@@ -50,8 +50,7 @@ from nacd_bench.runs.candidates import TablesWriter, kept, read_mined
 from nacd_bench.runs.schema import CANDIDATES, CODED, schema
 from nacd_bench.triplets.images import pixels_sha256
 from nacd_bench.triplets.manifest import read_manifest
-from nacd_bench.triplets.presence import presence
-from nacd_bench.triplets.record import TripletRecord
+from nacd_bench.triplets.record import TripletRecord, presence
 
 QUIET = Options(workers=0, show_progress=False)
 Decide = Callable[[int, dict[str, Any]], bool | None]

@@ -22,8 +22,7 @@ import numpy as np
 
 from nacd_bench.errors import DataError
 from nacd_bench.registry import unknown
-from nacd_bench.triplets.presence import cluster_names, presence
-from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord
+from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord, cluster_names, presence
 from nacd_bench.triplets.rows import text
 
 T = TypeVar("T")

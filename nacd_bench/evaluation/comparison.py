@@ -19,7 +19,7 @@ from nacd_bench.evaluation.localisation import Localisation, Placed, localisatio
 from nacd_bench.evaluation.significance import holm_corrected
 from nacd_bench.evaluation.thresholds import Threshold, best_thresholds
 from nacd_bench.triplets.detection import Result
-from nacd_bench.triplets.presence import labelled_boxes
+from nacd_bench.triplets.record import labelled_boxes
 
 Scores = Mapping[str, Mapping[str, Result]]
 """By method and triplet id; what is not there failed."""

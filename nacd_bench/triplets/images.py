@@ -295,6 +295,9 @@ def _eight_bit(picture: PillowImage) -> Tensor:
     """``(3, H, W)`` uint8 of a picture of up to 8 bits per sample."""
     import cv2
 
+    if picture.mode in ("1", "L"):
+        gray = torch.from_numpy(np.array(picture.convert("L")))
+        return gray.expand(3, -1, -1).contiguous()
     picture = picture if picture.mode == "RGB" else picture.convert("RGB")
     planes = np.empty((3, picture.height, picture.width), np.uint8)
     cv2.split(np.asarray(picture), list(planes))
