@@ -84,7 +84,12 @@ def read_weights(path: str | Path, expected: Mapping[str, Tensor]) -> dict[str, 
     ranked = [
         (_rank(weights, expected, prefix, place), prefix, weights)
         for place, weights in state_dicts
-        for prefix in _prefixes(weights, expected)
+        for prefix in {
+            name[:start]
+            for name in weights
+            for start in (0, *(dot.end() for dot in re.finditer(r"\.", name)))
+            if name[start:] in expected
+        }
     ]
     if not ranked:
         inside = [f"{place or 'at the top'}: {_some(weights)}" for place, weights in state_dicts]
@@ -193,19 +198,6 @@ def _coders(module: nn.Module) -> Iterator[nn.Module]:
             yield part
         else:
             yield from _coders(part)
-
-
-def _prefixes(weights: Mapping[str, Any], expected: Mapping[str, Any]) -> set[str]:
-    """What stands before an expected name in at least one name of the file."""
-    ends = set(expected)
-    prefixes = set()
-    for name in weights:
-        start = 0
-        while start >= 0:
-            if name[start:] in ends:
-                prefixes.add(name[:start])
-            start = name.find(".", start) + 1 or -1
-    return prefixes
 
 
 def _some(names: Any) -> str:

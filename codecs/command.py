@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from nacd_bench.coding.codec import Codec, FineControl, Image, OperatingPoints
 from nacd_bench.errors import CodecError, UserError
@@ -57,6 +57,14 @@ GPUS = "CUDA_VISIBLE_DEVICES"
 SIDE_DATA = struct.Struct("<4sIId")
 """Width, height and point, in front of the file of a codec whose decoder has to be told them."""
 MAGIC = b"NACD"
+
+
+def _with_different_values(points: OperatingPoints) -> OperatingPoints:
+    if not points.values or len(set(points.values)) < len(points.values):
+        raise ValueError
+    return points
+
+
 Words = str | Sequence[str | int | float]
 Side = Literal["input", "output"]
 Kinds = Annotated[
@@ -70,6 +78,13 @@ Sides = Annotated[
     Sequence[Number],
     Field(min_length=2, max_length=2, description="two whole numbers, height and width"),
 ]
+Points = Annotated[
+    OperatingPoints,
+    AfterValidator(_with_different_values),
+    Field(description="{name: ..., values: [...]}, in order of rising rate and all different"),
+]
+Name = Annotated[str, Field(pattern=r"\S", description="a name")]
+Suffix = Annotated[str, Field(pattern=r"^\.[^/]+$", description="an ending like .bin")]
 
 
 @options
@@ -88,6 +103,19 @@ class Installed:
     variable: str
     names: Sequence[str]
     kind: Literal["program", "file", "folder"] = "program"
+
+    def matches(
+        self, pointed: str | None, names: Sequence[str], above: Sequence[Path]
+    ) -> list[Path]:
+        """What is where the user points, or else on ``PATH`` or in the folders ``above``."""
+        if self.kind == "program":
+            commands = [str(Path(name).expanduser()) for name in ([pointed] if pointed else names)]
+            return [Path(path).absolute() for path in map(shutil.which, commands) if path]
+        folders = [Path(pointed).expanduser().absolute()] if pointed else above
+        if self.kind == "folder":
+            return [base for base in folders if all((base / name).exists() for name in names)]
+        paths = [path for base in folders for path in (base, *(base / name for name in names))]
+        return [path for path in paths if path.is_file()]
 
 
 @options
@@ -141,9 +169,9 @@ class Row:
 
     encode: Words
     decode: Words
-    points: OperatingPoints
+    points: Points
     point_scale: Positive = 1.0
-    name: str = "command"
+    name: Name = "command"
     image_format: Kinds = "png"
     bit_depth: Depths = 8
     matrix: str = "bt601"
@@ -151,7 +179,7 @@ class Row:
     takes: Mapping[str, Sequence[int]] | None = None
     multiple: Number | None = None
     standard: Literal["hevc", "vvc", "av1"] | None = None
-    bitstream_suffix: str = ".bin"
+    bitstream_suffix: Suffix = ".bin"
     fine: FineControl | None = None
     version: str = "{version}"
     version_command: Words | None = None
@@ -212,21 +240,8 @@ class CommandLine(Codec):
 
     def _set_up(self, content: Mapping[str, Any], folder: Path) -> None:
         self.settings = {key: value for key, value in content.items() if key not in KEYS}
-        for key in ("encode", "decode", "points"):
-            if key not in content:
-                raise CodecError(f"the key {key} is missing.")
         self.row = row = Row(**{key: content[key] for key in KEYS if key in content})
         self.name, self.points, self.fine = row.name, row.points, row.fine
-        values, suffix = list(row.points.values), row.bitstream_suffix
-        if not values or len(set(values)) < len(values):
-            raise CodecError(
-                "expected points: {name: ..., values: [...]} with the values in order of rising "
-                f"rate, at least one and all different, got {values}."
-            )
-        if not row.name.strip() or not suffix.startswith(".") or os.sep in suffix:
-            raise CodecError(
-                f"expected a name, and a bitstream_suffix like .bin, got {row.name!r}, {suffix!r}."
-            )
         self.min_size = (row.min_size[0], row.min_size[1])
         self.input = self._format("input")
         self.output = self._format("output")
@@ -250,7 +265,7 @@ class CommandLine(Codec):
             self.in_main_process = bool(gpu)
         self.folder = folder / Path(row.working_directory.format_map(self.places)).expanduser()
         self._parse_commands()
-        for point in values:  # a wrong format comes out now
+        for point in self.points.values:  # a wrong format comes out now
             self.command_line(point)
 
     def _parse_commands(self) -> None:
@@ -295,8 +310,7 @@ class CommandLine(Codec):
             if wanted.kind == "file"
         }
         return {
-            "encode": self.commands["encode"],
-            "decode": self.commands["decode"],
+            **{what: self.commands[what] for what in ("encode", "decode")},
             "input": asdict(self.input),
             "output": asdict(self.output),
             "bitstream_suffix": row.bitstream_suffix,
@@ -438,25 +452,15 @@ class CommandLine(Codec):
         pointed = given or os.environ.get(wanted.variable)
         names = [name.format_map(self.places) for name in wanted.names]
         programs = [path for path in self.places.values() if isinstance(path, Path)]
-        folders = [folder for path in programs for folder in path.resolve().parents]
-        if pointed:
-            folders = [Path(pointed).expanduser().absolute()]
-        if wanted.kind == "program":
-            commands = [str(Path(name).expanduser()) for name in ([pointed] if pointed else names)]
-            matches = [Path(path).absolute() for path in map(shutil.which, commands) if path]
-        elif wanted.kind == "folder":
-            matches = [base for base in folders if all((base / name).exists() for name in names)]
-        else:
-            paths = [path for base in folders for path in (base, *(base / name for name in names))]
-            matches = [path for path in paths if path.is_file()]
+        above = [folder for path in programs for folder in path.resolve().parents]
+        matches = wanted.matches(pointed, names, above)
         if matches:
             return matches[0]
         listed = " or ".join(names)
-        tried = f"neither {place} nor {wanted.variable} is set, and no {listed} is there"
+        tried = f"neither {place} nor {wanted.variable} is set, and there is no {listed}"
         if pointed:
             kind = "executable file" if wanted.kind == "program" else f"{wanted.kind} with {listed}"
-            source = f"{place}={given}" if given else f"{wanted.variable}={pointed}"
-            tried = f"{source} is no {kind}"
+            tried = f"{place if given else wanted.variable}={pointed} is no {kind}"
         raise CodecError(
             f"the {place} of {self.name} is not found: {tried}. {self.row.get} Then point at it by "
             f"the option {place} or the environment variable {wanted.variable}"
@@ -468,7 +472,7 @@ class CommandLine(Codec):
         words = self.commands[what]
         lists = [self.places.get(word[1:-1]) for word in words if word[:1] == "{"]
         nested = [word for value in lists if isinstance(value, list) for word in value]
-        used = places_in([*words, *nested], what)
+        used = places_in([*words, *nested])
         for name, spec in used.items():
             if name not in places:
                 known = [f"{{{place}}}" for place in sorted(places)]
@@ -531,33 +535,28 @@ def words_of(what: str, words: Words) -> list[str]:
     ['enc', '-q', '{point}', 'a b']
     """
     try:
-        return [str(word) for word in (shlex.split(words) if isinstance(words, str) else words)]
+        split = [str(word) for word in (shlex.split(words) if isinstance(words, str) else words)]
+        places_in(split)
     except ValueError as error:
-        raise _unparsed(what, error) from error
+        raise CodecError(
+            f"the command {what} does not parse: {error}. Close every quote and brace, and write "
+            "{{ or }} for a brace that is meant."
+        ) from error
+    return split
 
 
-def places_in(words: Sequence[str], what: str = "") -> dict[str, str]:
+def places_in(words: Sequence[str]) -> dict[str, str]:
     """The names in braces, with their formats.
 
     >>> places_in(["-q{point:.2f}", "{input}"])
     {'point': '.2f', 'input': ''}
     """
-    try:
-        parsed = [part for word in words for part in string.Formatter().parse(word)]
-    except ValueError as error:
-        raise _unparsed(what, error) from error
+    parsed = [part for word in words for part in string.Formatter().parse(word)]
     return {
         name: f"{spec}{'!' if conversion else ''}"
         for _, name, spec, conversion in parsed
         if name is not None
     }
-
-
-def _unparsed(what: str, error: ValueError) -> CodecError:
-    return CodecError(
-        f"the command {what} does not parse: {error}. Close every quote and brace, and write "
-        "{{ or }} for a brace that is meant."
-    )
 
 
 def _new(folder: Path, name: str) -> Path:

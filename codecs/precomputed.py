@@ -34,7 +34,7 @@ _COLUMNS = ("original", "point", "decoded", "bytes", "bpp")
 
 
 @dataclass(frozen=True)
-class Row:
+class Listed:
     """One result: where it is and what it cost."""
 
     original: Path
@@ -122,7 +122,7 @@ class Precomputed(Codec):
         return float(_note(data)["bytes"])
 
     @cached_property
-    def _by_content(self) -> dict[tuple[str, float | None], Row]:
+    def _by_content(self) -> dict[tuple[str, float | None], Listed]:
         contents = {}
         for path in dict.fromkeys(row.original for row in self.rows):
             try:
@@ -133,7 +133,7 @@ class Precomputed(Codec):
         return {(contents[row.original], row.point): row for row in rows}
 
 
-def _rows(table: Path) -> Iterator[Row]:
+def _rows(table: Path) -> Iterator[Listed]:
     try:
         entries = csv_entries(table, read_text(table, "a CSV file of results", CodecError))
     except DataError as error:
@@ -153,7 +153,7 @@ def _rows(table: Path) -> Iterator[Row]:
         given = {name: (cells.get(name) or "").strip() for name in _COLUMNS}
         numbers = {name: finite_number(given[name]) for name in ("bytes", "bpp", "point")}
         fault = unread or _fault(given, numbers)
-        yield Row(
+        yield Listed(
             as_on_disk(table.parent / given["original"]),
             numbers["point"],
             as_on_disk(table.parent / given["decoded"]),

@@ -196,7 +196,7 @@ class TorchModule(Codec):
                 "Decode with the codec and parameters that encoded it."
             )
         module = self.module(self.points.values[shape[0]])
-        strings = [list(kind) for kind in zip(*(each[3] for each in unpacked), strict=True)]
+        strings = [list(kind) for kind in zip(*(parts[3] for parts in unpacked), strict=True)]
         with _reproducible():
             if shape[1:]:
                 out = module.decompress(strings, shape[1:])

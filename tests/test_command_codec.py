@@ -329,9 +329,13 @@ class TestDescription:
             ("{point}", "{point", r"the command encode does not parse: .*write \{\{ or \}\}"),
             ("{point}", "{}", r"unknown placeholder in encode '\{\}'"),
             ("points:", "point:", r"unknown key 'point'; did you mean 'points'"),
-            ("decode:", "#", r"the key decode is missing"),
-            ("values: [10, 40, 70, 95]", "values: []", r"at least one and all different, got \[\]"),
-            ("[10, 40, 70, 95]", "[1, 1]", r"all different, got \[1, 1\]"),
+            ("decode:", "#", r"expected decode=\.\.\., got nothing"),
+            (
+                "values: [10, 40, 70, 95]",
+                "values: []",
+                r"expected points as .* different, got .*'values': \[\]",
+            ),
+            ("[10, 40, 70, 95]", "[1, 1]", r"all different, got .*'values': \[1, 1\]"),
             (
                 "[10, 40, 70, 95]",
                 "[1, high]",
@@ -340,7 +344,7 @@ class TestDescription:
             ("values:", "value:", r"unknown setting in points 'value'; did you mean 'values'"),
             ("name:", "nam:", r"unknown setting in points 'nam'; did you mean 'name'"),
             ("y, v", "y, slope: -1, v", r"expected points\.slope as a number above 0, got -1"),
-            (".webp", "webp", r"bitstream_suffix like \.bin, got .*'webp'"),
+            (".webp", "webp", r"expected bitstream_suffix as an ending like \.bin, got 'webp'"),
             ("[%, --version]", "[%, '{point}']", r"placeholder in version_command '\{point\}'"),
             (
                 "[%, --version]",

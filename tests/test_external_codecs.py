@@ -387,7 +387,7 @@ class TestFinding:
         with pytest.raises(CodecError, match=message):
             make()
         monkeypatch.delenv("NACD_HM_CONFIG")
-        message = r"neither config nor NACD_HM_CONFIG is set, and no .*cfg/encoder_intra_main\.cfg"
+        message = r"nor NACD_HM_CONFIG is set, and there is no .*cfg/encoder_intra_main\.cfg"
         with pytest.raises(CodecError, match=message):
             make()
 

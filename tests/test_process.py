@@ -237,7 +237,7 @@ class TestFindProgram:
 
     def test_nothing_found(self, program: Path) -> None:
         program.unlink()
-        message = r"encoder of x is not found: .*NACD_X is set, .*xenc or xenc2 .* Get it\. .*PATH"
+        message = r"encoder of x is not found: .*NACD_X is set, .*xenc or xenc2\. Get it\. .*PATH"
         with pytest.raises(CodecError, match=message):
             self.find()
 
