@@ -31,7 +31,7 @@ from nacd_bench.planting import Scene, plant
 from nacd_bench.planting.photographs import photo
 from nacd_bench.registry import CODECS
 from nacd_bench.runs.candidates import KEYS, TablesWriter, read_mined
-from nacd_bench.runs.compared_run import CodedTriplet, read_compared
+from nacd_bench.runs.compared_run import read_compared
 from nacd_bench.runs.results import write_tables
 from nacd_bench.runs.schema import CANDIDATES, CODED
 from nacd_bench.runs.tables import write_failures
@@ -146,8 +146,8 @@ class TestMatching:
             match_boxes(boxes(), boxes(), iou)
 
 
-def _coded(bpp: float) -> CodedTriplet:
-    return CodedTriplet("a", "a", None, None, "low", None, bpp)
+def _coded(bpp: float) -> TripletRecord:
+    return TripletRecord("a", *["a.png"] * 3, neural_bpp=bpp, extra={"preset": "low"})
 
 
 class TestStatistics:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from nacd_bench.coding.sides import CodecSpec
 from nacd_bench.errors import CodecError, DataError, ImageError, UserError
 from nacd_bench.ops.boxes import region_holding
 from nacd_bench.ops.planes import one_thread
-from nacd_bench.runs.compared_run import ComparedRun, PixelSource
+from nacd_bench.runs.compared_run import ComparedRun
 from nacd_bench.triplets.files import read_bytes
 from nacd_bench.triplets.images import pixels_sha256, read_8_bit
 from nacd_bench.triplets.record import Box
@@ -61,8 +62,7 @@ class PairPixels:
             UserError: nothing of the image is left.
         """
         for side in (1, 0):
-            triplet = self.runs[side].triplets[self.pairs[pair][side]]
-            for place, _ in triplet.pixels["neural"].crops:
+            for place, _ in self._crops(side, self.pairs[pair][side], "neural"):
                 if all(_holds(place, box) for box in boxes):
                     return place
         faults: list[UserError] = []
@@ -94,7 +94,7 @@ class PairPixels:
 
     def _cut(self, side: int, triplet: int, role: str, part: Box) -> Image:
         x0, y0, x1, y1 = part
-        for place, path in self.runs[side].triplets[triplet].pixels[role].crops:
+        for place, path in self._crops(side, triplet, role):
             if _holds(place, part):
                 left, top, right, bottom = place
                 try:
@@ -113,33 +113,41 @@ class PairPixels:
 
     def _read(self, side: int, triplet: int, role: str) -> Image:
         """A whole image ``(H, W, 3)``."""
-        source = self.runs[side].triplets[triplet].pixels[role]
+        run, record = self.runs[side], self.runs[side].triplets[triplet]
         fault: UserError = ImageError("the run kept no picture of this place.")
-        if source.file is not None:
+        file, expected = getattr(record, role), record.extra.get(f"{role}_file_sha256")
+        if file:
             try:
-                stored, sha256 = read_8_bit(source.file)
-                if source.file_sha256 in (None, sha256):
+                stored, sha256 = read_8_bit(file)
+                if expected in (None, sha256):
                     return stored
                 fault = ImageError(
-                    f"{source.file} changed since the run: it does not show what the run looked at."
+                    f"{file} changed since the run: it does not show what the run looked at."
                 )
             except UserError as error:
                 fault = error
-        if source.bitstream is None or not self.decode:
+        name = record.extra.get(f"{role}_bitstream") if run.kind == "mine" else None
+        if not name or not self.decode:
             raise fault
-        data = read_bytes(source.bitstream, "a bitstream", DataError)
+        stream = run.folder / name
+        data = read_bytes(stream, "a bitstream", DataError)
         codec = _or_raise(self._codec(side, role))
         try:
             with one_thread():  # as in the run: floating point sums differ by their order
                 pixels: Image = codec.decode(data)
         except Exception as error:  # of whatever kind: a codec is somebody else's code
-            raise CodecError(f"{source.bitstream} cannot be decoded: {describe(error)}") from error
-        if pixels_sha256(pixels) != source.pixels_sha256 and not _agrees(pixels, source):
+            raise CodecError(f"{stream} cannot be decoded: {describe(error)}") from error
+        is_same = pixels_sha256(pixels) == record.extra[f"{role}_sha256"]
+        if not is_same and not _agrees(pixels, self._crops(side, triplet, role)):
             raise CodecError(
-                f"{source.bitstream} decodes to other pixels than it did in the run: the codec "
+                f"{stream} decodes to other pixels than it did in the run: the codec "
                 "changed, or computes in another way on this machine."
             )
         return pixels
+
+    def _crops(self, side: int, triplet: int, role: str) -> Sequence[tuple[Box, Path]]:
+        run = self.runs[side]
+        return run.crops.get((run.triplets[triplet].id, role), ())
 
     def _built(self, side: int, role: str) -> Codec:
         run = self.runs[side]
@@ -174,10 +182,10 @@ def _holds(place: Box, box: Box) -> bool:
     return place[0] <= box[0] and place[1] <= box[1] and place[2] >= box[2] and place[3] >= box[3]
 
 
-def _agrees(pixels: Image, source: PixelSource) -> bool:
+def _agrees(pixels: Image, crops: Sequence[tuple[Box, Path]]) -> bool:
     """Whether the crops that the run kept of an image show the same, but for rounding."""
     compared = 0
-    for (x0, y0, x1, y1), path in source.crops:
+    for (x0, y0, x1, y1), path in crops:
         try:
             kept, _ = read_8_bit(path)
         except UserError:

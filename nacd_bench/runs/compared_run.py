@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,64 +23,22 @@ from nacd_bench.evaluation.thresholds import read_thresholds
 from nacd_bench.registry import DETECTORS
 from nacd_bench.runs.candidates import read_mined
 from nacd_bench.runs.read import Run, read_run
-from nacd_bench.runs.schema import CANDIDATES, CODED, EDGES, FAILURES, JOURNAL, SETTINGS, SIDES
+from nacd_bench.runs.schema import (
+    CANDIDATES,
+    CODECS,
+    CODED,
+    EDGES,
+    FAILURES,
+    JOURNAL,
+    SETTINGS,
+    SIDES,
+)
 from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.images import content_hash
 from nacd_bench.triplets.record import Box, TripletRecord
 from nacd_bench.triplets.text_files import csv_entries, read_json, read_text
 
 TABLES = ("triplets.parquet", "detections.parquet", "scores.parquet")
-
-
-@dataclass(frozen=True)
-class PixelSource:
-    """Where the pixels of one image of a triplet can be had from, the best first.
-
-    Args:
-        crops: parts of it that are files: what they show, and where they are.
-        file: the whole image.
-        file_sha256: of that file when the run saw it.
-        bitstream: what decodes to it.
-        pixels_sha256: of what it decodes to.
-    """
-
-    crops: Sequence[tuple[Box, Path]] = ()
-    file: str | Path | None = None
-    file_sha256: str | None = None
-    bitstream: Path | None = None
-    pixels_sha256: str | None = None
-
-
-@dataclass(frozen=True)
-class CodedTriplet:
-    """An image at one operating point of the codec.
-
-    Args:
-        id: in its run.
-        image: what the original is called.
-        content: hash of the original's file, or None where nothing knows it any more.
-        source: what crops of one photograph share, or None.
-        preset, point: names of the rate step and of the neural codec's operating point.
-        bpp, codec: of the neural side, the codec with its version.
-        traditional: what tells one traditional result from another.
-        pixels: by role.
-    """
-
-    id: str
-    image: str
-    content: str | None
-    source: str | None
-    preset: str | None
-    point: str | None
-    bpp: float | None
-    codec: str = ""
-    traditional: tuple[str, ...] = ()
-    pixels: Mapping[str, PixelSource] = field(default_factory=dict)
-
-    @property
-    def operating_point(self) -> str:
-        """As people name it; empty where it is not known."""
-        return self.preset or self.point or ""
 
 
 @dataclass
@@ -89,7 +48,11 @@ class ComparedRun:
     Args:
         folder: the run's folder.
         kind: ``detect``, ``benchmark`` or ``mine``.
-        triplets: those that were looked at.
+        triplets: records of those that were looked at. Their ``extra`` has what pairs them:
+            ``image`` (what the original is called), ``image_sha256`` (of its file, None where
+            nothing knows it any more), ``preset`` (of the rate, or None), and ``traditional``,
+            which tells one traditional result from another; and hashes of the files that the run
+            saw, ``original_file_sha256`` and so on.
         types: artifact type by detector.
         scores: of each triplet, by detector; NaN where there is none.
         boxes: their groups are rows in ``triplets``, their detectors places in ``types``.
@@ -98,12 +61,13 @@ class ComparedRun:
         detectors: the detectors' settings, where the run tells them.
         settings: the run's ``settings.json``, empty where it cannot be read.
         codecs: keywords of the codecs by side, where the run tells them.
+        crops: parts of images that are files, by triplet and role: what they show, and where.
         failures: what failed in the run, and what of it cannot be read.
     """
 
     folder: Path
     kind: str
-    triplets: list[CodedTriplet]
+    triplets: list[TripletRecord]
     types: dict[str, str]
     scores: dict[str, Floats]
     boxes: Boxes
@@ -112,6 +76,18 @@ class ComparedRun:
     settings: Mapping[str, Any]
     failures: list[Failure]
     codecs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    crops: Mapping[tuple[str, str], Sequence[tuple[Box, Path]]] = field(default_factory=dict)
+
+
+def operating_point(triplet: TripletRecord) -> str:
+    """As people name it: the preset, or the neural codec's; empty where it is not known."""
+    return triplet.extra.get("preset") or triplet.neural_point or ""
+
+
+def codec_of(triplet: TripletRecord, side: str) -> str:
+    """With its version; empty where it is not known."""
+    names = (getattr(triplet, f"{side}_{fact}") for fact in ("codec", "version"))
+    return " ".join(filter(None, names))
 
 
 def read_compared(folder: str | Path) -> ComparedRun:
@@ -149,7 +125,7 @@ def _detected(run: Run) -> ComparedRun:
     return ComparedRun(
         run.folder,
         run.job,
-        [_coded_triplet(record, hashes.get(record.id, {})) for record in records],
+        [_seen(record, hashes.get(record.id, {})) for record in records],
         types,
         _columns(scores, [record.id for record in records]),
         _boxes(run.detections, [record.id for record in records], types),
@@ -174,27 +150,22 @@ def _hashes(journal: Path) -> dict[str, Mapping[str, str]]:
     return hashes
 
 
-def _coded_triplet(record: TripletRecord, hashes: Mapping[str, str]) -> CodedTriplet:
+def _seen(record: TripletRecord, hashes: Mapping[str, str]) -> TripletRecord:
+    """The record with what pairs it, see :class:`ComparedRun`; hashes of its files by role."""
     content = hashes.get("original") or record.extra.get("image_sha256")
     if content is None:
         with suppress(UserError):
             content = content_hash(record.original)
     preset = record.extra.get("preset")
-    traditional = (_named(record.traditional_codec, record.traditional_version),)
-    return CodedTriplet(
-        record.id,
-        record.source or record.id,
-        content,
-        record.source,
-        None if preset is None else str(preset),
-        record.neural_point,
-        record.neural_bpp,
-        _named(record.neural_codec, record.neural_version),
-        ("file", hashes["traditional"])
-        if "traditional" in hashes
-        else ("point", *traditional, str(record.traditional_point)),
-        {role: PixelSource((), getattr(record, role), hashes.get(role)) for role in ROLES},
-    )
+    by_name = (codec_of(record, "traditional"), record.traditional_point)
+    facts = {
+        "image": record.source or record.id,
+        "image_sha256": content,
+        "preset": None if preset is None else str(preset),
+        "traditional": hashes.get("traditional") or by_name,
+        **{f"{role}_file_sha256": sha256 for role, sha256 in hashes.items()},
+    }
+    return replace(record, extra={**record.extra, **facts})
 
 
 def _thresholds(run: Run, types: Mapping[str, str]) -> dict[str, float]:
@@ -226,27 +197,33 @@ def _mined(folder: Path) -> ComparedRun:
         settings = _table({"run": content}, "run")
     except UserError as error:
         failures.append(Failure(folder.name, "", str(error)))
-    by_triplet: dict[str, list[dict[str, Any]]] = {row["triplet"]: [] for row in coded}
+    crops = defaultdict(list)
     for row in candidates:
-        by_triplet.get(row["triplet"], []).append(row)
+        x0, y0, x1, y1 = (row[f"crop_{edge}"] for edge in EDGES)
+        for role in ROLES:
+            if row[f"crop_{role}"]:
+                crop = ((x0, y0, x1, y1), folder / row[f"crop_{role}"])
+                crops[row["triplet"], role].append(crop)
     scores: dict[str, dict[str, float]] = {}
     for row in coded:
         for name, score in row["scores"] or ():
             scores.setdefault(name, {})[row["triplet"]] = score
     types = _types({}, candidates, scores)
+    triplets = [row["triplet"] for row in coded]
     codecs = {side: _table(_table(settings, side), "codec") for side in SIDES}
     return ComparedRun(
         folder,
         "mine",
-        [_mined_triplet(folder, row, by_triplet[row["triplet"]]) for row in coded],
+        [_mined_record(folder, row) for row in coded],
         types,
-        _columns({name: scores.get(name, {}) for name in types}, list(by_triplet)),
-        _boxes(candidates, list(by_triplet), types),
+        _columns({name: scores.get(name, {}) for name in types}, triplets),
+        _boxes(candidates, triplets, types),
         {k: v for k, v in _table(settings, "thresholds").items() if isinstance(v, int | float)},
         _table(settings, "detectors"),
         settings,
         failures,
         {side: codec for side, codec in codecs.items() if codec},
+        crops,
     )
 
 
@@ -256,44 +233,20 @@ def _table(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return part if isinstance(part, Mapping) else {}
 
 
-def _mined_triplet(
-    folder: Path, row: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]]
-) -> CodedTriplet:
-    crops: dict[str, list[tuple[Box, Path]]] = {role: [] for role in ROLES}
-    for candidate in candidates:
-        x0, y0, x1, y1 = (candidate[f"crop_{edge}"] for edge in EDGES)
-        for role in ROLES:
-            if candidate[f"crop_{role}"]:
-                crops[role].append(((x0, y0, x1, y1), folder / candidate[f"crop_{role}"]))
-    pixels = {"original": PixelSource(crops["original"], row["image_path"], row["image_sha256"])}
-    for side in SIDES:
-        file, stream = (row[f"{side}_{name}"] for name in ("decoded", "bitstream"))
-        pixels[side] = PixelSource(
-            crops[side],
-            folder / file if file else None,
-            None,
-            folder / stream if stream else None,
-            row[f"{side}_sha256"],
-        )
-    return CodedTriplet(
-        row["triplet"],
-        row["image"],
-        row["image_sha256"],
-        None,
-        row["preset"],
-        row["neural_point"],
-        row["neural_bpp"],
-        _named(row["neural_codec"], row["neural_version"]),
-        ("pixels", str(row["traditional_sha256"])),
-        pixels,
+def _mined_record(folder: Path, row: Mapping[str, Any]) -> TripletRecord:
+    neural, traditional = (
+        str(folder / file) if file else "" for file in (row[f"{side}_decoded"] for side in SIDES)
     )
+    facts: dict[str, Any] = {name: row[name] for name in CODECS}
+    facts["extra"] = {
+        **row,
+        "original_file_sha256": row["image_sha256"],
+        "traditional": row["traditional_sha256"],
+    }
+    return TripletRecord(row["triplet"], row["image_path"], neural, traditional, **facts)
 
 
 # --- both
-
-
-def _named(codec: str | None, version: str | None) -> str:
-    return " ".join(filter(None, (codec, version)))
 
 
 def _failure(row: Mapping[str, Any]) -> Failure:

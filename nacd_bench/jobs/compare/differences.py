@@ -12,11 +12,12 @@ import numpy as np
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.paired_versions import PresenceTest
 from nacd_bench.registry import unknown
-from nacd_bench.runs.compared_run import CodedTriplet, ComparedRun
+from nacd_bench.runs.compared_run import ComparedRun, operating_point
+from nacd_bench.triplets.record import TripletRecord
 
 FEW = 5
 """Triplets under which nobody wonders that all of them have a box."""
-Pairs = Sequence[tuple[CodedTriplet, CodedTriplet]]
+Pairs = Sequence[tuple[TripletRecord, TripletRecord]]
 
 
 def shared_types(before: ComparedRun, after: ComparedRun) -> dict[str, str]:
@@ -60,13 +61,14 @@ def mean_rates(triplets: Pairs) -> list[dict[str, Any]]:
     """
     rates_of: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for before, after in triplets:
-        if before.bpp and after.bpp:
-            rates_of[""].append((before.bpp, after.bpp))
-            rates_of[after.operating_point].append((before.bpp, after.bpp))
+        first, second = before.neural_bpp, after.neural_bpp
+        if first and second:
+            rates_of[""].append((first, second))
+            rates_of[operating_point(after)].append((first, second))
     rates = []
     for preset, values in rates_of.items():
-        first, second = np.mean(values, axis=0).tolist()
-        facts = {"before": first, "after": second, "change": second / first - 1, "n": len(values)}
+        mean, later = np.mean(values, axis=0).tolist()
+        facts = {"before": mean, "after": later, "change": later / mean - 1, "n": len(values)}
         rates.append({"preset": preset, **facts})
     return sorted(rates, key=lambda rate: (bool(rate["preset"]), rate["before"]))
 
@@ -104,7 +106,7 @@ def differences(
             f"The runs had different thresholds for {', '.join(differ)}; the higher ones are used "
             "for both."
         )
-    other_sides = sum(a.traditional != b.traditional for a, b in triplets)
+    other_sides = sum(a.extra["traditional"] != b.extra["traditional"] for a, b in triplets)
     if other_sides and before.kind == after.kind:
         lines.append(
             f"In {other_sides} of {len(triplets)} pairs the traditional result is another one: "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nacd_bench import numbers
 from nacd_bench.jobs.compare.verdict import is_gated
 from nacd_bench.jobs.compare.versions import Compared, Counts
-from nacd_bench.runs.compared_run import ComparedRun
+from nacd_bench.runs.compared_run import ComparedRun, codec_of
 from nacd_bench.runs.schema import CHANGES, SCHEMA_VERSION, TABLES, UNPAIRED, schema
 from nacd_bench.runs.tables import Table, write_csv, write_table
 from nacd_bench.triplets.files import json_bytes, writable, write_whole
@@ -158,6 +158,6 @@ def _run(run: ComparedRun) -> dict[str, Any]:
         "kind": run.kind,
         "triplets": len(run.triplets),
         "boxes": len(run.boxes),
-        "neural": sorted({triplet.codec for triplet in run.triplets}),
+        "neural": sorted({codec_of(triplet, "neural") for triplet in run.triplets}),
         "nacd_bench": run.settings.get("nacd_bench"),
     }

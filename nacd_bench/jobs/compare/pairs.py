@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-from nacd_bench.runs.compared_run import CodedTriplet
+from nacd_bench.runs.compared_run import operating_point
 from nacd_bench.runs.schema import TABLES, UNPAIRED
+from nacd_bench.triplets.record import TripletRecord
 
 LEVELS = 7
 Key = tuple[str, ...] | None
 
 
 def paired_triplets(
-    before: Sequence[CodedTriplet], after: Sequence[CodedTriplet]
+    before: Sequence[TripletRecord], after: Sequence[TripletRecord]
 ) -> tuple[list[tuple[int, int]], list[dict[str, str]]]:
     """Rows of both that belong together, in an order that does not depend on that of the rows, and
     rows of the table ``unpaired``.
@@ -24,6 +25,7 @@ def paired_triplets(
     or that there is only one triplet of the image.
     """
     pairs: list[tuple[int, int]] = []
+    contents = [[triplet.extra["image_sha256"] for triplet in run] for run in (before, after)]
     left = [{row: _keys(triplet) for row, triplet in enumerate(run)} for run in (before, after)]
     for level in range(LEVELS):
         first, second = (_rows(keys, level) for keys in left)
@@ -31,36 +33,36 @@ def paired_triplets(
             if len(first[key]) == len(second[key]) == 1:
                 row, other = first[key][0], second[key][0]
                 # nothing may say that the originals differ
-                if len({before[row].content, after[other].content} - {None}) < 2:
+                if len({contents[0][row], contents[1][other]} - {None}) < 2:
                     pairs.append((row, other))
                     del left[0][row], left[1][other]
     pairs.sort(key=lambda pair: _order(before[pair[0]], after[pair[1]]))
     unpaired = []
     for run, triplets, rows, others in (
-        ("before", before, left[0], after),
-        ("after", after, left[1], before),
+        ("before", before, left[0], contents[1]),
+        ("after", after, left[1], contents[0]),
     ):
-        contents = {triplet.content for triplet in others}
-        lonely = sorted((triplets[row] for row in rows), key=lambda lone: (lone.id, lone.image))
-        unpaired += [unpaired_row(run, triplet, _reason(triplet, contents)) for triplet in lonely]
+        lonely = sorted((triplets[row] for row in rows), key=lambda x: (x.id, x.extra["image"]))
+        unpaired += [unpaired_row(run, triplet, _reason(triplet, others)) for triplet in lonely]
     return pairs, unpaired
 
 
 def unpaired_row(
-    run: str, triplet: CodedTriplet, reason: str, detector: str = ""
+    run: str, triplet: TripletRecord, reason: str, detector: str = ""
 ) -> dict[str, str]:
     """A row of the table ``unpaired``; without a detector the whole triplet is meant."""
-    cells = (run, triplet.id, triplet.image, triplet.operating_point, detector, reason)
+    cells = (run, triplet.id, triplet.extra["image"], operating_point(triplet), detector, reason)
     return dict(zip(TABLES[UNPAIRED], cells, strict=True))
 
 
-def _keys(triplet: CodedTriplet) -> list[Key]:
+def _keys(triplet: TripletRecord) -> list[Key]:
     """What a partner has in common, from the surest; None where the triplet has no such thing."""
+    content, preset = triplet.extra["image_sha256"], triplet.extra["preset"]
     keys: list[Key] = []
-    for point in (triplet.preset, triplet.point, None if triplet.operating_point else "unknown"):
-        key = (triplet.content, point) if triplet.content and point else None
+    for point in (preset, triplet.neural_point, None if operating_point(triplet) else "unknown"):
+        key = (content, point) if content and point else None
         keys += [key and (*key, triplet.id), key]
-    return [*keys, (triplet.operating_point, triplet.id)]
+    return [*keys, (operating_point(triplet), triplet.id)]
 
 
 def _rows(keys: Mapping[int, Sequence[Key]], level: int) -> dict[Key, list[int]]:
@@ -71,17 +73,18 @@ def _rows(keys: Mapping[int, Sequence[Key]], level: int) -> dict[Key, list[int]]
     return rows
 
 
-def _order(first: CodedTriplet, second: CodedTriplet) -> tuple[str, ...]:
-    points = min(first.operating_point, second.operating_point)
-    ids = sorted((first.id, second.id))
-    return (min(first.image, second.image), first.content or "", points, *ids)
+def _order(first: TripletRecord, second: TripletRecord) -> tuple[str, ...]:
+    image = min(first.extra["image"], second.extra["image"])
+    point = min(operating_point(first), operating_point(second))
+    return (image, first.extra["image_sha256"] or "", point, *sorted((first.id, second.id)))
 
 
-def _reason(triplet: CodedTriplet, others: Collection[str | None]) -> str:
-    if triplet.content is None:
+def _reason(triplet: TripletRecord, others: Collection[str | None]) -> str:
+    content = triplet.extra["image_sha256"]
+    if content is None:
         return "its original cannot be read any more, and no such id is in the other run"
-    if triplet.content not in others:
+    if content not in others:
         return "the other run does not have its original"
-    if not triplet.operating_point:
+    if not operating_point(triplet):
         return "its operating point is not known, and that of the other run's is"
     return "the other run has no or several triplets of this image at its operating point"

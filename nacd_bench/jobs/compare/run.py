@@ -25,6 +25,7 @@ from nacd_bench.jobs.compare.versions import (
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.report.comparison_page import FOLDER, write_comparison
 from nacd_bench.report.run_pixels import PairPixels
+from nacd_bench.runs.compared_run import codec_of
 from nacd_bench.runs.folder import open_run
 from nacd_bench.settings import Count, Name, NotNegative, checked
 
@@ -143,6 +144,6 @@ def _name(folder: str | Path) -> str:
 def _runs(compared: Compared) -> dict[str, str]:
     runs = {}
     for name, run in (("before", compared.before), ("after", compared.after)):
-        codecs = sorted({triplet.codec for triplet in run.triplets if triplet.codec})
+        codecs = sorted({codec_of(triplet, "neural") for triplet in run.triplets} - {""})
         runs[name] = f"{run.folder} ({run.kind}; {', '.join(codecs[:4]) or 'codec not known'})"
     return runs

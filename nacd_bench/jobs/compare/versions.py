@@ -56,10 +56,11 @@ from nacd_bench.jobs.compare.differences import (
     shared_types,
 )
 from nacd_bench.jobs.compare.pairs import paired_triplets, unpaired_row
-from nacd_bench.runs.compared_run import CodedTriplet, ComparedRun, read_compared
+from nacd_bench.runs.compared_run import ComparedRun, operating_point, read_compared
 from nacd_bench.runs.folder import require_alike
 from nacd_bench.runs.schema import EDGES
 from nacd_bench.settings import Count, Name, NotNegative, options
+from nacd_bench.triplets.record import TripletRecord
 
 ONE_BOX = frozenset({"texture", "boundary", "large_color"})
 """Detectors that box the strongest place of an image and no other."""
@@ -422,8 +423,8 @@ class _Pairs:
         columns: dict[str, Sequence[Any]] = {
             "status": changes["status"].tolist(),
             "change": changes["change"].tolist(),
-            "image": [after.image for _, after in triplets],
-            "preset": [after.operating_point for _, after in triplets],
+            "image": [after.extra["image"] for _, after in triplets],
+            "preset": [operating_point(after) for _, after in triplets],
             "artifact_type": [self.kinds[k] for k in self.kind_of[name]],
             "detector": names[name].tolist(),
             "strength": np.where(is_other, 0.0, np.abs(evidence[1] - evidence[0])).tolist(),
@@ -440,8 +441,8 @@ class _Pairs:
             }
             for edge, values in zip(EDGES, changes["place"][side].astype(int), strict=True):
                 columns[f"{edge}_{run}"] = _or_none(values, is_boxed)
-            columns[f"bpp_{run}"] = [pair[side].bpp for pair in triplets]
-        columns["original_sha256"] = [a.content or b.content for a, b in triplets]
+            columns[f"bpp_{run}"] = [pair[side].neural_bpp for pair in triplets]
+        columns["original_sha256"] = [_content(*pair) for pair in triplets]
         return columns
 
 
@@ -484,12 +485,17 @@ def _nothing_pairs(
     )
 
 
-def _cluster(before: CodedTriplet, after: CodedTriplet) -> str:
+def _content(before: TripletRecord, after: TripletRecord) -> str | None:
+    return before.extra["image_sha256"] or after.extra["image_sha256"]
+
+
+def _cluster(before: TripletRecord, after: TripletRecord) -> str:
     """The original photograph, or what both runs call it."""
     if before.source is not None and before.source == after.source:
         return f"source {before.source}"
-    content = before.content or after.content
-    return f"content {content}" if content else f"image {min(before.image, after.image)}"
+    content = _content(before, after)
+    image = min(before.extra["image"], after.extra["image"])
+    return f"content {content}" if content else f"image {image}"
 
 
 def _lacking(unscored: Sequence[Mapping[str, str]]) -> list[str]:
