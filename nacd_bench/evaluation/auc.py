@@ -199,14 +199,15 @@ class ThresholdCurve:
     """
 
     def __init__(self, truth: ArrayLike, scores: ArrayLike) -> None:
-        from sklearn.metrics import roc_curve
-
         self.data = ScoredImages(truth, scores)
         self.data.require_both()
-        rates = roc_curve(self.data.truth, self.data.ranks, drop_intermediate=False)
-        self.tp: Floats = np.rint(rates[1] * self.data.n_positive)
-        self.fp: Floats = np.rint(rates[0] * self.data.n_negative)
         self.thresholds = _thresholds(self.data.scores)
+        self.tp = self._above(self.data.truth)
+        self.fp = self._above(~self.data.truth)
+
+    def _above(self, side: NDArray[np.bool_]) -> Floats:
+        at_level = np.bincount(self.data.ranks[side], minlength=len(self.thresholds) - 1)
+        return np.concatenate([[0.0], np.cumsum(at_level[::-1])])
 
     @property
     def false_positive_rate(self) -> Floats:
