@@ -18,7 +18,7 @@ from nacd_bench.detectors.boundary import libpng_luma
 from nacd_bench.detectors.large_color import kept, released_lab
 from nacd_bench.detectors.small_color import artifact_map
 from nacd_bench.detectors.texture import textured
-from nacd_bench.detectors.windows import Padding, strongest_window, window_means
+from nacd_bench.detectors.windows import Padding
 from nacd_bench.errors import ImageError, UserError
 from nacd_bench.ops import color, planes
 from nacd_bench.ops.boxes import regions_around
@@ -386,12 +386,13 @@ class TestWindows:
         plane = torch.zeros(1, 1, 40, 40)
         for y, x in ((10, 30), (10, 5), (30, 5)):
             plane[..., y, x] = 1
-        heat_map = window_means(plane, 1, 1)
-        found = strongest_window(heat_map, 40, 40, 4)
+        detector = Texture(window=1, region=4)
+        found = detector.strongest(detector.means(plane), 40, 40)
         assert found.boxes[0].tolist() == [[3, 8, 7, 12]]
 
     def test_negative_maxima_are_kept(self) -> None:
-        found = strongest_window(window_means(-torch.ones(1, 1, 9, 9), 3, 1), 9, 9, 300)
+        detector = Texture(window=3)
+        found = detector.strongest(detector.means(-torch.ones(1, 1, 9, 9)), 9, 9)
         assert found.scores.item() == -1 and found.boxes[0].tolist() == [[0, 0, 9, 9]]
 
     def test_regions_stay_inside(self) -> None:
@@ -417,14 +418,16 @@ class TestWindows:
     ) -> None:
         plane = torch.zeros(1, 1, 700, 900)
         plane[..., 300 : 300 + window, 400 : 400 + window] = 1
-        result = strongest_window(window_means(plane, window, 1, padding), 700, 900, 300, padding)
+        detector = Texture(window=window, padding=padding)
+        result = detector.strongest(detector.means(plane), 700, 900)
         assert result.boxes[0].tolist() == [box] and result.scores.item() == 1
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
     def test_rounding_does_not_choose_between_equal_windows(self, dtype: torch.dtype) -> None:
         """Sums of an integral image end in other digits wherever the same thing lies."""
         plane = 0.3 + 0.4 * torch.arange(8).repeat(120, 20).to(dtype).view(1, 1, 120, 160) / 7
-        result = strongest_window(window_means(plane, 16, 1), 120, 160, 16)
+        detector = Texture(window=16, region=16)
+        result = detector.strongest(detector.means(plane), 120, 160)
         assert result.boxes[0].tolist() == [[0, 0, 16, 16]]
 
     def test_results_are_those_of_each_triplet(self) -> None:

@@ -15,7 +15,7 @@ from nacd_bench.jobs.benchmark.sweep import Sweep, SweepRun, read_sweep, seen_fr
 
 
 def auc(value: float, half: float = 0.05) -> AUC:
-    return AUC(value, value - half, value + half, 50, 50, 0, 100, 50)
+    return AUC(value, value - half, value + half, 100, 100, 50, 50, 0, 50)
 
 
 def sweep(values: list[float], aucs: list[float]) -> Sweep:

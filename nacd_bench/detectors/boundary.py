@@ -95,7 +95,7 @@ class Boundary(WindowDetector):
         worse = self._cosine(original, self._gradient(planes.traditional))
         worse.sub_(self._cosine(original, self._gradient(planes.neural)))
         worse.mul_(canny(planes.original, self.canny_low, self.canny_high))  # eq. 10
-        return self.strongest(self.means(worse), batch)
+        return self.strongest(self.means(worse), batch.height, batch.width)
 
     def _gradient(self, y: Tensor) -> Gradient:
         gx, gy = sobel(y, SOBEL_SCALE)

@@ -15,13 +15,13 @@ are compared.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from nacd_bench.detectors.windows import WindowDetector
-from nacd_bench.ops.ciede2000 import HUE_SHIFT, ciede2000
+from nacd_bench.ops.ciede2000 import ciede2000
 from nacd_bench.ops.color import lab
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch
@@ -90,17 +90,17 @@ class LargeColor(WindowDetector):
     def forward(self, batch: TripletBatch) -> DetectionBatch:
         self.require_size(batch)
         original, *decodes = batch.planes(released_lab) if self.released_formula else batch.lab
+        formula: dict[str, Any] = (
+            {"hue_shift": 39.0, "drop_gray": True} if self.released_formula else {}
+        )
+        differences = (ciede2000(original, decode, **formula) for decode in decodes)
         heat_map, other = (
-            self.means(kept(self._difference(original, decode), self.low, self.high, self.outliers))
-            for decode in decodes
+            self.means(kept(difference, self.low, self.high, self.outliers))
+            for difference in differences
         )
         values = self._floored(heat_map.values) - self._floored(other.values)  # eq. 15, our sign
-        return self.strongest(replace(heat_map, values=(values / self.scale).float()), batch)
-
-    def _difference(self, original: Tensor, decode: Tensor) -> Tensor:
-        if self.released_formula:
-            return ciede2000(original, decode, hue_shift=39.0, drop_gray=True)
-        return ciede2000(original, decode, hue_shift=HUE_SHIFT)
+        heat_map = replace(heat_map, values=(values / self.scale).float())
+        return self.strongest(heat_map, batch.height, batch.width)
 
     def _floored(self, means: Tensor) -> Tensor:
         return torch.where(means >= self.mean_floor, means, 0.0) if self.mean_floor else means

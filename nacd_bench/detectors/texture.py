@@ -82,4 +82,4 @@ class Texture(WindowDetector):
             worse = textured(worse, y.original, self.si_threshold)
         if not self.keep_negative:
             worse.clamp_(min=0)
-        return self.strongest(self.means(worse), batch)
+        return self.strongest(self.means(worse), batch.height, batch.width)

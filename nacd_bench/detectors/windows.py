@@ -14,7 +14,6 @@ from torch import Tensor
 from nacd_bench.detectors.base import Detector
 from nacd_bench.ops.boxes import REGION, regions_around
 from nacd_bench.ops.filters import box_mean, window_starts
-from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch, HeatMap
 
 Padding = Literal["valid", "same"]
@@ -23,51 +22,12 @@ pixel (times the stride), hanging over the border, where the map counts as 0; an
 reaches (k - 1) // 2 pixels back, the rest ahead."""
 
 
-def window_means(x: Tensor, window: int, stride: int, padding: Padding = "valid") -> HeatMap:
-    """Means of ``(B, 1, H, W)`` over ``window x window`` pixels (the image's size if smaller)."""
-    height, width = x.shape[-2:]
-    if padding == "same":
-        size = (window, window)
-        rows, columns = (torch.arange(0, n, stride) - (window - 1) // 2 for n in (height, width))
-    else:
-        size = (min(window, height), min(window, width))
-        rows, columns = (
-            window_starts(height, size[0], stride),
-            window_starts(width, size[1], stride),
-        )
-    return HeatMap(box_mean(x, size, rows, columns)[:, 0], rows, columns, size)
-
-
-def strongest_window(
-    heat_map: HeatMap, height: int, width: int, region: int, padding: Padding = "valid"
-) -> DetectionBatch:
-    """One region per image around the window of the largest mean, the first one in a tie.
-
-    Means are compared as float32, in which the rounding of their sums does not show: equal windows
-    tie. The region is shifted inside the image; its confidence is the mean, kept when negative.
-    Under ``same`` the region surrounds the window's pixel, as in the released code, which for an
-    even window lies half a pixel before its centre.
-    """
-    flat = heat_map.values.flatten(1).float()
-    best = flat.argmax(dim=1)  # the first maximum in row-major order
-    scores = flat.gather(1, best[:, None])[:, 0]
-    best = best.cpu()
-    y0 = heat_map.rows[best // len(heat_map.columns)]
-    x0 = heat_map.columns[best % len(heat_map.columns)]
-    h, w = heat_map.window
-    if padding == "same":
-        y0, x0, h, w = y0 + (h - 1) // 2, x0 + (w - 1) // 2, 1, 1
-    windows = torch.stack([x0, y0, x0 + w, y0 + h], dim=-1)
-    boxes = torch.from_numpy(regions_around(windows, width, height, region))
-    return DetectionBatch(scores, boxes[:, None].unbind(), scores[:, None].unbind(), heat_map)
-
-
 @dataclass(eq=False, repr=False)
 class WindowDetector(Detector):
     """Reports the region around the strongest window of each image.
 
     Args:
-        window: side in pixels of the averaging window.
+        window: side in pixels of the averaging window (the image's side if that is smaller).
         stride: step in pixels between windows.
         padding: ``valid`` keeps windows inside the image, ``same`` lets them hang over.
         region: side in pixels of the reported box.
@@ -80,8 +40,34 @@ class WindowDetector(Detector):
 
     def means(self, x: Tensor) -> HeatMap:
         """Of the windows of a map ``(B, 1, H, W)``."""
-        return window_means(x, self.window, self.stride, self.padding)
+        height, width = x.shape[-2:]
+        if self.padding == "same":
+            size = (self.window, self.window)
+            before = (self.window - 1) // 2
+            rows, columns = (torch.arange(0, n, self.stride) - before for n in (height, width))
+        else:
+            size = (min(self.window, height), min(self.window, width))
+            rows = window_starts(height, size[0], self.stride)
+            columns = window_starts(width, size[1], self.stride)
+        return HeatMap(box_mean(x, size, rows, columns)[:, 0], rows, columns, size)
 
-    def strongest(self, heat_map: HeatMap, batch: TripletBatch) -> DetectionBatch:
-        """The detections of a heat map."""
-        return strongest_window(heat_map, batch.height, batch.width, self.region, self.padding)
+    def strongest(self, heat_map: HeatMap, height: int, width: int) -> DetectionBatch:
+        """One region per image around the window of the largest mean, the first one in a tie.
+
+        Means are compared as float32, in which the rounding of their sums does not show: equal
+        windows tie. The region is shifted inside the image; its confidence is the mean, kept when
+        negative. Under ``same`` the region surrounds the window's pixel, as in the released code,
+        which for an even window lies half a pixel before its centre.
+        """
+        flat = heat_map.values.flatten(1).float()
+        best = flat.argmax(dim=1)  # the first maximum in row-major order
+        scores = flat.gather(1, best[:, None])[:, 0]
+        best = best.cpu()
+        y0 = heat_map.rows[best // len(heat_map.columns)]
+        x0 = heat_map.columns[best % len(heat_map.columns)]
+        h, w = heat_map.window
+        if self.padding == "same":
+            y0, x0, h, w = y0 + (h - 1) // 2, x0 + (w - 1) // 2, 1, 1
+        windows = torch.stack([x0, y0, x0 + w, y0 + h], dim=-1)
+        boxes = torch.from_numpy(regions_around(windows, width, height, self.region))
+        return DetectionBatch(scores, boxes[:, None].unbind(), scores[:, None].unbind(), heat_map)

@@ -35,26 +35,23 @@ from nacd_bench.evaluation.bootstrap import (
 
 
 @dataclass(frozen=True)
-class AUC:
+class AUC(Estimate):
     """The AUC of one method on one test set.
 
+    Its value is in [0, 1], NaN where all images of a class were excluded. The interval is the
+    bootstrap's, or the exact one of :func:`~nacd_bench.evaluation.bootstrap.estimate` where a side
+    has few sources or the classes are separated without fault.
+
     Args:
-        value, low, high: in [0, 1]; NaN where all images of a class were excluded. The interval is
-            the bootstrap's, or the exact one of :func:`~nacd_bench.evaluation.bootstrap.estimate`
-            where a side has few sources or the classes are separated without fault.
+        value, low, high, n, n_clusters: see :class:`~nacd_bench.evaluation.bootstrap.Estimate`.
         n_positive, n_negative: images behind it.
         n_excluded: images without a score (NaN).
-        n_clusters: source images behind it.
         sources: of the side with fewer of them, as so many of equal size.
     """
 
-    value: float
-    low: float
-    high: float
     n_positive: int
     n_negative: int
     n_excluded: int
-    n_clusters: int
     sources: float
 
     @property
@@ -149,11 +146,11 @@ def auc_estimates(
 
 def _estimate(data: ScoredImages, resampling: Resampling) -> AUC:
     sources = min(data.clusters.on_sides)
-    area = Estimate(math.nan, math.nan, math.nan, 0, 0)
+    area = Estimate(math.nan, math.nan, math.nan, len(data.truth), data.clusters.count)
     if data.has_both:
         area = estimate(weighted_auc(data.truth, data.ranks), data.clusters, resampling, sources)
-    counts = (data.n_positive, data.n_negative, data.n_excluded, data.clusters.count, sources)
-    return AUC(area.value, area.low, area.high, *counts)
+    counts = (data.n_positive, data.n_negative, data.n_excluded)
+    return AUC(area.value, area.low, area.high, area.n, area.n_clusters, *counts, sources)
 
 
 def weighted_auc(truth: NDArray[np.bool_], scores: ArrayLike) -> Statistic:

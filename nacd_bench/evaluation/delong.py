@@ -70,35 +70,24 @@ class PairedTest:
 
 
 def delong_covariance(
-    truth: ArrayLike, scores: ArrayLike, clusters: Sequence[str] | None = None
+    positive: NDArray[np.bool_], values: Floats, clusters: Clusters
 ) -> tuple[Floats, Floats]:
     """AUCs ``(k,)`` of k methods on the same images, and their covariance ``(k, k)``.
 
     Args:
-        truth: ``(n,)`` of True and False, or 1 and 0.
-        scores: ``(k, n)`` without NaN.
-        clusters: ``(n,)`` source image of each; None makes each image its own.
+        positive: ``(n,)``.
+        values: ``(k, n)`` scores without NaN.
+        clusters: the source image of each.
 
     Raises:
         DataError: fewer than two source images with or without the artifact.
 
-    >>> aucs, covariance = delong_covariance([0, 0, 0, 1, 1], [[1, 2, 3, 3, 4]])
+    >>> positive = np.array([False, False, False, True, True])
+    >>> scores = np.array([[1.0, 2, 3, 3, 4]])
+    >>> aucs, covariance = delong_covariance(positive, scores, Clusters(positive))
     >>> round(float(aucs[0]), 4), round(float(covariance[0, 0]), 6)
     (0.9167, 0.013889)
     """
-    positive = np.asarray(truth, bool)
-    values = np.atleast_2d(np.asarray(scores, np.float64))
-    if np.isnan(values).any() or values.shape[1:] != positive.shape:
-        raise ValueError(
-            "Expected `scores` (k, n) without NaN for `truth` (n,). "
-            f"Got shapes {values.shape} and {positive.shape}."
-        )
-    return _covariance(positive, values, Clusters(positive, clusters))
-
-
-def _covariance(
-    positive: NDArray[np.bool_], values: Floats, clusters: Clusters
-) -> tuple[Floats, Floats]:
     sides = (positive, ~positive)
     sources = [int(np.count_nonzero(clusters.sums(side))) for side in sides]
     if min(sources) < 2:
@@ -153,7 +142,7 @@ def paired_test(
     a, b = _placements(data.truth, values)[:, data.truth].mean(axis=1).tolist()
     difference = a - b
     try:
-        _, covariance = _covariance(data.truth, values, data.clusters)
+        _, covariance = delong_covariance(data.truth, values, data.clusters)
         variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
         error = math.sqrt(variance) if variance > 1e-15 else 0.0
     except DataError:  # one source on a side

@@ -59,7 +59,7 @@ def normalized_bands(y: Tensor) -> list[Tensor]:
     current = y.double()
     bands = []
     for _ in SIGMA[:-1]:
-        smaller = _halved(current)
+        smaller = _filtered(mirrored(current, 2))[..., ::2, ::2]
         bands.append(current - _doubled(smaller, current.shape[-2:]))
         current = smaller
     bands.append(current)
@@ -74,10 +74,6 @@ def _normalized(band: Tensor, level: int) -> Tensor:
         kernel[2, 4] = FAR_RIGHT
     flipped = kernel.flip(0, 1)[None, None]
     return band / (SIGMA[level] + F.conv2d(band.abs(), flipped, padding=2))
-
-
-def _halved(x: Tensor) -> Tensor:
-    return _filtered(mirrored(x, 2))[..., ::2, ::2]
 
 
 def _doubled(x: Tensor, size: torch.Size) -> Tensor:

@@ -28,15 +28,8 @@ def describe(config: str) -> dict[str, Any]:
     from mmengine.config import Config
 
     text = Config.fromfile(config).pretty_text
-    versions = {package: package_version(package) for package in PACKAGES}
+    versions = {name: str(getattr(__import__(name), "__version__", "unknown")) for name in PACKAGES}
     return {"versions": versions, "config": hashlib.sha256(text.encode("utf-8")).hexdigest()}
-
-
-def package_version(package: str) -> str:
-    try:
-        return str(__import__(package).__version__)
-    except AttributeError:
-        return "unknown"
 
 
 def serve(
