@@ -15,13 +15,13 @@ are compared.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from nacd_bench.detectors.windows import WindowDetector
-from nacd_bench.ops.ciede2000 import ciede2000
+from nacd_bench.ops.ciede2000 import HUE_SHIFT, ciede2000
 from nacd_bench.ops.color import lab
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch
@@ -90,10 +90,11 @@ class LargeColor(WindowDetector):
     def forward(self, batch: TripletBatch) -> DetectionBatch:
         self.require_size(batch)
         original, *decodes = batch.planes(released_lab) if self.released_formula else batch.lab
-        formula: dict[str, Any] = (
-            {"hue_shift": 39.0, "drop_gray": True} if self.released_formula else {}
+        hue_shift = 39.0 if self.released_formula else HUE_SHIFT
+        differences = (
+            ciede2000(original, decode, hue_shift, drop_gray=self.released_formula)
+            for decode in decodes
         )
-        differences = (ciede2000(original, decode, **formula) for decode in decodes)
         heat_map, other = (
             self.means(kept(difference, self.low, self.high, self.outliers))
             for difference in differences
