@@ -8,18 +8,19 @@ sets:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
+
+from annotated_types import MinLen
+from pydantic import TypeAdapter, ValidationError
 
 from nacd_bench.errors import DataError
-from nacd_bench.registry import unknown
-from nacd_bench.triplets.record import ARTIFACT_TYPES
+from nacd_bench.settings import Share, options
 from nacd_bench.triplets.text_files import read_yaml
 
 
-@dataclass(frozen=True)
+@options
 class Reference:
     """Published figures.
 
@@ -28,8 +29,8 @@ class Reference:
         sets: AUC in [0, 1] by artifact type and method.
     """
 
-    source: str
-    sets: Mapping[str, Mapping[str, float]]
+    source: Annotated[str, MinLen(1)]
+    sets: Mapping[Literal["texture", "color", "text"], Mapping[str, Share]]
 
 
 def read_reference(path: str | Path) -> Reference:
@@ -39,28 +40,14 @@ def read_reference(path: str | Path) -> Reference:
         DataError: it cannot be read, or has something else; all faults are named.
     """
     content = read_yaml(path, "a file of reference figures")
-    if not isinstance(content, Mapping) or not isinstance(content.get("sets"), Mapping):
+    try:
+        return TypeAdapter(Reference).validate_python(content)
+    except ValidationError as error:
+        faults = [
+            f"{'.'.join(map(str, fault['loc'])) or 'all of it'}: {fault['msg']}, got {fault['input']!r:.60}"
+            for fault in error.errors()
+        ]
         raise DataError(
-            f"{path}: expected `source` and `sets` (AUC by artifact type and method), got "
-            "something else. docs/benchmark.md has an example."
-        )
-    if not content.get("source"):
-        raise DataError(f"{path}: expected `source`, which says where the figures are from.")
-    wrong = []
-    for name, methods in content["sets"].items():
-        if name not in ARTIFACT_TYPES:
-            wrong.append(unknown("artifact type", str(name), list(ARTIFACT_TYPES)))
-        if not isinstance(methods or {}, Mapping):
-            wrong.append(f"expected AUC by method for {name}, got {methods!r:.60}")
-            continue
-        for method, value in (methods or {}).items():
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not is_number or not (0 <= value <= 1) or math.isnan(value):
-                wrong.append(f"expected an AUC from 0 to 1 for {name}.{method}, got {value!r:.60}")
-    if wrong:
-        raise DataError(f"{path}: " + "; ".join(wrong))
-    sets = {
-        name: {str(method): float(value) for method, value in (methods or {}).items()}
-        for name, methods in content["sets"].items()
-    }
-    return Reference(str(content["source"]), sets)
+            f"{path}: expected `source` and `sets` (AUC from 0 to 1 by artifact type and method), "
+            f"as docs/benchmark.md has them. {'; '.join(faults)}."
+        ) from error
