@@ -55,8 +55,8 @@ def time_statistics(triplets: int = 100, methods: int = 17, detectors: int = 5) 
     marks.append(time.perf_counter())
     holm_corrected(dict(enumerate(against_best(truth, ours, others, clusters))))
     marks.append(time.perf_counter())
-    for name, each in scores.items():
-        ThresholdCurve(truth, each).rows(), best_thresholds(truth, each, name, "text")
+    for each in scores.values():
+        ThresholdCurve(truth, each).rows(), best_thresholds(truth, each)
     marks.append(time.perf_counter())
     parts = np.diff(marks)
     print(

@@ -18,7 +18,7 @@ from hydra import compose, initialize_config_module
 from nacd_bench.cli import main as cli
 from nacd_bench.cli.commands import COMMANDS
 from nacd_bench.cli.main import main, split_command
-from nacd_bench.registry import DETECTORS, Entry
+from nacd_bench.registry import DETECTORS, Plugin
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -52,7 +52,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, 
     """What commands were called with: they are stubs, everything before them is not."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(
-        DETECTORS.entries, "darkening", Entry("my_package.darkening:Darkening", "my-package", "")
+        DETECTORS.entries, "darkening", Plugin("my_package.darkening:Darkening", "my-package", "")
     )
     called: list[dict[str, Any]] = []
     stub = SimpleNamespace(run=lambda **config: called.append(config) or 0)

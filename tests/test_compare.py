@@ -437,12 +437,9 @@ class TestARealPair:
 
         types = {"texture": "texture", "boundary": "texture"}
         types |= {"large_color": "color", "small_color": "color"}
-        entries = [
-            entry
-            for name, kind in types.items()
-            for entry in best_thresholds([0, 1], [0.0, 0.1], name, kind)
-        ]
-        write_thresholds(tmp_path / "thresholds.yaml", entries)
+        thresholds = best_thresholds([0, 1], [0.0, 0.1])
+        sets = {kind: dict.fromkeys(types, thresholds) for kind in set(types.values())}
+        write_thresholds(tmp_path / "thresholds.yaml", sets)
         given = f"thresholds={tmp_path / 'thresholds.yaml'}"
         own = ("report=false", f"folder={tmp_path / 'out'}")
         assert run(real / "before", real / "after", given, *own) == 0

@@ -17,7 +17,7 @@ from nacd_bench.evaluation.bootstrap import DEFAULT, FEW, Clusters, Resampling
 from nacd_bench.evaluation.delong import PairedTest, against_best
 from nacd_bench.evaluation.localisation import Localisation, Placed, localisation
 from nacd_bench.evaluation.significance import holm_corrected
-from nacd_bench.evaluation.thresholds import Threshold, best_thresholds
+from nacd_bench.evaluation.thresholds import Criterion, Threshold, best_thresholds
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.record import labelled_boxes
 
@@ -44,7 +44,7 @@ class SetComparison:
     n_negative: int
     aucs: Mapping[str, AUC]
     tests: Sequence[PairedTest]
-    thresholds: Sequence[Threshold]
+    thresholds: Mapping[str, Mapping[Criterion, Threshold]]
     places: Mapping[str, Localisation]
     notes: Sequence[str] = ()
 
@@ -141,12 +141,11 @@ def _compare(
         len(truth) - sum(truth),
         aucs,
         against_best(truth, of_type, rivals, clusters) if of_type and rivals else [],
-        [
-            threshold
+        {
+            method: best_thresholds(truth, values[method])
             for method in methods
             if not math.isnan(aucs[method].value)
-            for threshold in best_thresholds(truth, values[method], method, kind)
-        ],
+        },
         {name: place for name, place in places.items() if place is not None},
         notes,
     )

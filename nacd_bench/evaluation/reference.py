@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import MinLen
-from pydantic import TypeAdapter, ValidationError
 
-from nacd_bench.errors import DataError
 from nacd_bench.settings import Share, options
-from nacd_bench.triplets.text_files import read_yaml
+from nacd_bench.triplets.text_files import read_yaml_as
 
 
 @options
@@ -39,15 +37,4 @@ def read_reference(path: str | Path) -> Reference:
     Raises:
         DataError: it cannot be read, or has something else; all faults are named.
     """
-    content = read_yaml(path, "a file of reference figures")
-    try:
-        return TypeAdapter(Reference).validate_python(content)
-    except ValidationError as error:
-        faults = [
-            f"{'.'.join(map(str, fault['loc'])) or 'all of it'}: {fault['msg']}, got {fault['input']!r:.60}"
-            for fault in error.errors()
-        ]
-        raise DataError(
-            f"{path}: expected `source` and `sets` (AUC from 0 to 1 by artifact type and method), "
-            f"as docs/benchmark.md has them. {'; '.join(faults)}."
-        ) from error
+    return read_yaml_as(path, Reference, "a file of reference figures")

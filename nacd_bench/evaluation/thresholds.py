@@ -24,76 +24,79 @@ The file is YAML, by test set, method and criterion::
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
+from annotated_types import Ge, Le
 from numpy.typing import ArrayLike
+from pydantic import Field
 
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.auc import ScoredImages, ThresholdCurve
 from nacd_bench.evaluation.bootstrap import Floats
 from nacd_bench.numbers import beside
 from nacd_bench.registry import unknown
+from nacd_bench.settings import options
 from nacd_bench.triplets.files import write_whole
-from nacd_bench.triplets.rows import LARGEST, shortened
-from nacd_bench.triplets.text_files import read_yaml
+from nacd_bench.triplets.rows import LARGEST
+from nacd_bench.triplets.text_files import read_yaml_as
 
-SCHEMA_VERSION = 1
-CRITERIA = ("youden", "f1", "fpr_5", "precision_90")
 MOST_FALSE_POSITIVES = 0.05
 LEAST_PRECISION = 0.9
 
+Criterion = Literal["youden", "f1", "fpr_5", "precision_90"]
+CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
+Cut = Annotated[float, Field(allow_inf_nan=True), Ge(-math.inf)]
+"""A number that may be infinite, but not NaN."""
+Images = Annotated[int, Ge(0), Le(LARGEST)]
 
-@dataclass(frozen=True)
+
+@options
 class Threshold:
     """A threshold of one method on one test set by one criterion.
 
     Args:
-        test_set: what the positives have (``"texture"``).
-        method: detector or baseline.
-        criterion: one of :data:`CRITERIA`.
+        n: images with a score.
+        n_excluded: images without one (NaN).
         threshold: scores above are positive; None where the criterion cannot be reached, and then
             so are ``value`` and the four counts.
         value: what the criterion is about: J, F1, false positive rate, or precision.
         tp, fp, fn, tn: images.
-        n: images with a score.
-        n_excluded: images without one (NaN).
         reason: why it cannot be reached.
     """
 
-    test_set: str
-    method: str
-    criterion: str
-    threshold: float | None
-    value: float | None
-    tp: int | None
-    fp: int | None
-    fn: int | None
-    tn: int | None
-    n: int
-    n_excluded: int
+    n: Images
+    n_excluded: Images
+    threshold: Cut | None = None
+    value: Cut | None = None
+    tp: Images | None = None
+    fp: Images | None = None
+    fn: Images | None = None
+    tn: Images | None = None
     reason: str | None = None
 
 
-FIELDS = tuple(field.name for field in fields(Threshold))[3:]
-"""Of an entry of the file, which stands under its test set, method and criterion."""
+Sets = Mapping[str, Mapping[str, Mapping[Criterion, Threshold]]]
+"""Thresholds by test set (what the positives have), method and criterion."""
 
 
-@dataclass(frozen=True)
+@options
 class Thresholds:
     """The content of a thresholds file.
 
     Args:
-        entries: all thresholds.
+        schema_version: of the file.
+        sets: all thresholds.
         criterion: the one to use where nothing else is said.
         path: the file, for messages.
     """
 
-    entries: tuple[Threshold, ...]
-    criterion: str = CRITERIA[0]
+    schema_version: Literal[1]
+    sets: Sets
+    criterion: Criterion = CRITERIA[0]
     path: str = "thresholds"
 
     def of(self, types: Mapping[str, str], criterion: str | None = None) -> dict[str, float]:
@@ -107,14 +110,11 @@ class Thresholds:
             DataError: detectors that the file lacks or whose criterion cannot be reached, all of
                 them named.
         """
-        wanted = criterion or self.criterion
+        wanted: Any = criterion or self.criterion
         _require_criterion(self.path, wanted)
-        by_place = {
-            (entry.test_set, entry.method, entry.criterion): entry for entry in self.entries
-        }
         values, wrong = {}, []
         for name, artifact_type in types.items():
-            entry = by_place.get((artifact_type, name, wanted))
+            entry = self.sets.get(artifact_type, {}).get(name, {}).get(wanted)
             if entry is None:
                 wrong.append(f"none for '{name}' on the set '{artifact_type}'")
             elif entry.threshold is None:
@@ -131,9 +131,7 @@ class Thresholds:
         return values
 
 
-def best_thresholds(
-    truth: ArrayLike, scores: ArrayLike, method: str, test_set: str
-) -> list[Threshold]:
+def best_thresholds(truth: ArrayLike, scores: ArrayLike) -> dict[Criterion, Threshold]:
     """A threshold by each criterion, in the order of :data:`CRITERIA`.
 
     Args:
@@ -143,30 +141,36 @@ def best_thresholds(
     Raises:
         DataError: one class only.
 
-    >>> youden = best_thresholds([0, 0, 0, 1, 1], [0.1, 0.2, 0.6, 0.5, 0.9], "m", "texture")[0]
+    >>> youden = best_thresholds([0, 0, 0, 1, 1], [0.1, 0.2, 0.6, 0.5, 0.9])["youden"]
     >>> youden.threshold, youden.tp, youden.fp, youden.fn, youden.tn
     (0.35, 2, 1, 0, 2)
     """
     curve = ThresholdCurve(truth, scores)
     data = curve.data
-    n, excluded = data.n_positive + data.n_negative, data.n_excluded
     cuts = ~np.isnan(curve.thresholds)  # where not, no threshold cuts like that
     tp, fp = curve.tp[cuts], curve.fp[cuts]
-    entries = []
+    thresholds: dict[Criterion, Threshold] = {}
     for criterion, (values, merit, reason) in _criteria(tp, fp, data).items():
         best = int(np.argmax(merit))
-        place = (test_set, method, criterion)
-        if merit[best] <= 0:
-            entries.append(Threshold(*place, *(None,) * 6, n, excluded, reason))
-            continue
-        hits, misses = int(tp[best]), int(fp[best])
-        counts = (hits, misses, data.n_positive - hits, data.n_negative - misses)
-        cut = (float(curve.thresholds[best]), float(values[best]))
-        entries.append(Threshold(*place, *cut, *counts, n, excluded))
-    return entries
+        entry = Threshold(data.n_positive + data.n_negative, data.n_excluded, reason=reason)
+        if merit[best] > 0:
+            entry = replace(
+                entry,
+                threshold=float(curve.thresholds[best]),
+                value=float(values[best]),
+                tp=int(tp[best]),
+                fp=int(fp[best]),
+                fn=data.n_positive - int(tp[best]),
+                tn=data.n_negative - int(fp[best]),
+                reason=None,
+            )
+        thresholds[criterion] = entry
+    return thresholds
 
 
-def _criteria(tp: Floats, fp: Floats, data: ScoredImages) -> dict[str, tuple[Floats, Floats, str]]:
+def _criteria(
+    tp: Floats, fp: Floats, data: ScoredImages
+) -> dict[Criterion, tuple[Floats, Floats, str]]:
     """Of all cuts, by criterion: its value, what is to be as large as can be and above 0, and the
     reason where it is not."""
     m, n = data.n_positive, data.n_negative
@@ -191,9 +195,7 @@ def _criteria(tp: Floats, fp: Floats, data: ScoredImages) -> dict[str, tuple[Flo
     }
 
 
-def write_thresholds(
-    path: str | Path, entries: Iterable[Threshold], criterion: str = CRITERIA[0]
-) -> None:
+def write_thresholds(path: str | Path, sets: Sets, criterion: Criterion = CRITERIA[0]) -> None:
     """Write a thresholds file; it is whole or not there.
 
     Raises:
@@ -202,13 +204,8 @@ def write_thresholds(
     import yaml
 
     _require_criterion(path, criterion)
-    sets: dict[str, dict[str, dict[str, Any]]] = {}
-    for entry in entries:
-        values = {name: getattr(entry, name) for name in FIELDS}
-        if entry.reason is None:
-            del values["reason"]
-        sets.setdefault(entry.test_set, {}).setdefault(entry.method, {})[entry.criterion] = values
-    content = {"schema_version": SCHEMA_VERSION, "criterion": criterion, "sets": sets}
+    content = asdict(Thresholds(1, sets, criterion))
+    del content["path"]
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=200)
     write_whole(path, f"# A score greater than its threshold is an artifact.\n{text}".encode())
 
@@ -220,65 +217,9 @@ def read_thresholds(path: str | Path) -> Thresholds:
         DataError: it cannot be read, is of another kind or a newer version, or has values of
             another kind, all of which are named.
     """
-    content = read_yaml(path, "a thresholds file")
-    if not isinstance(content, Mapping) or not isinstance(content.get("sets"), Mapping):
-        raise DataError(
-            f"{path}: expected a thresholds file with schema_version, criterion and sets, got "
-            "something else. Make one with nacd-bench benchmark."
-        )
-    version = content.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise DataError(
-            f"{path}: expected schema_version {SCHEMA_VERSION}, got {version}. Another version of "
-            "nacd-bench wrote it: upgrade, or run the benchmark again."
-        )
-    criterion = content.get("criterion", CRITERIA[0])
-    _require_criterion(path, criterion)
-    entries: list[Threshold] = []
-    wrong: list[str] = []
-    for place, values in _leaves(content["sets"], 3):
-        try:
-            entries.append(_entry(place, values))
-        except ValueError as error:
-            wrong.append(f"{path}, {'.'.join(place)}: {error}")
-    if wrong:
-        raise DataError("\n".join(wrong))
-    return Thresholds(tuple(entries), criterion, str(path))
+    return replace(read_yaml_as(path, Thresholds, "a thresholds file"), path=str(path))
 
 
-def _leaves(content: Mapping[str, Any], depth: int) -> Iterable[tuple[tuple[str, ...], Any]]:
-    for name, inner in content.items():
-        if depth > 1 and isinstance(inner, Mapping):
-            for place, leaf in _leaves(inner, depth - 1):
-                yield (str(name), *place), leaf
-        else:
-            yield (str(name),), inner
-
-
-def _entry(place: tuple[str, ...], values: Any) -> Threshold:
-    """The threshold of an entry of the file; ValueError with what is wrong with it."""
-    if len(place) < 3 or not isinstance(values, Mapping):
-        raise ValueError(
-            "expected set, method and criterion with their values, got less. Correct it."
-        )
-    if place[2] not in CRITERIA:
-        raise ValueError(unknown("criterion", place[2], list(CRITERIA)))
-    odd = [str(name) for name in values if name not in FIELDS]
-    if odd:
-        raise ValueError(unknown("field", odd[0], list(FIELDS)))
-    for name in FIELDS[:-1]:
-        value: Any = values.get(name)
-        if value is None and not name.startswith("n"):
-            continue
-        kinds = (int, float) if name in ("threshold", "value") else (int,)
-        is_number = isinstance(value, kinds) and not isinstance(value, bool)
-        is_huge = isinstance(value, int) and abs(value) > LARGEST
-        if not is_number or is_huge or math.isnan(value):
-            raise ValueError(f"expected {name} to be a number, got {shortened(value)}. Correct it.")
-    figures: dict[str, Any] = {name: values.get(name) for name in FIELDS}
-    return Threshold(place[0], place[1], place[2], **figures)
-
-
-def _require_criterion(path: str | Path, criterion: Any) -> None:
+def _require_criterion(path: str | Path, criterion: str) -> None:
     if criterion not in CRITERIA:
         raise DataError(f"{path}: {unknown('criterion', str(criterion), list(CRITERIA))}.")

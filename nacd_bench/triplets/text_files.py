@@ -9,13 +9,14 @@ line.
 from __future__ import annotations
 
 import csv
+import inspect
 import json
 import math
 import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.triplets.files import read_bytes
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 TABLE_SUFFIXES = (".parquet", ".csv", ".jsonl")
 """Of tables that :func:`table_entries` reads."""
+T = TypeVar("T")
 SEPARATORS = ",;\t|"
 """What may stand between the cells of a table; the header says which."""
 LONGEST_CELL = 2**31 - 1
@@ -199,6 +201,31 @@ def read_yaml(path: str | Path, what: str, error: type[UserError] = DataError) -
     finally:
         if loader is not None:
             loader.dispose()
+
+
+def read_yaml_as(path: str | Path, kind: type[T], what: str) -> T:
+    """The content of a YAML file as a class of :func:`nacd_bench.settings.options`.
+
+    Raises:
+        DataError: see :func:`read_yaml`; or it has something else, all of which is named.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    content = read_yaml(path, what)
+    try:
+        return TypeAdapter(kind).validate_python(content)
+    except ValidationError as cause:
+        faults = [
+            f"at {'.'.join(map(str, fault['loc'])) or 'the top'}: {fault['msg']}, "
+            f"got {fault['input']!s:.60}"
+            for fault in cause.errors()
+        ]
+        parameters = inspect.signature(kind).parameters.values()
+        required = " and ".join(p.name for p in parameters if p.default is p.empty)
+        raise DataError(
+            f"{path}: expected {what} with {required}, got other content {'; '.join(faults)}. "
+            "Correct it, or have nacd-bench of this version write it again."
+        ) from cause
 
 
 def _expanded(node: Node, sizes: dict[int, float]) -> float:

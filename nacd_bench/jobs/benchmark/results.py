@@ -109,8 +109,8 @@ def write_results(done: Benchmarked) -> None:
     table = main_table(done)
     write_whole(folder / "table.md", table.markdown().encode())
     write_whole(folder / "table.tex", table.latex().encode())
-    entries = [entry for result in done.comparisons.values() for entry in result.thresholds]
-    write_thresholds(folder / THRESHOLDS, entries)
+    sets = {name: comparison.thresholds for name, comparison in done.comparisons.items()}
+    write_thresholds(folder / THRESHOLDS, sets)
     for name, balanced in done.sets.items():
         write_manifest(folder / SETS / f"{name}.parquet", balanced.records)
         curves = lines(done, balanced)
