@@ -10,12 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from annotated_types import MinLen
+from pydantic import Field
 
 from nacd_bench.settings import Share, options
+from nacd_bench.triplets.record import ARTIFACT_TYPES
 from nacd_bench.triplets.text_files import read_yaml_as
+
+ArtifactType = Annotated[str, Field(pattern=f"^({'|'.join(ARTIFACT_TYPES)})$")]
 
 
 @options
@@ -28,7 +32,7 @@ class Reference:
     """
 
     source: Annotated[str, MinLen(1)]
-    sets: Mapping[Literal["texture", "color", "text"], Mapping[str, Share]]
+    sets: Mapping[ArtifactType, Mapping[str, Share]]
 
 
 def read_reference(path: str | Path) -> Reference:
