@@ -29,6 +29,8 @@ class Detector(nn.Module, ABC):
     """Section of arXiv 2411.06810."""
     version: ClassVar[str] = "2"
     """Changes whenever the scores do; part of every cache key."""
+    min_size: ClassVar[tuple[int, int]] = (1, 1)
+    """Smallest height and width that the detector takes."""
     heat_map_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
     """Heat-map values drawn with the first and the last colour, the same for every image."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
@@ -56,11 +58,6 @@ class Detector(nn.Module, ABC):
     def settings(self) -> dict[str, Any]:
         """Name, version and every parameter, as JSON values: what decides the results."""
         return {"detector": self.name, "version": self.version, **settings_of(self)}
-
-    @property
-    def min_size(self) -> tuple[int, int]:
-        """Smallest height and width that the detector takes."""
-        return (1, 1)
 
     @abstractmethod
     def forward(self, batch: TripletBatch) -> DetectionBatch:

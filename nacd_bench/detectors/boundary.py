@@ -62,6 +62,7 @@ class Boundary(WindowDetector):
     name = "boundary"
     artifact_type = "texture"
     paper_section = "3.2"
+    min_size = (3, 3)  # the 5 x 5 blur of Canny, reflected
     heat_map_range = (0.0, 0.1)
     presets = {
         "released": {
@@ -83,10 +84,6 @@ class Boundary(WindowDetector):
     absolute: bool = False
     epsilon: float = 0.0
     truncated_luma: bool = False
-
-    @property
-    def min_size(self) -> tuple[int, int]:
-        return (3, 3)  # the 5 x 5 blur of Canny, reflected
 
     def forward(self, batch: TripletBatch) -> DetectionBatch:
         self.require_size(batch)

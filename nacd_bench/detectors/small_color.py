@@ -51,14 +51,11 @@ class SmallColor(Detector):
     name = "small_color"
     artifact_type = "color"
     paper_section = "3.4"
+    min_size = (3, 3)  # a variance needs more than one pixel
     heat_map_range = (0.0, 0.003)
 
     window: int = 33
     threshold: float = 0.0015
-
-    @property
-    def min_size(self) -> tuple[int, int]:
-        return (3, 3)  # a variance needs more than one pixel
 
     def forward(self, batch: TripletBatch) -> DetectionBatch:
         self.require_size(batch)

@@ -49,6 +49,7 @@ class Texture(WindowDetector):
     name = "texture"
     artifact_type = "texture"
     paper_section = "3.1"
+    min_size = (11, 11)  # the window of SSIM
     heat_map_range = (0.0, 0.05)
     presets = {
         "released": {
@@ -63,10 +64,6 @@ class Texture(WindowDetector):
     si_threshold: float = 0.05
     structure: Structure = "ms_ssim"
     keep_negative: bool = True
-
-    @property
-    def min_size(self) -> tuple[int, int]:
-        return (11, 11)  # the window of SSIM
 
     def forward(self, batch: TripletBatch) -> DetectionBatch:
         self.require_size(batch)
