@@ -335,7 +335,7 @@ class TestYaml:
     def test_figures_of_other_kinds(self, tmp_path: Path) -> None:
         (tmp_path / "a.yaml").write_text("source: x\nsets: {texture: 3, color: {psnr: .nan}}")
         with pytest.raises(
-            DataError, match=r"sets\.texture: .*, got 3; sets\.color\.psnr: .*, got nan"
+            DataError, match=r"sets\.texture: .*, got 3; at sets\.color\.psnr: .*, got nan"
         ):
             read_reference(tmp_path / "a.yaml")
 
