@@ -39,7 +39,6 @@ from nacd_bench.evaluation.bootstrap import Resampling
 from nacd_bench.evaluation.comparison import compare
 from nacd_bench.evaluation.duplicates import with_duplicates
 from nacd_bench.jobs.benchmark.results import Benchmarked, write_results
-from nacd_bench.jobs.dataset.verified import verified_schema
 from nacd_bench.jobs.verify.raters import collect
 from nacd_bench.jobs.verify.results import import_votes
 from nacd_bench.jobs.verify.tasks import Key, Task, candidate_task, read_key, write_key
@@ -822,13 +821,13 @@ class TestDataset:
                 votes = {"votes_for": yes, "votes_against": no, "confirmed": confirmed}
                 row |= {**votes, "run": str(mined.absolute())}
             (folder / name).mkdir()
-            table = pa.Table.from_pylist(rows, schema=verified_schema())
+            table = pa.Table.from_pylist(rows, schema=schema("verified"))
             pq.write_table(table, folder / name / "verified.parquet")
             places.append(folder / f"{name}-data")
             options = [f"folder={places[-1]}", "workers=0", "show_progress=false"]
             assert main(["dataset", "build", str(folder / name), *options]) == 0
         options = [f"folder={folder / 'both'}", "workers=0", "show_progress=false"]
-        status = main(["dataset", "merge", *map(str, places), *options])
+        status = main(["dataset", "build", *map(str, places), *options])
         failures = (folder / "both" / "failures.csv").read_text().splitlines()[1:]
         assert status == bool(failures)  # where one confirms and another refuses
         return [*places, folder / "both"]

@@ -131,7 +131,7 @@ def test_triplets(tmp_path: Path) -> None:
     "command",
     [
         *("detect", "benchmark", "compare", "compress", "import", "validate", "list"),
-        *("dataset build", "dataset merge", "dataset stats", "dataset check"),
+        *("dataset build", "dataset stats", "dataset check"),
         *("verify export", "verify import"),
     ],
 )

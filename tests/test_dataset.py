@@ -28,8 +28,7 @@ from test_readme import blocks
 
 from nacd_bench.cli.main import main
 from nacd_bench.errors import DataError, UserError
-from nacd_bench.jobs.dataset.assemble import Assembled, Options
-from nacd_bench.jobs.dataset.build import Rights, _path_of, build
+from nacd_bench.jobs.dataset.build import Built, build
 from nacd_bench.jobs.dataset.card import card, markdown
 from nacd_bench.jobs.dataset.check import check
 from nacd_bench.jobs.dataset.content import (
@@ -42,17 +41,16 @@ from nacd_bench.jobs.dataset.content import (
 )
 from nacd_bench.jobs.dataset.images import read_original
 from nacd_bench.jobs.dataset.licenses import License, LicenseTable
-from nacd_bench.jobs.dataset.merge import merge
+from nacd_bench.jobs.dataset.sources import _path_of, read_verified
 from nacd_bench.jobs.dataset.stats import dataset_stats, table_one
 from nacd_bench.jobs.dataset.unite import Part, distinct_names, unite
-from nacd_bench.jobs.dataset.verified import read_verified, verified_schema
 from nacd_bench.runs.candidates import TablesWriter, kept, read_mined
 from nacd_bench.runs.schema import CANDIDATES, CODED, schema
 from nacd_bench.triplets.images import pixels_sha256
 from nacd_bench.triplets.manifest import read_manifest
 from nacd_bench.triplets.record import TripletRecord, presence
 
-QUIET = Options(workers=0, show_progress=False)
+QUIET: dict[str, Any] = {"workers": 0, "show_progress": False}
 Decide = Callable[[int, dict[str, Any]], bool | None]
 
 
@@ -73,7 +71,7 @@ def verify(
         row |= change or {}
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(
-        pa.Table.from_pylist(rows, schema=verified_schema()), folder / "verified.parquet"
+        pa.Table.from_pylist(rows, schema=schema("verified")), folder / "verified.parquet"
     )
     return folder
 
@@ -92,11 +90,11 @@ def other_mined(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def original_built(original_mined: Path, tmp_path_factory: pytest.TempPathFactory) -> Assembled:
+def original_built(original_mined: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
     place = tmp_path_factory.mktemp("built")
     verified = verify(original_mined, place / "verified")
     (verified / "summary.json").write_text(json.dumps({"rule": "any", "raters": {"all": 3}}))
-    return build(verified, place / "data", rights=Rights("CC-BY-4.0", "Kodak"), options=QUIET)
+    return build(verified, place / "data", license="CC-BY-4.0", source="Kodak", **QUIET)
 
 
 @pytest.fixture
@@ -116,7 +114,7 @@ def mined(original_mined: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def built(original_built: Assembled, tmp_path: Path) -> Path:
+def built(original_built: Built, tmp_path: Path) -> Path:
     """A copy of a data set, to damage."""
     return Path(shutil.copytree(original_built.folder, tmp_path / "data"))
 
@@ -168,7 +166,7 @@ def artifact(name: str = "x", triplet: str = "a", **facts: Any) -> Artifact:
 
 class TestBuild:
     def test_what_is_confirmed_is_there_with_all_that_is_known(
-        self, original_built: Assembled, original_mined: Path
+        self, original_built: Built, original_mined: Path
     ) -> None:
         folder = original_built.folder
         records = read_manifest(folder / TRIPLETS)
@@ -177,7 +175,7 @@ class TestBuild:
         decided = {row["candidate"]: by_thirds(i, row) for i, row in enumerate(candidates)}
         wanted = {row["triplet"] for row in candidates if decided[row["candidate"]]}
         assert {each.id for each in records} == wanted
-        own = {row["artifact"]: row for row in rows}
+        own = {row["candidate"]: row for row in rows}
         assert set(own) >= {r["candidate"] for r in candidates if r["triplet"] in wanted}
         for row in candidates:
             if row["triplet"] in wanted:
@@ -187,7 +185,7 @@ class TestBuild:
                     row[e] for e in ("x0", "y0", "x1", "y1")
                 ]
                 assert got["neural_point"] == row["neural_point"]
-        assert not original_built.problems
+        assert not original_built.failures
         for each in records:
             assert each.source == own[next(r for r in own if r.startswith(each.id))]["image"]
             assert each.neural_codec == "webp" and each.traditional_codec == "jpeg"
@@ -195,7 +193,7 @@ class TestBuild:
             assert each.extra["attribution"] == "Kodak, CC-BY-4.0"
 
     def test_images_are_those_that_were_mined(
-        self, original_built: Assembled, original_mined: Path
+        self, original_built: Built, original_mined: Path
     ) -> None:
         coded = {row["triplet"]: row for row in read_mined(original_mined, CODED).to_pylist()}
         for each in read_manifest(original_built.folder / TRIPLETS):
@@ -207,7 +205,7 @@ class TestBuild:
                     pixels_sha256(pixels) == row[f"{side}_sha256"] == each.extra[f"{side}_sha256"]
                 )
 
-    def test_it_is_whole_and_sha256sum_agrees(self, original_built: Assembled) -> None:
+    def test_it_is_whole_and_sha256sum_agrees(self, original_built: Built) -> None:
         done = check(original_built.folder)
         assert done.faults == [] and done.remarks == []
         assert done.triplets == len(original_built.dataset.records)
@@ -234,7 +232,7 @@ class TestBuild:
         done = build(
             verify(mined, mined.parent / "verified", lambda *_: True),
             mined.parent / "data",
-            options=QUIET,
+            **QUIET,
         )
         (own,) = [r for r in done.dataset.records if r.id == low["triplet"]]
         assert presence(own, "color") is True and presence(own, "texture") is None
@@ -244,7 +242,7 @@ class TestBuild:
 
     def test_it_goes_on_where_it_was(self, original_mined: Path, tmp_path: Path) -> None:
         verified = verify(original_mined, tmp_path / "verified")
-        whole = build(verified, tmp_path / "data", options=QUIET).folder
+        whole = build(verified, tmp_path / "data", **QUIET).folder
         before = files(whole)
         images = sorted((whole / "images").rglob("*.png"))
         times = {path: path.stat().st_mtime_ns for path in images}
@@ -253,7 +251,7 @@ class TestBuild:
         (whole / "checksums.sha256").unlink()
         (whole / "images" / "neural" / ".a.png.123.part").write_bytes(b"")
         (whole / "images" / "neural" / "left.png").write_bytes(b"of another time")
-        build(verified, whole, options=QUIET)
+        build(verified, whole, **QUIET)
         assert files(whole) == before
         changed = [path for path in images if path.stat().st_mtime_ns != times[path]]
         assert changed == [images[0], images[-1]]
@@ -267,31 +265,30 @@ class TestBuild:
             time.sleep(0.002)
         process.send(signal.SIGKILL)
         process.wait()
-        again = build(verified, tmp_path / "killed", options=QUIET)
-        undisturbed = build(verified, tmp_path / "undisturbed", options=QUIET)
+        again = build(verified, tmp_path / "killed", **QUIET)
+        undisturbed = build(verified, tmp_path / "undisturbed", **QUIET)
         assert files(again.folder) == files(undisturbed.folder)
 
     def test_processes_make_the_same(self, original_mined: Path, tmp_path: Path) -> None:
         verified = verify(original_mined, tmp_path / "verified")
-        several = dataclasses.replace(QUIET, workers=2)
-        one = build(verified, tmp_path / "one", options=QUIET)
-        two = build(verified, tmp_path / "two", options=several)
+        one = build(verified, tmp_path / "one", **QUIET)
+        two = build(verified, tmp_path / "two", workers=2, show_progress=False)
         assert files(one.folder) == files(two.folder)
 
     def test_decoded_images_that_were_kept_are_taken(self, mined: Path, tmp_path: Path) -> None:
         keep_decoded(mined)
         shutil.rmtree(mined / "bitstreams")
-        done = build(verify(mined, tmp_path / "verified"), tmp_path / "data", options=QUIET)
-        assert not done.problems and check(done.folder).faults == []
+        done = build(verify(mined, tmp_path / "verified"), tmp_path / "data", **QUIET)
+        assert not done.failures and check(done.folder).faults == []
 
     def test_references(self, mined: Path, tmp_path: Path) -> None:
         verified = verify(mined, tmp_path / "verified")
-        refer = dataclasses.replace(QUIET, images="references")
+        refer = {**QUIET, "images": "references"}
         with pytest.raises(DataError, match=r"decoded image to refer to, got none.*images=copy"):
-            build(verified, tmp_path / "none", options=refer)
+            build(verified, tmp_path / "none", **refer)
         keep_decoded(mined)
-        done = build(verified, tmp_path / "data", options=refer)
-        assert not done.problems and not (done.folder / "images").exists()
+        done = build(verified, tmp_path / "data", **refer)
+        assert not done.failures and not (done.folder / "images").exists()
         records = read_manifest(done.folder / TRIPLETS)
         assert all(Path(each.neural).is_relative_to(mined / "decoded") for each in records)
         coco = json.loads((done.folder / COCO).read_text())
@@ -307,10 +304,10 @@ class TestBuild:
         moved = mined.rename(tmp_path / "elsewhere")
         photos = (tmp_path / "mined-photos").rename(tmp_path / "other-photos")
         with pytest.raises(DataError, match="mined=FOLDER"):
-            build(verified, tmp_path / "data", options=QUIET)
+            build(verified, tmp_path / "data", **QUIET)
         shutil.rmtree(tmp_path / "data")
-        done = build(verified, tmp_path / "data", mined=[moved], originals=photos, options=QUIET)
-        assert not done.problems
+        done = build(verified, tmp_path / "data", mined=[moved], originals=photos, **QUIET)
+        assert not done.failures
 
     def test_originals_in_a_tar_file(self, original_mined: Path, tmp_path: Path) -> None:
         photo = next((original_mined.parent / "mined-photos").iterdir())
@@ -333,8 +330,8 @@ class TestBuild:
         ]
         (tmp_path / "both").mkdir()
         pq.write_table(pa.concat_tables(rows), tmp_path / "both" / "verified.parquet")
-        done = build(tmp_path / "both", tmp_path / "data", options=QUIET)
-        assert not done.problems and len(done.dataset.settings["runs"]) == 2
+        done = build(tmp_path / "both", tmp_path / "data", **QUIET)
+        assert not done.failures and len(done.dataset.settings["runs"]) == 2
         assert check(done.folder).faults == []
 
 
@@ -359,7 +356,7 @@ class TestBadInput:
     def test_nothing_confirmed(self, original_mined: Path, tmp_path: Path) -> None:
         verified = verify(original_mined, tmp_path / "verified", lambda *_: False)
         with pytest.raises(DataError, match=r"at least one confirmed artifact, got \d+ rows"):
-            build(verified, tmp_path / "data", options=QUIET)
+            build(verified, tmp_path / "data", **QUIET)
         assert not (tmp_path / "data").exists()
 
     def test_what_is_named_is_no_verified_table(self, tmp_path: Path, mined: Path) -> None:
@@ -385,8 +382,8 @@ class TestBadInput:
 
     def test_a_mined_folder_only_when_asked_for(self, original_mined: Path, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"on which nobody voted.*unverified=true"):
-            build(original_mined, tmp_path / "data", options=QUIET)
-        done = build(original_mined, tmp_path / "data", unverified=True, options=QUIET)
+            build(original_mined, tmp_path / "data", **QUIET)
+        done = build(original_mined, tmp_path / "data", unverified=True, **QUIET)
         found = [each for each in done.dataset.artifacts if each.counts]
         assert len(found) == len(kept(read_mined(original_mined)))
         assert all(each.confirmed is None for each in found)
@@ -407,8 +404,11 @@ class TestBadInput:
         shutil.copyfile(other, mined / damaged[1]["traditional_bitstream"])
         verified = verify(mined, tmp_path / "verified", lambda *_: True)
         with pytest.raises(DataError, match=r"at least one triplet.*failures\.csv"):
-            build(verified, tmp_path / "data", options=QUIET)
-        lines = {each["triplet"]: each["error"] for each in failures(tmp_path / "data")}
+            build(verified, tmp_path / "data", **QUIET)
+        lines = {
+            each["item"]: each["step"] + ": " + each["message"]
+            for each in failures(tmp_path / "data")
+        }
         for row in gone:
             assert re.search("original: .*got nothing of that name", lines[row["triplet"]])
         for row in changed:
@@ -429,7 +429,7 @@ class TestBadInput:
         verified = verify(mined, tmp_path / "verified", lambda *_: True)
         arguments = ["dataset", "build", str(verified), f"folder={tmp_path}/data", "workers=0"]
         assert main([*arguments, "show_progress=false"]) == 1
-        assert [each["triplet"] for each in failures(tmp_path / "data")] == [row["triplet"]]
+        assert [each["item"] for each in failures(tmp_path / "data")] == [row["triplet"]]
         assert check(tmp_path / "data").faults == []
         ids = {each.id for each in read_dataset(tmp_path / "data").records}
         assert ids and row["triplet"] not in ids
@@ -440,16 +440,16 @@ class TestBadInput:
         (mined / "settings.json").write_text(json.dumps(settings))
         verified = verify(mined, tmp_path / "verified")
         with pytest.raises(DataError, match=r"expected codec gone to decode .*Install it as for"):
-            build(verified, tmp_path / "data", options=QUIET)
+            build(verified, tmp_path / "data", **QUIET)
         del settings["neural"]["codec"]
         (mined / "settings.json").write_text(json.dumps(settings))
         with pytest.raises(DataError, match="got none: they were not kept"):
-            build(verified, tmp_path / "other", options=QUIET)
+            build(verified, tmp_path / "other", **QUIET)
 
     def test_a_codec_that_takes_its_process_down(self) -> None:
         from nacd_bench.jobs.dataset.images import ImageFile, _died
 
-        assert "died (crash or out of memory)" in _died(ImageFile("a", None, "", "")).fault
+        assert "died (crash or out of memory)" in _died(ImageFile("a", ""))[1]
 
     def test_rows_that_were_edited(self, mined: Path, tmp_path: Path) -> None:
         verified = verify(mined, tmp_path / "verified", lambda *_: True)
@@ -462,11 +462,11 @@ class TestBadInput:
         pq.write_table(
             pa.Table.from_pylist(rows, schema=table.schema), verified / "verified.parquet"
         )
-        done = build(verified, tmp_path / "data", options=QUIET)
-        lines = {each.subject: str(each) for each in done.problems}
+        done = build(verified, tmp_path / "data", **QUIET)
+        lines = {each.item: str(each) for each in done.failures}
         assert "got an empty cell in image_sha256" in lines[rows[0]["candidate"]]
         assert any("expected boxes inside" in line and "5000" in line for line in lines.values())
-        assert len(done.problems) == 2
+        assert len(done.failures) == 2
         assert triplets[-1] not in {each.id for each in done.dataset.records}
 
     def test_a_row_that_is_there_twice(self, mined: Path, tmp_path: Path) -> None:
@@ -478,8 +478,8 @@ class TestBadInput:
         pq.write_table(
             pa.Table.from_pylist(rows, schema=table.schema), verified / "verified.parquet"
         )
-        done = build(verified, tmp_path / "data", options=QUIET)
-        (problem,) = done.problems
+        done = build(verified, tmp_path / "data", **QUIET)
+        (problem,) = done.failures
         assert "expected one decision" in str(problem) and "2 votes for and 3 against" in str(
             problem
         )
@@ -496,9 +496,9 @@ class TestBadInput:
         (tmp_path / "both").mkdir()
         pq.write_table(pa.concat_tables(rows), tmp_path / "both" / "verified.parquet")
         next((other / CODED).rglob("*.parquet")).write_bytes(b"no table")
-        done = build(tmp_path / "both", tmp_path / "data", options=QUIET)
-        (problem,) = done.problems
-        assert problem.subject == str(other.absolute())
+        done = build(tmp_path / "both", tmp_path / "data", **QUIET)
+        (problem,) = done.failures
+        assert problem.item == str(other.absolute())
         assert re.search(r"cannot be read.* \d+ artifacts are left out", str(problem))
 
     def test_a_folder_that_holds_something_else(self, original_mined: Path, built: Path) -> None:
@@ -507,31 +507,28 @@ class TestBadInput:
         full.mkdir()
         (full / "thesis.tex").write_text("a year")
         with pytest.raises(DataError, match=r"expected an empty folder .* with thesis\.tex"):
-            build(verified, full, options=QUIET)
+            build(verified, full, **QUIET)
         with pytest.raises(DataError, match="expected the settings with which the run"):
-            build(verified, built, options=dataclasses.replace(QUIET, iou=0.4))
+            build(verified, built, iou=0.4, **QUIET)
         (full / "settings.json").write_text('{"job": "mine"}')
-        with pytest.raises(DataError, match=r"a folder for dataset build, .* the results of mine"):
-            build(verified, full, options=QUIET)
+        with pytest.raises(DataError, match=r"job: 'mine' before, 'dataset build' now"):
+            build(verified, full, **QUIET)
         (full / "settings.json").write_text("[")
-        with pytest.raises(DataError, match="the results of something else"):
-            build(verified, full, options=QUIET)
+        with pytest.raises(DataError, match="expected the settings of the run as JSON"):
+            build(verified, full, **QUIET)
 
     @pytest.mark.parametrize(
         ("given", "message"),
         [
-            ({"images": "move"}, "value of images"),
-            ({"iou": 3}, "expected an IoU from 0 to 1, or null, got 3"),
-            ({"workers": -1}, "expected workers as a number of processes"),
+            ({"images": "move"}, "unknown images 'move'"),
+            ({"iou": 3}, "expected iou as a number of at least 0 and up to 1 or null, got 3"),
+            ({"workers": -1}, "expected workers as a whole number of at least 0 or null"),
+            ({"negatives": -1}, "expected negatives as a whole number of at least 0, got -1"),
         ],
     )
-    def test_options(self, given: dict[str, Any], message: str) -> None:
+    def test_options(self, given: dict[str, Any], message: str, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=message):
-            Options(**given)
-
-    def test_negatives_that_are_no_number(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match="expected negatives as a number of triplets, got -1"):
-            build(tmp_path, tmp_path / "data", negatives=-1)
+            build(tmp_path, tmp_path / "data", **given)
 
     def test_odd_ids(self, mined: Path, tmp_path: Path) -> None:
         """Names with slashes, formulas and line breaks, in files, tables and lists of failures."""
@@ -547,10 +544,10 @@ class TestBadInput:
             rewrite(mined, table, changed)
         (mined / read_mined(mined, CODED).to_pylist()[0]["neural_bitstream"]).unlink()
         verified = verify(mined, tmp_path / "verified", lambda *_: True)
-        done = build(verified, tmp_path / "data", options=QUIET)
+        done = build(verified, tmp_path / "data", **QUIET)
         assert check(done.folder).faults == []
         (failed,) = failures(done.folder)
-        assert failed["triplet"].startswith("'=cmd")
+        assert failed["item"].startswith("'=cmd")
         inside = {path.parent.name for path in (done.folder / "images").rglob("*.png")}
         assert inside == {"original", "neural", "traditional"}
 
@@ -561,19 +558,19 @@ class TestNegatives:
         keep = [row for row in rows.to_pylist() if row["preset_index"] == 1]
         rewrite(mined, CANDIDATES, keep)
         verified = verify(mined, tmp_path / "verified", lambda *_: True)
-        done = build(verified, tmp_path / "data", negatives=2, options=QUIET)
+        done = build(verified, tmp_path / "data", negatives=2, **QUIET)
         free = [each for each in done.dataset.records if each.artifact_free]
         assert len(free) == 2 and len({each.source for each in free}) == 2
         assert all(each.extra["preset_index"] == 0 and not each.labels for each in free)
         assert "Nobody looked at the 2 triplets" in (done.folder / "README.md").read_text()
-        assert check(done.folder).faults == [] and not done.problems
-        again = build(verified, tmp_path / "again", negatives=2, options=QUIET)
+        assert check(done.folder).faults == [] and not done.failures
+        again = build(verified, tmp_path / "again", negatives=2, **QUIET)
         assert files(again.folder) == files(done.folder)
 
     def test_too_few_are_said(self, original_mined: Path, tmp_path: Path) -> None:
         verified = verify(original_mined, tmp_path / "verified")
-        done = build(verified, tmp_path / "data", negatives=1000, options=QUIET)
-        (problem,) = done.problems
+        done = build(verified, tmp_path / "data", negatives=1000, **QUIET)
+        (problem,) = done.failures
         assert "expected 1000 triplets in which nothing was found" in str(problem)
 
     def test_what_a_detector_did_not_look_at_is_not_free(self, mined: Path, tmp_path: Path) -> None:
@@ -586,7 +583,7 @@ class TestNegatives:
             row["scores"] = row["scores"][1:] if row["preset_index"] == 0 else row["scores"]
         rewrite(mined, CODED, changed)
         verified = verify(mined, tmp_path / "verified", lambda *_: True)
-        done = build(verified, tmp_path / "data", negatives=1, options=QUIET)
+        done = build(verified, tmp_path / "data", negatives=1, **QUIET)
         assert not any(each.artifact_free for each in done.dataset.records)
 
 
@@ -643,11 +640,11 @@ class TestLicenses:
         done = build(
             verify(original_mined, tmp_path / "verified", lambda *_: True),
             tmp_path / "data",
-            rights=Rights(table=table),
-            options=QUIET,
+            licenses=table,
+            **QUIET,
         )
-        (problem,) = done.problems
-        assert problem.subject.startswith("photo2-") and "contradict each other" in str(problem)
+        (problem,) = done.failures
+        assert problem.item.startswith("photo2-") and "contradict each other" in str(problem)
         licenses = {r.source[:6]: r.extra["license"] for r in done.dataset.records if r.source}
         assert licenses == {"photo0": "CC-BY-4.0", "photo1": "unknown"}
         text = (done.folder / "README.md").read_text()
@@ -682,16 +679,16 @@ class TestLicenses:
         done = build(
             tmp_path / "both",
             tmp_path / "data",
-            rights=Rights(table=self.table(tmp_path, "photo0,MIT,,,", "twin,CC0-1.0,,,")),
-            options=QUIET,
+            licenses=self.table(tmp_path, "photo0,MIT,,,", "twin,CC0-1.0,,,"),
+            **QUIET,
         )
-        (problem,) = done.problems
+        (problem,) = done.failures
         assert "expected one licence for an image, got CC0-1.0" in str(problem)
         assert not any("photo0" in str(each.source) for each in done.dataset.records)
 
 
 class TestCard:
-    def test_counts_header_and_verification(self, original_built: Assembled) -> None:
+    def test_counts_header_and_verification(self, original_built: Built) -> None:
         text = (original_built.folder / "README.md").read_text()
         header = yaml.safe_load(text.split("---\n")[1])
         assert header["license"] == "cc-by-4.0" and header["size_categories"] == ["n<1K"]
@@ -741,7 +738,7 @@ class TestUnite:
             assert [each.id for each in united.records] == ["a"]
             assert sorted(each.id for each in united.artifacts) == ["x", "y", "z"]
             (own,) = [each for each in united.artifacts if each.id == "x"]
-            assert (own.votes_for, own.votes_against) == (5, 1) and not united.problems
+            assert (own.votes_for, own.votes_against) == (5, 1) and not united.failures
             assert united.counts["equal_triplets"] == united.counts["equal_artifacts"] == 1
 
     def test_names_of_different_content(self) -> None:
@@ -795,11 +792,11 @@ class TestUnite:
         third = [record("a")], [artifact("x", confirmed=None, votes_for=0, votes_against=0)]
         for parts in ([first, second, third], [third, second, first]):
             united = unite(parts)
-            (problem,) = united.problems
+            (problem,) = united.failures
             assert "one that confirms it and one that refuses it" in str(problem)
             (own,) = [each for each in united.artifacts if each.id == "x"]
             assert (own.confirmed, own.votes_for, own.votes_against) == (None, 2, 4)
-        assert not unite([first, third]).problems
+        assert not unite([first, third]).failures
         both = {each.id: each.confirmed for each in unite([third, first]).artifacts}
         assert both == {"x": True, "t": True}
 
@@ -824,7 +821,7 @@ class TestUnite:
     def test_two_detectors_decided_differently(self) -> None:
         """Of the same box and type a manifest takes one decision."""
         united = unite([([record()], [artifact(), artifact("y", detector="o", confirmed=False)])])
-        assert len(united.problems) == 1 and united.records == []
+        assert len(united.failures) == 1 and united.records == []
 
     def test_licenses(self) -> None:
         known = record("a", license="MIT")
@@ -838,7 +835,7 @@ class TestUnite:
         united = unite([parts[0], parts[2]])
         assert [each.extra["license"] for each in united.records] == ["MIT", "MIT"]
         united = unite(parts)
-        (problem,) = united.problems
+        (problem,) = united.failures
         assert "got CC0-1.0 and MIT. Its 3 triplets are left out" in str(problem)
         assert united.records == []
 
@@ -859,24 +856,24 @@ class TestMerge:
                 place / f"verified{number}",
                 lambda i, row, number=number: None if i % 3 == number else by_thirds(i, row),
             )
-            made.append(build(verified, place / f"data{number}", options=QUIET).folder)
+            made.append(build(verified, place / f"data{number}", **QUIET).folder)
         return made
 
     def test_whatever_the_order(self, original_mined: Path, tmp_path: Path) -> None:
         a, b, c = self.shards(original_mined, tmp_path)
-        one = merge([a, b, c], tmp_path / "one", QUIET)
-        two = merge([c, a, b, a], tmp_path / "two", QUIET)
+        one = build([a, b, c], tmp_path / "one", **QUIET)
+        two = build([c, a, b, a], tmp_path / "two", **QUIET)
         assert files(one.folder) == files(two.folder)
-        assert not one.problems and check(one.folder).faults == []
+        assert not one.failures and check(one.folder).faults == []
         verified = verify(original_mined, tmp_path / "verified", lambda i, row: i % 3 != 2 or False)
-        whole = build(verified, tmp_path / "whole", options=QUIET)
+        whole = build(verified, tmp_path / "whole", **QUIET)
         decided = {each.id for each in whole.dataset.artifacts if each.counts}
         assert {each.id for each in one.dataset.artifacts if each.counts} <= decided
-        merge([b, a, c], tmp_path / "one", QUIET)  # there already
+        build([b, a, c], tmp_path / "one", **QUIET)  # there already
 
     def test_links(self, original_mined: Path, tmp_path: Path) -> None:
         a, b, _ = self.shards(original_mined, tmp_path)
-        done = merge([a, b], tmp_path / "data", dataclasses.replace(QUIET, images="link"))
+        done = build([a, b], tmp_path / "data", images="link", **QUIET)
         image = next((done.folder / "images" / "neural").iterdir())
         assert image.stat().st_nlink > 1
         assert check(done.folder).faults == []
@@ -887,20 +884,24 @@ class TestMerge:
             for path in (each / "images" / "neural").iterdir():
                 Image.fromarray(np.zeros((310, 420, 3), np.uint8)).save(path)
         with pytest.raises(DataError, match=r"neural: .*the pixels that were mined"):
-            merge([a, b], tmp_path / "data", QUIET)
+            build([a, b], tmp_path / "data", **QUIET)
 
     def test_bad_input(self, built: Path, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match="expected two or more data sets"):
-            merge([built, built], tmp_path / "merged")
-        with pytest.raises(DataError, match="another folder to merge them into"):
-            merge([built, tmp_path], built)
-        with pytest.raises(DataError, match=r"has no triplets\.parquet, artifacts\.parquet"):
-            merge([built, tmp_path / "nothing"], tmp_path / "merged")
+        with pytest.raises(DataError, match="expected inputs and another folder for the data set"):
+            build([], tmp_path / "merged")
+        with pytest.raises(DataError, match="another folder for the data set, got"):
+            build([built, tmp_path], built)
+        with pytest.raises(DataError, match=r"nothing, which has no verified\.parquet"):
+            build([built, tmp_path / "nothing"], tmp_path / "merged")
+        (tmp_path / "half").mkdir()
+        shutil.copyfile(built / TRIPLETS, tmp_path / "half" / TRIPLETS)
+        with pytest.raises(DataError, match=r"has no artifacts\.parquet, settings\.json"):
+            build([built, tmp_path / "half"], tmp_path / "merged")
         other = shutil.copytree(built, tmp_path / "other")
         table = pq.read_table(other / TRIPLETS)
         pq.write_table(table.drop_columns(["neural_sha256"]), other / TRIPLETS)
         with pytest.raises(DataError, match="expected the columns of a data set, got none in"):
-            merge([built, other], tmp_path / "merged")
+            build([built, other], tmp_path / "merged")
         (other / "settings.json").write_text("[1]")
         shutil.copyfile(built / TRIPLETS, other / TRIPLETS)
         with pytest.raises(DataError, match="expected a JSON object, got another value"):
@@ -1010,11 +1011,9 @@ class TestCheck:
             "got '0000",
             "got 'nonsense'",
             "original: ",
-            "expected ids that differ, got some more than once",
-            "expected the categories",
-            "expected the images of triplets.parquet, got others or other sizes",
-            "expected the confirmed artifacts of artifacts.parquet, got others",
-            "expected a licence for each image, got none for",
+            "expected categories as triplets.parquet and artifacts.parquet say, got others",
+            "expected images as triplets.parquet and artifacts.parquet say, got others",
+            "expected annotations as triplets.parquet and artifacts.parquet say, got others",
             "expected the labels that artifacts.parquet has",
             "expected triplets of the manifest, got gone",
             "expected duplicate_of to name an artifact, got nothing",
@@ -1120,7 +1119,7 @@ class TestReaders:
         }[library]
         assert done.output.splitlines()[-1] == printed
 
-    def test_checksums_are_of_what_is_there(self, original_built: Assembled) -> None:
+    def test_checksums_are_of_what_is_there(self, original_built: Built) -> None:
         lines = (original_built.folder / "checksums.sha256").read_text().splitlines()
         images = [path for path in original_built.folder.rglob("*") if path.suffix == ".png"]
         assert len(lines) > len(images) > 0

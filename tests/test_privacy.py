@@ -214,7 +214,7 @@ def test_no_command_asks_for_anything(tmp_path: Path) -> None:
         ("votes", {}, ["verify", "import", "tasks", "votes.csv", "folder=verified"]),
         ("build", {}, ["dataset", "build", "verified", "folder=data", *few]),
         ("unverified", {}, ["dataset", "build", "mined", "unverified=true", "folder=more", *few]),
-        ("merge", {}, ["dataset", "merge", "data", "more", "folder=both", *few]),
+        ("merge", {}, ["dataset", "build", "data", "more", "folder=both", *few]),
         ("stats", {}, ["dataset", "stats", "both"]),
         ("check", {}, ["dataset", "check", "both", *few]),
         ("import", {}, ["import", "labelled.csv", "mapping=mapping.yaml", "output=read.jsonl"]),

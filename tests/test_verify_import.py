@@ -386,12 +386,12 @@ class TestResults:
         assert "damaged file" in capsys.readouterr().out
 
     def test_the_data_set_reads_it(self, tasks: Path, tmp_path: Path) -> None:
-        from nacd_bench.jobs.dataset.verified import read_verified
+        from nacd_bench.jobs.dataset.sources import read_verified
 
         files = everybody(tasks, tmp_path, dict.fromkeys("uvw", "neural"))
         done = verify(tasks, files, tmp_path)
         found = read_verified(done.folder)
-        assert len(found.found) == len(asked(tasks))
+        assert len(found.artifacts) == len(asked(tasks))
         assert found.summary["rule"] == "any"
 
     def test_damaged_candidates(self, tasks: Path, tmp_path: Path) -> None:

@@ -85,17 +85,10 @@ COMMANDS: dict[str, Command] = {
     ),
     "dataset build": Command(
         "dataset_build",
-        "VERIFIED",
-        "confirmed artifacts to a data set with card and COCO",
-        ("verified",),
+        "INPUT ...",
+        "confirmed artifacts, and other data sets, to one with card and COCO",
+        ("inputs",),
         job="nacd_bench.jobs.dataset.build:build",
-    ),
-    "dataset merge": Command(
-        "dataset_merge",
-        "DATA DATA ...",
-        "several data sets as one",
-        ("datasets",),
-        job="nacd_bench.jobs.dataset.merge:merge",
     ),
     "dataset stats": Command(
         "dataset_stats", "DATA", "what is in a data set, counted", ("dataset",)

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nacd_bench.cli.dataset_stats import print_tables
 from nacd_bench.cli.printing import console, listed_failures
 
-if TYPE_CHECKING:
-    from nacd_bench.jobs.dataset.assemble import Assembled
-
 
 def run(**config: Any) -> int:
-    from nacd_bench.jobs.dataset.build import build_from_config
-
-    return print_assembled(build_from_config(config))
-
-
-def print_assembled(made: Assembled) -> int:
-    """What a data set holds, what was left out, and the exit status."""
-    from nacd_bench.jobs.dataset.content import FAILURES
+    from nacd_bench.jobs.dataset.build import build
     from nacd_bench.jobs.dataset.licenses import UNKNOWN
     from nacd_bench.jobs.dataset.stats import dataset_stats, table_one
 
+    made = build(**config)
     stats = dataset_stats(made.dataset)
     out = console()
     print_tables(out, table_one(stats))
@@ -47,5 +38,4 @@ def print_assembled(made: Assembled) -> int:
         f"Next: nacd-bench benchmark {made.folder}",
         markup=False,
     )
-    lines = [f"{each.subject}: {each}" for each in made.problems]
-    return listed_failures(out, lines, made.folder / FAILURES)
+    return listed_failures(out, list(map(str, made.failures)), made.folder / "failures.csv")

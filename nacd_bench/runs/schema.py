@@ -72,7 +72,7 @@ TABLES: Mapping[str, Columns] = {
     IMAGES: {**IMAGE, "names": pa.list_(TEXT), "candidates": WHOLE},
     VERIFIED: {**CANDIDATE, **VOTES, "votes_same": WHOLE, "raters": WHOLE, "run": TEXT},
     ARTIFACTS: {
-        **{"artifact": TEXT, "triplet": TEXT, "image": TEXT, **PLACE, **VOTES},
+        **{"candidate": TEXT, "triplet": TEXT, "image": TEXT, **PLACE, **VOTES},
         **{"duplicate_of": TEXT, **dict.fromkeys(ROLES, TEXT), "image_sha256": TEXT},
         **{"width": WHOLE, "height": WHOLE, "preset": TEXT, "preset_index": WHOLE, **CODECS},
         **dict.fromkeys(("license", "image_source", "source_url", "author", "attribution"), TEXT),

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 VERSION_KEY = b"nacd_bench.schema"
 """Where Parquet files keep it, in the metadata of their schema."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a cell begins with that a spreadsheet takes for a formula."""
 
 Row = Mapping[str, Any]
 
@@ -59,8 +61,12 @@ def write_csv(path: Path, rows: Iterable[Row], columns: Sequence[str]) -> None:
 
 
 def write_failures(folder: Path, failures: Iterable[Failure]) -> None:
-    """Write what failed in a run to its ``failures.csv``."""
-    write_csv(folder / FAILURES, map(vars, failures), list(Failure.__annotations__))
+    """Write what failed in a run to its ``failures.csv``, where a spreadsheet takes it for text."""
+    rows = [
+        {name: f"'{text}" if text[:1] in FORMULA else text for name, text in vars(failure).items()}
+        for failure in failures
+    ]
+    write_csv(folder / FAILURES, rows, list(Failure.__annotations__))
 
 
 def with_version(table: pa.Table) -> pa.Table:

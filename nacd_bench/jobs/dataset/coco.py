@@ -29,7 +29,7 @@ def coco(dataset: DataSet, folder: Path, description: str) -> dict[str, Any]:
     """
     licenses = sorted({license_of(record.extra).license for record in dataset.records})
     number = {record.id: place for place, record in enumerate(dataset.records, 1)}
-    found = [each for each in dataset.artifacts if each.is_found]
+    artifacts = [artifact for artifact in dataset.artifacts if artifact.is_found]
     return {
         "info": {"description": description, "version": "1"},
         "licenses": [{"id": i, "name": name, "url": ""} for i, name in enumerate(licenses, 1)],
@@ -41,13 +41,13 @@ def coco(dataset: DataSet, folder: Path, description: str) -> dict[str, Any]:
             {
                 "id": number[record.id],
                 "file_name": relative(record.neural, folder),
-                "width": record.extra["width"],
-                "height": record.extra["height"],
+                "width": record.extra.get("width"),
+                "height": record.extra.get("height"),
                 "license": licenses.index(license_of(record.extra).license) + 1,
                 "triplet": record.id,
                 "original": relative(record.original, folder),
                 "traditional": relative(record.traditional, folder),
-                "preset": record.extra["preset"],
+                "preset": record.extra.get("preset"),
                 "attribution": record.extra.get("attribution") or "",
             }
             for record in dataset.records
@@ -55,21 +55,21 @@ def coco(dataset: DataSet, folder: Path, description: str) -> dict[str, Any]:
         "annotations": [
             {
                 "id": place,
-                "image_id": number[each.triplet],
-                "category_id": CATEGORIES[each.artifact_type],
+                "image_id": number[artifact.triplet],
+                "category_id": CATEGORIES[artifact.artifact_type],
                 "bbox": [x0, y0, x1 - x0, y1 - y0],
                 "area": (x1 - x0) * (y1 - y0),
                 "iscrowd": 0,
                 "segmentation": [],
-                "artifact": each.id,
-                "detector": each.detector,
-                "detector_confidence": each.confidence,  # FiftyOne has its own confidence
-                "votes_for": each.votes_for,
-                "votes_against": each.votes_against,
-                "duplicate_of": each.duplicate_of,
+                "candidate": artifact.id,
+                "detector": artifact.detector,
+                "detector_confidence": artifact.confidence,  # FiftyOne has its own confidence
+                "votes_for": artifact.votes_for,
+                "votes_against": artifact.votes_against,
+                "duplicate_of": artifact.duplicate_of,
             }
-            for place, each in enumerate(found, 1)
-            for x0, y0, x1, y1 in [each.box]
+            for place, artifact in enumerate(artifacts, 1)
+            for x0, y0, x1, y1 in [artifact.box]
         ],
     }
 

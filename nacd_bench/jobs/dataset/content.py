@@ -14,37 +14,38 @@ A folder::
 
 from __future__ import annotations
 
-import io
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
 
 from nacd_bench.errors import DataError
 from nacd_bench.jobs.dataset.licenses import COLUMNS as LICENSE_COLUMNS
-from nacd_bench.runs.schema import SETTINGS, schema
+from nacd_bench.runs.schema import EDGES, SETTINGS, SIDES, schema
+from nacd_bench.runs.tables import write_parquet
 from nacd_bench.triplets.batch import ROLES
-from nacd_bench.triplets.files import write_whole
 from nacd_bench.triplets.manifest import read_manifest, write_manifest
 from nacd_bench.triplets.record import Box, Label, TripletRecord
 from nacd_bench.triplets.text_files import read_columns, read_json
 
-if TYPE_CHECKING:
-    pass
-
 TRIPLETS, ARTIFACTS, COCO = "triplets.parquet", "artifacts.parquet", "annotations.json"
-CARD, CHECKSUMS, FAILURES = "README.md", "checksums.sha256", "failures.csv"
+CARD, CHECKSUMS = "README.md", "checksums.sha256"
 IMAGES = "images"
 """The folder of image files."""
-SIDES = ("neural", "traditional")
-EDGES = ("x0", "y0", "x1", "y1")
 IMAGE_FACTS = ("image_sha256", "width", "height", "preset", "preset_index")
 HASHES = {"original": "image_sha256", **{side: f"{side}_sha256" for side in SIDES}}
 """Columns with what identifies an image: the hash of an original's file, of a decode's pixels."""
 CODEC_FACTS = tuple(
     f"{side}_{fact}" for side in SIDES for fact in ("codec", "version", "point", "bpp")
 )
+
+
+ARTIFACT_FACTS = ("candidate", "triplet", "artifact_type", "detector", "confidence", *EDGES)
+DECISION = ("votes_for", "votes_against", "confirmed", "duplicate_of")
+"""Columns of an artifact, in the words of mined and verified candidates; these may be empty."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,14 @@ class Artifact:
         )
 
 
+def artifact_of(row: Mapping[str, Any]) -> Artifact:
+    """The artifact of a row with :data:`ARTIFACT_FACTS` and any of :data:`DECISION`."""
+    facts = {name: row[name] for name in ("triplet", "artifact_type", "detector", "confidence")}
+    x0, y0, x1, y1 = (row[edge] for edge in EDGES)
+    decision: dict[str, Any] = {name: row.get(name) for name in DECISION}
+    return Artifact(id=row["candidate"], box=(x0, y0, x1, y1), **facts, **decision)
+
+
 @dataclass(frozen=True)
 class DataSet:
     """Triplets with their artifacts.
@@ -115,41 +124,37 @@ class DataSet:
         settings: Mapping[str, Any],
     ) -> DataSet:
         """A data set in its order, with the labels of its artifacts."""
-        ordered = sorted(artifacts, key=lambda each: (each.triplet, each.id))
+        ordered = sorted(artifacts, key=lambda artifact: (artifact.triplet, artifact.id))
         labels: dict[str, list[Label]] = defaultdict(list)
-        for each in ordered:
-            labels[each.triplet].append(each.label)
-        labelled = [replace(each, labels=tuple(labels[each.id])) for each in records]
-        labelled.sort(key=lambda each: each.id)
+        for artifact in ordered:
+            labels[artifact.triplet].append(artifact.label)
+        labelled = [replace(record, labels=tuple(labels[record.id])) for record in records]
+        labelled.sort(key=lambda record: record.id)
         return cls(tuple(labelled), tuple(ordered), settings)
 
 
 def write_tables(folder: Path, dataset: DataSet) -> None:
     """Write manifest and artifacts."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     write_manifest(folder / TRIPLETS, dataset.records)
-    records = {record.id: record for record in dataset.records}
-    rows = [_artifact_row(folder, each, records[each.triplet]) for each in dataset.artifacts]
-    file = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema("artifacts")), file)
-    write_whole(folder / ARTIFACTS, file.getvalue())
-
-
-def _artifact_row(folder: Path, artifact: Artifact, record: TripletRecord) -> dict[str, Any]:
-    return {
-        **{name: getattr(artifact, name) for name in ("triplet", "artifact_type", "detector")},
-        "artifact": artifact.id,
-        "image": record.source,
-        "confidence": artifact.confidence,
-        **dict(zip(EDGES, artifact.box, strict=True)),
-        **{name: getattr(artifact, name) for name in ("votes_for", "votes_against", "confirmed")},
-        "duplicate_of": artifact.duplicate_of,
-        **{role: relative(getattr(record, role), folder) for role in ROLES},
-        **{name: record.extra.get(name) for name in (*IMAGE_FACTS, *LICENSE_COLUMNS)},
-        **{name: getattr(record, name) for name in CODEC_FACTS},
+    of_triplet = {
+        record.id: {
+            "image": record.source,
+            **{role: relative(getattr(record, role), folder) for role in ROLES},
+            **{name: record.extra.get(name) for name in (*IMAGE_FACTS, *LICENSE_COLUMNS)},
+            **{name: getattr(record, name) for name in CODEC_FACTS},
+        }
+        for record in dataset.records
     }
+    rows = [
+        {
+            **asdict(artifact),
+            "candidate": artifact.id,
+            **dict(zip(EDGES, artifact.box, strict=True)),
+            **of_triplet[artifact.triplet],
+        }
+        for artifact in dataset.artifacts
+    ]
+    write_parquet(folder / ARTIFACTS, pa.Table.from_pylist(rows, schema=schema("artifacts")))
 
 
 def read_dataset(folder: str | Path) -> DataSet:
@@ -169,7 +174,7 @@ def read_dataset(folder: str | Path) -> DataSet:
     lacking = [
         f"{record.place}: {name}"
         for record in records
-        for name in ("image_sha256", "preset", "neural_sha256", "traditional_sha256")
+        for name in ("preset", *HASHES.values())
         if not isinstance(record.extra.get(name), str)
     ]
     if lacking:
@@ -186,33 +191,23 @@ def read_artifacts(path: Path) -> list[Artifact]:
     Raises:
         DataError: not a Parquet file, or without a column that is needed.
     """
-    wanted = ["artifact", "triplet", "artifact_type", "detector", "confidence", *EDGES]
-    wanted += ["votes_for", "votes_against", "confirmed", "duplicate_of"]
-    table = read_columns(path, schema("artifacts"), wanted)
-    incomplete = [name for name in wanted[:9] if table[name].null_count]
+    table = read_columns(path, schema("artifacts"), [*ARTIFACT_FACTS, *DECISION])
+    incomplete = [name for name in ARTIFACT_FACTS if table[name].null_count]
     if incomplete:
         raise DataError(
             f"{path}: expected a value in each row, got empty cells in {', '.join(incomplete)}. "
             "Build the data set again."
         )
-    return [
-        Artifact(
-            id=row["artifact"],
-            box=tuple(row[edge] for edge in EDGES),  # type: ignore[arg-type]
-            **{name: row[name] for name in wanted[1:5]},
-            **{name: row[name] for name in wanted[9:]},
-        )
-        for row in table.to_pylist()
-    ]
+    return list(map(artifact_of, table.to_pylist()))
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
     """The settings of a data set or mined folder; DataError where they cannot be read."""
     path = folder / SETTINGS
-    found = read_json(path, "the settings of the run")
-    if not isinstance(found, dict):
+    settings = read_json(path, "the settings of the run")
+    if not isinstance(settings, dict):
         raise DataError(f"{path}: expected a JSON object, got another value. Copy the file again.")
-    return found
+    return settings
 
 
 def relative(path: str, folder: Path) -> str:

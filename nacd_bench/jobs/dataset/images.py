@@ -5,39 +5,22 @@ A file that is there and right is kept, so that a build that was stopped goes on
 
 from __future__ import annotations
 
-import os
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from nacd_bench.coding.codec import Codec, png
+from nacd_bench.coding.codec import png
 from nacd_bench.coding.matched import describe, stop_if_disk_full
 from nacd_bench.coding.originals import TARS, Item, list_images, read_item
 from nacd_bench.coding.sides import CodecSpec
 from nacd_bench.errors import DataError, ImageError, UserError
 from nacd_bench.pipeline.progress import Progress
-from nacd_bench.pipeline.workers import Workers
-from nacd_bench.triplets.files import part_of, read_bytes, sha256, write_whole
+from nacd_bench.pipeline.workers import Workers, finished_jobs
+from nacd_bench.triplets.files import linked, read_bytes, sha256, write_whole
 from nacd_bench.triplets.images import decode_image, pixels_sha256, to_8_bit
 
 MOST_WORKERS = 8
-
-
-@dataclass(frozen=True)
-class Bitstream:
-    """What a decoded image is made from.
-
-    Args:
-        path: the file.
-        codec: what decodes it.
-        version: of the codec that wrote it, for messages.
-    """
-
-    path: Path
-    codec: CodecSpec
-    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,53 +28,48 @@ class ImageFile:
     """An image that a data set needs.
 
     Args:
-        name: what results are known by.
-        target: where it is to lie, or None to leave it where it is.
         source: the file that it is, or ``""``: then it is decoded.
         sha256: what it has to be: the hash of the file, or with ``is_decode`` that of its pixels
             (:func:`~nacd_bench.triplets.images.pixels_sha256`).
         is_decode: a codec's result.
         bitstream: for a decode without a file.
+        codec: what decodes it; None where nobody knows.
+        version: of the codec that wrote it, for messages.
+        name: what results are known by.
+        target: where it is to lie, or None to leave it where it is.
         link: a hard link will do.
     """
 
-    name: str
-    target: Path | None
     source: str
     sha256: str
     is_decode: bool = False
-    bitstream: Bitstream | None = None
+    bitstream: Path | None = None
+    codec: CodecSpec | None = None
+    version: str = ""
+    name: str = ""
+    target: Path | None = None
     link: bool = False
 
 
-@dataclass(frozen=True)
-class Made:
-    """What came of an image: the hash of its file, or why there is none."""
-
-    sha256: str = ""
-    fault: str = ""
+Outcome = tuple[str, str]
+"""The hash of an image's file, and why there is none."""
 
 
-def make_images(files: Iterable[ImageFile], workers: int, progress: Progress) -> dict[str, Made]:
-    """Make images in so many processes, 0 for this one; what came of each by its name."""
-    made: dict[str, Made] = {}
-    waiting = {0: deque[ImageFile](), workers: deque[ImageFile]()}
+def make_images(files: Iterable[ImageFile], workers: int, progress: Progress) -> dict[str, Outcome]:
+    """Make images in so many processes, 0 for this one; the outcome of each by its name."""
+    outcomes: dict[str, Outcome] = {}
+    jobs: dict[int, list[ImageFile]] = {0: [], workers: []}
     for file in files:
-        waiting[0 if _belongs_here(file) else workers].append(file)
-    for count, queue in waiting.items():
-        if not queue:
-            continue
+        jobs[0 if _belongs_here(file) else workers].append(file)
+    for count in filter(jobs.get, jobs):
         with Workers(count, make_image, _died) as pool:
-            while queue or pool.busy:
-                while queue and pool.room:
-                    pool.submit(queue.popleft())
-                for file, done in pool.finished(block=True):
-                    made[file.name] = done
-                    progress(progress.failures + bool(done.fault))
-    return made
+            for file, outcome in finished_jobs(pool, jobs[count]):
+                outcomes[file.name] = outcome
+                progress(progress.failures + bool(outcome[1]))
+    return outcomes
 
 
-def make_image(file: ImageFile) -> Made:
+def make_image(file: ImageFile) -> Outcome:
     """Put one image where it is to lie; a fault becomes a message.
 
     Raises:
@@ -99,31 +77,31 @@ def make_image(file: ImageFile) -> Made:
     """
     try:
         if file.target is not None and file.target.is_file():
-            there = file.target.read_bytes()
-            if _is_right(file, there):
-                return Made(sha256(there))
+            data = file.target.read_bytes()
+            if _is_right(file, data):
+                return sha256(data), ""
         data = _data(file)
-        if file.target is None:
-            return Made(sha256(data))
-        if not (file.link and _linked(file)):
+        is_link = file.target is not None and file.link and linked(file.source, file.target)
+        if file.target is not None and not is_link:
             write_whole(file.target, data)
-        return Made(sha256(data))
+        return sha256(data), ""
     except Exception as error:  # of whatever kind: a codec is somebody else's code
         stop_if_disk_full(error, file.target or Path())
-        return Made(fault=describe(error))
+        return "", describe(error)
 
 
-def _died(file: ImageFile) -> Made:
-    return Made(
-        fault="the process that decoded it died (crash or out of memory). Decode its bitstream "
-        "alone to see why, or mine with decoded=true."
+def _died(file: ImageFile) -> Outcome:
+    return (
+        "",
+        "the process that decoded it died (crash or out of memory). Decode its bitstream "
+        "alone to see why, or mine with decoded=true.",
     )
 
 
 def _belongs_here(file: ImageFile) -> bool:
     """Whether its codec wants to be in this process."""
     try:
-        return file.bitstream is not None and file.bitstream.codec.build().in_main_process
+        return file.codec is not None and file.codec.build().in_main_process
     except Exception:  # said of each image by what works on it
         return False
 
@@ -140,67 +118,49 @@ def _is_right(file: ImageFile, data: bytes) -> bool:
 
 def _data(file: ImageFile) -> bytes:
     """The bytes of an image that is what it should be."""
-    if file.source:
-        is_named = file.target is None  # by a table, whose readers know files and URLs only
-        data = _named(file.source) if is_named else read_original(file.source)
-        if not _is_right(file, data):
-            what = "pixels" if file.is_decode else "bytes"
-            raise DataError(
-                f"{file.source}: expected the {what} that were mined (SHA-256 "
-                f"{file.sha256[:12]}...), got others. Put the file back as it was, or mine again."
-            )
-        return data
-    if file.bitstream is None:
+    if not file.source:
+        return _decoded(file)
+    if file.target is None:  # it is named by a table, whose readers know files and URLs only
+        what = "an image file (one in a tar file takes images=copy)"
+        data = read_bytes(file.source, what, ImageError)
+    else:
+        data = read_original(file.source)
+    if not _is_right(file, data):
+        what = "pixels" if file.is_decode else "bytes"
+        raise DataError(
+            f"{file.source}: expected the {what} that were mined (SHA-256 "
+            f"{file.sha256[:12]}...), got others. Put the file back as it was, or mine again."
+        )
+    return data
+
+
+def _decoded(file: ImageFile) -> bytes:
+    if file.bitstream is None or file.codec is None or file.target is None:
         raise DataError(
             "expected a decoded image to refer to, got none: they were not kept. Give images=copy, "
             "or mine with decoded=true."
         )
-    return _decoded(file, file.bitstream)
-
-
-def _decoded(file: ImageFile, stream: Bitstream) -> bytes:
-    data = read_bytes(stream.path, "a bitstream of the mined folder", DataError)
+    data = read_bytes(file.bitstream, "a bitstream of the mined folder", DataError)
     try:
-        codec = stream.codec.build()
+        codec = file.codec.build()
     except Exception as error:
         raise DataError(
-            f"expected codec {stream.codec.name} to decode {stream.path}, got: {describe(error)} "
+            f"expected codec {file.codec.name} to decode {file.bitstream}, got: {describe(error)} "
             "Install it as for mining, or mine with decoded=true."
         ) from error
     image = codec.decode(data)
     if pixels_sha256(image) != file.sha256:
+        try:
+            version = codec.version()
+        except Exception as error:
+            version = describe(error)
         raise DataError(
-            f"{stream.path}: expected to decode to the pixels that were mined (SHA-256 "
-            f"{file.sha256[:12]}...), got others. The codec was '{stream.version}' and is "
-            f"'{_version(codec)}' now: install that version on a machine like that one, "
+            f"{file.bitstream}: expected to decode to the pixels that were mined (SHA-256 "
+            f"{file.sha256[:12]}...), got others. The codec was '{file.version}' and is "
+            f"'{version}' now: install that version on a machine like that one, "
             "or mine with decoded=true."
         )
     return png(image)
-
-
-def _version(codec: Codec) -> str:
-    try:
-        return codec.version()
-    except Exception as error:
-        return describe(error)
-
-
-def _linked(file: ImageFile) -> bool:
-    """Whether a hard link could be made; not across file systems, and not to URLs."""
-    assert file.target is not None
-    part = part_of(file.target)
-    try:
-        file.target.parent.mkdir(parents=True, exist_ok=True)
-        os.link(file.source, part)
-        part.replace(file.target)
-    except OSError:
-        part.unlink(missing_ok=True)
-        return False
-    return True
-
-
-def _named(name: str) -> bytes:
-    return read_bytes(name, "an image file (one in a tar file takes images=copy)", ImageError)
 
 
 def read_original(name: str) -> bytes:

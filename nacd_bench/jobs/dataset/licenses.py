@@ -7,9 +7,10 @@ whichever of its names, must not contradict itself.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -58,8 +59,8 @@ COLUMNS = tuple(each.name for each in fields(License))
 
 def license_of(columns: Mapping[str, Any]) -> License:
     """The licence that the extra columns of a manifest say."""
-    found = {name: text(columns[name]) for name in COLUMNS if not is_missing(columns.get(name))}
-    return License(**found)
+    known = {name: text(columns[name]) for name in COLUMNS if not is_missing(columns.get(name))}
+    return License(**known)
 
 
 def united_licenses(licenses: Collection[License]) -> License | None:
@@ -70,13 +71,11 @@ def united_licenses(licenses: Collection[License]) -> License | None:
     """
     united: dict[str, str] = {}
     for name in COLUMNS:
-        said = {
-            getattr(each, name) for each in licenses if getattr(each, name) not in ("", UNKNOWN)
-        }
-        if len(said) > 1 and name != "attribution":
+        values = {getattr(license, name) for license in licenses} - {"", UNKNOWN}
+        if len(values) > 1 and name != "attribution":
             return None
-        if said:
-            united[name] = min(said)
+        if values:
+            united[name] = min(values)
     return License(**united)
 
 
@@ -93,9 +92,9 @@ class LicenseTable:
 
     def __init__(self, path: str | None = None, default: License | None = None) -> None:
         self.default = default or License()
-        self._said: dict[str, dict[str, License]] = defaultdict(dict)
+        self._statements: dict[str, dict[str, License]] = defaultdict(dict)
         for place, name, license in _rows(path) if path else ():
-            self._said[name][place] = license
+            self._statements[name][place] = license
 
     def of(self, sha256: str, names: Iterable[str]) -> License:
         """The licence of an image.
@@ -107,27 +106,31 @@ class LicenseTable:
         Raises:
             DataError: statements that contradict each other, all of them named.
         """
-        said: dict[str, License] = {**self._said.get(sha256, {})}
+        statements: dict[str, License] = {**self._statements.get(sha256, {})}
         for name in names:
             parts = PurePosixPath(composed(name).replace("\\", "/")).parts
             endings = {"/".join(parts[i:]).lstrip("/") for i in range(len(parts))}
             for key in (*endings, stem(name)):
-                said.update(self._said.get(key, {}))
-        found = united_licenses(said.values())
-        if found is None:
-            lines = ", ".join(f"{place}: {each}" for place, each in sorted(said.items()))
+                statements.update(self._statements.get(key, {}))
+        united = united_licenses(statements.values())
+        if united is None:
+            lines = ", ".join(f"{place}: {each}" for place, each in sorted(statements.items()))
             raise DataError(
                 f"expected one licence for the image, got statements that contradict each other: "
                 f"{lines}. Correct the table of licences, or leave the image out."
             )
-        given = {name: value for name, value in asdict(found).items() if value not in ("", UNKNOWN)}
-        return License(**{**asdict(self.default), **given})
+        known = {name: value for name, value in vars(united).items() if value not in ("", UNKNOWN)}
+        return replace(self.default, **known)
 
 
-def given_license(license: str | None, source: str | None) -> License:
-    """The licence of all images that no table names; a source may be a name or an URL."""
-    url = text(source) if source and is_url(source) else ""
-    return License(text(license or UNKNOWN), text(source or ""), url)
+def given_license(
+    license: Any, source: Any, url: Any = "", author: Any = "", attribution: Any = ""
+) -> License:
+    """The licence of cells, any of which may be empty; a source may be a name or an URL."""
+    given = (license, source, url, author, attribution)
+    name, source, *rest = ("" if is_missing(cell) else text(cell) for cell in given)
+    url = rest[0] or (source if is_url(source) else "")
+    return License(name or UNKNOWN, source, url, *rest[1:])
 
 
 def _rows(path: str) -> Iterator[tuple[str, str, License]]:
@@ -145,16 +148,7 @@ def _rows(path: str) -> Iterator[tuple[str, str, License]]:
         place = f"{path} row {number}"
         if is_missing(row["image"]):
             raise DataError(f"{place}: expected the name of an image, got nothing. Fill the cell.")
-        said = {
-            name: "" if is_missing(row.get(name)) else text(row[name]) for name in TABLE_COLUMNS
-        }
-        url = said["url"] or (said["source"] if is_url(said["source"]) else "")
-        own = License(
-            said["license"] or UNKNOWN, said["source"], url, said["author"], said["attribution"]
-        )
         name = composed(text(row["image"])).replace("\\", "/")
-        yield place, name.lower() if _is_hash(name) else name.removeprefix("./").lstrip("/"), own
-
-
-def _is_hash(name: str) -> bool:
-    return len(name) == 64 and all(each in "0123456789abcdefABCDEF" for each in name)
+        is_hash = re.fullmatch("[0-9a-fA-F]{64}", name)
+        key = name.lower() if is_hash else name.removeprefix("./").lstrip("/")
+        yield place, key, given_license(*(row.get(column) for column in TABLE_COLUMNS))

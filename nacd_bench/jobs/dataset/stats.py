@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from nacd_bench.jobs.dataset.content import SIDES, Artifact, DataSet
+from nacd_bench.jobs.dataset.content import DataSet
 from nacd_bench.jobs.dataset.licenses import UNKNOWN, license_of
 from nacd_bench.numbers import NOTHING, number, percent
+from nacd_bench.runs.schema import SIDES
 from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord
 
 QUANTILES = {
@@ -25,16 +25,8 @@ QUANTILES = {
 TOTAL = "total"
 
 
-@dataclass(frozen=True)
-class CountTable:
-    """A table to print.
-
-    Args:
-        title: what it counts.
-        columns: their heads; the first one is that of the rows.
-        rows: cells as text.
-        has_numbers: whether the columns after the first are numbers.
-    """
+class CountTable(NamedTuple):
+    """A table to print: cells as text, the first column names the rows."""
 
     title: str
     columns: Sequence[str]
@@ -53,93 +45,88 @@ def codec_label(record: TripletRecord, side: str = "neural") -> str:
     return version if version.lower().startswith(name.lower()) else f"{name} {version}".strip()
 
 
-def presets_of(dataset: DataSet) -> list[str]:
-    """Presets in order of rising rate."""
-    place = {str(r.extra["preset"]): int(r.extra["preset_index"]) for r in dataset.records}
-    return sorted(place, key=lambda preset: (place[preset], preset))
-
-
 def dataset_stats(dataset: DataSet) -> dict[str, Any]:
     """Counts of a data set, as JSON holds them.
 
     Artifacts are those that count: confirmed (or unverified as all), without duplicates.
     """
     records = {record.id: record for record in dataset.records}
-    counted = [each for each in dataset.artifacts if each.counts]
-    presets = presets_of(dataset)
-    versions = sorted({codec_label(record) for record in dataset.records})
-    types = [*ARTIFACT_TYPES]  # and those of other packages' detectors
-    types += sorted({each.artifact_type for each in counted} - {*types})
+    places = {str(r.extra["preset"]): int(r.extra["preset_index"]) for r in dataset.records}
+    counted = [
+        {
+            "type": artifact.artifact_type,
+            "preset": str(records[artifact.triplet].extra["preset"]),
+            "version": codec_label(records[artifact.triplet]),
+            "detector": artifact.detector or UNKNOWN,
+        }
+        for artifact in dataset.artifacts
+        if artifact.counts
+    ]
+    names: dict[str, list[str]] = {
+        # after the known types those of other packages' detectors
+        "type": [*dict.fromkeys((*ARTIFACT_TYPES, *sorted(row["type"] for row in counted)))],
+        "preset": sorted(places, key=lambda preset: (places[preset], preset)),
+        "version": sorted({codec_label(record) for record in dataset.records}),
+        "detector": sorted({row["detector"] for row in counted}),
+    }
 
-    def preset_of(artifact: Artifact) -> str:
-        return str(records[artifact.triplet].extra["preset"])
+    def by(row: str) -> dict[str, int]:
+        counts = Counter(facts[row] for facts in counted)
+        return {name: counts[name] for name in names[row]}
 
-    def version_of(artifact: Artifact) -> str:
-        return codec_label(records[artifact.triplet])
+    def crossed(row: str, column: str) -> dict[str, dict[str, int]]:
+        counts = Counter((facts[row], facts[column]) for facts in counted)
+        return {a: {b: counts[a, b] for b in names[column]} for a in names[row]}
 
-    def type_of(artifact: Artifact) -> str:
-        return artifact.artifact_type
-
+    votes = Counter(
+        f"{artifact.votes_for or 0} for, {artifact.votes_against or 0} against"
+        for artifact in dataset.artifacts
+        if artifact.confirmed is not None
+    )
+    rights = {record.source: license_of(record.extra) for record in dataset.records}
+    is_open = [a.confirmed is None and not a.is_found for a in dataset.artifacts]
     return {
-        "images": len({record.source for record in dataset.records}),
+        "images": len(rights),
         "triplets": len(records),
         "artifact_free_triplets": sum(bool(r.artifact_free) for r in dataset.records),
         "artifacts": len(counted),
-        "verified": sum(each.confirmed is True for each in counted),
-        "duplicates": sum(each.is_found and not each.counts for each in dataset.artifacts),
-        "refused": sum(each.confirmed is False for each in dataset.artifacts),
-        "undecided": sum(
-            each.confirmed is None and not each.is_found for each in dataset.artifacts
-        ),
-        "by_type": _counts(counted, type_of, types),
-        "by_preset": _crossed(counted, preset_of, presets, type_of, types),
-        "by_version": _crossed(counted, version_of, versions, type_of, types),
-        "by_version_and_preset": _crossed(counted, version_of, versions, preset_of, presets),
-        "by_detector": _counts(counted, lambda each: each.detector or UNKNOWN),
-        "votes": _counts(
-            [each for each in dataset.artifacts if each.confirmed is not None],
-            lambda each: f"{each.votes_for or 0} for, {each.votes_against or 0} against",
-        ),
-        "box_sizes": _sizes(counted, records),
-        "bits_per_pixel": _rates(dataset.records, presets),
+        "verified": sum(a.counts and a.confirmed is True for a in dataset.artifacts),
+        "duplicates": sum(a.is_found and not a.counts for a in dataset.artifacts),
+        "refused": sum(a.confirmed is False for a in dataset.artifacts),
+        "undecided": sum(is_open),
+        "by_type": by("type"),
+        "by_preset": crossed("preset", "type"),
+        "by_version": crossed("version", "type"),
+        "by_version_and_preset": crossed("version", "preset"),
+        "by_detector": by("detector"),
+        "votes": dict(sorted(votes.items())),
+        "box_sizes": _sizes(dataset, records),
+        "bits_per_pixel": {
+            preset: {side: _mean_rate(dataset, preset, side) for side in SIDES}
+            for preset in names["preset"]
+        },
         "codecs": {
             side: sorted({codec_label(record, side) for record in dataset.records})
             for side in SIDES
         },
-        "licenses": _per_image(dataset.records, lambda license: license.license),
-        "sources": _per_image(dataset.records, lambda license: license.image_source or UNKNOWN),
+        "licenses": _by_count(own.license for own in rights.values()),
+        "sources": _by_count(own.image_source or UNKNOWN for own in rights.values()),
     }
 
 
-def _counts(
-    artifacts: Iterable[Artifact], name: Callable[[Artifact], str], known: Sequence[str] = ()
-) -> dict[str, int]:
-    found = Counter(map(name, artifacts))
-    return {each: found[each] for each in known or sorted(found)}
+def _by_count(names: Any) -> dict[str, int]:
+    """How often each is there, the most frequent first."""
+    return dict(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))
 
 
-def _crossed(
-    artifacts: Sequence[Artifact],
-    row: Callable[[Artifact], str],
-    rows: Sequence[str],
-    column: Callable[[Artifact], str],
-    columns: Sequence[str],
-) -> dict[str, dict[str, int]]:
-    found = Counter((row(each), column(each)) for each in artifacts)
-    return {a: {b: found[a, b] for b in columns} for a in rows}
-
-
-def _sizes(
-    artifacts: Sequence[Artifact], records: Mapping[str, TripletRecord]
-) -> dict[str, dict[str, float]]:
+def _sizes(dataset: DataSet, records: Mapping[str, TripletRecord]) -> dict[str, dict[str, float]]:
     """Width, height and share of the image of the boxes, by quantile."""
-    if not artifacts:
+    counted = [artifact for artifact in dataset.artifacts if artifact.counts]
+    if not counted:
         return {}
-    boxes = np.array([each.box for each in artifacts], np.float64)
-    sizes = np.array(
-        [[records[each.triplet].extra[name] for name in ("width", "height")] for each in artifacts],
-        np.float64,
-    )
+    boxes = np.array([artifact.box for artifact in counted], np.float64)
+    extras = [records[artifact.triplet].extra for artifact in counted]
+    sizes = np.array([[extra["width"], extra["height"]] for extra in extras], np.float64)
     sides = boxes[:, 2:] - boxes[:, :2]
     values = {
         "width in pixels": sides[:, 0],
@@ -147,85 +134,63 @@ def _sizes(
         "share of the image": sides.prod(axis=1) / sizes.prod(axis=1),
     }
     return {
-        name: {word: float(np.quantile(own, q)) for word, q in QUANTILES.items()}
-        for name, own in values.items()
+        name: {word: float(np.quantile(all_of_it, q)) for word, q in QUANTILES.items()}
+        for name, all_of_it in values.items()
     }
 
 
-def _rates(
-    records: Sequence[TripletRecord], presets: Sequence[str]
-) -> dict[str, dict[str, float | None]]:
-    """Mean rate of both sides by preset."""
-    found: dict[str, dict[str, float | None]] = {}
-    for preset in presets:
-        own = [record for record in records if record.extra["preset"] == preset]
-        rates = {side: [getattr(each, f"{side}_bpp") for each in own] for side in SIDES}
-        known = {side: [each for each in some if each is not None] for side, some in rates.items()}
-        found[preset] = {
-            side: math.fsum(some) / len(some) if some else None for side, some in known.items()
-        }
-    return found
-
-
-def _per_image(records: Sequence[TripletRecord], name: Callable[[Any], str]) -> dict[str, int]:
-    """How many images have a licence or source, the most frequent first."""
-    of_image = {record.source: name(license_of(record.extra)) for record in records}
-    found = Counter(of_image.values())
-    return dict(sorted(found.items(), key=lambda each: (-each[1], each[0])))
+def _mean_rate(dataset: DataSet, preset: str, side: str) -> float | None:
+    records = [record for record in dataset.records if record.extra["preset"] == preset]
+    rates = [getattr(record, f"{side}_bpp") for record in records]
+    known = [rate for rate in rates if rate is not None]
+    return math.fsum(known) / len(known) if known else None
 
 
 def table_one(stats: Mapping[str, Any]) -> list[CountTable]:
     """The paper's Table 1: artifacts by type, by quality preset, by codec version and preset."""
-    kinds = [*stats["by_type"], TOTAL]
     total = sum(stats["by_type"].values())
-    by_type = [[name, str(n), _percent(n, total)] for name, n in stats["by_type"].items()]
-    return [
-        CountTable("Artifacts by type", ("type", "artifacts", "share"), by_type),
-        _crossed_table("Artifacts by quality preset", "preset", stats["by_preset"], kinds),
-        _crossed_table("Artifacts by codec version", "codec", stats["by_version"], kinds),
-        _crossed_table(
-            "Artifacts by codec version and quality preset",
-            "codec",
-            stats["by_version_and_preset"],
-            [*stats["by_preset"], TOTAL],
-        ),
+    by_type = [
+        [name, str(count), percent(count / total, 1) if total else NOTHING]
+        for name, count in stats["by_type"].items()
     ]
+    tables = [CountTable("Artifacts by type", ("type", "artifacts", "share"), by_type)]
+    for key, title, head, inner in (
+        ("by_preset", "quality preset", "preset", "by_type"),
+        ("by_version", "codec version", "codec", "by_type"),
+        ("by_version_and_preset", "codec version and quality preset", "codec", "by_preset"),
+    ):
+        counts = {name: [*cells.values()] for name, cells in stats[key].items()}
+        if len(counts) > 1:
+            counts[TOTAL] = [sum(column) for column in zip(*counts.values(), strict=True)]
+        rows = [[name, *map(str, cells), str(sum(cells))] for name, cells in counts.items()]
+        tables.append(CountTable(f"Artifacts by {title}", (head, *stats[inner], TOTAL), rows))
+    return tables
 
 
 def further_tables(stats: Mapping[str, Any]) -> list[CountTable]:
     """The other counts."""
-    numbers = ("images", "triplets", "artifact_free_triplets", "artifacts", "verified")
-    rows = [(name.replace("_", " "), str(stats[name])) for name in numbers]
-    rows += [(name, str(stats[name])) for name in ("duplicates", "refused", "undecided")]
+    names = (
+        *("images", "triplets", "artifact_free_triplets", "artifacts", "verified"),
+        *("duplicates", "refused", "undecided"),
+    )
+    rows = [(name.replace("_", " "), str(stats[name])) for name in names]
     tables = [CountTable("The whole", ("what", "number"), rows)]
-    names = {"by_detector": "Artifacts by detector", "votes": "Votes of decided candidates"}
-    names |= {"licenses": "Images by licence", "sources": "Images by source"}
-    for key, title in names.items():
-        cells = [(name, str(count)) for name, count in stats[key].items()]
-        tables.append(CountTable(title, (key.removeprefix("by_").rstrip("s"), "number"), cells))
+    for key, head, title in (
+        ("by_detector", "detector", "Artifacts by detector"),
+        ("votes", "vote", "Votes of decided candidates"),
+        ("licenses", "license", "Images by licence"),
+        ("sources", "source", "Images by source"),
+    ):
+        rows = [(name, str(count)) for name, count in stats[key].items()]
+        tables.append(CountTable(title, (head, "number"), rows))
     sizes = [
-        (name, *(number(value, 6) for value in own.values()))
-        for name, own in stats["box_sizes"].items()
+        (name, *(number(value, 6) for value in values.values()))
+        for name, values in stats["box_sizes"].items()
     ]
     tables.append(CountTable("Sizes of boxes", ("what", *QUANTILES), sizes))
     rates = [
-        (name, *(number(own[side]) for side in SIDES))
-        for name, own in stats["bits_per_pixel"].items()
+        (name, *(number(of_side[side]) for side in SIDES))
+        for name, of_side in stats["bits_per_pixel"].items()
     ]
     tables.append(CountTable("Mean bits per pixel", ("preset", *SIDES), rates))
     return [table for table in tables if table.rows]
-
-
-def _crossed_table(
-    title: str, head: str, counts: Mapping[str, Mapping[str, int]], columns: Sequence[str]
-) -> CountTable:
-    """A row per key with its sum, and a row of sums where there are several."""
-    rows = [[name, *map(str, own.values()), str(sum(own.values()))] for name, own in counts.items()]
-    if len(rows) > 1:
-        sums = [sum(own[column] for own in counts.values()) for column in columns[:-1]]
-        rows.append([TOTAL, *map(str, sums), str(sum(sums))])
-    return CountTable(title, (head, *columns), rows)
-
-
-def _percent(part: int, whole: int) -> str:
-    return percent(part / whole, 1) if whole else NOTHING

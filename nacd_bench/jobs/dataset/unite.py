@@ -15,26 +15,31 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
+from nacd_bench.errors import Failure
 from nacd_bench.evaluation.duplicates import IOU, with_duplicates
-from nacd_bench.jobs.dataset.content import CODEC_FACTS, EDGES, HASHES, Artifact
+from nacd_bench.jobs.dataset.content import CODEC_FACTS, HASHES, Artifact
 from nacd_bench.jobs.dataset.licenses import License, license_of, united_licenses
+from nacd_bench.runs.schema import EDGES
 from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import json_sha256, sha256
-from nacd_bench.triplets.record import Box, Problem, TripletRecord
+from nacd_bench.triplets.record import Box, TripletRecord
 
 Part = tuple[Sequence[TripletRecord], Sequence[Artifact]]
 """The triplets of one source and their artifacts."""
+Place = tuple[str, str, Box]
+"""Key of the triplet, artifact type, box."""
 
 
 @dataclass
 class United:
-    """What came of several sources.
+    """What several sources are together.
 
     Args:
         records: the triplets, without labels.
         artifacts: their artifacts.
-        problems: contradictions, each with what it cost.
+        failures: contradictions, each with what it cost.
         counts: how many ``triplets`` and ``artifacts`` were given, and of these how many
             ``equal_triplets``, ``equal_artifacts``, ``duplicates`` (the same artifact at another
             preset, version or detector), ``emptied`` triplets (with nothing but duplicates) and
@@ -43,7 +48,7 @@ class United:
 
     records: list[TripletRecord] = field(default_factory=list)
     artifacts: list[Artifact] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
 
@@ -55,43 +60,43 @@ def unite(parts: Sequence[Part], iou: float | None = IOU) -> United:
         iou: artifacts of one image and type whose boxes overlap by more are one; None: all count.
     """
     united = United()
-    united.counts["triplets"] = sum(len(records) for records, _ in parts)
-    united.counts["artifacts"] = sum(len(artifacts) for _, artifacts in parts)
-    by_content: dict[str, list[TripletRecord]] = defaultdict(list)
-    found: dict[str, list[list[Artifact]]] = defaultdict(list)
+    same: dict[str, list[TripletRecord]] = defaultdict(list)
+    statements: dict[Place, list[list[Artifact]]] = defaultdict(list)
     for records, artifacts in parts:
         keys = {record.id: content_key(record) for record in records}
         for record in records:
-            by_content[keys[record.id]].append(record)
-        own = {each.id: _artifact_key(keys[each.triplet], each) for each in artifacts}
-        of_part: dict[str, list[Artifact]] = defaultdict(list)
-        for each in artifacts:
-            twin = own.get(each.duplicate_of or "")
-            of_part[keys[each.triplet]].append(replace(each, duplicate_of=twin))
-        for key, several in of_part.items():
-            found[key].append(several)
-    triplets = {key: min(same, key=_rank) for key, same in sorted(by_content.items())}
-    united.counts["equal_triplets"] = united.counts["triplets"] - len(triplets)
-    triplets = _with_one_license(triplets, by_content, united.problems)
-    triplets = _with_image_names(_with_preset_order(triplets))
-    names = distinct_names({key: record.id for key, record in triplets.items()})
-    united.counts["renamed"] = sum(names[key] != record.id for key, record in triplets.items())
-    artifacts = _united_artifacts({key: found[key] for key in triplets}, names, united)
-    facts = {names[key]: record for key, record in triplets.items()}
+            same[keys[record.id]].append(record)
+        ids = {a.id: _artifact_key(keys[a.triplet], a) for a in artifacts}
+        of_part: dict[Place, list[Artifact]] = defaultdict(list)
+        for artifact in artifacts:
+            place = keys[artifact.triplet], artifact.artifact_type, artifact.box
+            keeper = ids.get(artifact.duplicate_of or "")
+            of_part[place].append(replace(artifact, duplicate_of=keeper))
+        for place, of_place in of_part.items():
+            statements[place].append(of_place)
+    triplets = _united_triplets(same, united.failures)
+    names = {key: record.id for key, record in triplets.items()}
+    artifacts = _united_artifacts(statements, names, united)
+    by_id = {record.id: record for record in triplets.values()}
     if iou is not None:
-        artifacts = deduplicated(artifacts, facts, iou)
-    has_one = {each.triplet for each in artifacts if each.counts}
-    is_labelled = {each.triplet for each in artifacts}
+        artifacts = deduplicated(artifacts, by_id, iou)
+    counting = {artifact.triplet for artifact in artifacts if artifact.counts}
+    labelled = {artifact.triplet for artifact in artifacts}
     for key, record in triplets.items():
-        is_free = names[key] not in is_labelled and all(r.artifact_free for r in by_content[key])
-        if is_free or names[key] in has_one:
+        is_free = record.id not in labelled and all(twin.artifact_free for twin in same[key])
+        if is_free or record.id in counting:
             free = True if is_free else None
-            united.records.append(replace(record, id=names[key], artifact_free=free, labels=()))
-    there = {record.id for record in united.records}
-    united.counts["emptied"] = len(triplets) - len(there)
-    united.artifacts = [each for each in artifacts if each.triplet in there]
-    united.counts["duplicates"] = sum(
-        each.is_found and each.duplicate_of is not None for each in artifacts
+            united.records.append(replace(record, artifact_free=free, labels=()))
+    kept = {record.id for record in united.records}
+    united.artifacts = [artifact for artifact in artifacts if artifact.triplet in kept]
+    first = {key: min(twins, key=_rank).id for key, twins in same.items()}
+    united.counts.update(
+        triplets=sum(map(len, same.values())),
+        equal_triplets=sum(map(len, same.values())) - len(same),
+        renamed=sum(first[key] != name for key, name in names.items()),
+        artifacts=sum(len(artifacts) for _, artifacts in parts),
+        duplicates=sum(a.is_found and a.duplicate_of is not None for a in artifacts),
+        emptied=len(triplets) - len(kept),
     )
     return united
 
@@ -126,93 +131,92 @@ def _rank(record: TripletRecord) -> tuple[Any, ...]:
     return record.id, record.source or "", facts, [getattr(record, role) for role in ROLES]
 
 
-def _with_one_license(
-    triplets: Mapping[str, TripletRecord],
-    by_content: Mapping[str, Sequence[TripletRecord]],
-    problems: list[Problem],
+def _united_triplets(
+    same: Mapping[str, Sequence[TripletRecord]], failures: list[Failure]
 ) -> dict[str, TripletRecord]:
-    """The triplets with what all say about the rights in their image; contradictory ones go."""
-    said: dict[str, set[Any]] = defaultdict(set)
-    for same in by_content.values():
-        for record in same:
-            said[str(record.extra["image_sha256"])].add(license_of(record.extra))
-    licenses = {image: united_licenses(each) for image, each in said.items()}
-    for image in sorted(image for image, license in licenses.items() if license is None):
-        ids = sorted(r.id for r in triplets.values() if r.extra["image_sha256"] == image)
-        got = " and ".join(sorted(map(str, said[image] - {License()})))
-        problems.append(
-            Problem(
-                ids[0],
-                f"expected one licence for an image, got {got}. Its {len(ids)} triplets are left "
-                "out. Build one of the data sets again.",
-            )
+    """Each triplet once by its key, under an id of its own, with facts that all agree on.
+
+    One image has one licence, one id of its own, and presets of one name have one place in the
+    order of rates. Images whose licences contradict each other are left out.
+    """
+    triplets = {key: min(twins, key=_rank) for key, twins in sorted(same.items())}
+    stated: dict[str, set[License]] = defaultdict(set)
+    for record in (record for twins in same.values() for record in twins):
+        stated[_image(record)].add(license_of(record.extra))
+    licenses = {image: united_licenses(several) for image, several in sorted(stated.items())}
+    for image in [image for image, license in licenses.items() if license is None]:
+        left_out = sorted(record.id for record in triplets.values() if _image(record) == image)
+        got = " and ".join(sorted(map(str, stated[image] - {License()})))
+        message = (
+            f"expected one licence for an image, got {got}. Its {len(left_out)} triplets are left "
+            "out. Build one of the data sets again."
         )
-    kept = {}
-    for key, record in triplets.items():
-        license = licenses[str(record.extra["image_sha256"])]
-        if license is not None:
-            kept[key] = replace(record, extra={**record.extra, **license.columns})
-    return kept
-
-
-def _with_preset_order(triplets: Mapping[str, TripletRecord]) -> dict[str, TripletRecord]:
-    """Presets of one name have one place; where sources disagree, all are ordered by their rate."""
-    places: dict[str, set[int]] = defaultdict(set)
-    rates: dict[str, list[float]] = defaultdict(list)
+        failures.append(Failure(left_out[0], "", message))
+    triplets = {key: r for key, r in triplets.items() if licenses[_image(r)] is not None}
+    ids = distinct_names({key: record.id for key, record in triplets.items()})
+    images: dict[str, str] = {}
     for record in triplets.values():
-        places[str(record.extra["preset"])].add(int(record.extra["preset_index"]))
-        rates[str(record.extra["preset"])].append(record.neural_bpp or 0.0)
-    taken = Counter(place for own in places.values() for place in own)
-    if all(len(own) == 1 for own in places.values()) and max(taken.values(), default=1) == 1:
-        return dict(triplets)
-    ordered = sorted(rates, key=lambda preset: (float(np.median(rates[preset])), preset))
-    place = {preset: index for index, preset in enumerate(ordered)}
+        name = record.source or record.id
+        images[_image(record)] = min(name, images.get(_image(record), name))
+    images = distinct_names(images)
+    places = _preset_places(list(triplets.values()))
     return {
         key: replace(
-            record, extra={**record.extra, "preset_index": place[str(record.extra["preset"])]}
+            record,
+            id=ids[key],
+            source=images[_image(record)],
+            extra={
+                **record.extra,
+                **licenses[_image(record)].columns,  # type: ignore[union-attr]
+                "preset_index": places[str(record.extra["preset"])],
+            },
         )
         for key, record in triplets.items()
     }
 
 
-def _with_image_names(triplets: Mapping[str, TripletRecord]) -> dict[str, TripletRecord]:
-    """One id for the same image, different ones for different images."""
-    names: dict[str, str] = {}
-    for record in triplets.values():
-        image, name = str(record.extra["image_sha256"]), record.source or record.id
-        names[image] = min(name, names.get(image, name))
-    names = distinct_names(names)
-    return {
-        key: replace(record, source=names[str(record.extra["image_sha256"])])
-        for key, record in triplets.items()
-    }
+def _image(record: TripletRecord) -> str:
+    return str(record.extra["image_sha256"])
+
+
+def _preset_places(records: Sequence[TripletRecord]) -> dict[str, int]:
+    """The place of each preset; where sources disagree, all are ordered by their median rate."""
+    places: dict[str, set[int]] = defaultdict(set)
+    rates: dict[str, list[float]] = defaultdict(list)
+    for record in records:
+        places[str(record.extra["preset"])].add(int(record.extra["preset_index"]))
+        rates[str(record.extra["preset"])].append(record.neural_bpp or 0.0)
+    if len(set().union(*places.values())) == sum(map(len, places.values())) == len(places):
+        return {preset: min(several) for preset, several in places.items()}
+    ordered = sorted(rates, key=lambda preset: (float(np.median(rates[preset])), preset))
+    return {preset: place for place, preset in enumerate(ordered)}
 
 
 def _united_artifacts(
-    found: Mapping[str, Sequence[Sequence[Artifact]]], names: Mapping[str, str], united: United
+    statements: Mapping[Place, Sequence[Sequence[Artifact]]],
+    names: Mapping[str, str],
+    united: United,
 ) -> list[Artifact]:
     """Each artifact once, with what was decided about its place, under an id of its own.
 
     Args:
-        found: by the key of their triplet, the artifacts of each source.
-        names: of the triplets, by key.
-        united: what is found out on the way.
+        statements: by place, the artifacts of each source.
+        names: of the triplets, by key; others are left out.
+        united: contradictions and equal ones are noted there.
     """
     once: dict[str, Artifact] = {}
-    for key, sources in found.items():
-        places: dict[tuple[str, Box], dict[int, list[Artifact]]] = defaultdict(dict)
-        for number, own in enumerate(sources):
-            for each in own:
-                places[each.artifact_type, each.box].setdefault(number, []).append(each)
-        for _, same in sorted(places.items()):
-            for each in _decided(list(same.values()), names[key], united.problems):
-                once[_artifact_key(key, each)] = replace(each, triplet=names[key])
-    given = sum(len(own) for sources in found.values() for own in sources)
+    given = 0
+    for place, sources in sorted(statements.items()):
+        key = place[0]
+        if key in names:
+            given += sum(map(len, sources))
+            for artifact in _decided(sources, names[key], united.failures):
+                once[_artifact_key(key, artifact)] = replace(artifact, triplet=names[key])
     united.counts["equal_artifacts"] = given - len(once)
-    ids = distinct_names({key: each.id for key, each in once.items()})
+    ids = distinct_names({key: artifact.id for key, artifact in once.items()})
     return [
-        replace(each, id=ids[key], duplicate_of=ids.get(each.duplicate_of or ""))
-        for key, each in once.items()
+        replace(artifact, id=ids[key], duplicate_of=ids.get(artifact.duplicate_of or ""))
+        for key, artifact in once.items()
     ]
 
 
@@ -222,7 +226,7 @@ def _artifact_key(triplet: str, artifact: Artifact) -> str:
 
 
 def _decided(
-    sources: Sequence[Sequence[Artifact]], triplet: str, problems: list[Problem]
+    sources: Sequence[Sequence[Artifact]], triplet: str, failures: list[Failure]
 ) -> list[Artifact]:
     """What is known about one place of one triplet: an artifact per detector.
 
@@ -232,40 +236,35 @@ def _decided(
 
     Args:
         sources: the artifacts at that place, by source.
-        triplet: its name, for the problem.
-        problems: where a contradiction is noted.
+        triplet: its name, for the failure.
+        failures: where a contradiction is noted.
     """
-    same = [each for own in sources for each in own]
-    decisions = {each.confirmed for each in same} - {None}
     by_detector: dict[str, list[Artifact]] = defaultdict(list)
-    for each in same:
-        by_detector[each.detector].append(each)
+    for artifact in (artifact for source in sources for artifact in source):
+        by_detector[artifact.detector].append(artifact)
     best = [
         replace(
-            max(own, key=_weight),
-            votes_for=_added(each.votes_for for each in own),
-            votes_against=_added(each.votes_against for each in own),
+            max(several, key=_weight),
+            votes_for=_added(artifact.votes_for for artifact in several),
+            votes_against=_added(artifact.votes_against for artifact in several),
         )
-        for _, own in sorted(by_detector.items())
+        for _, several in sorted(by_detector.items())
     ]
+    decisions = {a.confirmed for source in sources for a in source} - {None}
     if len(decisions) < 2:
         return best
     # what a source says alike of two detectors was said once, about their common place
-    said = [statement for own in sources for statement in {(e.confirmed, _votes(e)) for e in own}]
-    votes_for, votes_against = (
-        sum(each) for each in zip(*(votes for _, votes in said), strict=True)
+    once = [pair for source in sources for pair in {(a.confirmed, _votes(a)) for a in source}]
+    votes_for, votes_against = (sum(votes[side] for _, votes in once) for side in (0, 1))
+    message = (
+        f"expected one decision about the {best[0].artifact_type} artifact at "
+        f"{list(best[0].box)}, got one that confirms it and one that refuses it. It stays "
+        f"undecided, with {votes_for} votes for and {votes_against} against. Verify it again."
     )
-    problems.append(
-        Problem(
-            triplet,
-            f"expected one decision about the {best[0].artifact_type} artifact at "
-            f"{list(best[0].box)}, got one that confirms it and one that refuses it. It stays "
-            f"undecided, with {votes_for} votes for and {votes_against} against. Verify it again.",
-        )
-    )
+    failures.append(Failure(triplet, "", message))
     return [
-        replace(each, confirmed=None, votes_for=votes_for, votes_against=votes_against)
-        for each in best
+        replace(artifact, confirmed=None, votes_for=votes_for, votes_against=votes_against)
+        for artifact in best
     ]
 
 
@@ -277,7 +276,7 @@ def _votes(artifact: Artifact) -> tuple[int, int]:
 
 def _added(votes: Iterable[int | None]) -> int | None:
     """The sum of votes; None where nobody was to be asked."""
-    given = [each for each in votes if each is not None]
+    given = [count for count in votes if count is not None]
     return sum(given) if given else None
 
 
@@ -298,28 +297,27 @@ def deduplicated(
         records: by id.
         iou: boxes that overlap by more are one artifact.
     """
-    import pyarrow as pa
-
-    found = [each for each in artifacts if each.is_found]
-    columns: dict[str, list[Any]] = {
-        "candidate": [each.id for each in found],
-        "image_sha256": [records[each.triplet].extra["image_sha256"] for each in found],
-        "artifact_type": [each.artifact_type for each in found],
-        "preset_index": [int(records[each.triplet].extra["preset_index"]) for each in found],
-        "detector": [each.detector for each in found],
-        "confidence": [each.confidence for each in found],
-    }
-    columns |= {edge: [each.box[i] for each in found] for i, edge in enumerate(EDGES)}
-    twins = with_duplicates(pa.table(columns), iou)["duplicate_of"].to_pylist() if found else []
-    keeper = dict(zip(columns["candidate"], twins, strict=True))
-    ids = {each.id for each in artifacts}
-    return [replace(each, duplicate_of=_keeper(each, keeper, ids)) for each in artifacts]
-
-
-def _keeper(artifact: Artifact, keeper: Mapping[str, str | None], ids: Iterable[str]) -> str | None:
-    if artifact.id in keeper:
-        return keeper[artifact.id]
-    other = artifact.duplicate_of
-    if other is None or other not in ids:
-        return None
-    return keeper.get(other) or other
+    found = [artifact for artifact in artifacts if artifact.is_found]
+    keepers: dict[str, str | None] = {}
+    if found:
+        facts = ("artifact_type", "detector", "confidence")
+        rows = [
+            {
+                "candidate": artifact.id,
+                **{name: getattr(artifact, name) for name in facts},
+                **dict(zip(EDGES, artifact.box, strict=True)),
+                "image_sha256": records[artifact.triplet].extra["image_sha256"],
+                "preset_index": int(records[artifact.triplet].extra["preset_index"]),
+            }
+            for artifact in found
+        ]
+        table = with_duplicates(pa.Table.from_pylist(rows), iou)
+        columns = (table[name].to_pylist() for name in ("candidate", "duplicate_of"))
+        keepers = dict(zip(*columns, strict=True))
+    ids = {artifact.id for artifact in artifacts}
+    followed = dict(keepers)
+    for artifact in artifacts:
+        other = artifact.duplicate_of
+        if artifact.id not in keepers:  # it follows the one that it was a duplicate of
+            followed[artifact.id] = (keepers.get(other) or other) if other in ids else None
+    return [replace(artifact, duplicate_of=followed[artifact.id]) for artifact in artifacts]

@@ -37,7 +37,7 @@ from nacd_bench.jobs.verify.raters import collect
 from nacd_bench.jobs.verify.tasks import CANDIDATE, CANDIDATES_FILE, Key, read_key
 from nacd_bench.jobs.verify.votes import VotesFile, read_votes
 from nacd_bench.runs.folder import open_run
-from nacd_bench.runs.schema import CANDIDATES, schema
+from nacd_bench.runs.schema import CANDIDATES, VERIFIED, schema
 from nacd_bench.runs.tables import write_csv, write_table
 from nacd_bench.settings import Name, Names, Number, Share, checked
 from nacd_bench.triplets.files import json_bytes, write_whole
@@ -106,15 +106,16 @@ def import_votes(
     failures += collected.faults
     names = candidates["candidate"].to_pylist()
     answers = [list(collected.answers.get(name, {}).values()) for name in names]
-    for name, kind, values in (
-        ("votes_for", pa.int64(), [own.count(NEURAL) for own in answers]),
-        ("votes_against", pa.int64(), [len(own) - own.count(NEURAL) for own in answers]),
-        ("votes_same", pa.int64(), [own.count(SAME) for own in answers]),
-        ("raters", pa.int64(), [len(own) for own in answers]),
-        ("confirmed", pa.bool_(), [is_confirmed(own, rule, needed) for own in answers]),
-        ("run", pa.string(), [key.run] * len(answers)),
-    ):
-        candidates = candidates.append_column(name, pa.array(values, kind))
+    for name, values in {
+        "votes_for": [own.count(NEURAL) for own in answers],
+        "votes_against": [len(own) - own.count(NEURAL) for own in answers],
+        "confirmed": [is_confirmed(own, rule, needed) for own in answers],
+        "votes_same": [own.count(SAME) for own in answers],
+        "raters": list(map(len, answers)),
+        "run": [key.run] * len(answers),
+    }.items():
+        column = schema(VERIFIED).field(name)
+        candidates = candidates.append_column(column, pa.array(values, column.type))
     units: dict[str, list[list[str]]] = defaultdict(list)
     for kind, own in zip(candidates["artifact_type"].to_pylist(), answers, strict=True):
         units[ALL].append(own)
@@ -180,7 +181,7 @@ def _candidates(tasks: Path, key: Key) -> pa.Table:
 def _write(done: Imported) -> None:
     folder = done.folder
     with open_run(folder, "verify import", {}, failures=done.failures):
-        write_table(folder / "verified", done.rows)
+        write_table(folder / VERIFIED, done.rows)
         columns = ("name", "votes", "controls", "right", "dropped", "accuracy")
         write_csv(folder / "raters.csv", done.raters, columns)
         write_csv(folder / "precision.csv", done.precision, SHARES)
