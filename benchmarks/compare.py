@@ -20,8 +20,9 @@ import numpy as np
 from nacd_bench.jobs.compare.files import changes_table
 from nacd_bench.jobs.compare.versions import compare_runs
 from nacd_bench.runs.compared_run import read_compared
-from nacd_bench.runs.detect_tables import write_tables
+from nacd_bench.runs.results import write_tables
 from nacd_bench.runs.tables import write_table
+from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.record import TripletRecord
 
 TYPES = {"small_color": "color", "text": "text", "texture": "texture"}
@@ -71,17 +72,14 @@ def make_run(folder: Path, triplets: int, detections: int, seed: int) -> None:
         extra = {"image_sha256": f"{number // 2:064x}", "preset": f"rate-{number % 2}"}
         paths = dict.fromkeys(("original", "neural", "traditional"), "none.png")
         records.append(TripletRecord(f"{number:06}", **paths, neural_bpp=0.5, extra=extra))
-    found = {
+    by_triplet = {
         record.id: {
-            "boxes": {name: own[name][0] for name in names},
-            "confidences": {name: own[name][1] for name in names},
-            "scores": {name: max(own[name][1], default=0.0) for name in names},
-            "scales": {},
-            "files": [],
+            name: Result(max(confidences, default=0.0), boxes, confidences)
+            for name, (boxes, confidences) in of_record.items()
         }
-        for record, own in zip(records, results, strict=True)
+        for record, of_record in zip(records, results, strict=True)
     }
-    write_tables(folder, records, found, TYPES, dict.fromkeys(names, 0.0))
+    write_tables(folder, records, by_triplet, TYPES, dict.fromkeys(names, 0.0))
     (folder / "settings.json").write_text(json.dumps({"detectors": {}}))
     (folder / "config.yaml").write_text("thresholds: {}\n")
 
