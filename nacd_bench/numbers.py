@@ -101,9 +101,7 @@ def share(value: float | None, decimals: int = 3) -> str:
     """
     if value is None or math.isnan(value):
         return NOTHING
-    while decimals < MOST_DECIMALS and _seems_whole(value, decimals):
-        decimals += 1
-    return f"{value:.{decimals}f}"
+    return f"{value:.{_decimals(value, decimals)}f}"
 
 
 def percent(value: float | None, decimals: int = 0) -> str:
@@ -114,14 +112,18 @@ def percent(value: float | None, decimals: int = 0) -> str:
     """
     if value is None or math.isnan(value):
         return NOTHING
-    while decimals < MOST_DECIMALS and _seems_whole(value, decimals + 2):
+    return f"{100 * value:.{_decimals(value, decimals + 2) - 2}f} %"
+
+
+def _decimals(value: float, decimals: int) -> int:
+    """So many, and more where rounding would make it -1, 0 or 1 and it is not."""
+    while (
+        decimals < MOST_DECIMALS
+        and value not in (-1, 0, 1)
+        and round(value, decimals) in (-1, 0, 1)
+    ):
         decimals += 1
-    return f"{100 * value:.{decimals}f} %"
-
-
-def _seems_whole(value: float, decimals: int) -> bool:
-    """Whether rounding makes it -1, 0 or 1 and it is not."""
-    return value not in (-1, 0, 1) and round(value, decimals) in (-1, 0, 1)
+    return decimals
 
 
 def _claims_more(numbers: list[float], decimals: int) -> bool:
