@@ -2,6 +2,5 @@
 
 In wheels: x265, Pillow's formats, JPEG XL, CompressAI and any ``torch`` module. By programs of the
 user's: rows of data in ``conf/codec/`` for one class, :class:`nacd_codecs.command.CommandLine`. HM,
-VTM, ffmpeg and the JPEG AI reference software are such rows, and any other codec with a command line
-can be one.
+VTM, ffmpeg and the JPEG AI reference software are such rows, and any other program can be one.
 """

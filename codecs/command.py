@@ -230,13 +230,15 @@ class CommandLine(Codec):
             for key in row.keys() - notes - {*KEYS} - (row.get("find") or {}).keys():
                 is_place = re.search(rf"{{{re.escape(str(key))}\b", f"{content} {settings}")
                 if key in PLACES or not is_place:
-                    raise CodecError(unknown("key", str(key), KEYS))
+                    others = [name for name in content if name not in {*KEYS, key}]
+                    raise CodecError(unknown("key", str(key), [*KEYS, *others]))
             self._set_up(
                 {key: row[key] for key in row if key not in notes and row[key] is not None},
                 path.parent,
             )
         except UserError as error:
-            raise CodecError(f"{file or self.name}: {error}") from error
+            where = path.stem if path.parent == ROWS else file or self.name
+            raise CodecError(f"{where}: {error}") from error
 
     def _set_up(self, content: Mapping[str, Any], folder: Path) -> None:
         self.settings = {key: value for key, value in content.items() if key not in KEYS}

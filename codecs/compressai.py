@@ -80,10 +80,8 @@ class CompressAI(TorchModule):
             source = self.checkpoint.replace("{point}", f"{point:g}")
             weights = read_weights(source, expected)
         else:
-            source, weights = (
-                f"CompressAI's zoo for quality {point:g}",
-                self._downloaded(int(point)),
-            )
+            source = f"CompressAI's zoo for quality {point:g}"
+            weights = self._downloaded(int(point))
         weights = load_pretrained(weights)
         try:
             return architecture.from_state_dict(weights)

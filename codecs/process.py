@@ -98,12 +98,12 @@ def run(
     timer.start()
     try:
         process.wait()  # without a limit: it would poll
+        seconds = time.monotonic() - started
     finally:
         timer.cancel()
         _kill(process)
         process.wait()
         output.close()
-    seconds = time.monotonic() - started
     if seconds >= time_limit:
         raise CodecError(
             f"{Path(words[0]).name} was stopped, with its children, after its time limit of "
@@ -193,7 +193,10 @@ class _Output:
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """Kill a program and all of its session."""
     with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)  # a session's leader is its group's, too
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)  # a session's leader is its group's, too
+        else:
+            process.kill()
 
 
 def _status(code: int) -> str:

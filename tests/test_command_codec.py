@@ -9,13 +9,15 @@ import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import skimage.data
 
+from nacd_bench.coding.codec import OperatingPoints
 from nacd_bench.coding.rate import Encodings, luma_psnr, match_rates
-from nacd_bench.errors import CodecError, ImageError
+from nacd_bench.errors import CodecError, ImageError, UserError
 from nacd_codecs.command import SIDE_DATA, CommandLine
 from nacd_codecs.image_files import ImageFormat
 
@@ -478,3 +480,11 @@ def _png(picture: object) -> bytes:
     file = io.BytesIO()
     picture.save(file, "PNG")  # type: ignore[attr-defined]
     return file.getvalue()
+
+
+@pytest.mark.parametrize("values", [range(3), np.arange(3), [0, 1, 2], (0.0, 1, 2)])
+def test_points_may_be_any_list_of_numbers(values: Any) -> None:
+    points = OperatingPoints("level", values)
+    assert list(points.values) == [0, 1, 2] and pickle.loads(pickle.dumps(points)) == points
+    with pytest.raises(UserError, match=r"expected values as a list .* got \['high'\]"):
+        OperatingPoints("level", ["high"])  # type: ignore[list-item]

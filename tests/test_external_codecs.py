@@ -241,7 +241,7 @@ class TestHM:
         message = r"encoder takes \(yuv420p with \[8\]\), got yuv420p with 10"
         with pytest.raises(CodecError, match=message):
             hm(bit_depth=10)
-        with pytest.raises(CodecError, match=r"unknown key 'input_depth'.* Known: .*bit_depth"):
+        with pytest.raises(CodecError, match=r"unknown key 'input_depth'.*did you mean 'bit_depth"):
             hm(input_depth=10)
 
 

@@ -9,16 +9,22 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BeforeValidator
 
 from nacd_bench.errors import CodecError, ImageError
 from nacd_bench.settings import Positive, options
 
 Image = NDArray[np.uint8]
 """``(H, W, 3)`` sRGB."""
+
+
+def _listed(values: Any) -> Any:
+    """A range or an array as a tuple; anything else as it is."""
+    return tuple(values) if isinstance(values, range | np.ndarray) else values
 
 
 @options
@@ -34,7 +40,7 @@ class OperatingPoints:
     """
 
     name: str = "point"
-    values: Sequence[int | float] = ()
+    values: Annotated[Sequence[int | float], BeforeValidator(_listed)] = ()
     slope: Positive = 0.1
     ripple: Positive = 1.0
 
@@ -143,7 +149,7 @@ class Codec(ABC):
         """:class:`CodecError` when ``point`` is not one of the operating points."""
         if point not in self.points.values:
             raise CodecError(
-                f"{self.name} has no {self.points.name} {point:g}. Known: {_listed(self.points)}."
+                f"{self.name} has no {self.points.name} {point:g}. Known: {_in_words(self.points)}."
             )
 
 
@@ -165,7 +171,7 @@ def png(image: Image) -> bytes:
     return file.getvalue()
 
 
-def _listed(points: OperatingPoints) -> str:
+def _in_words(points: OperatingPoints) -> str:
     values = [f"{value:g}" for value in points.values]
     if len(values) > 12:
         return f"{', '.join(values[:3])}, ..., {', '.join(values[-3:])} ({len(values)} points)"
