@@ -150,7 +150,7 @@ def test_scores_of_another_reader_are_computed_again(
     few: Any = {"detectors": [LargeColor()], "baselines": [PSNR()]}
     first = run(records, tmp_path, **few)
     assert run(records, tmp_path, name="same", **few).scored.computed == 0
-    monkeypatch.setattr("nacd_bench.runs.score_cache.READING", 1)
+    monkeypatch.setattr("nacd_bench.runs.provenance.READING", 1)
     again = run(records, tmp_path, name="other", **few)
     assert again.scored.computed == first.scored.computed > 0
 

@@ -17,9 +17,9 @@ from skimage import data
 from wandb_server import KEY, Server, running
 
 from nacd_bench.errors import UserError
-from nacd_bench.jobs.benchmark.tracking import tracked, wandb_mode
+from nacd_bench.pipeline.tracking import tracked, wandb_mode
 
-LOGGER = {"_target_": "nacd_bench.jobs.benchmark.tracking.wandb_logger"}
+LOGGER = {"_target_": "nacd_bench.pipeline.tracking.wandb_logger"}
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from nacd_bench.cache import ScoreCache
 from nacd_bench.errors import Failure, ImageError, UserError
 from nacd_bench.pipeline.methods import Method, score_batch
 from nacd_bench.pipeline.progress import progress_bar
-from nacd_bench.runs.score_cache import score_key
+from nacd_bench.runs.provenance import score_key
 from nacd_bench.settings import Count, Number, options
 from nacd_bench.triplets.batch import ROLES, TripletBatch
 from nacd_bench.triplets.detection import Result

@@ -23,6 +23,7 @@ from urllib.parse import quote, unquote
 
 from nacd_bench.errors import DataError
 from nacd_bench.runs.schema import CANDIDATES, CODED, IMAGES, schema
+from nacd_bench.runs.tables import with_versions
 from nacd_bench.triplets.text_files import read_parquet
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class TablesWriter:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        rows = pa.concat_tables(self._waiting.pop(place))
+        rows = with_versions(pa.concat_tables(self._waiting.pop(place)), self.folder)
         if place not in self._writers:
             place.parent.mkdir(parents=True, exist_ok=True)
             self._writers[place] = pq.ParquetWriter(_part(place), rows.schema)

@@ -21,14 +21,13 @@ from filelock import FileLock, Timeout
 from nacd_bench import __version__
 from nacd_bench.errors import DataError, Failure
 from nacd_bench.runs.journal import Journal
+from nacd_bench.runs.provenance import leaves, versions_of
 from nacd_bench.runs.schema import CONFIG, JOURNAL, LOCK, SCHEMA_VERSION, SETTINGS
 from nacd_bench.runs.tables import write_failures
 from nacd_bench.triplets.files import json_bytes, sha256, write_whole
 from nacd_bench.triplets.text_files import read_json
 
 LONGEST_NAME = 120
-VERSIONS = ("version", "sha256", "checkpoint")
-"""Settings of a method that say which one it is, rather than how it is used."""
 
 
 @dataclass
@@ -107,7 +106,7 @@ def require_settings(folder: Path, job: str, settings: Mapping[str, Any]) -> Non
     if not path.exists():
         write_whole(path, json_bytes(wanted))
         return
-    before, now = _leaves(read_json(path, "the settings of the run")), _leaves(wanted)
+    before, now = leaves(read_json(path, "the settings of the run")), leaves(wanted)
     lines = [
         f"\n  {name}: {before.get(name)!r} before, {now.get(name)!r} now"
         for name in sorted(before.keys() | now.keys())
@@ -139,14 +138,8 @@ def require_alike(runs: Mapping[str, Mapping[str, Any]]) -> None:
     """
     told: dict[str, dict[str, Any]] = {}
     for run, settings in runs.items():
-        methods = {key: settings.get(key) for key in ("detectors", "methods")}
-        facts = {"schema": settings.get("schema")}
-        for place, value in _leaves(methods).items():
-            _, _, name = place.partition(".")
-            facts |= {name: value} if name.rpartition(".")[2] in VERSIONS else {}
-        for name, value in facts.items():
-            if value is not None:
-                told.setdefault(name, {})[run] = value
+        for name, value in versions_of(settings).items():
+            told.setdefault(name, {})[run] = value
     lines = [
         f"\n  {name}: " + ", ".join(f"{value} in {run}" for run, value in by_run.items())
         for name, by_run in told.items()
@@ -157,16 +150,6 @@ def require_alike(runs: Mapping[str, Mapping[str, Any]]) -> None:
             f"expected runs of one version to be joined, got others:{''.join(lines)}\n"
             "Make the older ones again, with the same detectors and models for all."
         )
-
-
-def _leaves(value: Any, place: str = "") -> dict[str, Any]:
-    """The values of nested objects by their dotted names; an empty one is a value itself."""
-    if not isinstance(value, Mapping) or not value:
-        return {place: value}
-    leaves: dict[str, Any] = {}
-    for key, inner in value.items():
-        leaves |= _leaves(inner, f"{place}.{key}" if place else str(key))
-    return leaves
 
 
 def require_own(folder: Path) -> None:

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nacd_bench.errors import DataError, UserError
-from nacd_bench.runs.schema import CANDIDATES, IMAGES
+from nacd_bench.runs.schema import (
+    CANDIDATES,
+    CODECS,
+    CONFIG,
+    CURVES,
+    DETECTIONS,
+    FAILURES,
+    IMAGES,
+    METRICS,
+    SCORES,
+    SETS,
+    SETTINGS,
+    THRESHOLDS,
+    TRIPLETS,
+)
 from nacd_bench.triplets.manifest import parse_manifest
 from nacd_bench.triplets.record import TripletRecord
 from nacd_bench.triplets.text_files import (
@@ -66,78 +81,54 @@ def read_run(folder: str | Path) -> Run:
             "Its pictures are strongest_*.png; nacd-bench verify export makes pages of it, and "
             "nacd-bench compare shows what differs from another run."
         )
-    if not (folder / "triplets.parquet").is_file() and not (folder / "settings.json").is_file():
+    if not (folder / TRIPLETS).is_file() and not (folder / SETTINGS).is_file():
         raise DataError(
             f"expected the folder of a detect or benchmark run, got {folder}, which has neither "
-            "triplets.parquet nor settings.json. Name the folder that the run printed."
+            f"{TRIPLETS} nor {SETTINGS}. Name the folder that the run printed."
         )
-    job = "benchmark" if (folder / "sets").is_dir() or (folder / "curves").is_dir() else "detect"
+    job = "benchmark" if (folder / SETS).is_dir() or (folder / CURVES).is_dir() else "detect"
     run = Run(folder, job)
-    _records(run)
-    run.detections = _table(run, "detections.parquet")
-    _scores(run)
+    run.records, problems = _part(run, TRIPLETS, parse_manifest, ([], []))
+    run.missing += map(str, problems)
+    run.detections = _part(run, f"{DETECTIONS}.parquet", _rows, [])
+    for row in _part(run, f"{SCORES}.parquet", _rows, []):
+        triplet, kind, is_positive = (
+            row.pop(key, None) for key in ("triplet", "test_set", "is_positive")
+        )
+        if kind is not None:
+            run.truth.setdefault(kind, {})[triplet] = bool(is_positive)
+        for method, value in row.items():
+            if isinstance(value, float) and method not in CODECS:
+                run.scores.setdefault(method, {})[triplet] = value
     if job == "benchmark":
-        run.metrics = _json(run, "metrics.json")
-        run.thresholds = _yaml(run, "thresholds.yaml").get("sets", {})
-    run.settings = _json(run, "settings.json")
-    run.config = _yaml(run, "config.yaml")
-    failures = folder / "failures.csv"
-    if failures.is_file():
-        try:
-            rows = csv_entries(failures, read_text(failures, "a list of failures"))
-            run.failures = [each.cells for each in rows]
-        except UserError as error:
-            run.missing.append(str(error))
-    else:
-        run.missing.append("failures.csv is missing: the run may not have ended.")
+        run.metrics = _part(run, METRICS, _json, {})
+        run.thresholds = _part(run, THRESHOLDS, _yaml, {}).get("sets", {})
+    run.settings = _part(run, SETTINGS, _json, {})
+    run.config = _part(run, CONFIG, _yaml, {})
+    run.failures = _part(run, FAILURES, _cells, [])
     return run
 
 
-def _records(run: Run) -> None:
-    try:
-        records, problems = parse_manifest(run.folder / "triplets.parquet")
-    except UserError as error:
-        run.missing.append(f"triplets.parquet: {error}")
-        return
-    run.records = records
-    run.missing += [str(problem) for problem in problems]
-
-
-def _scores(run: Run) -> None:
-    for row in _table(run, "scores.parquet"):
-        name = row.pop("triplet", None)
-        kind, is_positive = row.pop("test_set", None), row.pop("is_positive", None)
-        if kind is not None:
-            run.truth.setdefault(kind, {})[name] = bool(is_positive)
-        for method, value in row.items():
-            if isinstance(value, float) and not method.endswith("_bpp"):
-                run.scores.setdefault(method, {})[name] = value
-
-
-def _table(run: Run, name: str) -> list[dict[str, Any]]:
+def _part(run: Run, name: str, read: Callable[[Path], Any], empty: Any) -> Any:
+    """A file's content, or an empty one and a line on what is wrong."""
+    content: Any = None
     if not (run.folder / name).exists():
         run.missing.append(f"{name} is missing: the run may not have ended.")
-        return []
-    try:
-        return list(read_parquet(run.folder / name).to_pylist())
-    except UserError as error:
-        run.missing.append(f"{name} cannot be read: {error}")
-        return []
+    else:
+        try:
+            content = read(run.folder / name)
+        except UserError as error:
+            run.missing.append(f"{name} cannot be read: {error}")
+    return content if isinstance(content, type(empty)) else empty
 
 
-def _json(run: Run, name: str) -> Mapping[str, Any]:
-    try:
-        content = read_json(run.folder / name, "what the run wrote")
-    except UserError as error:
-        run.missing.append(f"{name} cannot be read: {error}")
-        return {}
-    return content if isinstance(content, Mapping) else {}
+def _rows(path: Path) -> list[dict[str, Any]]:
+    return list(read_parquet(path).to_pylist())
 
 
-def _yaml(run: Run, name: str) -> Mapping[str, Any]:
-    try:
-        content = read_yaml(run.folder / name, "what the run wrote")
-    except UserError as error:
-        run.missing.append(f"{name} cannot be read: {error}")
-        return {}
-    return content if isinstance(content, Mapping) else {}
+def _cells(path: Path) -> list[dict[str, str]]:
+    return [entry.cells for entry in csv_entries(path, read_text(path, "a list of failures"))]
+
+
+_json = partial(read_json, what="what the run wrote")
+_yaml = partial(read_yaml, what="what the run wrote")

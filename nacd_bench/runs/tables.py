@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nacd_bench.errors import Failure
-from nacd_bench.runs.schema import FAILURES, SCHEMA_VERSION
+from nacd_bench.runs.provenance import versions_of
+from nacd_bench.runs.schema import FAILURES, SCHEMA_VERSION, SETTINGS
 from nacd_bench.triplets.files import csv_bytes, writable, write_whole
+from nacd_bench.triplets.text_files import read_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERSION_KEY = b"nacd_bench.schema"
-"""Where Parquet files keep it, in the metadata of their schema."""
+VERSIONS_KEY = b"nacd_bench.versions"
+"""Where Parquet files say in the metadata of their schema, as JSON, which versions made them."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a cell begins with that a spreadsheet takes for a formula."""
 
@@ -51,7 +54,7 @@ def write_parquet(path: Path, table: pa.Table) -> None:
     import pyarrow.parquet as pq
 
     file = io.BytesIO()
-    pq.write_table(with_version(table), file)
+    pq.write_table(with_versions(table, path.parent), file)
     write_whole(path, file.getvalue())
 
 
@@ -69,9 +72,12 @@ def write_failures(folder: Path, failures: Iterable[Failure]) -> None:
     write_csv(folder / FAILURES, rows, list(Failure.__annotations__))
 
 
-def with_version(table: pa.Table) -> pa.Table:
-    """The table with the schema version in its metadata."""
-    metadata = {**(table.schema.metadata or {}), VERSION_KEY: str(SCHEMA_VERSION)}
+def with_versions(table: pa.Table, folder: Path) -> pa.Table:
+    """The table with the versions of schema, detectors and models of the folder's run."""
+    settings = folder / SETTINGS
+    told = read_json(settings, "the settings of the run") if settings.is_file() else {}
+    versions = {**versions_of(told if isinstance(told, dict) else {}), "schema": SCHEMA_VERSION}
+    metadata = {**(table.schema.metadata or {}), VERSIONS_KEY: json.dumps(versions)}
     return table.replace_schema_metadata(metadata)
 
 

@@ -46,6 +46,7 @@ from nacd_bench.jobs.benchmark.labelled_sets import (
 from nacd_bench.jobs.benchmark.results import Benchmarked, write_results
 from nacd_bench.pipeline.scoring import DEFAULT as DEFAULT_ENGINE
 from nacd_bench.pipeline.scoring import Engine, Scored, score_triplets
+from nacd_bench.pipeline.tracking import tracked
 from nacd_bench.runs.folder import open_run
 from nacd_bench.runs.provenance import provenance
 from nacd_bench.settings import Name, checked
@@ -93,7 +94,7 @@ def benchmark(
     Raises:
         DataError: too few labels, a folder in use, other settings than those the run began with.
     """
-    from nacd_bench.jobs.benchmark.tracking import log_benchmark, tracked
+    from nacd_bench.jobs.benchmark.tracking import log_benchmark
 
     began = time.perf_counter()
     folder = Path(folder)

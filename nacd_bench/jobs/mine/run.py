@@ -27,13 +27,13 @@ from nacd_bench.coding.originals import AnySource, Item, Listing, gone, list_ima
 from nacd_bench.coding.sides import AnyCodec, require_number
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import CodecError, DataError, UserError
-from nacd_bench.jobs.benchmark.tracking import Tracker, tracked
 from nacd_bench.jobs.mine.plan import make_mining_plan, mining_arguments
 from nacd_bench.jobs.mine.results import Summary, write_tables
 from nacd_bench.jobs.mine.state import JOURNAL, SCHEMA, State, item_mark, read_state
 from nacd_bench.pipeline.local import run_local
 from nacd_bench.pipeline.progress import Progress, progress_bar
 from nacd_bench.pipeline.stages import Work, chains, forget_encodes, of_item, unreadable
+from nacd_bench.pipeline.tracking import Tracker, tracked
 from nacd_bench.pipeline.workers import cores
 from nacd_bench.registry import unknown
 from nacd_bench.runs.folder import new_run_id, require_settings, run_lock
