@@ -32,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 import nacd_bench.pipeline.scoring as loop
-from nacd_bench.baselines import Baseline
+from nacd_bench.baselines import PAPER, Baseline
 from nacd_bench.cache import ScoreCache
 from nacd_bench.coding.codec import png
 from nacd_bench.detectors import Detector
@@ -43,7 +43,6 @@ from nacd_bench.triplets.manifest import read_manifest
 from nacd_bench.triplets.record import TripletRecord
 
 DETECTOR_NAMES = ("texture", "boundary", "large_color", "small_color", "text")
-BASELINE_NAMES = ("psnr", "ssim", "ms_ssim", "iw_ssim", "vifp", "fsim", "nlpd")
 SIDE = 512
 AIM = 0.10
 
@@ -58,7 +57,7 @@ def main() -> None:
     os.environ["NACD_BENCH_CACHE"] = "off"  # text polygons too
     spent: dict[str, float] = defaultdict(float)
     methods: list[Any] = [DETECTORS.get(name)() for name in DETECTOR_NAMES]
-    methods += [BASELINES.get(name)() for name in BASELINE_NAMES]
+    methods += [BASELINES.get(name)() for name in PAPER]
     for method in methods:
         kind = "detectors" if isinstance(method, Detector) else "baselines"
         assert isinstance(method, Detector | Baseline)

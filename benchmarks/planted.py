@@ -30,6 +30,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from nacd_bench.baselines import PAPER
 from nacd_bench.cache import ScoreCache, cache_folder
 from nacd_bench.evaluation.auc import AUC, auc_estimates
 from nacd_bench.evaluation.comparison import Scores
@@ -41,7 +42,6 @@ from nacd_bench.triplets.images import read_image
 from nacd_bench.triplets.record import TripletRecord
 
 DETECTOR_NAMES = ("texture", "boundary", "large_color", "small_color", "text")
-BASELINE_NAMES = ("psnr", "ssim", "ms_ssim", "iw_ssim", "vifp", "fsim", "nlpd")
 
 
 def main() -> None:
@@ -97,7 +97,7 @@ def by_kind(records: Sequence[TripletRecord], found: Scores) -> Table:
         negatives = [r for r in records if not r.labels or r.labels[0].artifact_type != own]
         sides[kind] = (positives, negatives)
         table.add_column(f"{kind} ({len(positives)} + {len(negatives)})")
-    for name in (*DETECTOR_NAMES, *BASELINE_NAMES):
+    for name in (*DETECTOR_NAMES, *PAPER):
         table.add_row(name, *(shown(auc(found, name, *sides[kind])) for kind in sides))
         if name == DETECTOR_NAMES[-1]:
             table.add_section()
@@ -110,7 +110,7 @@ def by_kind(records: Sequence[TripletRecord], found: Scores) -> Table:
 
 def scores(records: Sequence[TripletRecord]) -> Scores:
     methods = [DETECTORS.get(name)() for name in DETECTOR_NAMES]
-    methods += [BASELINES.get(name)() for name in BASELINE_NAMES]
+    methods += [BASELINES.get(name)() for name in PAPER]
     names = [method.name for method in methods]
     unique = {f"{r.neural} {r.original}": r for r in records}
     renamed = {

@@ -7,8 +7,6 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from nacd_bench.baselines.base import Baseline
 from nacd_bench.baselines.learned import DISTS, LPIPS
 from nacd_bench.baselines.metrics import (
@@ -33,18 +31,6 @@ ALL = (*PAPER, "gmsd", "vsi", "haarpsi", "mdsi", "dss")
 """All that need no weights."""
 
 
-def baseline_names(selection: str | Sequence[str]) -> list[str]:
-    """``"paper"``, ``"all"``, ``"none"``, one name or several, as names.
-
-    >>> baseline_names("paper")[:2], baseline_names("vsi"), baseline_names(["psnr"])
-    (['psnr', 'ssim'], ['vsi'], ['psnr'])
-    """
-    groups = {"paper": PAPER, "all": ALL, "none": ()}
-    if isinstance(selection, str):
-        return list(groups.get(selection, (selection,)))
-    return list(selection)
-
-
 __all__ = [
     "ALL",
     "DISTS",
@@ -63,5 +49,4 @@ __all__ = [
     "Baseline",
     "HaarPSI",
     "VIFp",
-    "baseline_names",
 ]

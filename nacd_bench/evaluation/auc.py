@@ -26,8 +26,8 @@ from nacd_bench.evaluation.bootstrap import (
     DEFAULT,
     FEW,
     Clusters,
-    Estimate,
     Floats,
+    IntervalEstimate,
     Resampling,
     Statistic,
     estimate,
@@ -35,7 +35,7 @@ from nacd_bench.evaluation.bootstrap import (
 
 
 @dataclass(frozen=True)
-class AUC(Estimate):
+class AUC(IntervalEstimate):
     """The AUC of one method on one test set.
 
     Its value is in [0, 1], NaN where all images of a class were excluded. The interval is the
@@ -43,7 +43,7 @@ class AUC(Estimate):
     has few sources or the classes are separated without fault.
 
     Args:
-        value, low, high, n, n_clusters: see :class:`~nacd_bench.evaluation.bootstrap.Estimate`.
+        value, low, high, n, n_clusters: see :class:`~nacd_bench.evaluation.bootstrap.IntervalEstimate`.
         n_positive, n_negative: images behind it.
         n_excluded: images without a score (NaN).
         sources: of the side with fewer of them, as so many of equal size.
@@ -146,7 +146,7 @@ def auc_estimates(
 
 def _estimate(data: ScoredImages, resampling: Resampling) -> AUC:
     sources = min(data.clusters.on_sides)
-    area = Estimate(math.nan, math.nan, math.nan, len(data.truth), data.clusters.count)
+    area = IntervalEstimate(math.nan, math.nan, math.nan, len(data.truth), data.clusters.count)
     if data.has_both:
         area = estimate(weighted_auc(data.truth, data.ranks), data.clusters, resampling, sources)
     counts = (data.n_positive, data.n_negative, data.n_excluded)

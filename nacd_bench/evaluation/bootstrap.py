@@ -60,7 +60,7 @@ DEFAULT = Resampling()
 
 
 @dataclass(frozen=True)
-class Estimate:
+class IntervalEstimate:
     """A value with its interval.
 
     Args:
@@ -149,7 +149,7 @@ def estimate(
     clusters: Clusters,
     resampling: Resampling = DEFAULT,
     sources: float | None = None,
-) -> Estimate:
+) -> IntervalEstimate:
     """The statistic of the data with its interval.
 
     Args:
@@ -163,11 +163,11 @@ def estimate(
     """
     rows = len(clusters.of_row)
     if not rows:
-        return Estimate(float("nan"), float("nan"), float("nan"), 0, 0)
+        return IntervalEstimate(float("nan"), float("nan"), float("nan"), 0, 0)
     value = float(statistic(np.ones((1, rows)))[0])
     if sources is not None and sources < FEW:
         bounds = exact_interval(value, sources, resampling.level)
-        return Estimate(value, *bounds, rows, clusters.count)
+        return IntervalEstimate(value, *bounds, rows, clusters.count)
     drawn = np.concatenate([statistic(weights) for weights in clusters.resampled(resampling)])
     influence = [
         (size - 1) / size * (value - statistic(weights)) for size, weights in clusters.left_out()
@@ -175,7 +175,7 @@ def estimate(
     low, high = _bca(value, drawn, np.concatenate(influence or [np.zeros(0)]), resampling.level)
     if sources is not None and low == high:
         low, high = exact_interval(value, sources, resampling.level)
-    return Estimate(value, low, high, rows, clusters.count)
+    return IntervalEstimate(value, low, high, rows, clusters.count)
 
 
 def exact_interval(value: float, sources: float, level: float) -> tuple[float, float]:

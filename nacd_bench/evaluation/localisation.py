@@ -26,8 +26,8 @@ from nacd_bench.errors import DataError
 from nacd_bench.evaluation.bootstrap import (
     DEFAULT,
     Clusters,
-    Estimate,
     Floats,
+    IntervalEstimate,
     Resampling,
     Statistic,
     estimate,
@@ -112,9 +112,9 @@ class Localisation:
         n_unplaced: images left out because the place of their artifact is not known.
     """
 
-    pointing: Estimate
-    mean_iou: Estimate
-    average_precision: dict[float, Estimate]
+    pointing: IntervalEstimate
+    mean_iou: IntervalEstimate
+    average_precision: dict[float, IntervalEstimate]
     n_labelled: int
     n_boxes: int
     n_unplaced: int
@@ -146,7 +146,7 @@ def localisation(
     everywhere = Clusters(has_box, _cluster_names(placed))
     sources = units.on_sides[0]
 
-    def mean(values: list[float]) -> Estimate:
+    def mean(values: list[float]) -> IntervalEstimate:
         return estimate(lambda w: w @ np.array(values) / w.sum(axis=1), units, resampling, sources)
 
     return Localisation(

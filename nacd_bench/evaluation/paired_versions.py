@@ -24,7 +24,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import binomtest, t
 
-from nacd_bench.evaluation.bootstrap import FEW, Clusters, Estimate, Floats, Resampling, estimate
+from nacd_bench.evaluation.bootstrap import (
+    FEW,
+    Clusters,
+    Floats,
+    IntervalEstimate,
+    Resampling,
+    estimate,
+)
 from nacd_bench.evaluation.significance import wilcoxon_p
 
 DEFAULT = Resampling(resamples=2000)
@@ -73,7 +80,7 @@ class ScoreTest:
 
     before: float
     after: float
-    difference: Estimate
+    difference: IntervalEstimate
     better: int
     worse: int
     p: float
@@ -148,7 +155,7 @@ def mean_difference(
     after: ArrayLike,
     clusters: Sequence[str],
     resampling: Resampling = DEFAULT,
-) -> Estimate:
+) -> IntervalEstimate:
     """Mean of after - before over ``(n,)`` triplets, its interval over originals.
 
     Few originals, or many, get Student's interval of a ratio of cluster totals, one gets none.
@@ -163,7 +170,7 @@ def mean_difference(
             influence = (sums - value * counts) / counts.sum()
             spread = math.sqrt((influence**2).sum() * size / (size - 1))
             reach = float(t.ppf((1 + resampling.level) / 2, size - 1)) * spread
-        return Estimate(value, value - reach, value + reach, len(change), size)
+        return IntervalEstimate(value, value - reach, value + reach, len(change), size)
     mean = estimate(
         lambda weights: weights @ sums / (weights @ counts), Clusters(np.zeros(size)), resampling
     )

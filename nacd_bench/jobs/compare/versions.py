@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 from nacd_bench.errors import DataError, Failure
 from nacd_bench.evaluation.artifact_matching import IOU, Boxes, match_boxes
-from nacd_bench.evaluation.bootstrap import Estimate, Floats, Resampling
+from nacd_bench.evaluation.bootstrap import Floats, IntervalEstimate, Resampling
 from nacd_bench.evaluation.paired_versions import (
     DEFAULT,
     PresenceTest,
@@ -170,7 +170,7 @@ class Compared:
     presence: Mapping[str, PresenceTest]
     detector_presence: Mapping[str, PresenceTest]
     scores: Mapping[str, ScoreTest]
-    per_triplet: Mapping[str, Estimate]
+    per_triplet: Mapping[str, IntervalEstimate]
     rates: Sequence[Mapping[str, Any]]
     warnings: Sequence[str]
     failures: Sequence[Failure]
