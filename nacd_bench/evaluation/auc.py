@@ -43,7 +43,7 @@ class AUC(IntervalEstimate):
     has few sources or the classes are separated without fault.
 
     Args:
-        value, low, high, n, n_clusters: see :class:`~nacd_bench.evaluation.bootstrap.IntervalEstimate`.
+        value, low, high, n, n_clusters: as an interval estimate has them.
         n_positive, n_negative: images behind it.
         n_excluded: images without a score (NaN).
         sources: of the side with fewer of them, as so many of equal size.
