@@ -36,7 +36,7 @@ from nacd_bench.pipeline.methods import thresholds_by_detector
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.pipeline.scoring import READERS, ahead, batches, scored, usual_batch_size
 from nacd_bench.report.heat_map import per_pixel, to_png16
-from nacd_bench.report.sheets import Finding, overlay
+from nacd_bench.report.sheets import overlay
 from nacd_bench.runs.folder import file_names, open_run
 from nacd_bench.runs.results import write_tables
 from nacd_bench.runs.schema import HEAT_MAPS, TABLES
@@ -241,33 +241,18 @@ def _drawn(
     """The journal's record of a triplet; its pictures are written when this returns."""
     loaded, results = triplet
     name = names[loaded.record.id]
-    files, findings, scales = [], [], {}
+    files, scales = [], {}
     for detector in detectors:
-        result = results[detector.name]
-        if result.fault:
-            continue
-        heat = None
-        if result.heat_map is not None and (overlays or heat_maps):
-            heat = per_pixel(result.heat_map, 0, loaded.batch.height, loaded.batch.width)
-        findings.append(
-            Finding(
-                detector.name,
-                tuple(result.boxes[0]) if result.boxes else None,  # type: ignore[arg-type]
-                result.confidences[0] if result.boxes else result.score,
-                thresholds[detector.name],
-                heat,
-                detector.heat_map_range,
-            )
-        )
-        if heat_maps and heat is not None:
+        heat_map = results[detector.name].heat_map
+        if heat_maps and heat_map is not None:
+            heat = per_pixel(heat_map, 0, loaded.batch.height, loaded.batch.width)
             data, low, high = to_png16(heat)
             files.append(f"heat_maps/{detector.name}/{name}.png")
             write_whole(folder / files[-1], data)
             scales[detector.name] = {"file": files[-1], "low": low, "high": high}
     if overlays:
         images = {role: to_8_bit(getattr(loaded.batch, role)) for role in ROLES}
-        title, subtitle = _titles(loaded.record)
-        picture = overlay(**images, findings=findings, title=title, subtitle=subtitle)
+        picture = overlay(images, detectors, results, thresholds, _titles(loaded.record))
         files.append(f"overlays/{name}.png")
         write_whole(folder / files[-1], picture)
     return {

@@ -34,7 +34,7 @@ FONT: dict[Any, Any] = {
     "legend.title_fontsize": 5.5,
 }
 ROWS = 8
-"""Of a contact sheet."""
+"""Of a contact sheet: the strongest detections of a type."""
 CURVES = ("roc", "precision_recall")
 
 
@@ -160,13 +160,12 @@ def figure_files(figure: Figure, kinds: Sequence[str] = ("svg", "png")) -> dict[
     return files
 
 
-def write_figures(run: Run, width: float, rows: int = ROWS) -> list[Path]:
+def write_figures(run: Run, width: float) -> list[Path]:
     """Write ``report/figures/``; the paths.
 
     Args:
         run: a detect or benchmark run.
         width: of each figure, in inches: 3.5 for a column, 7 for a page.
-        rows: the strongest detections of each type in its contact sheet.
     """
     import matplotlib as mpl
 
@@ -178,7 +177,7 @@ def write_figures(run: Run, width: float, rows: int = ROWS) -> list[Path]:
             drawn = figure_files(figure, KINDS)
             files |= {f"{name}.{kind}": data for kind, data in drawn.items()}
     for artifact_type in {row["artifact_type"]: None for row in run.detections}:
-        contact = contact_sheet(run, artifact_type, rows)
+        contact = contact_sheet(run, artifact_type, ROWS)
         if contact is not None:
             files[f"contact_{artifact_type}.png"] = contact
     folder = run.folder / "report" / "figures"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import zip_longest
 from pathlib import Path
@@ -19,12 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from nacd_bench.detectors import Detector
 from nacd_bench.errors import UserError
 from nacd_bench.ops.boxes import regions_around
-from nacd_bench.report.heat_map import colored
+from nacd_bench.report.heat_map import colored, per_pixel
 from nacd_bench.runs.candidates import kept, read_mined
 from nacd_bench.runs.read import Run
 from nacd_bench.triplets.batch import ROLES
+from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.files import write_whole
 from nacd_bench.triplets.images import read_8_bit, to_8_bit
 from nacd_bench.triplets.loading import load_triplet
@@ -40,27 +41,6 @@ CANDIDATES = 12
 Pixels = NDArray[np.uint8]
 Row = tuple[str, Sequence[tuple[str, Image.Image]]]
 """A heading, which may be empty, and tiles with their captions."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A detector's strongest detection in an image.
-
-    Args:
-        detector: its name.
-        box: ``[x0, y0, x1, y1]``, None where the detector has none.
-        confidence: of the box, or the image's score without one.
-        threshold: from which a confidence counts.
-        heat: heat map ``(H, W)``, or None.
-        heat_range: values of the first and the last colour.
-    """
-
-    detector: str
-    box: Box | None
-    confidence: float
-    threshold: float
-    heat: NDArray[np.float32] | None
-    heat_range: tuple[float, float]
 
 
 def sheet(rows: Sequence[Row], lines: Sequence[str] = (), least: int = TILE) -> Image.Image:
@@ -113,49 +93,64 @@ def tile(image: Pixels, view: Box, box: Box | None = None) -> Image.Image:
 
 
 def overlay(
-    original: Pixels,
-    neural: Pixels,
-    traditional: Pixels,
-    findings: Sequence[Finding],
-    title: str,
-    subtitle: str,
+    images: Mapping[str, Pixels],
+    detectors: Sequence[Detector],
+    results: Mapping[str, Result],
+    thresholds: Mapping[str, float],
+    lines: Sequence[str],
 ) -> bytes:
-    """What each detector found in a triplet, as PNG; images are ``(H, W, 3)`` uint8.
+    """What each detector found in a triplet, as PNG.
 
-    A row per detector: the whole original with the box, then the same 300 x 300 pixels of the
-    original, the neural and the traditional result, and of the heat map.
+    A row per detector: the whole original with its strongest box, then the same 300 x 300 pixels of
+    the original, the neural and the traditional result, and of the heat map.
+
+    Args:
+        images: ``(H, W, 3)`` by role.
+        detectors: in the order of the rows.
+        results: by detector.
+        thresholds: from which a confidence counts, by detector.
+        lines: of text above.
     """
-    images = dict(zip(ROLES, (original, neural, traditional), strict=True))
-    whole = (0, 0, original.shape[1], original.shape[0])
-    rows: list[Row] = [_row(finding, finding.box, images) for finding in findings if finding.box]
-    absent = [finding.detector for finding in findings if not finding.box]
-    notes = f" | no box: {', '.join(absent)}" if absent else ""
-    unboxed = [(role, tile(image, whole)) for role, image in images.items()]
-    return png_of(sheet(rows or [("", unboxed)], (title, subtitle + notes)))
+    rows: list[Row] = []
+    absent = []
+    for detector in detectors:
+        result = results[detector.name]
+        if result.boxes:
+            rows.append(_row(images, detector, result, thresholds[detector.name]))
+        elif not result.fault:
+            absent.append(detector.name)
+    if not rows:
+        height, width = images["original"].shape[:2]
+        whole = (0, 0, width, height)
+        rows = [("", [(role, tile(image, whole)) for role, image in images.items()])]
+    notes = [f"no box: {', '.join(absent)}"] if absent else []
+    return png_of(sheet(rows, [*lines, *notes]))
 
 
-def _row(finding: Finding, box: Box, images: Mapping[str, Pixels]) -> Row:
+def _row(images: Mapping[str, Pixels], detector: Detector, result: Result, threshold: float) -> Row:
     height, width = images["original"].shape[:2]
-    x0, y0, x1, y1 = center = box
-    heat = finding.heat
-    if heat is not None and max(x1 - x0, y1 - y0) > TILE:  # the peak in a larger box
-        y, x = np.unravel_index(int(heat[y0:y1, x0:x1].argmax()), (y1 - y0, x1 - x0))
-        center = (x0 + int(x), y0 + int(y), x0 + int(x), y0 + int(y))
+    x0, y0, x1, y1 = result.boxes[0]
+    center = box = (x0, y0, x1, y1)
+    confidence, heat = result.confidences[0], None
+    if result.heat_map is not None:
+        heat = per_pixel(result.heat_map, 0, height, width)
+        if max(x1 - x0, y1 - y0) > TILE:  # the peak in a larger box
+            y, x = np.unravel_index(int(heat[y0:y1, x0:x1].argmax()), (y1 - y0, x1 - x0))
+            center = (x0 + int(x), y0 + int(y)) * 2
     view = tuple(regions_around([center], width, height, TILE)[0].tolist())
-    counts = finding.confidence > finding.threshold
-    verdict = "" if counts else f", not over its threshold {finding.threshold:g}"
-    heading = f"{finding.detector} | confidence {finding.confidence:.4g}{verdict} | box {x0} {y0}"
+    verdict = "" if confidence > threshold else f", not over its threshold {threshold:g}"
+    heading = f"{detector.name} | confidence {confidence:.4g}{verdict} | box {x0} {y0} {x1} {y1}"
     tiles = [("original as a whole", tile(images["original"], (0, 0, width, height), box))]
     tiles += [(role, tile(image, view, box)) for role, image in images.items()]
     if heat is not None:
-        low, high = finding.heat_range
+        low, high = detector.heat_map_range
         shown = np.asarray(tile(colored(heat, low, high), view, box))
         ramp = np.linspace(low, high, shown.shape[1], dtype=np.float32)[None].repeat(10, axis=0)
         gap = np.full((4, shown.shape[1], 3), 255, np.uint8)
         legend = np.concatenate([shown, gap, colored(ramp, low, high)])
         caption = f"heat map: {low:g} or less to {high:g} or more"
         tiles.append((caption, Image.fromarray(legend)))
-    return f"{heading} {x1} {y1}", tiles
+    return heading, tiles
 
 
 def contact_sheet(run: Run, artifact_type: str, count: int) -> bytes | None:
