@@ -65,14 +65,9 @@ class PairPixels:
             for place, _ in self._crops(side, self.pairs[pair][side], "neural"):
                 if all(_holds(place, box) for box in boxes):
                     return place
-        faults: list[UserError] = []
-        for view in ("original", "after", "before", "traditional"):
-            try:
-                height, width = self.cut(pair, view).shape[:2]
-                return region_holding(boxes, width, height)
-            except UserError as error:
-                faults.append(error)
-        raise faults[0]
+        views = [(pair, view) for view in ("original", "after", "before", "traditional")]
+        height, width = _first(self.cut, views).shape[:2]
+        return region_holding(boxes, width, height)
 
     def cut(self, pair: int, view: str, part: Box | None = None) -> Image:
         """Part of one of :data:`VIEWS`, or the whole, ``(h, w, 3)`` uint8.
@@ -81,18 +76,11 @@ class PairPixels:
             UserError: it cannot be had; the message says why.
         """
         role, sides = VIEWS[view]
-        faults: list[UserError] = []
-        for side in sides:
-            triplet = self.pairs[pair][side]
-            try:
-                if part is None:
-                    return _or_raise(self._whole(side, triplet, role))
-                return self._cut(side, triplet, role, part)
-            except UserError as error:
-                faults.append(error)
-        raise faults[0]
+        return _first(self._cut, [(side, self.pairs[pair][side], role, part) for side in sides])
 
-    def _cut(self, side: int, triplet: int, role: str, part: Box) -> Image:
+    def _cut(self, side: int, triplet: int, role: str, part: Box | None) -> Image:
+        if part is None:
+            return _or_raise(self._whole(side, triplet, role))
         x0, y0, x1, y1 = part
         for place, path in self._crops(side, triplet, role):
             if _holds(place, part):
@@ -158,6 +146,17 @@ class PairPixels:
         except Exception as error:  # a plug-in may raise anything
             message = f"the codec of {run.folder} cannot be made: {describe(error)}"
             raise CodecError(message) from error
+
+
+def _first(pixels: Callable[..., Image], places: Sequence[tuple[Any, ...]]) -> Image:
+    """What the first place has that has it; else the fault of the very first is raised."""
+    faults = []
+    for place in places:
+        try:
+            return pixels(*place)
+        except UserError as error:
+            faults.append(error)
+    raise faults[0]
 
 
 def _outcome(made: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,7 +6,6 @@ scale per detector for all images of a run, which their captions state.
 
 from __future__ import annotations
 
-import io
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from nacd_bench.coding.codec import png
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import UserError
 from nacd_bench.ops.boxes import regions_around
@@ -43,8 +43,12 @@ Row = tuple[str, Sequence[tuple[str, Image.Image]]]
 """A heading, which may be empty, and tiles with their captions."""
 
 
-def sheet(rows: Sequence[Row], lines: Sequence[str] = (), least: int = TILE) -> Image.Image:
-    """Rows one below the other, under lines of text, in columns of at least so many pixels."""
+def sheet(rows: Sequence[Row], lines: Sequence[str] = (), least: int = TILE) -> Pixels:
+    """Rows one below the other, under lines of text, in columns of at least so many pixels.
+
+    Returns:
+        ``(H, W, 3)``.
+    """
     column = max(least, *(tile.width for _, row in rows for _, tile in row)) + GAP
     width = GAP + column * max(len(row) for _, row in rows)
     heights = [(1 + bool(heading)) * LINE + max(t.height for _, t in row) for heading, row in rows]
@@ -63,14 +67,7 @@ def sheet(rows: Sequence[Row], lines: Sequence[str] = (), least: int = TILE) -> 
             _write(draw, (left, first), caption, column - GAP)
             made.paste(tile, (left, first + LINE))
         top += below + GAP
-    return made
-
-
-def png_of(picture: Image.Image) -> bytes:
-    """A file of the picture."""
-    file = io.BytesIO()
-    picture.save(file, "PNG", compress_level=3)
-    return file.getvalue()
+    return np.array(made)
 
 
 def tile(image: Pixels, view: Box, box: Box | None = None) -> Image.Image:
@@ -124,7 +121,7 @@ def overlay(
         whole = (0, 0, width, height)
         rows = [("", [(role, tile(image, whole)) for role, image in images.items()])]
     notes = [f"no box: {', '.join(absent)}"] if absent else []
-    return png_of(sheet(rows, [*lines, *notes]))
+    return png(sheet(rows, [*lines, *notes]))
 
 
 def _row(images: Mapping[str, Pixels], detector: Detector, result: Result, threshold: float) -> Row:
@@ -172,7 +169,7 @@ def contact_sheet(run: Run, artifact_type: str, count: int) -> bytes | None:
             for role in ROLES
         ]
         rows.append((f"{row['detector']} {row['confidence']:.4g}, {name}", tiles))
-    return png_of(sheet(rows)) if rows else None
+    return png(sheet(rows)) if rows else None
 
 
 def write_strongest(folder: Path) -> None:
@@ -196,7 +193,7 @@ def write_strongest(folder: Path) -> None:
             tiles = [(captions.get(role, role), Image.fromarray(crops[role])) for role in ROLES]
             rows.append((f"{row['detector']} {row['confidence']:.4g}, {row['triplet']}", tiles))
         file = folder / f"strongest_{artifact_type.replace('/', '_')}.png"
-        write_whole(file, png_of(sheet(rows)))
+        write_whole(file, png(sheet(rows)))
 
 
 def strongest_in_turn(

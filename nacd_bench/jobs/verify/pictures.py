@@ -57,4 +57,4 @@ def task_pictures(
 def sheet(pictures: Mapping[str, Image]) -> Image:
     """All pictures of a task side by side, each under its caption, pixel by pixel."""
     tiles = [(caption, Pillow.fromarray(picture)) for caption, picture in pictures.items()]
-    return np.array(sheets.sheet([("", tiles)], least=0))
+    return sheets.sheet([("", tiles)], least=0)
