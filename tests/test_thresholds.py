@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from nacd_bench.errors import DataError
+from nacd_bench.errors import DataError, UserError
 from nacd_bench.evaluation.thresholds import (
     CRITERIA,
     Sets,
@@ -145,17 +145,18 @@ class TestFile:
         assert read.of({"boundary": "texture"}) == {
             "boundary": self.sets()["texture"]["boundary"]["youden"].threshold
         }
-        assert read.of(TYPES, "f1")["text"] == self.sets()["text"]["text"]["f1"].threshold
+        other = dataclasses.replace(read, criterion="f1").of(TYPES)
+        assert other["text"] == self.sets()["text"]["text"]["f1"].threshold
 
     def test_says_what_cannot_be_used(self, tmp_path: Path) -> None:
-        write_thresholds(tmp_path / "a.yaml", self.sets())
+        write_thresholds(tmp_path / "a.yaml", self.sets(), "precision_90")
         read = read_thresholds(tmp_path / "a.yaml")
         with pytest.raises(DataError) as error:
-            read.of({**TYPES, "large_color": "color"}, "precision_90")
+            read.of({**TYPES, "large_color": "color"})
         assert "none for 'large_color' on the set 'color'" in str(error.value)
         assert "'text' does not reach it: the highest precision is 0." in str(error.value)
-        with pytest.raises(DataError, match="did you mean 'youden'"):
-            read.of(TYPES, "yuden")
+        with pytest.raises(UserError, match="did you mean 'youden'"):
+            write_thresholds(tmp_path / "b.yaml", self.sets(), "yuden")  # type: ignore[arg-type]
 
     def test_infinite_thresholds_survive(self, tmp_path: Path) -> None:
         entry = dataclasses.replace(

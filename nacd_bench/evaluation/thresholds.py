@@ -27,7 +27,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -38,7 +38,6 @@ from nacd_bench.errors import DataError
 from nacd_bench.evaluation.auc import ScoredImages, ThresholdCurve
 from nacd_bench.evaluation.bootstrap import Floats
 from nacd_bench.numbers import beside
-from nacd_bench.registry import unknown
 from nacd_bench.settings import options
 from nacd_bench.triplets.files import write_whole
 from nacd_bench.triplets.rows import LARGEST
@@ -99,22 +98,19 @@ class Thresholds:
     criterion: Criterion = CRITERIA[0]
     path: str = "thresholds"
 
-    def of(self, types: Mapping[str, str], criterion: str | None = None) -> dict[str, float]:
+    def of(self, types: Mapping[str, str]) -> dict[str, float]:
         """The threshold of each detector on the set of its own type: what ``detect`` takes.
 
         Args:
             types: artifact type by detector.
-            criterion: another one than the file's.
 
         Raises:
             DataError: detectors that the file lacks or whose criterion cannot be reached, all of
                 them named.
         """
-        wanted: Any = criterion or self.criterion
-        _require_criterion(self.path, wanted)
         values, wrong = {}, []
         for name, artifact_type in types.items():
-            entry = self.sets.get(artifact_type, {}).get(name, {}).get(wanted)
+            entry = self.sets.get(artifact_type, {}).get(name, {}).get(self.criterion)
             if entry is None:
                 wrong.append(f"none for '{name}' on the set '{artifact_type}'")
             elif entry.threshold is None:
@@ -123,9 +119,9 @@ class Thresholds:
                 values[name] = entry.threshold
         if wrong:
             raise DataError(
-                f"{self.path}: expected thresholds by '{wanted}' for {', '.join(types)}, got "
-                + "; ".join(wrong)
-                + ". Leave out the detector, take another criterion "
+                f"{self.path}: expected thresholds by '{self.criterion}' for {', '.join(types)}, "
+                + f"got {'; '.join(wrong)}"
+                + ". Leave out the detector, name another criterion in the file "
                 f"({', '.join(CRITERIA)}) or give its threshold as a number."
             )
         return values
@@ -199,11 +195,10 @@ def write_thresholds(path: str | Path, sets: Sets, criterion: Criterion = CRITER
     """Write a thresholds file; it is whole or not there.
 
     Raises:
-        DataError: an unknown criterion, or a place that cannot be written.
+        UserError: an unknown criterion, or a place that cannot be written.
     """
     import yaml
 
-    _require_criterion(path, criterion)
     content = asdict(Thresholds(1, sets, criterion))
     del content["path"]
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=200)
@@ -218,8 +213,3 @@ def read_thresholds(path: str | Path) -> Thresholds:
             another kind, all of which are named.
     """
     return replace(read_yaml_as(path, Thresholds, "a thresholds file"), path=str(path))
-
-
-def _require_criterion(path: str | Path, criterion: str) -> None:
-    if criterion not in CRITERIA:
-        raise DataError(f"{path}: {unknown('criterion', str(criterion), list(CRITERIA))}.")

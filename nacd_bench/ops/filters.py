@@ -106,13 +106,15 @@ def local_variance(x: Tensor, window: int) -> Tensor:
         total, squares = sums(cv2.boxFilter), sums(cv2.sqrBoxFilter)
     else:
         padded = F.pad(x.double(), (kw // 2, kw // 2, kh // 2, kh // 2), mode="reflect")
-        total, squares = (_dense_box_sums(values, kh, kw) for values in (padded, padded**2))
+        dense = [torch.arange(side) for side in x.shape[-2:]]
+        total, squares = (box_mean(v, (kh, kw), *dense).mul_(count) for v in (padded, padded**2))
     return squares.sub_(total.square_().div_(count)).div_(count - 1).clamp_(min=0)
 
 
 def uniform_mean(x: Tensor, window: int) -> Tensor:
     """Mean of ``window x window`` pixels (odd) around each, borders mirrored with the edge."""
-    return _dense_box_sums(mirrored(x.double(), window // 2), window, window) / window**2
+    rows, columns = (torch.arange(side) for side in x.shape[-2:])
+    return box_mean(mirrored(x.double(), window // 2), (window, window), rows, columns)
 
 
 def window_starts(length: int, window: int, stride: int) -> Tensor:
@@ -158,12 +160,6 @@ def _integral(x: Tensor) -> Tensor:
             x, lambda s, t: cv2.integral(s, sum=t, sdepth=cv2.CV_64F), size, torch.float64
         )
     return F.pad(x, (1, 0, 1, 0)).cumsum(-1, dtype=torch.float64).cumsum(-2)
-
-
-def _dense_box_sums(x: Tensor, kh: int, kw: int) -> Tensor:
-    sums = _integral(x)
-    rows = sums[..., kh:, :] - sums[..., :-kh, :]
-    return rows[..., kw:] - rows[..., :-kw]
 
 
 def _halve(source: np.ndarray, half: tuple[int, int], target: np.ndarray) -> None:
