@@ -65,6 +65,13 @@ def _with_different_values(points: OperatingPoints) -> OperatingPoints:
     return points
 
 
+def _compiled(pattern: str) -> str:
+    try:
+        return re.compile(pattern).pattern
+    except re.error as error:
+        raise ValueError from error
+
+
 Words = str | Sequence[str | int | float]
 Side = Literal["input", "output"]
 Kinds = Annotated[
@@ -82,6 +89,9 @@ Points = Annotated[
     OperatingPoints,
     AfterValidator(_with_different_values),
     Field(description="{name: ..., values: [...]}, in order of rising rate and all different"),
+]
+Pattern = Annotated[
+    str, AfterValidator(_compiled), Field(description="a regular expression of Python's")
 ]
 Name = Annotated[str, Field(pattern=r"\S", description="a name")]
 Suffix = Annotated[str, Field(pattern=r"^\.[^/]+$", description="an ending like .bin")]
@@ -123,7 +133,7 @@ class Check:
     """A command whose output has to have a pattern, in which ``{version}`` is the codec's."""
 
     command: Words
-    pattern: str
+    pattern: Pattern
 
 
 @options
@@ -183,7 +193,7 @@ class Row:
     fine: FineControl | None = None
     version: str = "{version}"
     version_command: Words | None = None
-    version_pattern: str = ".+"
+    version_pattern: Pattern = ".+"
     checks: Sequence[Check] = ()
     time_limit: Positive = 600.0
     environment: Mapping[str, str | int | float] | None = None
@@ -222,12 +232,18 @@ class CommandLine(Codec):
                 raise CodecError(f"expected keys and values (encode, ...), got {content!r}.")
             variants = settings.get("variants") or content.get("variants") or {}
             variant = settings.get("variant") or content.get("variant")
-            if variants and variant not in variants:
-                raise CodecError(unknown("variant", str(variant), list(variants)))
+            if not isinstance(variants, Mapping) or not all(
+                isinstance(keys, Mapping) for keys in variants.values()
+            ):
+                raise CodecError(f"expected variants as groups of keys by name, got {variants!r}.")
+            if variants and str(variant) not in variants:
+                raise CodecError(unknown("variant", str(variant), list(map(str, variants))))
             given = {key: value for key, value in settings.items() if value is not None}
-            row = {**content, **variants.get(variant, {}), **given}
+            row = {**content, **variants.get(str(variant), {}), **given}
             notes = {"variants", "variant", *(FOR_COMPRESS if path.parent == ROWS else ())}
-            for key in row.keys() - notes - {*KEYS} - (row.get("find") or {}).keys():
+            found = row.get("find")
+            found = found if isinstance(found, Mapping) else {}
+            for key in row.keys() - notes - {*KEYS} - found.keys():
                 is_place = re.search(rf"{{{re.escape(str(key))}\b", f"{content} {settings}")
                 if key in PLACES or not is_place:
                     others = [name for name in content if name not in {*KEYS, key}]
@@ -265,7 +281,9 @@ class CommandLine(Codec):
             gpu = os.environ.get(GPUS, "") if row.gpu == "auto" else str(row.gpu)
             self.environment[GPUS] = gpu
             self.in_main_process = bool(gpu)
-        self.folder = folder / Path(row.working_directory.format_map(self.places)).expanduser()
+        directory = self._text("working_directory", row.working_directory)
+        self.folder = folder / Path(directory).expanduser()
+        self._text("version", row.version, version="")
         self._parse_commands()
         for point in self.points.values:  # a wrong format comes out now
             self.command_line(point)
@@ -336,7 +354,7 @@ class CommandLine(Codec):
         version = self._printed("version_command", row.version_pattern)
         for name, check in enumerate(row.checks, 1):
             self._printed(f"checks {name}", check.pattern.replace("{version}", re.escape(version)))
-        return row.version.format_map({**self.places, "version": version})
+        return self._text("version", row.version, version=version)
 
     def _printed(self, what: str, pattern: str) -> str:
         words = self._filled(self.commands[what])
@@ -451,8 +469,8 @@ class CommandLine(Codec):
 
     def _found(self, place: str, wanted: Installed, given: str | None) -> Path:
         """A program, file or folder of the user's."""
-        pointed = given or os.environ.get(wanted.variable)
-        names = [name.format_map(self.places) for name in wanted.names]
+        pointed = str(given) if given else os.environ.get(wanted.variable)
+        names = [self._text("find", name) for name in wanted.names]
         programs = [path for path in self.places.values() if isinstance(path, Path)]
         above = [folder for path in programs for folder in path.resolve().parents]
         matches = wanted.matches(pointed, names, above)
@@ -507,12 +525,22 @@ class CommandLine(Codec):
             elif places_in([word]).keys() <= places.keys():
                 try:
                     arguments.append(word.format_map(places))
-                except ValueError as error:
+                except (LookupError, ValueError) as error:
                     text = f"the number's format in {word} is wrong for {places['point']}"
                     raise CodecError(f"{text}: {error}.") from error
             else:
                 arguments.append(word)
         return arguments
+
+    def _text(self, what: str, text: str, **values: str) -> str:
+        """A text with its places filled in."""
+        try:
+            return text.format_map({**self.places, **values})
+        except (LookupError, ValueError, AttributeError) as error:
+            raise CodecError(
+                f"expected {what} with places that have a value, got {text!r} ({error!r}). Name "
+                "keys of the row."
+            ) from error
 
     def _run(self, what: str, point: float, fine: float = 1, **values: Any) -> Finished:
         words = self._filled(self.commands[what], point=point, fine=fine, **values)

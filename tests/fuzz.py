@@ -374,7 +374,7 @@ decode: [{program}, decode, "{{bitstream}}", "{{output}}"]
 points: {{name: quality, values: [10, 40]}}
 bitstream_suffix: .webp
 image_format: png
-timeout: 20
+time_limit: 20
 """.encode()
 
 

@@ -378,6 +378,11 @@ class TestDescription:
             ("exit_statuses: ok", r"expected exit_statuses as a list \(a whole number\), got 'ok'"),
             ("min_size: 64", r"expected min_size as two whole numbers, height and width, got 64"),
             ("min_size: [8, 8, 3]", r"expected min_size as two whole numbers"),
+            ("version_pattern: '['", r"expected version_pattern as a regular expression"),
+            ("version: '{nothing}'", r"expected version with places that have a value, got '\{not"),
+            ("working_directory: '{0}'", r"expected working_directory with places"),
+            ("variants: [a]", r"expected variants as groups of keys by name, got \['a'\]"),
+            ("find: 3", r"expected find as settings .* by name or null, got 3"),
             ("tile_limit: 3", r"unknown key 'tile_limit'; did you mean 'time_limit'"),
         ],
     )

@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -290,26 +289,12 @@ class TestMisbehaviour:
 
     @pytest.mark.parametrize("mode", ["garbage", "shout", "leave"])
     def test_noise_does_not_matter(
-        self, fake: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: str
+        self, fake: CommandLine, monkeypatch: pytest.MonkeyPatch, mode: str
     ) -> None:
         quiet = fake.encode(photograph(24, 24), 30)
         monkeypatch.setenv("FAKE_CODEC", mode)
-        monkeypatch.setenv("FAKE_CODEC_PID", str(tmp_path / "pid"))
         assert fake.encode(photograph(24, 24), 30) == quiet
         assert fake.decode(quiet).shape == (24, 24, 3)
-
-    def test_hanging(
-        self, fake: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        monkeypatch.setenv("FAKE_CODEC", "hang")
-        monkeypatch.setenv("FAKE_CODEC_PID", str(tmp_path / "pid"))
-        fake = SOFTWARE[fake.name](time_limit=1.0)
-        start = time.monotonic()
-        with pytest.raises(CodecError, match=r"time limit of 1 s[\s\S]*working on it"):
-            fake.encode(photograph(24, 24), 30)
-        assert time.monotonic() - start < 10
-        while _is_alive(int((tmp_path / "pid").read_text())):
-            assert time.monotonic() - start < 10
 
     def test_other_software(self, fake: CommandLine) -> None:
         other = SOFTWARE[fake.name](encoder="true")
@@ -332,23 +317,9 @@ class TestMisbehaviour:
         with pytest.raises(CodecError, match=r"got 0 bytes"):
             fake.decode(b"")
 
-    def test_bad_input(self, fake: CommandLine) -> None:
-        with pytest.raises(CodecError, match=r"has no qp 99\. Known: (51|63), "):
-            fake.encode(photograph(8, 8), 99)
-        with pytest.raises(ImageError, match=r"expects an image \(height, width, 3\) of uint8"):
-            fake.encode(photograph(8, 8).astype(np.uint16), 30)
-        with pytest.raises(ImageError, match=r"\(height, width, 3\) of uint8, got \(8, 8, 4\)"):
-            fake.encode(np.zeros((8, 8, 4), np.uint8), 30)
+    def test_a_fine_value_out_of_range(self, fake: CommandLine) -> None:
         with pytest.raises(CodecError, match=r"lmi from 0\.7 to 1\.4, got 3\. Use another qp"):
             fake.encode_fine(photograph(8, 8), 30, 3.0)
-
-    def test_a_full_disk(self, fake: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
-        def full(path: Path, data: bytes) -> int:
-            raise OSError(28, "No space left on device", str(path))
-
-        monkeypatch.setattr(Path, "write_bytes", full)
-        with pytest.raises(CodecError, match=r"no room .* No space left on device.*TMPDIR"):
-            fake.encode(photograph(8, 8), 30)
 
 
 class TestFinding:
@@ -589,13 +560,6 @@ class TestJPEGAI:
 def test_doctests(name: str) -> None:
     result = doctest.testmod(importlib.import_module(f"nacd_codecs.{name}"))
     assert result.failed == 0
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def u(value: int, count: int) -> str:

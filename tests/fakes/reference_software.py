@@ -5,10 +5,9 @@ begin with a real sequence parameter set, written here from the tables of H.265 
 by the compressed samples, coarser with a higher QP or lambda.
 
 ``FAKE_CODEC`` chooses how it misbehaves: ``empty`` (exit 0, empty files), ``missing`` (exit 0, no
-file), ``abort``, ``status`` (exit 134), ``hang`` (with a child, whose pid goes to
-``FAKE_CODEC_PID``), ``leave`` (ends, but leaves a child that holds its output), ``half`` (half a
-file), ``wrong_size`` (another picture), ``garbage`` (bytes on stdout), ``shout`` (megabytes on
-stderr), ``late`` (all files, then exit 1).
+file), ``abort``, ``status`` (exit 134), ``leave`` (ends, but leaves a child that holds its output),
+``half`` (half a file), ``wrong_size`` (another picture), ``garbage`` (bytes on stdout), ``shout``
+(megabytes on stderr), ``late`` (all files, then exit 1).
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import base64
 import os
 import subprocess
 import sys
-import time
 import zlib
 from pathlib import Path
 
@@ -163,12 +161,8 @@ def misbehave() -> None:
         os.abort()
     if MODE == "status":
         fail("aborted", 134)
-    if MODE in ("hang", "leave"):
-        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-        Path(os.environ["FAKE_CODEC_PID"]).write_text(str(child.pid))
-        if MODE == "hang":
-            print("working on it", flush=True)
-            time.sleep(60)
+    if MODE == "leave":
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     if MODE == "garbage":
         sys.stdout.buffer.write(bytes(range(256)) * 100)
     if MODE == "shout":
