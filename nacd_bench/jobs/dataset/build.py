@@ -27,7 +27,7 @@ from nacd_bench.jobs.dataset.sources import Sources
 from nacd_bench.jobs.dataset.unite import content_key, deduplicated, unite
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.pipeline.workers import cores
-from nacd_bench.runs.folder import file_names, open_run, require_own
+from nacd_bench.runs.folder import RunFolder, file_names, open_run, require_own
 from nacd_bench.runs.schema import FAILURES, SETTINGS
 from nacd_bench.settings import Count, Name, Names, Share, Workers, checked
 from nacd_bench.triplets.batch import ROLES
@@ -106,9 +106,8 @@ def build(
             f"expected inputs and another folder for the data set, got "
             f"{', '.join(map(str, places)) or 'none'} into {folder}. Name them all."
         )
-    table = LicenseTable(str(licenses) if licenses else None, given_license(license, source))
-    moved = Path(originals) if originals else None
-    sources = Sources(table, moved, [Path(place) for place in _listed(mined)])
+    table = LicenseTable(licenses, given_license(license, source))
+    sources = Sources(table, originals, [Path(place) for place in _listed(mined)])
     for place in places:
         sources.add(place, unverified)
     if negatives:
@@ -119,44 +118,43 @@ def build(
         "inputs": sorted(sources.hashes, key=str),
         "rights": {"license": license, "source": source, "table_sha256": read},
         "negatives": {"number": negatives, "seed": seed},
-        "runs": sources.listed("runs"),
-        "verification": sources.listed("verification"),
+        **sources.provenance,
     }
     require_own(folder)
     with open_run(folder, "dataset build", settings, failures=sources.failures) as run:
         united = unite(sources.parts, iou)
         run.failures += united.failures
-        names = file_names(
-            name for record in united.records for name in (record.id, record.source or record.id)
-        )
-        placed = [_placed(folder, r, names, sources.images, images) for r in united.records]
+        placed = _placed(folder, united.records, sources.images, images)
         outcomes = _outcomes([files for _, files in placed], workers, show_progress)
-        records: list[TripletRecord] = []
-        kept_files: list[ImageFile] = []
-        for record, files in placed:
-            fates = [(role, *outcomes.get(file.name, ("", ""))) for role, file in files.items()]
-            faults = [Failure(record.id, role, fault) for role, _, fault in fates if fault]
-            run.failures += faults
-            if not faults:
-                records.append(record)
-                kept_files += files.values()
-        if not records:
+        kept = [placing for placing in placed if not _failed(*placing, outcomes, run)]
+        if not kept:
             first = run.failures[0] if run.failures else "nothing was confirmed"
             raise DataError(
                 f"expected at least one triplet for the data set, got none; {len(run.failures)} "
                 f"problems are in {folder / FAILURES}. The first: {first}"
             )
-        by_id = {record.id: record for record in records}
-        artifacts = [artifact for artifact in united.artifacts if artifact.triplet in by_id]
+        records = {record.id: record for record, _ in kept}
+        artifacts = [artifact for artifact in united.artifacts if artifact.triplet in records]
         if iou is not None:  # what was kept of two may be gone
-            artifacts = deduplicated(artifacts, by_id, iou)
-        dataset = DataSet.of(records, artifacts, settings)
+            artifacts = deduplicated(artifacts, records, iou)
+        dataset = DataSet.of(records.values(), artifacts, settings)
         title = title or default_title(dataset)
         write_tables(folder, dataset)
         write_coco(folder, dataset, title)
         write_card(folder, dataset, title)
-        _write_checksums(folder, kept_files, outcomes)
+        _write_checksums(folder, [files for _, files in kept], outcomes)
     return Built(folder, dataset, united.counts, run.failures)
+
+
+def _failed(
+    record: TripletRecord, files: Files, outcomes: Mapping[str, Outcome], run: RunFolder
+) -> bool:
+    """Whether an image of a triplet is not to be had, which is noted."""
+    faults = {role: outcomes.get(file.name, ("", ""))[1] for role, file in files.items()}
+    for role, fault in faults.items():
+        if fault:
+            run.fail(record.id, role, fault)
+    return any(faults.values())
 
 
 def _listed(places: str | Path | Sequence[str | Path]) -> Sequence[str | Path]:
@@ -165,29 +163,31 @@ def _listed(places: str | Path | Sequence[str | Path]) -> Sequence[str | Path]:
 
 def _placed(
     folder: Path,
-    record: TripletRecord,
-    names: Mapping[str, str],
+    records: Sequence[TripletRecord],
     images: Mapping[tuple[str, str], ImageFile],
     mode: Mode,
-) -> tuple[TripletRecord, Files]:
-    """A triplet with the paths that its images will have, and what makes them."""
-    files: Files = {}
-    key = content_key(record)
-    for role in ROLES:
-        item, suffix = record.id, ".png"
-        file = images[role, str(record.extra["image_sha256"]) if role == "original" else key]
-        if role == "original":
-            item, suffix = record.source or record.id, PurePosixPath(file.source).suffix
-        suffix = suffix if suffix[1:].isalnum() else ""
-        target = folder / IMAGES / role / f"{names[item]}{suffix}"
-        files[role] = replace(
-            file,
-            name=f"{role} {item}",
-            target=None if mode == "references" else target,
-            link=mode == "link",
-        )
-    paths = {role: str(file.target or file.source) for role, file in files.items()}
-    return replace(record, **paths), files  # type: ignore[arg-type]
+) -> list[tuple[TripletRecord, Files]]:
+    """Triplets with the paths that their images will have, and what makes them."""
+    names = file_names(name for r in records for name in (r.id, r.source or r.id))
+    placed = []
+    for record in records:
+        files: Files = {}
+        for role in ROLES:
+            item, key, suffix = record.id, content_key(record), ".png"
+            if role == "original":
+                item, key = record.source or record.id, str(record.extra["image_sha256"])
+                suffix = PurePosixPath(images[role, key].source).suffix
+            suffix = suffix if suffix[1:].isalnum() else ""
+            target = folder / IMAGES / role / f"{names[item]}{suffix}"
+            files[role] = replace(
+                images[role, key],
+                name=f"{role} {item}",
+                target=None if mode == "references" else target,
+                link=mode == "link",
+            )
+        paths = {role: str(file.target or file.source) for role, file in files.items()}
+        placed.append((replace(record, **paths), files))  # type: ignore[arg-type]
+    return placed
 
 
 def _outcomes(
@@ -210,12 +210,12 @@ def _outcomes(
 
 
 def _write_checksums(
-    folder: Path, files: Sequence[ImageFile], outcomes: Mapping[str, Outcome]
+    folder: Path, placed: Sequence[Files], outcomes: Mapping[str, Outcome]
 ) -> None:
     """Write the hashes of all files, and remove images that do not belong to them."""
     tables = (TRIPLETS, ARTIFACTS, COCO, CARD, SETTINGS)
     hashes = {name: sha256((folder / name).read_bytes()) for name in tables}
-    for file in files:
+    for file in (file for files in placed for file in files.values()):
         if file.target is not None:
             hashes[relative(str(file.target), folder)] = outcomes[file.name][0]
     for path in (folder / IMAGES).rglob("*"):

@@ -68,7 +68,7 @@ def card(dataset: DataSet, title: str) -> str:
         stats=stats,
         table_one=table_one(stats),
         further_tables=further_tables(stats),
-        verification=[_as_table(each) for each in dataset.settings.get("verification", ())],
+        verification=[_as_table(summary) for summary in dataset.settings.get("verification", ())],
         making=_making(dataset.settings),
         by_license=CountTable("Images by licence", ("licence", "images"), licenses),
         by_image=_by_image(dataset),

@@ -87,6 +87,13 @@ class Artifact:
         return self.is_found and self.duplicate_of is None
 
     @property
+    def status(self) -> str:
+        """What it is counted as: artifacts, duplicates, refused or undecided."""
+        if self.is_found:
+            return "artifacts" if self.counts else "duplicates"
+        return "undecided" if self.confirmed is None else "refused"
+
+    @property
     def label(self) -> Label:
         """As a manifest has it."""
         return Label(

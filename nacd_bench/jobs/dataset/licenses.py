@@ -11,7 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from nacd_bench.errors import DataError
@@ -53,7 +53,7 @@ class License:
         return {name: value or None for name, value in made.items()}
 
 
-COLUMNS = tuple(each.name for each in fields(License))
+COLUMNS = tuple(fact.name for fact in fields(License))
 """The extra columns of a manifest."""
 
 
@@ -90,7 +90,7 @@ class LicenseTable:
         DataError: not a table with the column ``image``, or a row that cannot be read.
     """
 
-    def __init__(self, path: str | None = None, default: License | None = None) -> None:
+    def __init__(self, path: str | Path | None = None, default: License | None = None) -> None:
         self.default = default or License()
         self._statements: dict[str, dict[str, License]] = defaultdict(dict)
         for place, name, license in _rows(path) if path else ():
@@ -114,7 +114,9 @@ class LicenseTable:
                 statements.update(self._statements.get(key, {}))
         united = united_licenses(statements.values())
         if united is None:
-            lines = ", ".join(f"{place}: {each}" for place, each in sorted(statements.items()))
+            lines = ", ".join(
+                f"{place}: {license}" for place, license in sorted(statements.items())
+            )
             raise DataError(
                 f"expected one licence for the image, got statements that contradict each other: "
                 f"{lines}. Correct the table of licences, or leave the image out."
@@ -133,7 +135,7 @@ def given_license(
     return License(name or UNKNOWN, source, url, *rest[1:])
 
 
-def _rows(path: str) -> Iterator[tuple[str, str, License]]:
+def _rows(path: str | Path) -> Iterator[tuple[str, str, License]]:
     """Place in the table, what it calls the image, and what it says."""
     rows, problems = read_table(path)
     if problems:

@@ -8,7 +8,7 @@ for a clean image.
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -47,6 +47,10 @@ NEEDED = (
     *(*HASHES.values(), "neural_bitstream", "traditional_bitstream"),
 )
 """Columns without which a row of verified candidates cannot be used."""
+
+
+MinedRun = tuple[Path, Mapping[str, Any], Mapping[str, list[str]]]
+"""A mined folder, its settings, and every place where an image was found, by its hash."""
 
 
 @dataclass(frozen=True)
@@ -124,17 +128,17 @@ class Sources:
         images: by role and :func:`~nacd_bench.jobs.dataset.unite.content_key`; originals by hash.
         failures: what was left out.
         hashes: of the tables of each input.
-        provenance: ``runs`` and ``verification`` of the inputs, as JSON.
+        made: ``runs`` and ``verification`` of the inputs, each once, as JSON.
     """
 
     licenses: LicenseTable
-    originals: Path | None = None
+    originals: str | Path | None = None
     mined: Sequence[Path] = ()
     parts: list[Part] = field(default_factory=list)
     images: dict[tuple[str, str], ImageFile] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     hashes: list[Any] = field(default_factory=list)
-    provenance: dict[str, Counter[str]] = field(default_factory=dict)
+    made: set[tuple[str, str]] = field(default_factory=set)
     _runs: dict[str, Path] = field(default_factory=dict)
     _licenses: dict[tuple[str, ...], License | None] = field(default_factory=dict)
 
@@ -150,23 +154,24 @@ class Sources:
         dataset = read_dataset(place)
         tables = [(place / name).read_bytes() for name in (TRIPLETS, ARTIFACTS)]
         self.hashes.append([*map(sha256, tables)])
-        settings = dataset.settings
-        self._note(settings.get("runs") or [], settings.get("verification") or [])
+        for kind in ("runs", "verification"):
+            self._note(kind, dataset.settings.get(kind) or [])
         self.parts.append((dataset.records, dataset.artifacts))
         for record in dataset.records:
             for role, column in HASHES.items():
                 path, digest = getattr(record, role), str(record.extra[column])
                 self._add_image(record, role, ImageFile(path, digest, role != "original"))
 
-    def listed(self, name: str) -> list[Any]:
-        """What is known of the making of all inputs, each once, in an order of its own."""
-        texts = self.provenance.get(name, Counter()).elements()
-        return [json.loads(text) for text in sorted(texts)]
+    @property
+    def provenance(self) -> dict[str, list[Any]]:
+        """``runs`` and ``verification`` of the inputs, whatever their order."""
+        listed: dict[str, list[Any]] = {"runs": [], "verification": []}
+        for kind, text in sorted(self.made):
+            listed[kind].append(json.loads(text))
+        return listed
 
-    def _note(self, runs: Iterable[Any], verification: Iterable[Any]) -> None:
-        for name, values in (("runs", runs), ("verification", verification)):
-            texts = Counter(json.dumps(value, sort_keys=True) for value in values)
-            self.provenance[name] = self.provenance.get(name, Counter()) | texts
+    def _note(self, kind: str, values: Iterable[Any]) -> None:
+        self.made |= {(kind, json.dumps(value, sort_keys=True)) for value in values}
 
     def _add_image(self, record: TripletRecord, role: str, file: ImageFile) -> None:
         """Of several places of one image the first by path."""
@@ -182,18 +187,18 @@ class Sources:
                 "without. Collect more votes, or import them with another rule."
             )
         self.hashes.append(verified.sha256)
-        settings = []
+        self._note("verification", [verified.summary] if verified.summary else [])
         for name in sorted({name or "" for name in verified.rows["run"].to_pylist()}):
             try:
                 folder = self._find(name, verified)
-                settings.append(read_settings(folder))
-                self._add_run(folder, settings[-1], name, verified)
+                settings = read_settings(folder)
+                self._note("runs", [settings])
+                self._add_run(folder, settings, name, verified)
                 self._runs[name] = folder
             except DataError as error:
                 lost = verified.artifacts["run"].to_pylist().count(name)
                 message = f"{error} {lost} artifacts are left out."
                 self.failures.append(Failure(name, "", message))
-        self._note(settings, [verified.summary] if verified.summary else [])
 
     def _find(self, name: str, verified: Verified) -> Path:
         """The mined folder that a verified row names by the path that it had.
@@ -238,12 +243,12 @@ class Sources:
             # what another detector boxed at the same place is decided with it
             if row["duplicate_of"] not in {known.id for known in artifacts[row["triplet"]]}:
                 artifacts[row["triplet"]].append(artifact_of(_with_votes(row, True)))
-        read = _reader(folder, settings)
+        run = folder, settings, _names_of(folder)
         records = []
         for triplet, row in sorted(facts.items()):
             if any(artifact.is_found for artifact in artifacts[triplet]):
                 row = {**row, **decoded.get(triplet, {})}
-                records += self._record(read, row, artifacts[triplet])
+                records += self._record(run, row, artifacts[triplet])
         if records:
             found = [artifact for record in records for artifact in artifacts[record.id]]
             self.parts.append((records, found))
@@ -265,17 +270,18 @@ class Sources:
         for name, triplets in chosen.items():
             coded = read_mined(self._runs[name], CODED)
             is_chosen = pc.is_in(coded["triplet"], pa.array(sorted(triplets), pa.string()))
-            read = _reader(self._runs[name], read_settings(self._runs[name]))
+            run = self._runs[name], read_settings(self._runs[name]), _names_of(self._runs[name])
             records: list[TripletRecord] = []
             for row in coded.filter(is_chosen).to_pylist():
-                records += self._record(read, row, ())
+                records += self._record(run, row, ())
             self.parts.append(([replace(record, artifact_free=True) for record in records], ()))
 
     def _record(
-        self, read: _Reader, row: Mapping[str, Any], artifacts: Sequence[Artifact]
+        self, run: MinedRun, row: Mapping[str, Any], artifacts: Sequence[Artifact]
     ) -> list[TripletRecord]:
         """The record of a row with its images noted; empty where something is wrong with it."""
-        names = read.names.get(row["image_sha256"]) or [row["image_path"]]
+        folder, settings, names_by_image = run
+        names = names_by_image.get(row["image_sha256"]) or [row["image_path"]]
         license = self._license(row, names)
         if license is None:
             return []
@@ -301,13 +307,13 @@ class Sources:
         path = _path_of(names, self.originals)
         self._add_image(record, "original", ImageFile(path, row["image_sha256"]))
         for side in SIDES:
-            decoded = read.folder / (row.get(f"{side}_decoded") or "gone")
+            decoded = folder / (row.get(f"{side}_decoded") or "gone")
             file = ImageFile(
                 str(decoded.absolute()) if decoded.is_file() else "",
                 row[f"{side}_sha256"],
                 is_decode=True,
-                bitstream=read.folder / row[f"{side}_bitstream"],
-                codec=read.codecs[side],
+                bitstream=folder / row[f"{side}_bitstream"],
+                codec=_codec(settings, side),
                 version=row[f"{side}_version"],
             )
             self._add_image(record, side, file)
@@ -328,24 +334,17 @@ class Sources:
         self.failures.append(Failure(str(item), "", message))
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """A mined folder: every place where an image was found, by its hash, and codecs by side."""
-
-    folder: Path
-    names: Mapping[str, list[str]]
-    codecs: Mapping[str, CodecSpec | None]
-
-
-def _reader(folder: Path, settings: Mapping[str, Any]) -> _Reader:
+def _names_of(folder: Path) -> dict[str, list[str]]:
+    """Every place where an image was found, by its hash."""
     images = read_mined(folder, IMAGES)
     columns = (images[name].to_pylist() for name in ("image_sha256", "names"))
-    codecs = {}
-    for side in SIDES:
-        given = settings.get(side, {}).get("codec")
-        is_known = isinstance(given, dict) and "name" in given
-        codecs[side] = CodecSpec(**given) if is_known else None
-    return _Reader(folder, dict(zip(*columns, strict=True)), codecs)
+    return dict(zip(*columns, strict=True))
+
+
+def _codec(settings: Mapping[str, Any], side: str) -> CodecSpec | None:
+    """What decodes the bitstreams of a mined folder, or None where its settings do not say."""
+    given = settings.get(side, {}).get("codec")
+    return CodecSpec(**given) if isinstance(given, dict) and "name" in given else None
 
 
 def _with_votes(row: Mapping[str, Any], is_voted: bool) -> dict[str, Any]:
@@ -371,9 +370,9 @@ def _free_triplets(folder: Path, seed: int) -> Iterator[tuple[Any, str]]:
             yield (place, image in images, mark), triplet
 
 
-def _path_of(names: Sequence[str], originals: Path | None) -> str:
+def _path_of(names: Sequence[str], originals: str | Path | None) -> str:
     """Where an image lies now, of all places where it was found."""
-    for name in names if originals is not None else ():
+    for name in names if originals else ():
         parts = PurePosixPath(name).parts
         for place in range(len(parts)):
             moved = as_on_disk(Path(str(originals), "/".join(parts[place:]).lstrip("/")))

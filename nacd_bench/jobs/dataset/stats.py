@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nacd_bench.jobs.dataset.content import DataSet
+from nacd_bench.jobs.dataset.content import Artifact, DataSet
 from nacd_bench.jobs.dataset.licenses import UNKNOWN, license_of
 from nacd_bench.numbers import NOTHING, number, percent
 from nacd_bench.runs.schema import SIDES
@@ -51,59 +51,42 @@ def dataset_stats(dataset: DataSet) -> dict[str, Any]:
     Artifacts are those that count: confirmed (or unverified as all), without duplicates.
     """
     records = {record.id: record for record in dataset.records}
-    places = {str(r.extra["preset"]): int(r.extra["preset_index"]) for r in dataset.records}
-    counted = [
+    counted = [artifact for artifact in dataset.artifacts if artifact.counts]
+    rows = [
         {
             "type": artifact.artifact_type,
             "preset": str(records[artifact.triplet].extra["preset"]),
             "version": codec_label(records[artifact.triplet]),
             "detector": artifact.detector or UNKNOWN,
         }
-        for artifact in dataset.artifacts
-        if artifact.counts
+        for artifact in counted
     ]
-    names: dict[str, list[str]] = {
-        # after the known types those of other packages' detectors
-        "type": [*dict.fromkeys((*ARTIFACT_TYPES, *sorted(row["type"] for row in counted)))],
-        "preset": sorted(places, key=lambda preset: (places[preset], preset)),
-        "version": sorted({codec_label(record) for record in dataset.records}),
-        "detector": sorted({row["detector"] for row in counted}),
-    }
-
-    def by(row: str) -> dict[str, int]:
-        counts = Counter(facts[row] for facts in counted)
-        return {name: counts[name] for name in names[row]}
-
-    def crossed(row: str, column: str) -> dict[str, dict[str, int]]:
-        counts = Counter((facts[row], facts[column]) for facts in counted)
-        return {a: {b: counts[a, b] for b in names[column]} for a in names[row]}
-
-    votes = Counter(
-        f"{artifact.votes_for or 0} for, {artifact.votes_against or 0} against"
-        for artifact in dataset.artifacts
-        if artifact.confirmed is not None
-    )
+    places = {str(r.extra["preset"]): int(r.extra["preset_index"]) for r in dataset.records}
+    presets = sorted(places, key=lambda preset: (places[preset], preset))
+    versions = sorted({codec_label(record) for record in dataset.records})
+    # after the known types those of other packages' detectors
+    types = [*dict.fromkeys((*ARTIFACT_TYPES, *sorted(row["type"] for row in rows)))]
+    status = Counter(artifact.status for artifact in dataset.artifacts)
     rights = {record.source: license_of(record.extra) for record in dataset.records}
-    is_open = [a.confirmed is None and not a.is_found for a in dataset.artifacts]
     return {
         "images": len(rights),
         "triplets": len(records),
         "artifact_free_triplets": sum(bool(r.artifact_free) for r in dataset.records),
         "artifacts": len(counted),
-        "verified": sum(a.counts and a.confirmed is True for a in dataset.artifacts),
-        "duplicates": sum(a.is_found and not a.counts for a in dataset.artifacts),
-        "refused": sum(a.confirmed is False for a in dataset.artifacts),
-        "undecided": sum(is_open),
-        "by_type": by("type"),
-        "by_preset": crossed("preset", "type"),
-        "by_version": crossed("version", "type"),
-        "by_version_and_preset": crossed("version", "preset"),
-        "by_detector": by("detector"),
-        "votes": dict(sorted(votes.items())),
-        "box_sizes": _sizes(dataset, records),
+        "verified": sum(artifact.confirmed is True for artifact in counted),
+        "duplicates": status["duplicates"],
+        "refused": status["refused"],
+        "undecided": status["undecided"],
+        "by_type": _counts(rows, "type", types),
+        "by_preset": _crossed(rows, "preset", presets, "type", types),
+        "by_version": _crossed(rows, "version", versions, "type", types),
+        "by_version_and_preset": _crossed(rows, "version", versions, "preset", presets),
+        "by_detector": _counts(rows, "detector", sorted({row["detector"] for row in rows})),
+        "votes": dict(sorted(_votes(dataset.artifacts).items())),
+        "box_sizes": _sizes(counted, records),
         "bits_per_pixel": {
             preset: {side: _mean_rate(dataset, preset, side) for side in SIDES}
-            for preset in names["preset"]
+            for preset in presets
         },
         "codecs": {
             side: sorted({codec_label(record, side) for record in dataset.records})
@@ -114,14 +97,31 @@ def dataset_stats(dataset: DataSet) -> dict[str, Any]:
     }
 
 
+def _votes(artifacts: Sequence[Artifact]) -> Counter[str]:
+    decided = [artifact for artifact in artifacts if artifact.confirmed is not None]
+    return Counter(f"{a.votes_for or 0} for, {a.votes_against or 0} against" for a in decided)
+
+
+def _counts(rows: Sequence[Mapping[str, str]], name: str, values: Sequence[str]) -> dict[str, int]:
+    counts = Counter(row[name] for row in rows)
+    return {value: counts[value] for value in values}
+
+
+def _crossed(
+    rows: Sequence[Mapping[str, str]], a: str, outer: Sequence[str], b: str, inner: Sequence[str]
+) -> dict[str, dict[str, int]]:
+    return {value: _counts([r for r in rows if r[a] == value], b, inner) for value in outer}
+
+
 def _by_count(names: Any) -> dict[str, int]:
     """How often each is there, the most frequent first."""
     return dict(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))
 
 
-def _sizes(dataset: DataSet, records: Mapping[str, TripletRecord]) -> dict[str, dict[str, float]]:
+def _sizes(
+    counted: Sequence[Artifact], records: Mapping[str, TripletRecord]
+) -> dict[str, dict[str, float]]:
     """Width, height and share of the image of the boxes, by quantile."""
-    counted = [artifact for artifact in dataset.artifacts if artifact.counts]
     if not counted:
         return {}
     boxes = np.array([artifact.box for artifact in counted], np.float64)

@@ -66,39 +66,43 @@ def unite(parts: Sequence[Part], iou: float | None = IOU) -> United:
         keys = {record.id: content_key(record) for record in records}
         for record in records:
             same[keys[record.id]].append(record)
-        ids = {a.id: _artifact_key(keys[a.triplet], a) for a in artifacts}
-        of_part: dict[Place, list[Artifact]] = defaultdict(list)
-        for artifact in artifacts:
-            place = keys[artifact.triplet], artifact.artifact_type, artifact.box
-            keeper = ids.get(artifact.duplicate_of or "")
-            of_part[place].append(replace(artifact, duplicate_of=keeper))
-        for place, of_place in of_part.items():
+        for place, of_place in _by_place(artifacts, keys).items():
             statements[place].append(of_place)
     triplets = _united_triplets(same, united.failures)
-    names = {key: record.id for key, record in triplets.items()}
-    artifacts = _united_artifacts(statements, names, united)
-    by_id = {record.id: record for record in triplets.values()}
+    artifacts = _united_artifacts(statements, triplets, united)
     if iou is not None:
+        by_id = {record.id: record for record in triplets.values()}
         artifacts = deduplicated(artifacts, by_id, iou)
     counting = {artifact.triplet for artifact in artifacts if artifact.counts}
     labelled = {artifact.triplet for artifact in artifacts}
     for key, record in triplets.items():
         is_free = record.id not in labelled and all(twin.artifact_free for twin in same[key])
         if is_free or record.id in counting:
-            free = True if is_free else None
+            free = is_free or None
             united.records.append(replace(record, artifact_free=free, labels=()))
     kept = {record.id for record in united.records}
     united.artifacts = [artifact for artifact in artifacts if artifact.triplet in kept]
-    first = {key: min(twins, key=_rank).id for key, twins in same.items()}
     united.counts.update(
         triplets=sum(map(len, same.values())),
         equal_triplets=sum(map(len, same.values())) - len(same),
-        renamed=sum(first[key] != name for key, name in names.items()),
+        renamed=sum(min(same[key], key=_rank).id != r.id for key, r in triplets.items()),
         artifacts=sum(len(artifacts) for _, artifacts in parts),
-        duplicates=sum(a.is_found and a.duplicate_of is not None for a in artifacts),
+        duplicates=sum(artifact.status == "duplicates" for artifact in artifacts),
         emptied=len(triplets) - len(kept),
     )
     return united
+
+
+def _by_place(
+    artifacts: Sequence[Artifact], keys: Mapping[str, str]
+) -> dict[Place, list[Artifact]]:
+    """The artifacts of a source by place; what they are duplicates of is named by its key."""
+    ids = {a.id: _artifact_key(keys[a.triplet], a) for a in artifacts}
+    by_place: dict[Place, list[Artifact]] = defaultdict(list)
+    for artifact in artifacts:
+        place = keys[artifact.triplet], artifact.artifact_type, artifact.box
+        by_place[place].append(replace(artifact, duplicate_of=ids.get(artifact.duplicate_of or "")))
+    return by_place
 
 
 def content_key(record: TripletRecord) -> str:
@@ -194,24 +198,24 @@ def _preset_places(records: Sequence[TripletRecord]) -> dict[str, int]:
 
 def _united_artifacts(
     statements: Mapping[Place, Sequence[Sequence[Artifact]]],
-    names: Mapping[str, str],
+    triplets: Mapping[str, TripletRecord],
     united: United,
 ) -> list[Artifact]:
     """Each artifact once, with what was decided about its place, under an id of its own.
 
     Args:
         statements: by place, the artifacts of each source.
-        names: of the triplets, by key; others are left out.
+        triplets: by key; artifacts of others are left out.
         united: contradictions and equal ones are noted there.
     """
     once: dict[str, Artifact] = {}
     given = 0
     for place, sources in sorted(statements.items()):
         key = place[0]
-        if key in names:
+        if key in triplets:
             given += sum(map(len, sources))
-            for artifact in _decided(sources, names[key], united.failures):
-                once[_artifact_key(key, artifact)] = replace(artifact, triplet=names[key])
+            for artifact in _decided(sources, triplets[key].id, united.failures):
+                once[_artifact_key(key, artifact)] = replace(artifact, triplet=triplets[key].id)
     united.counts["equal_artifacts"] = given - len(once)
     ids = distinct_names({key: artifact.id for key, artifact in once.items()})
     return [

@@ -120,7 +120,7 @@ def import_votes(
     for kind, own in zip(candidates["artifact_type"].to_pylist(), answers, strict=True):
         units[ALL].append(own)
         units[kind].append(own)
-    decisions = Counter(DECISIONS[each] for each in candidates["confirmed"].to_pylist())
+    decisions = Counter(map(DECISIONS.get, candidates["confirmed"].to_pylist()))
     summary = {
         **{"rule": rule, "raters": needed, "min_control_accuracy": min_control_accuracy},
         "files": Counter(file.kind for file in files.values()),  # names may be those of people
