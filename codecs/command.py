@@ -230,28 +230,8 @@ class CommandLine(Codec):
         try:
             if not isinstance(content, dict):
                 raise CodecError(f"expected keys and values (encode, ...), got {content!r}.")
-            variants = settings.get("variants") or content.get("variants") or {}
-            variant = settings.get("variant") or content.get("variant")
-            if not isinstance(variants, Mapping) or not all(
-                isinstance(keys, Mapping) for keys in variants.values()
-            ):
-                raise CodecError(f"expected variants as groups of keys by name, got {variants!r}.")
-            if variants and str(variant) not in variants:
-                raise CodecError(unknown("variant", str(variant), list(map(str, variants))))
-            given = {key: value for key, value in settings.items() if value is not None}
-            row = {**content, **variants.get(str(variant), {}), **given}
-            notes = {"variants", "variant", *(FOR_COMPRESS if path.parent == ROWS else ())}
-            found = row.get("find")
-            found = found if isinstance(found, Mapping) else {}
-            for key in row.keys() - notes - {*KEYS} - found.keys():
-                is_place = re.search(rf"{{{re.escape(str(key))}\b", f"{content} {settings}")
-                if key in PLACES or not is_place:
-                    others = [name for name in content if name not in {*KEYS, key}]
-                    raise CodecError(unknown("key", str(key), [*KEYS, *others]))
-            self._set_up(
-                {key: row[key] for key in row if key not in notes and row[key] is not None},
-                path.parent,
-            )
+            ignored = FOR_COMPRESS if path.parent == ROWS else ()
+            self._set_up(_merged(content, settings, ignored), path.parent)
         except UserError as error:
             where = path.stem if path.parent == ROWS else file or self.name
             raise CodecError(f"{where}: {error}") from error
@@ -556,6 +536,30 @@ class CommandLine(Codec):
 hm, vtm, ffmpeg, jpeg_ai = (
     partial(CommandLine, ROWS / f"{name}.yaml") for name in ("hm", "vtm", "ffmpeg", "jpeg_ai")
 )
+
+
+def _merged(
+    content: Mapping[str, Any], settings: Mapping[str, Any], ignored: Sequence[str]
+) -> dict[str, Any]:
+    """A file's keys under those of its variant and these under the settings, without None."""
+    variants = settings.get("variants") or content.get("variants") or {}
+    variant = str(settings.get("variant") or content.get("variant"))
+    groups = variants.values() if isinstance(variants, Mapping) else [None]
+    if not all(isinstance(group, Mapping) for group in groups):
+        raise CodecError(f"expected variants as groups of keys by name, got {variants!r}.")
+    if variants and variant not in variants:
+        raise CodecError(unknown("variant", variant, list(map(str, variants))))
+    given = {key: value for key, value in settings.items() if value is not None}
+    row = {**content, **variants.get(variant, {}), **given}
+    for key in ("variants", "variant", *ignored):
+        row.pop(key, None)
+    installed = row["find"] if isinstance(row.get("find"), Mapping) else {}
+    for key in row.keys() - {*KEYS} - installed.keys():
+        is_place = re.search(rf"{{{re.escape(str(key))}\b", f"{content} {settings}")
+        if key in PLACES or not is_place:
+            others = [str(name) for name in row if name not in {*KEYS, key}]
+            raise CodecError(unknown("key", str(key), [*KEYS, *others]))
+    return {key: value for key, value in row.items() if value is not None}
 
 
 def words_of(what: str, words: Words) -> list[str]:
