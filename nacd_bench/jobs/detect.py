@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,13 +31,20 @@ import torch
 from pydantic import SkipValidation
 
 from nacd_bench.detectors import Detector
-from nacd_bench.errors import DataError, Failure, UserError
-from nacd_bench.pipeline.methods import thresholds_by_detector
-from nacd_bench.pipeline.progress import progress_bar
-from nacd_bench.pipeline.scoring import READERS, ahead, batches, scored, usual_batch_size
+from nacd_bench.errors import Failure, UserError
+from nacd_bench.pipeline.methods import by_name, thresholds_by_detector
+from nacd_bench.pipeline.progress import Progress, progress_bar
+from nacd_bench.pipeline.scoring import (
+    READERS,
+    LoadedBatch,
+    ahead,
+    batches,
+    scored,
+    usual_batch_size,
+)
 from nacd_bench.report.heat_map import per_pixel, to_png16
 from nacd_bench.report.sheets import overlay
-from nacd_bench.runs.folder import file_names, open_run
+from nacd_bench.runs.folder import RunFolder, file_names, open_run
 from nacd_bench.runs.results import write_tables
 from nacd_bench.runs.schema import HEAT_MAPS, TABLES
 from nacd_bench.runs.tables import write_csv
@@ -135,7 +142,7 @@ def detect(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     place = torch.device(device)
-    detectors = [detector.eval().to(place) for detector in _named(detectors)]
+    detectors = [detector.to(place) for detector in by_name(detectors).values()]
     types = {detector.name: detector.artifact_type for detector in detectors}
     limits = thresholds_by_detector(thresholds, detectors)
     settings = {
@@ -146,7 +153,7 @@ def detect(
     names = file_names(record.id for record in records)
     draw = partial(_drawn, folder, names, detectors, limits, overlays, heat_maps)
     size = batch_size or usual_batch_size(place.type)
-    computed = 0
+    n_before = 0
     kept: dict[str, dict[str, Any]] = {}
     read = [Failure(problem.subject, "read", problem.message) for problem in problems]
     with (
@@ -156,40 +163,23 @@ def detect(
         progress_bar("triplets", len(records), show_progress) as tick,
     ):
         try:
-            before = {record["id"]: record for record in run.journal}
-            whole = partial(_is_whole, folder, before)
-            for record, is_whole in zip(records, ahead(whole, records, READERS), strict=True):
-                if is_whole:
-                    kept[record.id] = before[record.id]
-            tick.skip(len(kept))
+            kept.update(_kept(folder, records, run.journal))
+            n_before = len(kept)
+            tick.skip(n_before)
             tasks = [(record, tuple(types)) for record in records if record.id not in kept]
-
-            def results() -> Iterator[tuple[LoadedTriplet, Mapping[str, Result]]]:
-                for batch in batches(tasks, size):
-                    if isinstance(batch, Failure):
-                        run.failures.append(batch)
-                        tick.skip(1)
-                    else:
-                        yield from scored(batch, detectors, place)
-
-            for item in ahead(draw, results(), WRITERS, 2 * size):
+            results = _results(run, batches(tasks, size), detectors, place, tick)
+            for item in ahead(draw, results, WRITERS, 2 * size):
                 run.journal.append(item)
                 kept[item["id"]] = item
-                computed += 1
-                for name, result in item["results"].items():
-                    if "fault" in result:
-                        run.fail(item["id"], name, result["fault"])
+                faults = {
+                    name: of["fault"] for name, of in item["results"].items() if "fault" in of
+                }
+                run.failures += (Failure(item["id"], *fault) for fault in faults.items())
                 tick(len(run.failures))
         finally:
-            found = {name: _results(item) for name, item in kept.items()}
+            found = {name: _good(item) for name, item in kept.items()}
             detections = write_tables(folder, records, found, types, limits)
-            scales = [
-                {"triplet": record.id, "detector": name, **scale}
-                for record in records
-                for name, scale in kept.get(record.id, {"scales": {}})["scales"].items()
-            ]
-            if scales:
-                write_csv(folder / f"{HEAT_MAPS}.csv", scales, list(TABLES[HEAT_MAPS]))
+            _write_scales(folder, records, kept)
     return Detected(
         folder=folder,
         records=list(records),
@@ -198,35 +188,60 @@ def detect(
         detections=detections,
         failures=run.failures,
         detectors=types,
-        computed=computed,
+        computed=len(kept) - n_before,
         seconds=time.perf_counter() - began,
     )
 
 
-def _named(detectors: Sequence[Detector]) -> Sequence[Detector]:
-    if not detectors:
-        raise DataError("expected at least one detector, got none. Name one: detector=texture")
-    names = Counter(detector.name for detector in detectors)
-    twice = [name for name, count in names.items() if count > 1]
-    if twice:
-        raise DataError(
-            f"expected detectors with names of their own, got {', '.join(twice)} twice."
-        )
-    return detectors
+def _kept(
+    folder: Path, records: Sequence[TripletRecord], journal: Iterable[dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """The journal's records of triplets whose files are what they were, with their pictures."""
+    items = {item["id"]: item for item in journal}
+
+    def is_whole(record: TripletRecord) -> bool:
+        item = items.get(record.id)
+        if item is None or any("fault" in result for result in item["results"].values()):
+            return False
+        if not all((folder / file).is_file() for file in item["files"]):
+            return False
+        try:
+            return all(content_hash(getattr(record, r)) == item["sha256"][r] for r in ROLES)
+        except UserError:  # whoever loads it will say what is wrong
+            return False
+
+    whole = zip(records, ahead(is_whole, records, READERS), strict=True)
+    return {record.id: items[record.id] for record, is_there in whole if is_there}
 
 
-def _is_whole(folder: Path, before: Mapping[str, Any], record: TripletRecord) -> bool:
-    """Whether a finished triplet's files are what they were and its pictures are there."""
-    item = before.get(record.id)
-    if item is None or any("fault" in result for result in item["results"].values()):
-        return False
-    if not all((folder / file).is_file() for file in item["files"]):
-        return False
-    try:
-        hashes = {role: content_hash(getattr(record, role)) for role in ROLES}
-    except UserError:  # whoever loads it will say what is wrong
-        return False
-    return bool(hashes == item["sha256"])
+def _results(
+    run: RunFolder,
+    loaded: Iterable[LoadedBatch | Failure],
+    detectors: Sequence[Detector],
+    place: torch.device,
+    tick: Progress,
+) -> Iterator[tuple[LoadedTriplet, Mapping[str, Result]]]:
+    """Triplets with their results; those that cannot be read become failures of the run."""
+    for batch in loaded:
+        if isinstance(batch, Failure):
+            run.failures.append(batch)
+            tick.skip(1)
+        else:
+            yield from scored(batch, detectors, place)
+
+
+def _write_scales(
+    folder: Path, records: Sequence[TripletRecord], items: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Write what the pixels of heat maps mean, where there are some."""
+    scales = [
+        {"triplet": record.id, "detector": name, **scale}
+        for record in records
+        if record.id in items
+        for name, scale in items[record.id]["scales"].items()
+    ]
+    if scales:
+        write_csv(folder / f"{HEAT_MAPS}.csv", scales, list(TABLES[HEAT_MAPS]))
 
 
 def _drawn(
@@ -265,7 +280,7 @@ def _drawn(
     }
 
 
-def _results(item: Mapping[str, Any]) -> dict[str, Result]:
+def _good(item: Mapping[str, Any]) -> dict[str, Result]:
     """What the journal's record of a triplet says, by detector, without faults."""
     return {name: Result(**kept) for name, kept in item["results"].items() if "score" in kept}
 

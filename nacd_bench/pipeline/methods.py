@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import yaml
@@ -19,6 +20,7 @@ from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch, Result
 
 Method = Detector | Baseline
+M = TypeVar("M", Detector, Baseline, Detector | Baseline)
 
 
 def arguments(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,6 +73,21 @@ def made_methods(group: str, nodes: Mapping[str, Any]) -> tuple[list[Any], list[
     if failures and not methods:
         raise PluginError("\n".join(failure.message for failure in failures))
     return methods, failures
+
+
+def by_name(methods: Sequence[M]) -> dict[str, M]:
+    """The methods by their names, ready to score.
+
+    Raises:
+        DataError: none, or two of one name.
+    """
+    if not methods:
+        raise DataError("expected at least one detector, got none. Name one: detector=texture")
+    times = Counter(str(method.name) for method in methods)
+    twice = [name for name, count in times.items() if count > 1]
+    if twice:
+        raise DataError(f"expected methods with names of their own, got {', '.join(twice)} twice.")
+    return {str(method.name): method.eval() for method in methods}
 
 
 def thresholds_by_detector(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from nacd_bench.errors import DataError
+from nacd_bench.errors import DataError, Failure
 from nacd_bench.evaluation.balanced import SET_COLUMNS, BalancedSet, balanced_sets, set_of
 from nacd_bench.settings import Count, Number, options
 from nacd_bench.triplets.formats import suffix_of
@@ -36,28 +35,23 @@ class Drawing:
 PAPER_DRAWING = Drawing()
 
 
-@dataclass(frozen=True)
-class LabelledSets:
-    """Test sets by type, and what is wrong: unusable rows, sets that cannot be drawn."""
-
-    sets: Mapping[str, BalancedSet]
-    problems: Sequence[Problem] = ()
-
-
 def find_labelled(source: Source) -> tuple[list[TripletRecord], list[Problem]]:
     """The triplets of a source or of several manifests, as
     :func:`~nacd_bench.triplets.source.find_triplets`; a triplet may be in several."""
     paths = [source] if isinstance(source, str | Path) else list(source)
     if not all(suffix_of(path) in TABLE_SUFFIXES for path in paths):
         return find_triplets(source)
-    found = [find_triplets(path) for path in paths]
-    return [r for records, _ in found for r in records], [p for _, ps in found for p in ps]
+    manifests = [find_triplets(path) for path in paths]
+    return (
+        [record for records, _ in manifests for record in records],
+        [problem for _, problems in manifests for problem in problems],
+    )
 
 
 def labelled_sets(
-    records: Sequence[TripletRecord], problems: Sequence[Problem], drawing: Drawing
-) -> LabelledSets:
-    """Sets that records were drawn as, or else sets drawn from them.
+    records: Sequence[TripletRecord], drawing: Drawing
+) -> tuple[Mapping[str, BalancedSet], list[Failure]]:
+    """Sets that records were drawn as, or else sets drawn from them, and those that cannot be.
 
     Raises:
         DataError: no labels, or too few examples.
@@ -66,7 +60,7 @@ def labelled_sets(
         by_type: dict[str, list[TripletRecord]] = defaultdict(list)
         for record in records:
             by_type[str(record.extra["test_set"])].append(record)
-        return LabelledSets({name: set_of(own, "data") for name, own in by_type.items()}, problems)
+        return {name: set_of(members, "data") for name, members in by_type.items()}, []
     if not any(record.labels or record.artifact_free for record in records):
         raise DataError(
             f"expected labelled triplets, got {len(records)} without labels. Give a manifest with "
@@ -76,5 +70,4 @@ def labelled_sets(
     sets, missing = balanced_sets(
         records, drawing.types, drawing.n, drawing.seed, allow_fewer=drawing.allow_fewer
     )
-    undrawn = [Problem(f"test set {name}", message) for name, message in missing.items()]
-    return LabelledSets(sets, [*problems, *undrawn])
+    return sets, [Failure(f"test set {name}", "read", why) for name, why in missing.items()]

@@ -34,22 +34,21 @@ from nacd_bench.baselines import Baseline
 from nacd_bench.cache import ScoreCache, cache_folder
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import DataError, Failure
+from nacd_bench.evaluation.balanced import BalancedSet
 from nacd_bench.evaluation.bootstrap import DEFAULT, Resampling
 from nacd_bench.evaluation.comparison import compare, methods_of
 from nacd_bench.evaluation.reference import Reference, read_reference
-from nacd_bench.jobs.benchmark.labelled_sets import (
-    PAPER_DRAWING,
-    Drawing,
-    LabelledSets,
-    labelled_sets,
-)
+from nacd_bench.jobs.benchmark.labelled_sets import PAPER_DRAWING, Drawing, labelled_sets
 from nacd_bench.jobs.benchmark.results import Benchmarked, write_results
+from nacd_bench.pipeline.methods import Method, by_name
+from nacd_bench.pipeline.scores import Scored, score_triplets
 from nacd_bench.pipeline.scoring import DEFAULT as DEFAULT_ENGINE
-from nacd_bench.pipeline.scoring import Engine, Scored, score_triplets
+from nacd_bench.pipeline.scoring import Engine
 from nacd_bench.pipeline.tracking import tracked
 from nacd_bench.runs.folder import open_run
 from nacd_bench.runs.provenance import provenance
 from nacd_bench.settings import Name, checked
+from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import json_sha256
 from nacd_bench.triplets.record import Problem, TripletRecord
 
@@ -98,113 +97,87 @@ def benchmark(
 
     began = time.perf_counter()
     folder = Path(folder)
-    methods = _named([*detectors, *baselines])
+    every: list[Method] = [*detectors, *baselines]
+    methods = by_name(every)
     types = {detector.name: detector.artifact_type for detector in detectors}
     names = [baseline.name for baseline in baselines]
     if isinstance(reference, str | Path):
         reference = read_reference(reference)
     engine = replace(trainer, show_progress=trainer.show_progress and show_progress)
-    found = labelled_sets(*source, sets)
-    records = _union(found)
-    settings = _settings(found, methods, sets, full, bootstrap, engine)
-    wanted: dict[str, list[str]] = {}
-    for artifact_type, each in found.sets.items():
-        for record in each.records:
-            asked = wanted.setdefault(record.id, [])
-            asked += [m for m in methods_of(artifact_type, types, names, full) if m not in asked]
+    records, problems = source
+    test_sets, undrawn = labelled_sets(records, sets)
+    ids = {name: [record.id for record in drawn.records] for name, drawn in test_sets.items()}
+    settings = {  # what decides the results and is the same for a continued run
+        "methods": {name: method.settings for name, method in methods.items()},
+        "drawing": {**asdict(sets), "types": list(sets.types)},
+        "full": full,
+        "resampling": asdict(bootstrap),
+        "precision": str(engine.precision),
+        "triplets_sha256": json_sha256(ids),
+    }
+    wanted: dict[str, dict[str, None]] = {}
+    for name, members in ids.items():
+        asked = dict.fromkeys(methods_of(name, types, names, full))
+        for triplet in members:
+            wanted[triplet] = wanted.get(triplet, {}) | asked
     logged = yaml.safe_load(configuration) if configuration else settings
+    place = Path(cache) if cache is not None else cache_folder("scores") or folder
     with tracked(logger, folder, logged) as tracker:
         with open_run(folder, "benchmark", settings, configuration=configuration) as run:
             scored = score_triplets(
-                records, wanted, list(methods.values()), ScoreCache(_cache(cache, folder)), engine
+                _union(test_sets),
+                {triplet: list(asked) for triplet, asked in wanted.items()},
+                every,
+                ScoreCache(place / "scores.sqlite"),
+                engine,
             )
             run.failures += failures
-            run.failures += (Failure(p.subject, "read", p.message) for p in found.problems)
-            run.failures += scored.failures
-            comparisons = compare(found.sets, scored.scores, types, names, full, bootstrap)
+            run.failures += (Failure(p.subject, "read", p.message) for p in problems)
+            run.failures += [*undrawn, *scored.failures]
             done = Benchmarked(
-                folder,
-                found.sets,
-                comparisons,
-                scored,
-                methods,
-                types,
-                names,
-                full,
-                run.failures,
-                provenance(_data_hash(found, scored), began),
-                settings,
-                reference,
+                folder=folder,
+                sets=test_sets,
+                comparisons=compare(test_sets, scored.scores, types, names, full, bootstrap),
+                scored=scored,
+                methods=methods,
+                detectors=types,
+                baselines=names,
+                full=full,
+                failures=run.failures,
+                facts=provenance(_data_hash(test_sets, scored), began),
+                settings=settings,
+                reference=reference,
             )
             write_results(done)
         tracker.log(lambda logger: log_benchmark(logger, done))
     return replace(done, message=tracker.message)
 
 
-def _named(methods: Sequence[Detector | Baseline]) -> dict[str, Detector | Baseline]:
-    names = [method.name for method in methods]
-    twice = {name for name in names if names.count(name) > 1}
-    if twice or not names:
-        raise DataError(
-            f"expected methods with names of their own, got {', '.join(twice) or 'none'}"
-            + (" twice." if twice else ". Name one: detector=texture")
-        )
-    return {method.name: method.eval() for method in methods}
-
-
-def _union(found: LabelledSets) -> list[TripletRecord]:
+def _union(test_sets: Mapping[str, BalancedSet]) -> list[TripletRecord]:
     """Every triplet once; one that two sets share is the same in both."""
     records: dict[str, TripletRecord] = {}
-    for each in found.sets.values():
-        for record in each.records:
+    for drawn in test_sets.values():
+        for record in drawn.records:
             other = records.setdefault(record.id, record)
-            if _files(other) != _files(record):
+            files = [[getattr(each, role) for role in ROLES] for each in (record, other)]
+            if files[0] != files[1]:
                 raise DataError(
                     f"expected triplet '{record.id}' to be the same in every set, got other files "
-                    f"({', '.join(_files(record))} and {', '.join(_files(other))}). Rename one."
+                    f"({', '.join(files[0])} and {', '.join(files[1])}). Rename one."
                 )
     return list(records.values())
 
 
-def _files(record: TripletRecord) -> tuple[str, str, str]:
-    return record.original, record.neural, record.traditional
-
-
-def _settings(
-    found: LabelledSets,
-    methods: Mapping[str, Detector | Baseline],
-    drawing: Drawing,
-    full: bool,
-    resampling: Resampling,
-    engine: Engine,
-) -> dict[str, Any]:
-    """What decides the results and is the same for a continued run."""
-    ids = {name: [record.id for record in each.records] for name, each in found.sets.items()}
-    return {
-        "methods": {name: method.settings for name, method in methods.items()},
-        "drawing": {**asdict(drawing), "types": list(drawing.types)},
-        "full": full,
-        "resampling": asdict(resampling),
-        "precision": str(engine.precision),
-        "triplets_sha256": json_sha256(ids),
-    }
-
-
-def _data_hash(found: LabelledSets, scored: Scored) -> str:
+def _data_hash(test_sets: Mapping[str, BalancedSet], scored: Scored) -> str:
     """Of the contents of all images and of what the sets say about them."""
     return json_sha256(
         {
             name: [
                 [record.id, is_positive, cluster, scored.sha256.get(record.id)]
                 for record, is_positive, cluster in zip(
-                    each.records, each.truth, each.clusters, strict=True
+                    drawn.records, drawn.truth, drawn.clusters, strict=True
                 )
             ]
-            for name, each in found.sets.items()
+            for name, drawn in test_sets.items()
         }
     )
-
-
-def _cache(cache: str | Path | None, folder: Path) -> Path:
-    place = Path(cache) if cache is not None else cache_folder("scores")
-    return (place or folder) / "scores.sqlite"
