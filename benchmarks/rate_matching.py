@@ -14,7 +14,7 @@ import time
 import numpy as np
 
 from nacd_bench.coding.originals import list_images
-from nacd_bench.coding.rate import Encodings, Estimate, Match, match_rate, match_rates
+from nacd_bench.coding.rate import Encodings, Estimate, Match, match_rates
 from nacd_bench.registry import CODECS
 from nacd_bench.triplets.images import read_8_bit
 
@@ -38,17 +38,20 @@ def main() -> None:
     alone, together = Estimate.of(codec), Estimate.of(codec)
     single: dict[str, list[Match]] = {}
     one_go: dict[str, list[Match]] = {}
+
+    def matched(name: str, targets: list[float], estimate: Estimate) -> list[Match]:
+        encodings = Encodings(codec, photos[name])
+        tolerance = options.tolerance
+        matches = match_rates(encodings, targets, tolerance=tolerance, estimate=estimate)
+        estimate.add(encodings.seen("bpp"))
+        return matches
+
     start = time.perf_counter()
-    for name, image in photos.items():
-        single[name] = [
-            match_rate(codec, image, target, tolerance=options.tolerance, estimate=alone)
-            for target in options.targets
-        ]
+    for name in photos:
+        single[name] = [matched(name, [target], alone)[0] for target in options.targets]
     middle = time.perf_counter()
-    for name, image in photos.items():
-        one_go[name] = match_rates(
-            Encodings(codec, image), options.targets, tolerance=options.tolerance, estimate=together
-        )
+    for name in photos:
+        one_go[name] = matched(name, options.targets, together)
     report("each target on its own", single, middle - start)
     report("all targets of an image in one go", one_go, time.perf_counter() - middle)
     same = sum(

@@ -27,9 +27,8 @@ from nacd_bench.coding.curves import bd_rate, bd_rates, curves
 from nacd_bench.coding.originals import list_images
 from nacd_bench.coding.sides import CodecSpec, codec_from_config
 from nacd_bench.errors import CodecError, DataError, ImageError, UserError
-from nacd_bench.jobs.compress import run as compress_module
-from nacd_bench.jobs.compress.plan import Follower
 from nacd_bench.jobs.compress.run import compress, compress_from_config
+from nacd_bench.pipeline.coding import Follower
 from nacd_bench.pipeline.workers import worker_context
 from nacd_bench.registry import CODECS
 from nacd_bench.runs.folder import run_lock
@@ -149,7 +148,7 @@ class TestResults:
         assert Path(row["original"]).samefile(photos / "-x; $(rm) 'q'.png")
 
     def test_the_manifest_says_how_each_side_was_made(self, reference):
-        records = read_manifest(reference.manifest)
+        records = read_manifest(reference.coded.manifest)
         assert [record.id for record in records] == [row["id"] for row in reference.rows]
         assert records[0].source == "-x; $(rm) 'q'"
         assert records[0].neural_codec == "avif"
@@ -165,8 +164,8 @@ class TestResults:
         assert first["traditional_encodes"] >= 1
         assert first["traditional_encode_seconds"] > 0
         assert len(first["image_sha256"]) == 64
-        description = json.loads((reference.folder / "run.json").read_text())
-        assert description["codecs"]["x265"]["follows"] == "neural"
+        settings = json.loads((reference.folder / "settings.json").read_text())
+        assert settings["codecs"]["x265"]["follows"] == "neural"
 
     def test_a_rate_distortion_table_and_figure_come_with_it(self, reference):
         with (reference.folder / "rate_distortion.csv").open() as file:
@@ -226,7 +225,7 @@ class TestReproducible:
         first = run(tmp_path, tmp_path / "run", points=[60])
         again = run(tmp_path, tmp_path / "run", points=[60])
         assert (len(first.rows), len(again.rows), again.encodes) == (5, 5, 0)
-        assert not again.duplicates
+        assert not again.coded.duplicates
 
     def test_an_added_point_leaves_the_others_alone(self, photos, reference, tmp_path):
         shutil.copytree(reference.folder, tmp_path, dirs_exist_ok=True)
@@ -264,8 +263,9 @@ class TestReproducible:
         assert not list(folder.rglob("*.part"))
         keys = [
             row["key"]
-            for r in Journal(journal, compress_module.SCHEMA)
-            for row in r.get("rows", [])
+            for record in map(json.loads, journal.read_text().splitlines()[1:])
+            for rows in record["coded"].values()
+            for row in rows.values()
         ]
         assert len(keys) == len(set(keys))
 
@@ -391,7 +391,7 @@ class TestSchemes:
         assert (row["neural_codec"], row["traditional_codec"]) == ("avif-7", "avif-8")
         assert row["traditional"].startswith("decoded/avif-8/")
         assert row["neural_command_line"].startswith("avif-7 speed=7")
-        assert read_manifest(done.manifest)[0].neural_codec == "avif-7"
+        assert read_manifest(done.coded.manifest)[0].neural_codec == "avif-7"
         assert CODECS.get("avif").name == CodecSpec("avif").build().name == "avif"
 
     def test_a_rate_out_of_range_is_recorded_and_not_a_failure(self, photos, tmp_path):
@@ -440,11 +440,11 @@ class TestFailures:
     def test_one_image_does_not_stop_the_rest(self, with_red, tmp_path):
         done = run(with_red, tmp_path / "run", neural=Blocks(), points=[16, 4])
         assert len(done.rows) == 10
-        assert {(Path(f["image"]).name, f["preset"]) for f in done.failures} == {
-            ("red.png", "step-16"),
-            ("red.png", "step-4"),
+        assert {(Path(f.item).name, f.step) for f in done.failures} == {
+            ("red.png", "neural step-16"),
+            ("red.png", "neural step-4"),
         }
-        assert done.failures[0]["error"] == "RuntimeError: red pixel"
+        assert done.failures[0].message == "RuntimeError: red pixel"
         with (tmp_path / "run" / "failures.csv").open() as file:
             assert len(list(csv.DictReader(file))) == 2
 
@@ -454,8 +454,8 @@ class TestFailures:
             run(with_red, tmp_path / "run", neural=Blocks(), points=[16, 4])
         done = run(with_red, tmp_path / "run", neural=Blocks(), points=[16, 4], failure_limit=0.5)
         assert len(done.rows) == 10
-        broken = next(f for f in done.failures if f["image"].endswith("broken.png"))
-        assert "expected an image, got text content" in broken["error"]
+        broken = next(f for f in done.failures if f.item.endswith("broken.png"))
+        assert "expected an image, got text content" in broken.message
 
     def test_a_failure_is_tried_again_by_the_next_run(self, with_red, tmp_path):
         assert run(with_red, tmp_path / "run", neural=Blocks(), points=[4]).failures
@@ -463,18 +463,18 @@ class TestFailures:
         # the same bytes as cat.png: left out, and said
         done = run(with_red, tmp_path / "run", neural=Blocks(), points=[4])
         assert not done.failures
-        assert [Path(p).name for p in done.duplicates] == ["red.png"]
+        assert [Path(p).name for p in done.coded.duplicates] == ["red.png"]
         assert done.encodes == 0
 
     def test_a_codec_that_takes_its_process_down_fails_on_that_image_only(self, with_red, tmp_path):
         done = run(with_red, tmp_path / "run", neural=Blocks(die=True), points=[4], workers=2)
         assert len(done.rows) == 5
         (failure,) = done.failures
-        assert failure["image"].endswith("red.png")
-        assert "the process that coded it died" in failure["error"]
+        assert failure.item.endswith("red.png")
+        assert "died twice" in failure.message
 
     def test_a_full_disk_stops_the_run_and_says_so(self, photos, tmp_path, monkeypatch):
-        from nacd_bench.coding import matched as coding
+        from nacd_bench.pipeline import stages as coding
 
         def full(path, data):
             raise OSError(28, "No space left on device")

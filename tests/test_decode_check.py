@@ -119,7 +119,7 @@ def test_faults_of_each_kind_are_reported_and_sound_codecs_are_not(photo, one_th
         assert [row["side"] for row in csv.DictReader(file)] == [
             row["side"] for row in done.decoded_again
         ]
-    noted = json.loads((done.folder / "run.json").read_text())["decode_check"]
+    noted = json.loads((done.folder / "summary.json").read_text())["decode_check"]
     assert noted == {"decodes": len(done.decoded_again), "faults": 4}
 
 

@@ -8,6 +8,7 @@ import random
 import signal
 import tarfile
 import textwrap
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -45,15 +46,17 @@ class Toy(Codec):
     name = "toy"
     points = OperatingPoints("step", (64, 16, 4), slope=0.5)
 
-    def __init__(self, fault: str = "", log: str | None = None) -> None:
+    def __init__(self, fault: str = "", log: str | None = None, seconds: float = 0) -> None:
         self.fault = fault
         self.log = log
+        self.seconds = seconds
 
     def version(self) -> str:
         return "toy 1"
 
     def encode(self, image: np.ndarray, point: float) -> bytes:
         self.require(image, point)
+        time.sleep(self.seconds)
         if self.log:
             with Path(self.log).open("a") as file:
                 file.write(f"{point:g}\n")
@@ -452,15 +455,15 @@ class TestFailures:
         assert log.read_text().split().count("16") == 8 + 2  # tried twice
         assert done.summary.failed == 1 and done.summary.triplets == 26
         failure = done.summary.failures[0]
-        assert failure["preset"] == "step-16" and failure["error"] == "RuntimeError: red pixel"
+        assert (failure.step, failure.message) == ("neural step-16", "RuntimeError: red pixel")
 
     def test_a_codec_that_kills_its_process(
         self, copied: Path, mined: Path, tmp_path: Path
     ) -> None:
         done = run(red(copied), tmp_path / "run", Toy("die"), workers=2)
         assert done.summary.images == 9 and done.summary.failed == 1
-        assert "died twice" in done.summary.failures[0]["error"]
-        assert done.summary.failures[0]["image"].endswith("red.png")
+        assert "died twice" in done.summary.failures[0].message
+        assert done.summary.failures[0].item.endswith("red.png")
         mine_again = run(copied, tmp_path / "run", Toy("die"), workers=2)
         assert mine_again.done == 0  # set aside for good
         rows = read_mined(tmp_path / "run", CODED).num_rows
@@ -487,7 +490,7 @@ class TestFailures:
         (copied / "empty.jpg").touch()
         done = run(copied, tmp_path / "run")
         assert done.summary.failed == 2 and done.summary.triplets == 24
-        assert {Path(each["image"]).name for each in done.summary.failures} == {
+        assert {Path(each.item).name for each in done.summary.failures} == {
             "broken.png",
             "empty.jpg",
         }
@@ -527,7 +530,7 @@ class TestFailures:
         path.write_bytes(path.read_bytes()[: item.offset])
         done = run(path, tmp_path / "run")
         assert done.summary.images >= 7 and done.summary.unreadable >= 1
-        assert any("damaged" in each["error"] for each in done.summary.failures)
+        assert any("damaged" in each.message for each in done.summary.failures)
 
     def test_a_folder_in_use(self, photos: Path, tmp_path: Path) -> None:
         from nacd_bench.runs.folder import run_lock
@@ -591,13 +594,48 @@ class TestEngines:
         for engine in ("local", "ray"):
             done = run(copied, tmp_path / engine, Toy("die"), engine=engine, workers=2)
             assert done.summary.failed == 2 and done.summary.triplets == 24
-            said = {Path(each["image"]).name: each["error"] for each in done.summary.failures}
+            said = {Path(each.item).name: each.message for each in done.summary.failures}
             assert "died twice" in said["red.png"] and "empty file" in said["empty.png"]
         assert same(tmp_path / "ray", tmp_path / "local")
         images = read_mined(tmp_path / "ray", IMAGES).to_pylist()
         assert sorted(len(row["names"]) for row in images)[-1] == 2
         again = run(copied, tmp_path / "ray", Toy("die"), **options)
         assert again.done == 0 and again.summary.failed == 2
+
+    def test_a_lost_machine_does_not_end_the_run(
+        self,
+        photos: Path,
+        mined: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """Two raylets on this machine, of which one is killed while it works."""
+        pytest.importorskip("ray", reason="need Ray (pip install 'nacd-bench[ray]')")
+        from ray.cluster_utils import Cluster
+
+        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        try:
+            second = cluster.add_node(num_cpus=1)
+            journal, folder = tmp_path / "run" / "journal" / "1-of-1.jsonl", tmp_path / "run"
+
+            def kill_while_it_works() -> None:
+                while not journal.exists() or journal.read_bytes().count(b"\n") < 3:
+                    time.sleep(0.05)
+                cluster.remove_node(second, allow_graceful=False)
+
+            killer = threading.Thread(target=kill_while_it_works)
+            killer.start()
+            toy = Toy(seconds=0.5)
+            done = run(photos, folder, toy, engine="ray", address=cluster.address, workers=None)
+            killer.join()
+        finally:
+            cluster.shutdown()
+        assert done.done == 8 and not done.summary.failures
+        assert "A machine of the Ray cluster is gone" in capsys.readouterr().err
+        assert same(folder, mined)
 
     def test_stages_of_a_gpu_go_apart(self, tmp_path: Path) -> None:
         plan = make_mining_plan("webp", "jpeg", tmp_path, [Texture()], device="cuda")

@@ -12,7 +12,6 @@ from nacd_bench.coding.rate import (
     Estimate,
     luma_psnr,
     match_psnr,
-    match_rate,
     match_rates,
 )
 from nacd_bench.errors import CodecError
@@ -57,6 +56,19 @@ def smooth_sizes(seed, points=52, pixels=512 * 768):
     log2_bpp += draw.normal(0.3, 0.15) * np.cos(2 * x) + 0.1 * np.sin(3 * x + draw.uniform(0, 6))
     sizes = 2**log2_bpp * pixels / 8
     return sizes * 2 ** (draw.normal(0, 0.8, points) / np.sqrt(sizes))
+
+
+def match_rate(codec, image, target, estimate=None, **options):
+    """One target on its own; the estimate learns from it."""
+    return match_all(codec, image, [target], estimate, **options)[0]
+
+
+def match_all(codec, image, targets, estimate=None, **options):
+    encodings = Encodings(codec, image)
+    matches = match_rates(encodings, targets, estimate=estimate, **options)
+    if estimate is not None:
+        estimate.add(encodings.seen("bpp"))
+    return matches
 
 
 def assert_nearest(match, rates):
@@ -116,10 +128,11 @@ def test_the_nearest_point_of_ladders_that_are_not_monotone():
 def test_odd_ladders_and_wrong_first_guesses(sizes, slope):
     codec = Ladder(sizes, slope)
     targets = [0.001, 0.02, 0.06, 0.12, 0.25, 0.75, 5.0]
-    for match in match_rates(Encodings(codec, BLANK), targets):
+    estimate = Estimate.of(codec)
+    for match in match_all(codec, BLANK, targets, estimate):
         assert_nearest(match, codec.bpp(BLANK))
     for target in targets:
-        assert_nearest(match_rate(codec, BLANK, target), codec.bpp(BLANK))
+        assert_nearest(match_rate(codec, BLANK, target, estimate), codec.bpp(BLANK))
 
 
 def test_encodes_per_target_on_smooth_curves():
@@ -130,10 +143,10 @@ def test_encodes_per_target_on_smooth_curves():
         for seed in range(24):
             codec = Ladder(smooth_sizes(seed))
             if together:
-                matches = match_rates(Encodings(codec, BLANK), TARGETS, estimate=estimate)
+                matches = match_all(codec, BLANK, TARGETS, estimate)
                 one_go += sum(match.encodes for match in matches)
             else:
-                matches = [match_rate(codec, BLANK, t, estimate=estimate) for t in TARGETS]
+                matches = [match_rate(codec, BLANK, t, estimate) for t in TARGETS]
                 single += sum(match.encodes for match in matches)
             for match in matches:
                 assert_nearest(match, codec.bpp(BLANK))
@@ -154,10 +167,10 @@ def test_no_point_is_encoded_twice_and_every_encode_is_counted():
 def test_the_answer_does_not_depend_on_what_was_learned_before():
     taught = Estimate.of(Ladder(smooth_sizes(0)))
     for seed in range(6):
-        match_rates(Encodings(Ladder(smooth_sizes(seed)), BLANK), TARGETS, estimate=taught)
+        match_all(Ladder(smooth_sizes(seed)), BLANK, TARGETS, taught)
     for seed in (7, 8):
         fresh = match_rates(Encodings(Ladder(smooth_sizes(seed)), BLANK), TARGETS)
-        known = match_rates(Encodings(Ladder(smooth_sizes(seed)), BLANK), TARGETS, estimate=taught)
+        known = match_all(Ladder(smooth_sizes(seed)), BLANK, TARGETS, taught)
         assert [match.point for match in fresh] == [match.point for match in known]
 
 

@@ -176,7 +176,7 @@ def test_compress_and_mine_say_it_once_and_again(
     common = [str(photos), "codec@neural=jpeg", "codec@traditional=jpeg", "points=[50]"]
     common += ["workers=0", "show_progress=false"]
     for command, folder, record in (
-        (["compress"], tmp_path / "run", "run.json"),
+        (["compress"], tmp_path / "run", "summary.json"),
         (["mine"], tmp_path / "mined", "summary.json"),
     ):
         own = ["detector=[large_color]"] if command == ["mine"] else []

@@ -14,8 +14,8 @@ def run(**config: Any) -> int:
 
     done = compress_from_config(config)
     out = console()
-    listed_oddities(out, done.left_out, done.notes)
-    for twin, first in done.duplicates.items():
+    listed_oddities(out, done.coded.left_out, done.coded.notes)
+    for twin, first in done.coded.duplicates.items():
         out.print(f"{twin}: left out, the same bytes as {first}", markup=False)
     table = empty_table("codec", "step", "bpp", "PSNR of Y in dB", "MS-SSIM of Y", "images")
     for curve in done.curves:
@@ -33,7 +33,7 @@ def run(**config: Any) -> int:
                 markup=False,
             )
     out.print(
-        f"{len(done.rows)} triplets, {done.encodes} encodes. Manifest: {done.manifest}. "
+        f"{len(done.rows)} triplets, {done.encodes} encodes. Manifest: {done.coded.manifest}. "
         f"Next: nacd-bench detect {done.folder}",
         markup=False,
     )
@@ -45,8 +45,5 @@ def run(**config: Any) -> int:
             markup=False,
         )
     status = listed_failures(out, faults, done.folder / "decode_check.csv")
-    lines = [
-        f"{each['image']}: {each['side']} {each['preset']}: {each['error']}"
-        for each in done.failures
-    ]
+    lines = [str(failure) for failure in done.failures]
     return max(status, listed_failures(out, lines, done.folder / "failures.csv"))

@@ -54,10 +54,7 @@ def _summary(summary: Summary, folder: Path, out: Console) -> int:
         f"nacd-bench verify export {folder} folder=TASKS",
         markup=False,
     )
-    lines = [
-        ": ".join(filter(None, (each["image"], each["stage"], each["preset"], each["error"])))
-        for each in summary.failures
-    ]
+    lines = [str(failure) for failure in summary.failures]
     return listed_failures(out, lines, folder / "failures.csv")
 
 

@@ -110,7 +110,7 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> list[Curve]:
     codec gives back unchanged have no finite PSNR and are left out, where there are others.
 
     Args:
-        rows: the triplets of a run, see :mod:`nacd_bench.jobs.compress.results`.
+        rows: the triplets of a run, see :mod:`nacd_bench.pipeline.coding`.
     """
     labels = list(dict.fromkeys(row["traditional_label"] for row in rows))
     steps: dict[str, dict[str, dict[str, Mapping[str, Any]]]] = defaultdict(dict)

@@ -9,7 +9,7 @@ of the whole ladder. Several targets of one image share every encode.
 
 >>> from nacd_bench.registry import CODECS
 >>> gray = np.arange(96 * 96 * 3, dtype=np.uint32).astype(np.uint8).reshape(96, 96, 3)
->>> match = match_rate(CODECS.get("jpeg")(), gray, target_bpp=2.0)
+>>> match, = match_rates(Encodings(CODECS.get("jpeg")(), gray), [2.0])
 >>> abs(match.miss) < 0.1
 True
 """
@@ -18,12 +18,10 @@ from __future__ import annotations
 
 import math
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise, product
 from typing import Protocol
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +32,13 @@ from nacd_bench.ops.psnr import psnr
 
 Floats = NDArray[np.float64]
 
+UNITS = {"bpp": "bpp", "psnr": "dB"}
+LOWEST = {"bpp": 0.05, "psnr": 24.0}
+"""A usual value at a codec's first operating point."""
+DB_PER_BIT = 20 * math.log10(2)
+"""Decibels that halve an error: PSNR is searched on the scale of bits of error."""
+MOST_DB = 100.0
+"""Equal images lie far off any curve: a search has no use for more."""
 OFFSET_SD = 1.0
 """How far one image's log2(bpp) lies from its codec's mean (24 Kodak images: 0.7 to 1.2)."""
 UNSEEN_OFFSET_SD = 3.0
@@ -56,10 +61,6 @@ FINE_STEPS = 5
 """Encodes with a fine control at one operating point."""
 FINEST_STEP = 0.004
 """Octaves of a fine control below which its rate is noise: HM's jumps by single decisions."""
-MEMORY = 64
-"""Images that an estimate remembers."""
-SMOOTHING = 1.0
-"""Operating points over which the running estimate shares what it saw of a step."""
 
 
 @dataclass(frozen=True)
@@ -123,37 +124,37 @@ class Encodings:
         self.seconds: dict[int, float] = {}
         self._psnr: dict[int, float] = {}
 
-    @property
-    def pixels(self) -> int:
-        return int(self.image.shape[0] * self.image.shape[1])
-
     def encode(self, index: int) -> bytes:
         """The bitstream at the ``index``-th operating point."""
         if index not in self.data:
-            self.data[index], self.seconds[index] = self._made(index)
+            self.data[index], self.seconds[index] = self.encode_fine(index, None)
         return self.data[index]
 
-    def encode_fine(self, index: int, value: float) -> tuple[bytes, float]:
+    def encode_fine(self, index: int, value: float | None) -> tuple[bytes, float]:
         """Bitstream and seconds at an operating point with the codec's fine control set."""
-        return self._made(index, value)
-
-    def _made(self, index: int, fine: float | None = None) -> tuple[bytes, float]:
-        point = self.points[index]
-        name = f"{index}" if fine is None else f"{index}_{fine!r}"
-        known = self.kept.get(name) if self.kept else None
-        if known is not None:
-            return known
+        name = f"{index}" if value is None else f"{index}_{value!r}"
+        kept = self.kept.get(name) if self.kept else None
+        if kept is not None:
+            return kept
         start = time.perf_counter()
-        if fine is None:
-            data = self.codec.encode(self.image, point)
+        if value is None:
+            data = self.codec.encode(self.image, self.points[index])
         else:
-            data = self.codec.encode_fine(self.image, point, fine)
+            data = self.codec.encode_fine(self.image, self.points[index], value)
         seconds = time.perf_counter() - start
         if self.kept:
             self.kept.put(name, data, seconds)
         return data, seconds
 
+    def at(self, point: float) -> Match:
+        """The result at an operating point."""
+        self.codec.require_point(point)
+        index = self.points.index(point)
+        data, bpp = self.encode(index), self.bpp(index)
+        return Match(point, point, point, None, data, bpp, 1, False, self.seconds[index])
+
     def bpp(self, index: int) -> float:
+        """Bits per pixel at the ``index``-th operating point."""
         return self.rate(self.encode(index))
 
     def rate(self, data: bytes) -> float:
@@ -167,6 +168,14 @@ class Encodings:
             self._psnr[index] = luma_psnr(self.image, self.codec.decode(self.encode(index)))
         return self._psnr[index]
 
+    def quantity(self, kind: str, index: int) -> float:
+        """``"bpp"`` or ``"psnr"`` at the ``index``-th operating point."""
+        return self.psnr(index) if kind == "psnr" else self.bpp(index)
+
+    def seen(self, kind: str) -> dict[int, float]:
+        """What the encodes so far teach an :class:`Estimate`, by operating point."""
+        return {index: float(_scaled(kind, self.quantity(kind, index))) for index in self.data}
+
 
 def luma_psnr(original: Image, decoded: Image) -> float:
     """PSNR of Y (BT.601) in dB of two images ``(H, W, 3)``; 300 where Y is equal.
@@ -178,92 +187,19 @@ def luma_psnr(original: Image, decoded: Image) -> float:
     return psnr(float(np.mean((difference @ [0.299, 0.587, 0.114]) ** 2)) / 255**2)
 
 
-class Measure(ABC):
-    """What is matched, on a scale where a codec's operating points lie roughly evenly."""
-
-    unit: str
-    lowest: float
-    """A usual value at a codec's first operating point, in the unit."""
-
-    @abstractmethod
-    def of(self, encodings: Encodings, index: int) -> float:
-        """The quantity in its unit at an operating point."""
-
-    @abstractmethod
-    def scale(self, quantity: float) -> float:
-        """From the unit to the scale."""
-
-    @abstractmethod
-    def ripple(self, scaled: Floats, encodings: Encodings) -> Floats:
-        """Scatter on the scale around a smooth curve."""
-
-    @abstractmethod
-    def misses(self, scaled: Floats, target: float) -> Floats:
-        """Distance from a target (on the scale), in the unit or in proportion to it."""
-
-    @abstractmethod
-    def interval(self, target: float, miss: float) -> tuple[float, float]:
-        """The values on the scale that miss a target by ``miss`` or less."""
-
-
-class Rate(Measure):
-    """Bits per pixel, on the scale log2(bpp)."""
-
-    unit = "bpp"
-    lowest = 0.05
-
-    def of(self, encodings: Encodings, index: int) -> float:
-        return encodings.bpp(index)
-
-    def scale(self, quantity: float) -> float:
-        return math.log2(max(quantity, 1e-9))
-
-    def ripple(self, scaled: Floats, encodings: Encodings) -> Floats:
-        size = np.maximum(np.exp2(scaled) * encodings.pixels / 8, 16)
-        return encodings.codec.points.ripple / np.sqrt(size)
-
-    def misses(self, scaled: Floats, target: float) -> Floats:
-        return np.asarray(np.abs(np.exp2(scaled - target) - 1))
-
-    def interval(self, target: float, miss: float) -> tuple[float, float]:
-        return target + self.scale(1 - miss), target + math.log2(1 + miss)
-
-
-class Quality(Measure):
-    """Luma PSNR, on the scale dB / 6.02 (bits of error)."""
-
-    unit = "dB"
-    lowest = 24.0
-
-    def of(self, encodings: Encodings, index: int) -> float:
-        return encodings.psnr(index)
-
-    def scale(self, quantity: float) -> float:
-        # equal images lie far off any curve: a search has no use for more than 100 dB
-        return min(quantity, 100.0) / (20 * math.log10(2))
-
-    def ripple(self, scaled: Floats, encodings: Encodings) -> Floats:
-        return np.full_like(scaled, QUALITY_RIPPLE * encodings.codec.points.ripple)
-
-    def misses(self, scaled: Floats, target: float) -> Floats:
-        return np.abs(scaled - target)
-
-    def interval(self, target: float, miss: float) -> tuple[float, float]:
-        return target - miss, target + miss
-
-
 @dataclass
 class Estimate:
-    """A codec's mean curve over its operating points, learned while it is used.
+    """A codec's mean curve over its operating points, learned from images.
 
     Args:
         points: number of operating points.
-        slope: first guess of the step between two of them, on the measure's scale.
+        slope: first guess of the step between two of them, in octaves or bits of error.
+        images: values by index of the operating point, see :meth:`Encodings.seen`.
     """
 
     points: int
     slope: float
-    images: list[dict[int, float]] = field(default_factory=list)
+    images: list[Mapping[int, float]] = field(default_factory=list)
 
     @classmethod
     def of(cls, codec: Codec) -> Estimate:
@@ -271,62 +207,25 @@ class Estimate:
         return cls(len(codec.points.values), codec.points.slope)
 
     def add(self, seen: Mapping[int, float]) -> None:
-        """Learn from one image's values by index of the operating point."""
+        """Learn from one image."""
         if seen:
-            self.images = [*self.images[-MEMORY + 1 :], dict(seen)]
-
-    @property
-    def steps_seen(self) -> int:
-        return sum(len(seen) - 1 for seen in self.images)
+            self.images.append(dict(seen))
 
     def curve(self) -> Floats:
         """The mean curve ``(points,)``; its level is 0 at the first point before any image."""
         total, weight = np.zeros(self.points - 1), np.zeros(self.points - 1)
         for seen in self.images:
-            known = sorted(seen)
-            for a, b in pairwise(known):
+            for a, b in pairwise(sorted(seen)):
                 total[a:b] += (seen[b] - seen[a]) / (b - a)
                 weight[a:b] += 1
         index = np.arange(self.points - 1)
-        near = np.exp(-0.5 * ((index[:, None] - index) / SMOOTHING) ** 2)
+        near = np.exp(-0.5 * (index[:, None] - index) ** 2)  # a step is like its neighbours
         prior = 2.0
         overall = (self.slope * prior + total.sum()) / (prior + weight.sum())
         steps = (near @ total + overall * prior) / (near @ weight + prior)
         curve = np.concatenate([[0.0], np.cumsum(steps)])
         levels = [np.mean([seen[i] - curve[i] for i in seen]) for seen in self.images]
         return curve + np.mean(levels) if levels else curve
-
-
-_ESTIMATES: WeakKeyDictionary[Codec, dict[str, Estimate]] = WeakKeyDictionary()
-"""The running estimate of each codec object, by what is matched."""
-
-
-def match_rate(
-    codec: Codec,
-    image: Image,
-    target_bpp: float,
-    *,
-    tolerance: float | None = None,
-    estimate: Estimate | None = None,
-) -> Match:
-    """The operating point whose rate is nearest to a target.
-
-    Args:
-        codec: the codec.
-        image: ``(H, W, 3)`` uint8.
-        target_bpp: rate in bits per pixel; beyond the codec's range its end is taken and
-            :attr:`Match.out_of_range` set.
-        tolerance: use the codec's fine control, if it has one, where the nearest operating point
-            misses the target by more than this share (0.01 is 1 %).
-        estimate: what earlier images taught about the codec; learns from this one. By default the
-            one that this codec object has had since its first match.
-
-    Raises:
-        CodecError: a target that is not positive, or an encode that fails.
-    """
-    return match_rates(
-        Encodings(codec, image), [target_bpp], tolerance=tolerance, estimate=estimate
-    )[0]
 
 
 def match_rates(
@@ -336,8 +235,20 @@ def match_rates(
     tolerance: float | None = None,
     estimate: Estimate | None = None,
 ) -> list[Match]:
-    """The matches of several targets of one image in one go, in the order of the targets."""
-    matches = _match(Rate(), encodings, targets, estimate)
+    """The operating points whose rates are nearest to targets, in the order of the targets.
+
+    Args:
+        encodings: the image in its codec.
+        targets: bits per pixel; beyond the codec's range its end is taken and
+            :attr:`Match.out_of_range` set.
+        tolerance: use the codec's fine control, if it has one, where the nearest operating point
+            misses the target by more than this share (0.01 is 1 %).
+        estimate: what earlier images taught about the codec.
+
+    Raises:
+        CodecError: a target that is not positive, or an encode that fails.
+    """
+    matches = _Search("bpp", encodings, estimate).run(targets)
     if tolerance is None or encodings.codec.fine is None:
         return matches
     return [_refine(encodings, match, tolerance) for match in matches]
@@ -347,123 +258,94 @@ def match_psnr(
     encodings: Encodings, targets: Sequence[float], *, estimate: Estimate | None = None
 ) -> list[Match]:
     """The operating points nearest to targets of luma PSNR in dB; each encode is decoded too."""
-    return _match(Quality(), encodings, targets, estimate)
+    return _Search("psnr", encodings, estimate).run(targets)
 
 
-def _match(
-    measure: Measure, encodings: Encodings, targets: Sequence[float], estimate: Estimate | None
-) -> list[Match]:
-    for target in targets:
-        if not (math.isfinite(target) and target > 0):
-            raise CodecError(
-                f"expected a target above 0 {measure.unit}, got {target}. "
-                "Ask for a rate between 0.02 and 8 bpp or a PSNR between 20 and 60 dB."
-            )
-    if estimate is None:
-        kept = _ESTIMATES.setdefault(encodings.codec, {})
-        estimate = kept.setdefault(measure.unit, Estimate.of(encodings.codec))
-    search = _Search(measure, encodings, estimate)
-    asked = np.array([measure.scale(target) for target in targets])
-    cost = search.run(asked)
-    estimate.add(search.seen)
-    return [
-        _matched(search, target, scaled, int(encodes))
-        for target, scaled, encodes in zip(targets, asked, cost, strict=True)
-    ]
-
-
-def _matched(search: _Search, target: float, scaled: float, encodes: int) -> Match:
-    encodings, index = search.encodings, search.nearest(scaled)
-    return Match(
-        target=target,
-        got=search.measure.of(encodings, index),
-        point=encodings.points[index],
-        fine=None,
-        data=encodings.encode(index),
-        bpp=encodings.bpp(index),
-        encodes=encodes,
-        out_of_range=search.out_of_range(scaled),
-        seconds=encodings.seconds[index],
-    )
+def _scaled(kind: str, quantity: float) -> float:
+    """On a scale where a codec's operating points lie roughly evenly."""
+    return min(quantity, MOST_DB) / DB_PER_BIT if kind == "psnr" else math.log2(max(quantity, 1e-9))
 
 
 class _Search:
     """Encodes until no operating point may be nearer to any target than the ones it has."""
 
-    def __init__(self, measure: Measure, encodings: Encodings, estimate: Estimate) -> None:
-        self.measure = measure
+    def __init__(self, kind: str, encodings: Encodings, estimate: Estimate | None) -> None:
+        self.kind = kind
         self.encodings = encodings
+        estimate = estimate or Estimate.of(encodings.codec)
         self.curve = estimate.curve()
+        steps, offset_sd = sum(len(seen) - 1 for seen in estimate.images), OFFSET_SD
         if not estimate.images:
-            self.curve += measure.scale(measure.lowest)
+            self.curve += _scaled(kind, LOWEST[kind])
+            offset_sd = UNSEEN_OFFSET_SD
         position = self.curve - self.curve.mean()
-        slope_sd = math.hypot(SLOPE_SD, UNSEEN_SLOPE_SD / (1 + estimate.steps_seen))
+        slope_sd = math.hypot(SLOPE_SD, UNSEEN_SLOPE_SD / (1 + steps))
         distance = (position[:, None] - position) / BEND_LENGTH
         self.covariance = (
-            (OFFSET_SD if estimate.images else UNSEEN_OFFSET_SD) ** 2
+            offset_sd**2
             + slope_sd**2 * np.outer(position, position)
             + BEND_SD**2 * np.exp(-0.5 * distance**2)
         )
         self.surprise = 1.0
-        self.seen: dict[int, float] = {}
-        for index in encodings.data:
-            self._look(index)
+        self.seen = encodings.seen(kind)
 
-    def run(self, targets: Floats) -> NDArray[np.int64]:
-        """Encode what is needed for ``targets`` (on the scale); the encodes each of them took."""
-        cost = np.zeros(len(targets), np.int64)
+    def run(self, targets: Sequence[float]) -> list[Match]:
+        """Encode what is needed for the targets."""
+        for target in targets:
+            if not (math.isfinite(target) and target > 0):
+                raise CodecError(
+                    f"expected a target above 0 {UNITS[self.kind]}, got {target}. "
+                    "Ask for a rate between 0.02 and 8 bpp or a PSNR between 20 and 60 dB."
+                )
+        scaled = [_scaled(self.kind, target) for target in targets]
+        cost = [0] * len(targets)
         while True:
             mean, sd = self._predict()
-            candidates = {
-                i: index
-                for i, target in enumerate(targets)
-                if (index := self._candidate(mean, sd, target)) is not None
-            }
-            if not candidates:
-                return cost
-            owner = self._most_urgent(targets, list(candidates))
+            candidates = [self._candidate(mean, sd, target) for target in scaled]
+            owners = [i for i, index in enumerate(candidates) if index is not None]
+            if not owners:
+                break
+            if self.seen:  # the target that is farthest off; the middle one first
+                owner = max(owners, key=lambda i: self._misses(scaled[i]).min())
+            else:
+                owner = int(np.argsort(scaled)[len(scaled) // 2])
             index = candidates[owner]
+            assert index is not None
             before = len(self.encodings.data)
-            error = self._look(index) - mean[index]
-            self.surprise *= max(1.0, abs(error) / (SURPRISE * sd[index]))
+            quantity = self.encodings.quantity(self.kind, index)
+            self.seen[index] = _scaled(self.kind, quantity)
+            error = abs(self.seen[index] - mean[index])
+            self.surprise *= max(1.0, error / (SURPRISE * sd[index]))
             cost[owner] += len(self.encodings.data) - before
+        ends = mean.min(), mean.max()
+        matches = []
+        for target, value, encodes in zip(targets, scaled, cost, strict=True):
+            index = sorted(self.seen)[int(np.argmin(self._misses(value)))]
+            match = self.encodings.at(self.encodings.points[index])
+            got = self.encodings.quantity(self.kind, index)
+            is_out = bool(value < ends[0] or value > ends[1])
+            matches.append(
+                replace(match, target=target, got=got, encodes=encodes, out_of_range=is_out)
+            )
+        return matches
 
-    def _most_urgent(self, targets: Floats, owners: list[int]) -> int:
-        """The target to work on: the middle one first, then always the one that is farthest off."""
-        if not self.seen:
-            return int(np.argsort(targets)[len(targets) // 2])
-        return max(owners, key=lambda i: np.abs(self._values(list(self.seen)) - targets[i]).min())
+    def _unscaled(self, values: Floats | float) -> Floats:
+        return np.asarray(values * DB_PER_BIT if self.kind == "psnr" else np.exp2(values))
 
-    def nearest(self, target: float) -> int:
-        """The seen point that misses a target least; the first in order of rate among equals."""
-        seen = sorted(self.seen)
-        return seen[int(np.argmin(self.measure.misses(self._values(seen), target)))]
-
-    def out_of_range(self, target: float) -> bool:
-        mean, _ = self._predict()
-        return bool(target < mean.min() or target > mean.max())
-
-    def _look(self, index: int) -> float:
-        self.seen[index] = self.measure.scale(self.measure.of(self.encodings, index))
-        return self.seen[index]
-
-    def _values(self, seen: Sequence[int]) -> Floats:
-        return np.array([self.seen[i] for i in seen])
-
-    def _best_miss(self, target: float) -> float:
-        if not self.seen:
-            return math.inf
-        return float(self.measure.misses(self._values(list(self.seen)), target).min())
+    def _misses(self, target: float) -> Floats:
+        """How far off in its unit every point is that was seen, in order of rate."""
+        values = np.array([self.seen[index] for index in sorted(self.seen)])
+        return np.abs(self._unscaled(values) - self._unscaled(target))
 
     def _candidate(self, mean: Floats, sd: Floats, target: float) -> int | None:
         """The unseen point to try next for a target: the one most likely to be nearer."""
         if not self.seen:
             return int(np.argmin(np.abs(mean - target)))
-        low, high = self.measure.interval(target, self._best_miss(target))
         floor, ceiling = self._bounds()
-        reach = CERTAINTY * sd
-        possible = np.maximum(mean - reach, floor) < high
-        possible &= np.minimum(mean + reach, ceiling) > low
+        low = self._unscaled(np.maximum(mean - CERTAINTY * sd, floor))
+        high = self._unscaled(np.minimum(mean + CERTAINTY * sd, ceiling))
+        middle, miss = self._unscaled(target), self._misses(target).min()
+        possible = (low < middle + miss) & (high > middle - miss)
         possible[list(self.seen)] = False
         if not possible.any():
             return None
@@ -473,26 +355,34 @@ class _Search:
     def _bounds(self) -> tuple[Floats, Floats]:
         """Lowest and highest values ``(points,)`` of a curve that rises up to its ripple."""
         floor, ceiling = np.full_like(self.curve, -np.inf), np.full_like(self.curve, np.inf)
-        known = sorted(self.seen)
-        values = self._values(known)
-        slack = CERTAINTY * math.sqrt(2) * self.measure.ripple(values, self.encodings)
-        floor[known], ceiling[known] = values - slack, values + slack
+        seen = sorted(self.seen)
+        values = np.array([self.seen[index] for index in seen])
+        slack = CERTAINTY * math.sqrt(2) * self._ripple(values)
+        floor[seen], ceiling[seen] = values - slack, values + slack
         return np.maximum.accumulate(floor), np.minimum.accumulate(ceiling[::-1])[::-1]
+
+    def _ripple(self, values: Floats) -> Floats:
+        """Scatter around a smooth curve."""
+        ripple = self.encodings.codec.points.ripple
+        if self.kind == "psnr":
+            return np.full_like(values, QUALITY_RIPPLE * ripple)
+        pixels = self.encodings.image.shape[0] * self.encodings.image.shape[1]
+        return np.asarray(ripple / np.sqrt(np.maximum(np.exp2(values) * pixels / 8, 16)))
 
     def _predict(self) -> tuple[Floats, Floats]:
         """Mean and standard deviation ``(points,)`` of the curve, given what was seen."""
+        variance = np.diag(self.covariance)
         if not self.seen:
-            return self.curve, np.sqrt(np.diag(self.covariance))
-        known = sorted(self.seen)
-        values = self._values(known)
-        noise = self.measure.ripple(values, self.encodings) ** 2
-        gram = self.covariance[np.ix_(known, known)] + np.diag(noise)
-        weights = np.linalg.solve(gram, self.covariance[known]).T
-        mean = self.curve + weights @ (values - self.curve[known])
-        variance = np.diag(self.covariance) - (weights * self.covariance[:, known]).sum(1)
-        noise = self.measure.ripple(mean, self.encodings) ** 2
-        left_over = values - mean[known]  # what no smooth curve explains, carried to the neighbours
-        mean += np.interp(np.arange(len(mean)), known, left_over)
+            return self.curve, np.sqrt(variance)
+        seen = sorted(self.seen)
+        values = np.array([self.seen[index] for index in seen])
+        gram = self.covariance[np.ix_(seen, seen)] + np.diag(self._ripple(values) ** 2)
+        weights = np.linalg.solve(gram, self.covariance[seen]).T
+        mean = self.curve + weights @ (values - self.curve[seen])
+        variance = variance - (weights * self.covariance[:, seen]).sum(1)
+        noise = self._ripple(mean) ** 2
+        left_over = values - mean[seen]  # what no smooth curve explains, carried to the neighbours
+        mean += np.interp(np.arange(len(mean)), seen, left_over)
         return mean, self.surprise * np.sqrt(np.maximum(variance, 0) + noise)
 
 

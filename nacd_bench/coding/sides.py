@@ -75,7 +75,6 @@ class Side:
     Args:
         label: ``"neural"`` or the name of a traditional codec.
         source: what is sent to other processes.
-        codec: the codec itself.
         identity: name, version, parameters.
         follows: the side whose results set its targets; None for one that goes ahead.
         rate_factor: rate asked for, as a multiple of the rate that it follows.
@@ -83,10 +82,14 @@ class Side:
 
     label: str
     source: CodecSpec | Codec
-    codec: Codec
     identity: Mapping[str, Any]
     follows: str | None = None
     rate_factor: float = 1.0
+
+    @property
+    def codec(self) -> Codec:
+        """The codec itself; each process builds it once."""
+        return built(self.source)
 
 
 def target_steps(targets: Sequence[float]) -> tuple[tuple[str, float], ...]:
@@ -126,7 +129,7 @@ def make_side(
         "version": codec.version(),
         "parameters": json.loads(json.dumps(dict(codec.parameters), default=str)),
     }
-    return Side(label, source, codec, identity, follows, rate_factor)
+    return Side(label, source, identity, follows, rate_factor)
 
 
 def _spread(values: Sequence[float], most: int) -> list[float]:

@@ -36,7 +36,7 @@ from nacd_bench.coding.codec import Image, png
 from nacd_bench.coding.originals import counted, list_images
 from nacd_bench.coding.sides import CodecSpec, built, codec_from_config
 from nacd_bench.errors import DataError, UserError
-from nacd_bench.jobs.compress.run import compress
+from nacd_bench.pipeline.coding import code_triplets
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.planting import Scene, plant
 from nacd_bench.planting.lettering import with_text
@@ -194,7 +194,7 @@ class _Sample:
         tiles: dict[str, list[Tile]] = defaultdict(list)
         for tile in [tile for tile in in_turn if tile is not None][:most]:
             tiles[tile.photo].append(tile)
-        coded = compress(
+        coded = code_triplets(
             [self.folder / "lettered" / f"{name}.png" for name in lettered if name in tiles],
             self.neural,
             self.traditional,
@@ -205,7 +205,7 @@ class _Sample:
             failure_limit=1,
             show_progress=show_progress,
         )
-        problems += [Problem(failure["image"], failure["error"]) for failure in coded.failures]
+        problems += [Problem(failure.item, failure.message) for failure in coded.failures]
         records: list[TripletRecord] = []
         total = sum(map(len, tiles.values()))
         with progress_bar("planted tiles", total, show_progress) as progress:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from nacd_bench.jobs.compress.run import compress
+from nacd_bench.pipeline.coding import code_triplets
 from nacd_bench.planting.photographs import COLOR_PHOTOS, TEXT_PHOTOS, photo_path
 from nacd_bench.triplets.record import Problem, TripletRecord
 from nacd_bench.triplets.source import find_triplets
@@ -36,7 +36,7 @@ def embedded_sample(
         bpp: rate of both, in bits per pixel.
         show_progress: a progress bar.
     """
-    coded = compress(
+    coded = code_triplets(
         [photo_path(name) for name in photos],
         neural=neural,
         traditional=traditional,
@@ -46,5 +46,5 @@ def embedded_sample(
         show_progress=show_progress,
     )
     records, problems = find_triplets(coded.manifest)
-    failed = [Problem(failure["image"], failure["error"]) for failure in coded.failures]
+    failed = [Problem(failure.item, failure.message) for failure in coded.failures]
     return records, [*failed, *problems]

@@ -11,6 +11,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from nacd_bench.errors import CodecError
+
+ENOUGH = 50
+"""Pieces after which a share of failures means something."""
 QUIET = 30.0
 """Seconds between two lines of a log."""
 
@@ -46,6 +50,25 @@ class Progress:
     def skip(self, count: int) -> None:
         """Some pieces need no work: there already, or not possible."""
         self.done += count
+
+    def require(self, limit: float, last: str, how: str = "") -> None:
+        """Stop a job of which too many pieces fail.
+
+        Args:
+            limit: share of the pieces that may fail, of at least :data:`ENOUGH`.
+            last: the last failure.
+            how: how to start again.
+
+        Raises:
+            CodecError: more failed.
+        """
+        count = max(self.worked, min(self.total, ENOUGH))
+        if self.failures > limit * count:
+            raise CodecError(
+                f"stopped: {self.failures} of {count} {self.what} failed, more than the "
+                f"{limit:.0%} that may. The last: {last} What is done is kept: remove the cause "
+                f"and start again{how}, or raise failure_limit."
+            )
 
     @property
     def left(self) -> float | None:

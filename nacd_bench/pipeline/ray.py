@@ -1,235 +1,173 @@
-"""The Ray Data engine: the same stages as a streaming pipeline, on this machine or on a cluster.
+"""The Ray engine: the same stages as tasks of a cluster, which may lose machines on the way.
 
-Ray schedules, scales and holds back; each of its actors runs a group of stages in a process of its
-own (:class:`~nacd_bench.pipeline.workers.Workers`), so that a codec's crash is handled as in the
-local engine, and writes a journal of its own into the mined folder, which all machines share.
+Ray chooses the machine and the process. What is done is on record on the machine that began the
+run; images whose process or machine died are handed out again.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import pickle
-import socket
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from nacd_bench.coding.originals import Item, read_item
-from nacd_bench.errors import DataError, UserError
-from nacd_bench.jobs.mine.state import JOURNAL, SCHEMA
-from nacd_bench.pipeline.stages import (
-    Chain,
-    Stage,
-    Work,
-    chains,
-    forget_encodes,
-    of_item,
-    unreadable,
-)
-from nacd_bench.pipeline.workers import Workers
+from nacd_bench.errors import DataError
+from nacd_bench.pipeline.stages import Chain, Work
+from nacd_bench.pipeline.workers import TRIES, set_threads
 from nacd_bench.runs.folder import new_run_id
-from nacd_bench.runs.journal import Journal
-from nacd_bench.triplets.files import sha256
 
-if TYPE_CHECKING:
-    from nacd_bench.jobs.mine.run import MiningRun
+LOSSES = 5
+"""Machines that an image may lose before it is given up: it may be what takes them down."""
 
-BLOCK = 4
-"""Images that Ray hands to an actor at a time."""
-NEW, TWIN, DONE = "new", "twin", "done"
+_chains: dict[str, Chain] = {}
+"""The stages that this process of a cluster knows."""
 
 
-def run_ray(
-    stages: Sequence[Stage],
-    run: MiningRun,
-    folder: Path,
-    address: str | None,
-    workers: int | None,
-) -> None:
-    """Send the images of a run through Ray Data.
+class RayWorkers:
+    """A group of stages on a cluster, as :class:`~nacd_bench.pipeline.workers.Workers`.
 
     Args:
-        stages: what is done to an image.
-        run: counts and remembers.
-        folder: the mined folder, which every machine of the cluster sees at this path.
-        address: ``"auto"`` or ``host:port`` of a cluster; None for one of this machine's own.
-        workers: actors on CPUs; as many as there are CPUs by default.
-
-    Raises:
-        DataError: no Ray, or no cluster at the address.
-        UserError: what a stage raised to stop the run.
-    """
-    items = list(run.left())
-    if not items:
-        return
-    with _cluster(address, workers) as (ray, is_own):
-        count = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
-        ledger = ray.remote(num_cpus=0)(Ledger).remote(run.state.images)
-        rows = ray.data.from_items(
-            [{"item": pickle.dumps(item)} for item in items],
-            override_num_blocks=-(-len(items) // BLOCK),
-        )
-        for place, chain in enumerate(chains(stages)):
-            rows = rows.map_batches(
-                ChainActor,
-                fn_constructor_args=(chain, folder.resolve(), ledger, place == 0),
-                batch_size=1,
-                concurrency=1 if chain.on_device else (count if is_own else (1, count)),
-                num_cpus=0 if chain.on_device else 1,
-                num_gpus=1 if chain.on_device else 0,
-            )
-        try:
-            for row in rows.iter_rows():
-                _count(run, json.loads(row["record"]))
-        except ray.exceptions.RayError as error:
-            raise _cause(error) from error
-
-
-class Ledger:
-    """Who has begun which content; the one place that all actors ask.
-
-    Args:
-        images: hashes of what earlier runs did, 16 bytes each.
-    """
-
-    def __init__(self, images: set[bytes]) -> None:
-        self.owners: dict[bytes, int] = dict.fromkeys(images, -1)
-        self.done: set[bytes] = set()
-
-    def claim(self, digest: str, index: int) -> str:
-        """Whether an item is the first with its content; asked again after a crash, it still is."""
-        key = bytes.fromhex(digest)[:16]
-        if self.owners.setdefault(key, index) != index:
-            return TWIN
-        return DONE if key in self.done else NEW
-
-    def finish(self, digest: str) -> None:
-        """The record of a content is on the disk."""
-        self.done.add(bytes.fromhex(digest)[:16])
-
-
-class ChainActor:
-    """A group of stages as Ray Data calls it: a batch of one row in, one row out.
-
-    Args:
+        count: images that are worked on at a time.
         chain: the stages.
-        folder: the mined folder.
-        ledger: the :class:`Ledger`'s handle.
-        is_first: whether it gets items and not the work of another group.
     """
 
-    def __init__(self, chain: Chain, folder: Path, ledger: Any, is_first: bool) -> None:
-        name = f"ray-{socket.gethostname()}-{os.getpid()}-{new_run_id()}.jsonl"
-        self.folder = folder
-        self.journal_path = folder / JOURNAL / name
-        self.journal: Journal | None = None
-        self.workers: Workers[Work, Any] = Workers(1, chain, chain.died)
-        self.ledger = ledger
-        self.is_first = is_first
-
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
-        if self.is_first:
-            work = self._begun(pickle.loads(batch["item"][0]))
-        elif batch["record"][0]:
-            return {"record": [batch["record"][0]], "work": [b""]}
-        else:
-            work = pickle.loads(batch["work"][0])
-        done = self._worked(work) if isinstance(work, Work) else work
-        if isinstance(done, Work):
-            return {"record": [""], "work": [pickle.dumps(done)]}
-        return {"record": [json.dumps(done)], "work": [b""]}
-
-    def _begun(self, item: Item) -> Work | dict[str, Any]:
-        """The image of an item, or a record that says why there is nothing to do."""
+    def __init__(self, count: int, chain: Chain) -> None:
         import ray
 
-        try:
-            data = read_item(item)
-        except UserError as error:
-            return unreadable(item, error)
-        digest = sha256(data)
-        answer = ray.get(self.ledger.claim.remote(digest, item.index))
-        if answer == NEW:
-            return Work(item, digest, data)
-        return {**of_item(item), "sha256": digest, "again": answer == DONE}
+        self.count = count
+        self.chain = chain
+        self._name = new_run_id()
+        self._stages = [ray.put(chain)]  # in a list, so that a process fetches them only once
+        needs: dict[str, Any] = (
+            {"num_cpus": 0, "num_gpus": 1} if chain.on_device else {"num_cpus": 1}
+        )
+        self._task = ray.remote(max_retries=0, max_calls=0, **needs)(_work)
+        self._running: dict[Any, tuple[list[Work], int, int]] = {}
+        self._lost: set[str] = {node["NodeID"] for node in ray.nodes() if not node["Alive"]}
 
-    def _worked(self, work: Work) -> Any:
-        """The work with more in it, or its record, which is then on the disk."""
+    def __enter__(self) -> RayWorkers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         import ray
 
-        self.workers.submit(work)
-        while not (ended := list(self.workers.finished(block=True))):
-            continue
-        done = ended[0][1]
-        if not isinstance(done, Work):
-            if self.journal is None:
-                self.journal = Journal(self.journal_path, SCHEMA)
-            self.journal.append(done)
-            forget_encodes(self.folder, done["sha256"])
-            ray.get(self.ledger.finish.remote(done["sha256"]))
-        return done
+        self._lost_machines()
+        for reference in self._running:
+            ray.cancel(reference, force=True)
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._running)
+
+    @property
+    def room(self) -> bool:
+        """Whether another job is wanted."""
+        return len(self._running) < self.count
+
+    def submit(self, works: list[Work], deaths: int = 0, losses: int = 0) -> None:
+        """Hand out images, which have taken down so many processes and machines already."""
+        reference = self._task.remote(self._name, self._stages, works)
+        self._running[reference] = works, deaths, losses
+
+    def finished(self, block: bool) -> list[tuple[list[Work], list[Work]]]:
+        """The images that ended since the last call; with ``block``, it waits for news of one.
+
+        Raises:
+            Exception: of whatever kind, what a stage raised to stop the run.
+        """
+        import ray
+        from ray import exceptions
+
+        lost = (exceptions.NodeDiedError, exceptions.ObjectLostError)
+        self._lost_machines()
+        ended = []
+        references = list(self._running)
+        ready, _ = ray.wait(references, num_returns=1, timeout=None if block else 0)
+        for reference in ready:
+            works, deaths, losses = self._running.pop(reference)
+            try:
+                ended.append((works, ray.get(reference)))
+            except exceptions.RayTaskError as error:
+                raise error.cause from error
+            except exceptions.RayError as error:
+                is_loss = self._lost_machines() or isinstance(error, lost)
+                deaths, losses = deaths + (not is_loss), losses + is_loss
+                if deaths < TRIES and losses < LOSSES:
+                    self.submit(works, deaths, losses)
+                else:
+                    ended.append((works, self.chain.died(works)))
+        return ended
+
+    def _lost_machines(self) -> bool:
+        """Whether machines died since the last call; it is said once of each."""
+        import ray
+
+        gone = {
+            node["NodeID"]: node["NodeManagerAddress"]
+            for node in ray.nodes()
+            if not node["Alive"] and node["NodeID"] not in self._lost
+        }
+        for address in gone.values():
+            print(
+                f"A machine of the Ray cluster is gone ({address}): its images are done again on "
+                "those that are left.",
+                file=sys.stderr,
+            )
+        self._lost |= gone.keys()
+        needed = "GPU" if self.chain.on_device else "CPU"
+        if gone and not ray.cluster_resources().get(needed):
+            raise DataError(
+                f"expected a machine with a {needed} in the Ray cluster, got none any more. Add "
+                "one and start again: what is done is kept."
+            )
+        return bool(gone)
 
 
-def _count(run: MiningRun, record: dict[str, Any]) -> None:
-    if "unreadable" in record:
-        run.unreadable(record)
-    elif "coded" in record:
-        run.seen(record)
-    elif record.pop("again"):
-        run.progress.skip(1)
-    else:
-        run.also(record)
+def _work(name: str, stages: list[Any], works: list[Work]) -> list[Work]:
+    """A task: images through stages that the process keeps."""
+    if name not in _chains:
+        import ray
+
+        set_threads(1)
+        _chains[name] = ray.get(stages[0])
+    return _chains[name](works)
 
 
 @contextmanager
-def _cluster(address: str | None, workers: int | None) -> Iterator[Any]:
-    """Ray, connected; a cluster of its own ends with the run."""
+def cluster(address: str | None, workers: int | None) -> Iterator[int]:
+    """Ray, connected: how many CPUs it has. A cluster of its own ends with the run.
+
+    Raises:
+        DataError: no Ray, or no cluster at the address.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no network unless asked
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
-        import ray.data
     except ImportError as error:
         raise DataError(
             "expected the package ray for engine=ray, got none. Install it: pip install "
             "'nacd-bench[ray]', on every machine of the cluster."
         ) from error
-    is_own = address is None and not ray.is_initialized()
+    is_ours = not ray.is_initialized()
     try:
-        if not ray.is_initialized():
+        if is_ours:
             own: dict[str, Any] = {"include_dashboard": False, "num_cpus": workers or None}
             ray.init(
                 address=address or "local",
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                **(own if is_own else {}),
+                **(own if address is None else {}),
             )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise DataError(
             f"expected a Ray cluster at {address or 'this machine'}, got {error}. Start one with "
             "ray start --head, or leave address out."
         ) from error
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
     try:
-        yield ray, is_own
+        yield workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
     finally:
-        if is_own:
+        if is_ours:
             ray.shutdown()
-
-
-def _cause(error: BaseException) -> Exception:
-    """What a stage raised, out of Ray's wrapping."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, UserError):
-            return cause
-        cause = getattr(cause, "cause", None) or cause.__cause__
-    return DataError(
-        f"Ray stopped: {str(error).strip().splitlines()[-1]}. What is done is kept: start again."
-    )

@@ -1,15 +1,17 @@
-"""What is done to one image that is mined: coded twice at each rate, compared, candidates cropped.
+"""What is done to one image: read, coded by each codec, scored by detectors, candidates cropped.
 
-Each stage is a callable that takes a :class:`Work` and returns it with more in it. A stage depends
-on nothing but the image and its own parameters, so that results are the same in whichever process,
-engine, order or shard an image is worked on. What fails is tried a second time and then noted.
+Each stage is a callable that adds to the :class:`Work` of an image. It depends on nothing but the
+image and its own parameters, so that results are the same in whichever process, engine, order or
+shard an image is worked on. What fails is tried a second time and then noted::
+
+    compress  = Read | Code | Code ...
+    mine      = Read | Code | Code | Detect
 """
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,26 +21,41 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import torch
 
-from nacd_bench.coding.codec import Codec, Image, bits_per_pixel, png
-from nacd_bench.coding.matched import KeptEncodes, checked_size, describe, stop_if_disk_full
+from nacd_bench.coding.codec import Codec, Image, png
+from nacd_bench.coding.matched import (
+    KeptEncodes,
+    describe,
+    facts,
+    luma_msssim,
+    matches,
+    stop_if_disk_full,
+)
 from nacd_bench.coding.originals import Item, read_item
-from nacd_bench.coding.rate import Encodings, Estimate, luma_psnr, match_rates
-from nacd_bench.coding.sides import CodecSpec, built
+from nacd_bench.coding.rate import Encodings, Estimate, Match
+from nacd_bench.coding.sides import Side
 from nacd_bench.detectors import Detector
+from nacd_bench.errors import DataError
 from nacd_bench.ops.boxes import region_holding
 from nacd_bench.ops.planes import one_thread
 from nacd_bench.pipeline.methods import score_batch
 from nacd_bench.runs.candidates import place_of
 from nacd_bench.runs.folder import file_name
+from nacd_bench.runs.schema import EDGES
 from nacd_bench.triplets.batch import ROLES, TripletBatch
 from nacd_bench.triplets.detection import Result
-from nacd_bench.triplets.files import sha256, write_whole
+from nacd_bench.triplets.files import json_sha256, sha256, write_whole
 from nacd_bench.triplets.images import decode_image, pixels_sha256, to_8_bit
 
 T = TypeVar("T")
 Steps = tuple[tuple[str, float], ...]
 """Names of rates, and operating points or bits per pixel, in order of rising rate."""
 TRIES = 2
+METRICS = 2
+"""Changes whenever PSNR and MS-SSIM do: results that are there have the old ones."""
+BY_CONTENT = "{kind}/{sha256:.2}/{sha256:.12}/{preset}-{side}"
+"""Where the results of an image lie that is named by its content, as in a mined folder."""
+BY_NAME = "{kind}/{side}/{preset}/{name}"
+"""Where they lie for people, as in a compressed folder."""
 
 
 @dataclass
@@ -47,46 +64,82 @@ class Work:
 
     Args:
         item: where it is.
+        name: what its results are called.
         sha256: hash of its file; ``""`` until somebody has read it.
         data: its file, or None where the stage itself has to read it.
+        finished: results of earlier runs, by the hash of all that fixes them.
         pixels: ``(H, W, 3)`` uint8.
-        decoded: results by preset and side.
-        coded: by preset, the columns of ``coded`` that are known.
-        candidates: rows of ``candidates`` without what ``coded`` says too.
-        failures: stage, preset and message of what failed twice.
-        seconds: by stage.
+        width, height: in pixels.
         notes: what is odd about the file and does not touch its pixels.
+        coded: what is known of each result, by side and preset.
+        decoded: likewise the pictures.
+        scores: by preset and detector.
+        candidates: rows of ``candidates`` without what ``coded`` says too.
+        failures: step and message of what failed twice.
+        seconds: by stage.
+        died: whether it took its process down.
     """
 
     item: Item
+    name: str = ""
     sha256: str = ""
     data: bytes | None = None
+    finished: dict[str, dict[str, Any]] = field(default_factory=dict)
     pixels: Image | None = None
-    decoded: dict[str, dict[str, Image]] = field(default_factory=dict)
-    coded: dict[str, dict[str, Any]] = field(default_factory=dict)
-    candidates: list[dict[str, Any]] = field(default_factory=list)
-    failures: list[dict[str, str]] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
+    width: int = 0
+    height: int = 0
     notes: tuple[str, ...] = ()
+    coded: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    decoded: dict[str, dict[str, Image]] = field(default_factory=dict)
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
+    candidates: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    died: bool = False
+
+    @property
+    def fresh(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """The results of this run, by side and preset."""
+        return {
+            side: {preset: row for preset, row in rows.items() if row["key"] not in self.finished}
+            for side, rows in self.coded.items()
+        }
 
     def record(self) -> dict[str, Any]:
         """What the journal keeps."""
-        height, width = (0, 0) if self.pixels is None else self.pixels.shape[:2]
         return {
             "sha256": self.sha256,
             **of_item(self.item),
-            "width": width,
-            "height": height,
-            "coded": self.coded,
+            "width": self.width,
+            "height": self.height,
+            "notes": self.notes,
+            "coded": self.fresh,
+            "scores": self.scores,
             "candidates": self.candidates,
             "failures": self.failures,
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
-            "notes": self.notes,
         }
 
-    def fail(self, stage: str, preset: str, message: str) -> None:
+    def fail(self, step: str, message: str) -> None:
         """Note what failed for good."""
-        self.failures.append({"stage": stage, "preset": preset, "error": message})
+        self.failures.append((step, message))
+
+    @contextmanager
+    def noted(self, *steps: str) -> Iterator[None]:
+        """A failure inside is that of these steps, not the image's."""
+        try:
+            yield
+        except Exception as error:  # of whatever kind: a codec is somebody else's code
+            stop_if_disk_full(error, Path())
+            for step in steps:
+                self.fail(step, describe(error).removeprefix(f"{self.item.name}: "))
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Seconds inside count for the stage."""
+        began = time.perf_counter()
+        yield
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
 
 
 def of_item(item: Item) -> dict[str, Any]:
@@ -94,13 +147,11 @@ def of_item(item: Item) -> dict[str, Any]:
     return {"index": item.index, "name": item.name, "stamp": item.stamp}
 
 
-def unreadable(item: Item, error: Exception) -> dict[str, Any]:
-    """The journal's record of an item that could not be read; the next run tries again."""
-    return {**of_item(item), "unreadable": describe(error).removeprefix(f"{item.name}: ")}
-
-
 class Stage(Protocol):
-    """One step; ``on_device`` says whether it wants the one process that owns the GPU."""
+    """One step for images that go together, usually one.
+
+    ``on_device`` says whether it wants the one process that owns the GPU.
+    """
 
     @property
     def name(self) -> str: ...
@@ -108,118 +159,201 @@ class Stage(Protocol):
     @property
     def on_device(self) -> bool: ...
 
-    def __call__(self, work: Work) -> Work: ...
+    def __call__(self, works: Sequence[Work]) -> None: ...
 
 
+@dataclass
 class Read:
     """The image's bytes and pixels.
 
     Args:
-        folder: the mined folder, of which what a kill left half written for this image is removed.
+        folder: the run's folder.
     """
 
+    folder: Path
     name = "read"
     on_device = False
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __call__(self, works: Sequence[Work]) -> None:
+        for work in works:
+            if work.pixels is None and not work.failures:
+                with work.noted(self.name), work.timed(self.name):
+                    self._read(work)
 
-    def __call__(self, work: Work) -> Work:
-        if work.data is None:
-            work.data = read_item(work.item)
-            work.sha256 = sha256(work.data)
+    def _read(self, work: Work) -> None:
         data, work.data = work.data, None
-        with timed(work, self.name):
-            self._read(work, data)
-        return work
-
-    def _read(self, work: Work, data: bytes) -> None:
-        for kind in ("bitstreams", "crops", "decoded"):
+        if data is None:
+            data = read_item(work.item)
+        if sha256(data) != work.sha256:
+            raise DataError(
+                f"{work.item.path} changed while the run was going on. Start the run again: it "
+                "keeps what is done and codes the new pixels."
+            )
+        for kind in ("bitstreams", "crops", "decoded"):  # what a kill left half written
             place = self.folder / place_of(kind, work.sha256)
             for part in place.glob(".*.part") if place.is_dir() else ():
                 part.unlink(missing_ok=True)
-        try:
-            image = decode_image(work.item.name, data)
-            work.pixels, work.notes = to_8_bit(image.pixels), image.notes
-        except Exception as error:
-            work.fail(self.name, "", describe(error).removeprefix(f"{work.item.name}: "))
+        image = decode_image(work.item.name, data)
+        work.pixels, work.notes = to_8_bit(image.pixels), image.notes
+        work.height, work.width = work.pixels.shape[:2]
 
 
 @dataclass
-class Neural:
-    """The neural codec at each rate.
+class Code:
+    """One codec at each rate, all rates of an image in one search.
 
     Args:
-        codec: what codes.
-        steps: the rates.
-        kind: ``"point"`` where they are its operating points, ``"bpp"`` where it is matched.
+        side: the codec, and whether it follows another one's results.
+        kind: what is asked of it: ``"point"``, ``"bpp"`` or ``"psnr"``.
+        steps: operating points or targets of a codec that follows none.
+        folder: the run's folder.
+        place: where results lie in it, :data:`BY_CONTENT` or :data:`BY_NAME`.
         tolerance: for its fine control, see :func:`nacd_bench.coding.rate.match_rates`.
-        folder: the mined folder.
         keep: whether decoded images are kept.
+        with_msssim: whether MS-SSIM is measured beside PSNR.
+        estimate: what earlier images taught about the codec's rate.
     """
 
-    codec: CodecSpec | Codec
-    steps: Steps
+    side: Side
     kind: str
-    tolerance: float | None
+    steps: Steps
     folder: Path
+    place: str = BY_CONTENT
+    tolerance: float | None = None
     keep: bool = False
-    name = "neural"
+    with_msssim: bool = False
+    estimate: Estimate | None = None
+
+    @property
+    def name(self) -> str:
+        return self.side.label
 
     @property
     def on_device(self) -> bool:
-        return built(self.codec).in_main_process
+        return self.side.codec.in_main_process
 
-    def __call__(self, work: Work) -> Work:
-        image = work.pixels
-        if image is None:
-            return work
-        codec = built(self.codec)
-        with timed(work, self.name):
-            if self.kind == "bpp":
-                _matched(work, self, codec, image, dict(self.steps))
-                return work
-            encodings = _encodings(work, self, codec, image)
+    def __call__(self, works: Sequence[Work]) -> None:
+        if len(works) > 1 and self.kind == "point":
             for preset, point in self.steps:
-                with noted(work, self.name, preset):
-                    data = twice(partial(encodings.encode, encodings.points.index(point)))
-                    _keep(work, self, codec, image, preset, data, point)
-        return work
+                self._code_together(works, preset, point)
+        for work in works:
+            missing = self.missing(work)
+            if missing and work.pixels is not None:
+                with work.timed(self.name):
+                    self._code(work, missing)
 
+    def missing(self, work: Work) -> dict[str, float]:
+        """The rates by preset that have no result; results of earlier runs become the work's."""
+        rows = work.coded.setdefault(self.name, {})
+        wanted = dict(self.steps)
+        if self.side.follows is not None:
+            leader = work.coded.get(self.side.follows, {})
+            factor = 1.0 if self.kind == "psnr" else self.side.rate_factor
+            wanted = {preset: row[self.kind] * factor for preset, row in leader.items()}
+        missing = {}
+        for preset, value in wanted.items():
+            row = work.finished.get(key := self._key(work, value))
+            if row is not None and self._is_whole(work, preset, row):
+                rows[preset] = row
+            elif preset not in rows:
+                work.finished.pop(key, None)
+                missing[preset] = value
+        return missing
 
-@dataclass
-class Traditional:
-    """The traditional codec at the rates of the neural one, all of them in one search.
+    def _key(self, work: Work, value: float) -> str:
+        """The hash of everything that fixes a result."""
+        fixed = [work.sha256, self.side.identity, self.kind, value, METRICS]
+        return json_sha256(fixed + ([self.tolerance] if self.kind == "bpp" else []))[:24]
 
-    Args:
-        codec: what codes.
-        rate_factor: traditional bits per pixel / neural bits per pixel asked for.
-        targets: bits per pixel by preset where both codecs meet targets; else None.
-        tolerance, folder, keep: as of :class:`Neural`.
-    """
+    def _is_whole(self, work: Work, preset: str, row: Mapping[str, Any]) -> bool:
+        """Whether the files of a result lie where this run would put them."""
+        stream, picture = self._places(work, preset)
+        if [row["bitstream"], row["decoded"]] != [stream, picture]:
+            return False
+        files = [self.folder / stream, self.folder / picture if picture else self.folder / stream]
+        if not all(file.is_file() for file in files):
+            return False
+        return sha256(files[0].read_bytes())[:16] == row["file_sha256"]
 
-    codec: CodecSpec | Codec
-    rate_factor: float
-    targets: Mapping[str, float] | None
-    tolerance: float | None
-    folder: Path
-    keep: bool = False
-    name = "traditional"
+    def _places(self, work: Work, preset: str) -> tuple[str, str | None]:
+        """Bitstream and decoded image, or None where that is not kept."""
+        names = {"side": self.name, "preset": file_name(preset), "name": work.name}
+        stream, picture = (
+            self.place.format(kind=kind, sha256=work.sha256, **names)
+            for kind in ("bitstreams", "decoded")
+        )
+        return f"{stream}.bin", f"{picture}.png" if self.keep else None
 
-    @property
-    def on_device(self) -> bool:
-        return built(self.codec).in_main_process
+    def _code_together(self, works: Sequence[Work], preset: str, point: float) -> None:
+        """All images in one call, whichever of them it is for; a batch that fails is left."""
+        missing = [preset in self.missing(work) for work in works]
+        images = [work.pixels for work in works if work.pixels is not None]
+        if not any(missing) or len(images) < len(works):
+            return
+        try:
+            began = time.perf_counter()
+            codec = self.side.codec
+            streams = codec.encode_batch(images, point)
+            seconds = (time.perf_counter() - began) / len(works)
+            pictures = codec.decode_batch(streams)
+            spent = (time.perf_counter() - began) / len(works)
+        except Exception as error:  # one image may spoil the batch: each goes alone
+            stop_if_disk_full(error, self.folder)
+            return
+        for i, work in enumerate(works):
+            bpp = codec.rate_bytes(streams[i]) * 8 / (work.width * work.height)
+            match = Match(point, point, point, None, streams[i], bpp, 1, False, seconds)
+            work.seconds[self.name] = work.seconds.get(self.name, 0.0) + spent
+            if missing[i]:
+                with work.noted(f"{self.name} {preset}"):
+                    self._keep(work, preset, match, pictures[i], spent - seconds)
 
-    def __call__(self, work: Work) -> Work:
-        if work.pixels is None or not work.coded:
-            return work
-        rates = {
-            preset: self.targets[preset] if self.targets else row["neural_bpp"] * self.rate_factor
-            for preset, row in work.coded.items()
+    def _code(self, work: Work, missing: Mapping[str, float]) -> None:
+        codec = self.side.codec
+        assert work.pixels is not None
+        identity = json_sha256(self.side.identity)[:16]
+        place = self.folder / place_of("encodes", work.sha256) / f"{self.name}-{identity}"
+        encodings = Encodings(codec, work.pixels, KeptEncodes(place))
+        groups = [[preset] for preset in missing] if self.kind == "point" else [list(missing)]
+        for presets in groups:
+            with work.noted(*(f"{self.name} {preset}" for preset in presets)):
+                values = [missing[preset] for preset in presets]
+                code = partial(matches, encodings, self.kind, values, self.tolerance, self.estimate)
+                for preset, match in zip(presets, twice(code), strict=True):
+                    with work.noted(f"{self.name} {preset}"):
+                        began = time.perf_counter()
+                        decoded = twice(partial(codec.decode, match.data))
+                        self._keep(work, preset, match, decoded, time.perf_counter() - began)
+        for row in work.coded[self.name].values():
+            if row["key"] not in work.finished and self.kind != "point":
+                row["seen"] = encodings.seen(self.kind)
+
+    def _keep(
+        self, work: Work, preset: str, match: Match, decoded: Image, decode_seconds: float
+    ) -> None:
+        """Write bitstream and decoded image, and note everything about the result."""
+        assert work.pixels is not None
+        row = facts(self.side.codec, work.pixels, match, decoded)
+        stream, picture = self._places(work, preset)
+        file = self.folder / stream
+        # Results of other parameters may lie there. Whenever a kill comes, a bitstream that is
+        # there belongs to the picture that is there.
+        if file.is_file() and file.read_bytes() != match.data:
+            file.unlink()
+        if picture:
+            write_whole(self.folder / picture, png(decoded))
+        write_whole(file, match.data)
+        work.coded[self.name][preset] = row | {
+            "key": self._key(work, match.target),
+            "asked_kind": self.kind,
+            "decode_seconds": round(decode_seconds, 4),
+            "msssim": luma_msssim(work.pixels, decoded) if self.with_msssim else None,
+            "sha256": pixels_sha256(decoded),
+            "file_sha256": sha256(match.data)[:16],
+            "bitstream": stream,
+            "decoded": picture,
         }
-        with timed(work, self.name):
-            _matched(work, self, built(self.codec), work.pixels, rates)
-        return work
+        work.decoded.setdefault(preset, {})[self.name] = decoded
 
 
 @dataclass
@@ -240,77 +374,78 @@ class Detect:
     name = "detect"
 
     def __post_init__(self) -> None:
-        self._there: list[Detector] | None = None
+        self._on_device: list[Detector] | None = None
 
     @property
     def on_device(self) -> bool:
         return self.device != "cpu"
 
-    def __call__(self, work: Work) -> Work:
-        if work.pixels is None:
-            return work
-        presets = [preset for preset, sides in work.decoded.items() if len(sides) == 2]
-        if self._there is None:
-            self._there = [detector.eval().to(self.device) for detector in self.detectors]
-        for group in [presets] if self.on_device else [[preset] for preset in presets]:
-            if group:
-                with timed(work, self.name), one_thread():
-                    self._detect(work, group)
-        work.decoded = {}
-        return work
-
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_there": None}
+        return {**self.__dict__, "_on_device": None}
 
-    def _detect(self, work: Work, presets: Sequence[str]) -> None:
-        original = work.pixels
-        assert original is not None and self._there is not None
+    def __call__(self, works: Sequence[Work]) -> None:
+        if self._on_device is None:
+            self._on_device = [detector.eval().to(self.device) for detector in self.detectors]
+        for work in works:
+            presets = [preset for preset, sides in work.decoded.items() if len(sides) == 2]
+            for group in [presets] if self.on_device else [[preset] for preset in presets]:
+                if group and work.pixels is not None:
+                    with work.timed(self.name), one_thread():
+                        self._detect(work, work.pixels, group, self._on_device)
+
+    def _detect(
+        self, work: Work, original: Image, presets: Sequence[str], detectors: Sequence[Detector]
+    ) -> None:
         sides = {"original": [original] * len(presets)}
         sides |= {role: [work.decoded[preset][role] for preset in presets] for role in ROLES[1:]}
-        images = {role: _tensor(each).to(self.device) for role, each in sides.items()}
-        name = f"{work.item.name} "
-        batch = TripletBatch(**images, ids=[f"{name}{preset}" for preset in presets])
-        results = score_batch(self._there, batch)
-        for detector in self._there:
+        batch = TripletBatch(
+            **{
+                role: torch.from_numpy(np.stack([image.transpose(2, 0, 1) for image in images])).to(
+                    self.device
+                )
+                for role, images in sides.items()
+            },
+            ids=[f"{work.item.name} {preset}" for preset in presets],
+        )
+        results = score_batch(detectors, batch)
+        for detector in detectors:
             for preset, by_detector in zip(presets, results, strict=True):
                 result = by_detector[detector.name]
+                step = f"detect {detector.name} {preset}"
                 if result.fault:
-                    work.fail(f"detect {detector.name}", preset, result.fault)
+                    work.fail(step, result.fault)
                 else:
-                    with noted(work, f"detect {detector.name}", preset):
-                        self._candidates(work, preset, detector, result)
+                    with work.noted(step):
+                        self._candidates(work, original, preset, detector, result)
 
-    def _candidates(self, work: Work, preset: str, detector: Detector, result: Result) -> None:
-        row = work.coded[preset]
-        row.setdefault("scores", {})[detector.name] = result.score
-        boxes, confidences = result.boxes, result.confidences
-        order = sorted(range(len(boxes)), key=lambda i: (-confidences[i], boxes[i]))
-        over = [i for i in order if confidences[i] > self.thresholds.get(detector.name, 0.0)]
-        for number, i in enumerate(over):
-            work.candidates.append(
-                {
-                    "preset": preset,
-                    "detector": detector.name,
-                    "artifact_type": detector.artifact_type,
-                    "confidence": confidences[i],
-                    "number": number,
-                    **_edges("", boxes[i]),
-                    **self._cropped(work, preset, f"{detector.name}-{number}", boxes[i]),
-                }
-            )
-
-    def _cropped(self, work: Work, preset: str, name: str, box: Sequence[int]) -> dict[str, Any]:
-        """Write the crops of a candidate; where they lie and what they show."""
-        original = work.pixels
-        assert original is not None
-        x0, y0, x1, y1 = region_holding([box], original.shape[1], original.shape[0])
-        row: dict[str, Any] = _edges("crop_", (x0, y0, x1, y1))
-        place = place_of("crops", work.sha256)
-        for role, image in {"original": original, **work.decoded[preset]}.items():
-            file = f"{place}/{file_name(f'{preset}-{name}-{role}')}.png"
-            write_whole(self.folder / file, png(np.ascontiguousarray(image[y0:y1, x0:x1])))
-            row[f"crop_{role}"] = file
-        return row
+    def _candidates(
+        self, work: Work, original: Image, preset: str, detector: Detector, result: Result
+    ) -> None:
+        """Note the score and the boxes over the threshold, and write their crops."""
+        work.scores.setdefault(preset, {})[detector.name] = result.score
+        strongest_first = sorted(
+            zip(result.confidences, result.boxes, strict=True), key=lambda c: (-c[0], c[1])
+        )
+        threshold = self.thresholds.get(detector.name, 0.0)
+        for number, (confidence, box) in enumerate(strongest_first):
+            if not confidence > threshold:
+                break
+            x0, y0, x1, y1 = region_holding([box], work.width, work.height)
+            row: dict[str, Any] = {
+                "preset": preset,
+                "detector": detector.name,
+                "artifact_type": detector.artifact_type,
+                "confidence": confidence,
+                "number": number,
+                **dict(zip(EDGES, box, strict=True)),
+                **{f"crop_{edge}": v for edge, v in zip(EDGES, (x0, y0, x1, y1), strict=True)},
+            }
+            for role, image in {"original": original, **work.decoded[preset]}.items():
+                name = file_name(f"{preset}-{detector.name}-{number}-{role}")
+                row[f"crop_{role}"] = f"{place_of('crops', work.sha256)}/{name}.png"
+                crop = np.ascontiguousarray(image[y0:y1, x0:x1])
+                write_whole(self.folder / row[f"crop_{role}"], png(crop))
+            work.candidates.append(row)
 
 
 class Chain:
@@ -318,7 +453,7 @@ class Chain:
 
     Args:
         stages: in their order.
-        is_last: whether nothing comes after them: what comes out is then the journal's record.
+        is_last: whether nothing comes after them: pictures are then left behind.
     """
 
     def __init__(self, stages: Sequence[Stage], is_last: bool) -> None:
@@ -332,24 +467,31 @@ class Chain:
     @property
     def stays_here(self) -> bool:
         """Whether a codec object in it is never to be sent to another process."""
-        codecs = [stage.codec for stage in self.stages if isinstance(stage, Neural | Traditional)]
-        return any(isinstance(each, Codec) and each.in_main_process for each in codecs)
+        codecs = [stage.side.source for stage in self.stages if isinstance(stage, Code)]
+        return any(isinstance(codec, Codec) and codec.in_main_process for codec in codecs)
 
-    def __call__(self, work: Work) -> Any:
+    def __call__(self, works: list[Work]) -> list[Work]:
         for stage in self.stages:
-            work = stage(work)
-        return work.record() if self.is_last else work
+            stage(works)
+        return self._without_pictures(works) if self.is_last else works
 
-    def died(self, work: Work) -> dict[str, Any]:
-        """The record of an image that took its process down twice."""
+    def died(self, works: list[Work]) -> list[Work]:
+        """Images that took their process down twice."""
         names = ", ".join(stage.name for stage in self.stages)
-        work.fail(
-            "process",
-            "",
-            f"the process that worked on it died twice (crash or out of memory) in one of: {names}."
-            " Run the codec on this image alone to see why.",
-        )
-        return work.record()
+        for work in works:
+            work.died = True
+            work.fail(
+                "process",
+                "the process that worked on it died twice (crash or out of memory) in one of: "
+                f"{names}. Run the codec on this image alone to see why.",
+            )
+        return self._without_pictures(works)
+
+    def _without_pictures(self, works: list[Work]) -> list[Work]:
+        for work in works:
+            work.data = work.pixels = None
+            work.decoded = {}
+        return works
 
 
 def chains(stages: Sequence[Stage]) -> list[Chain]:
@@ -365,108 +507,9 @@ def chains(stages: Sequence[Stage]) -> list[Chain]:
 
 def twice(action: Callable[[], T]) -> T:
     """What an action returns, or returns when it is tried again."""
-    for left in range(TRIES - 1, -1, -1):
+    for _ in range(TRIES - 1):
         try:
             return action()
         except Exception as error:  # of whatever kind: a codec is somebody else's code
-            if not left:
-                raise
             stop_if_disk_full(error, Path())
-    raise AssertionError
-
-
-@contextmanager
-def noted(work: Work, stage: str, *presets: str) -> Any:
-    """A failure inside is the presets', not the image's."""
-    try:
-        yield
-    except Exception as error:
-        stop_if_disk_full(error, Path())
-        for preset in presets:
-            work.fail(stage, preset, describe(error))
-
-
-@contextmanager
-def timed(work: Work, stage: str) -> Any:
-    """Seconds inside count for the stage."""
-    began = time.perf_counter()
-    try:
-        yield
-    finally:
-        work.seconds[stage] = work.seconds.get(stage, 0.0) + time.perf_counter() - began
-
-
-def _encodings(work: Work, stage: Neural | Traditional, codec: Codec, image: Image) -> Encodings:
-    """An image's encodes; long ones are kept until the image is done, beyond a kill."""
-    kept = KeptEncodes(stage.folder / place_of("encodes", work.sha256) / stage.name)
-    return Encodings(codec, image, kept)
-
-
-def forget_encodes(folder: Path, sha256: str) -> None:
-    """Remove what was kept of an image that is done."""
-    shutil.rmtree(folder / place_of("encodes", sha256), ignore_errors=True)
-
-
-def _matched(
-    work: Work,
-    stage: Neural | Traditional,
-    codec: Codec,
-    image: Image,
-    rates: Mapping[str, float],
-) -> None:
-    with noted(work, stage.name, *rates):
-        encodings = _encodings(work, stage, codec, image)
-        matches = twice(
-            lambda: match_rates(
-                encodings,
-                list(rates.values()),
-                tolerance=stage.tolerance,
-                estimate=Estimate.of(codec),
-            )
-        )
-        for preset, match in zip(rates, matches, strict=True):
-            with noted(work, stage.name, preset):
-                _keep(work, stage, codec, image, preset, match.data, match.point, match.encodes)
-                work.coded[preset][f"{stage.name}_out_of_range"] = match.out_of_range
-
-
-def _keep(
-    work: Work,
-    stage: Neural | Traditional,
-    codec: Codec,
-    image: Image,
-    preset: str,
-    data: bytes,
-    point: float,
-    encodes: int = 1,
-) -> None:
-    """Decode a bitstream, write it, and note everything about it."""
-    decoded = twice(lambda: codec.decode(data))
-    size = checked_size(codec, image, decoded, data)
-    side = stage.name
-    name = f"{file_name(preset)}-{side}"
-    row = {
-        "point": f"{point:g}",
-        "bpp": bits_per_pixel(size, image.shape[1], image.shape[0]),
-        "bytes": size,
-        "sha256": pixels_sha256(decoded),
-        "bitstream": f"{place_of('bitstreams', work.sha256)}/{name}.bin",
-        "decoded": f"{place_of('decoded', work.sha256)}/{name}.png" if stage.keep else None,
-        "psnr": round(luma_psnr(image, decoded), 6),
-        "encodes": encodes,
-        "out_of_range": False,
-    }
-    write_whole(stage.folder / str(row["bitstream"]), data)
-    if stage.keep:
-        write_whole(stage.folder / str(row["decoded"]), png(decoded))
-    facts = {f"{side}_{fact}": value for fact, value in row.items()}
-    work.coded.setdefault(preset, {}).update(facts)
-    work.decoded.setdefault(preset, {})[side] = decoded
-
-
-def _tensor(images: Sequence[Image]) -> torch.Tensor:
-    return torch.from_numpy(np.stack([image.transpose(2, 0, 1) for image in images]))
-
-
-def _edges(kind: str, box: Sequence[int]) -> dict[str, int]:
-    return {f"{kind}{edge}": v for edge, v in zip(("x0", "y0", "x1", "y1"), box, strict=True)}
+    return action()

@@ -1,4 +1,4 @@
-"""A pool of processes that survives the death of one of them and dies with its parent."""
+"""Processes that survive the death of one of them and die with their parent."""
 
 from __future__ import annotations
 
@@ -10,32 +10,34 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait as wait_for
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from nacd_bench.errors import UserError
+from nacd_bench.errors import DataError, UserError
 
 Job = TypeVar("Job")
-Done = TypeVar("Done")
+Result = TypeVar("Result")
 
+TRIES = 2
+"""Times that a job may take its process down before it is given up."""
 GRACE = 2.0
 """Seconds that a worker has to end its children and itself."""
 
 
-class Workers(Generic[Job, Done]):
-    """Runs jobs in other processes.
+class Workers(Generic[Job, Result]):
+    """Runs jobs in other processes, one in each at a time.
 
-    A codec that takes its process down breaks the whole pool. Every job that was on the way then
-    runs again alone, so that the guilty one is known and the others are not lost.
+    A job that takes its process down is run once more in a new one; the others notice nothing.
 
     Args:
         count: processes; 0 runs every job in this one.
         work: what is done with a job; sent to each process once.
-        died: what is to be said of a job that took its process down alone.
+        died: the result of a job that took its process down twice.
         threads: of PyTorch and OpenCV in each process.
         context: how processes start.
 
@@ -46,8 +48,8 @@ class Workers(Generic[Job, Done]):
     def __init__(
         self,
         count: int,
-        work: Callable[[Job], Done],
-        died: Callable[[Job], Done],
+        work: Callable[[Job], Result],
+        died: Callable[[Job], Result],
         threads: int = 1,
         context: BaseContext | None = None,
     ) -> None:
@@ -57,96 +59,81 @@ class Workers(Generic[Job, Done]):
         self.work = work
         self.died = died
         self.threads = threads
-        self.context = context
-        self._pool: ProcessPoolExecutor | None = None
-        self._processes: set[multiprocessing.process.BaseProcess] = set()
-        self._running: dict[Future[Done], Job] = {}
-        self._suspects: deque[Job] = deque()
+        self.context = context or worker_context()
         self._here: deque[Job] = deque()
+        self._idle: list[Connection] = []
+        self._running: dict[Connection, tuple[Job, int]] = {}
+        self._processes: dict[Connection, BaseProcess] = {}
 
-    def __enter__(self) -> Workers[Job, Done]:
+    def __enter__(self) -> Workers[Job, Result]:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._pool is not None and not self._running:
-            self._pool.shutdown()
-            self._pool = None
-        self._close()
+        self._end(list(self._processes))
 
     @property
     def busy(self) -> bool:
-        return bool(self._running or self._suspects or self._here)
+        return bool(self._running or self._here)
 
     @property
     def room(self) -> bool:
-        """Whether another job would find a process soon."""
-        if self.count == 0:
-            return not self._here
-        return not self._suspects and len(self._running) < 2 * self.count
+        """Whether another job would find a process now."""
+        return len(self._running) < self.count if self.count else not self._here
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Job, deaths: int = 0) -> None:
+        """Start a job, which has taken down so many processes already."""
         if self.count == 0:
             self._here.append(job)
-        else:
-            self._start(job)
+            return
+        connection = self._idle.pop() if self._idle else self._started()
+        try:
+            connection.send(job)
+        except ConnectionError:  # it died while it had nothing to do
+            self._end([connection])
+            connection = self._started()
+            connection.send(job)
+        self._running[connection] = job, deaths
 
-    def finished(self, block: bool) -> Iterator[tuple[Job, Done]]:
-        """The jobs that ended since the last call; with ``block``, at least one if any is on.
+    def finished(self, block: bool) -> list[tuple[Job, Result]]:
+        """The jobs that ended since the last call; with ``block``, it waits for news of one.
 
         Raises:
-            DataError: a job found the disk full.
+            Exception: of whatever kind, what the work raised.
         """
         if self._here:
             job = self._here.popleft()
-            yield job, self.work(job)
-            return
-        if not self._running and self._suspects:
-            self._start(self._suspects.popleft())
-        if not self._running:
-            return
-        alone = len(self._running) == 1
-        ended, _ = wait(self._running, None if block else 0, FIRST_COMPLETED)
-        broken: list[Job] = []
-        for future in ended:
-            job = self._running.pop(future)
+            return [(job, self.work(job))]
+        ended = []
+        for connection in wait(list(self._running), None if block else 0) if self._running else ():
+            assert isinstance(connection, Connection)
+            job, deaths = self._running.pop(connection)
             try:
-                yield job, future.result()
-            except BrokenProcessPool:
-                broken.append(job)
-        if not broken:
-            return
-        broken += self._running.values()
-        self._running.clear()
-        self._close()
-        if alone:
-            yield broken[0], self.died(broken[0])
-        else:
-            self._suspects.extend(broken)
+                error, result = connection.recv()
+            except (EOFError, ConnectionError):
+                self._end([connection])
+                if deaths + 1 < TRIES:
+                    self.submit(job, deaths + 1)
+                else:
+                    ended.append((job, self.died(job)))
+                continue
+            self._idle.append(connection)
+            if error is not None:
+                raise error
+            ended.append((job, result))
+        return ended
 
-    def _start(self, job: Job) -> None:
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                self.count,
-                mp_context=self.context or worker_context(),
-                initializer=_prepare_worker,
-                initargs=(self.work, self.threads),
-            )
-        before = set(multiprocessing.active_children())  # an executor does not tell its processes
-        try:
-            self._running[self._pool.submit(_done, job)] = job
-            self._processes |= set(multiprocessing.active_children()) - before
-        except BrokenProcessPool:
-            self._suspects.append(job)
-            self._suspects.extend(self._running.values())
-            self._running.clear()
-            self._close()
+    def _started(self) -> Connection:
+        connection, other = multiprocessing.Pipe()
+        process = self.context.Process(  # type: ignore[attr-defined]
+            target=_serve, args=(other, self.work, self.threads)
+        )
+        process.start()
+        other.close()
+        self._processes[connection] = process
+        return connection
 
-    def _close(self) -> None:
-        if self._pool is None:
-            return
-        processes, self._processes = self._processes, set()
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._pool = None
+    def _end(self, connections: Iterable[Connection]) -> None:
+        processes = [self._processes.pop(connection) for connection in connections]
         for process in processes:
             process.terminate()
         deadline = time.monotonic() + GRACE
@@ -156,7 +143,7 @@ class Workers(Generic[Job, Done]):
                 process.kill()
 
 
-def finished_jobs(pool: Workers[Job, Done], jobs: Iterable[Job]) -> Iterator[tuple[Job, Done]]:
+def finished_jobs(pool: Workers[Job, Result], jobs: Iterable[Job]) -> Iterator[tuple[Job, Result]]:
     """Every job with its result, as they end; jobs are taken when there is room for one."""
     waiting, more = iter(jobs), True
     while more or pool.busy:
@@ -169,52 +156,24 @@ def finished_jobs(pool: Workers[Job, Done], jobs: Iterable[Job]) -> Iterator[tup
         yield from pool.finished(block=True)
 
 
+def ahead(
+    function: Callable[[Job], Result], jobs: Iterable[Job], threads: int
+) -> Iterator[tuple[Job, Future[Result]]]:
+    """Every job in its order with what a function, some jobs ahead in threads, made of it."""
+    waiting: deque[tuple[Job, Future[Result]]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for job in jobs:
+            waiting.append((job, pool.submit(function, job)))
+            if len(waiting) > threads:
+                yield waiting.popleft()
+        yield from waiting
+
+
 def cores() -> int:
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-_at_work = False
-_work: Callable[[Any], Any]
-"""What this worker does with a job."""
-
-
-def _done(job: Any) -> Any:
-    """A job's work in a worker; when it is told to end, it ends its children and then itself."""
-    global _at_work
-    try:
-        _at_work = True
-        return _work(job)
-    except SystemExit:
-        os._exit(1)
-    finally:
-        _at_work = False
-
-
-def _end(*_: object) -> None:
-    if _at_work:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would cut short what follows
-        sys.exit(1)  # see _done
-    os._exit(1)
-
-
-def _require_guard() -> None:
-    """New processes import the script that runs, and one without a guard begins all over again."""
-    main = sys.modules.get("__main__")
-    file = getattr(main, "__file__", None)
-    if file is None or getattr(main, "__spec__", None) is not None:
-        return
-    try:
-        source = Path(file).read_text("utf-8")
-    except (OSError, ValueError):
-        return
-    if "__name__" not in source:
-        raise UserError(
-            f"expected {file} to run its work under `if __name__ == '__main__':`, got a script "
-            "that every worker process would begin again. Add that line, or give workers=0."
-        )
 
 
 def worker_context() -> BaseContext:
@@ -226,27 +185,65 @@ def worker_context() -> BaseContext:
     return context
 
 
-def _prepare_worker(work: Callable[[Any], Any], threads: int) -> None:
-    """Few threads in each, no answer to Ctrl-C (the parent's task), no life after the parent."""
-    global _work
-    _work = work
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _end)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def set_threads(count: int) -> None:
+    """Threads of PyTorch and OpenCV in this process."""
     import cv2
     import torch
 
-    torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
+    torch.set_num_threads(count)
+    cv2.setNumThreads(count)
 
 
-def _end_with_parent() -> None:
+def _serve(connection: Connection, work: Callable[[Any], Any], threads: int) -> None:
+    """Jobs until the parent ends this process: no answer to Ctrl-C, no life after the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _exit)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    set_threads(threads)
+    try:
+        while True:
+            job = connection.recv()
+            outcome: tuple[Exception | None, Any]
+            try:
+                outcome = None, work(job)
+            except Exception as error:
+                outcome = error, None
+            try:
+                connection.send(outcome)
+            except (TypeError, AttributeError, ValueError) as error:
+                connection.send((DataError(f"a result cannot leave its process: {error}"), None))
+    finally:  # whatever ended it; what the work left behind does not matter any more
+        os._exit(1)
+
+
+def _exit(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would cut short what follows
+    sys.exit(1)  # the work ends its children on the way out
+
+
+def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
-        wait_for([parent.sentinel])
+        wait([parent.sentinel])
         main = threading.main_thread().ident
         if main is not None and hasattr(signal, "pthread_kill"):  # not on Windows
             # this thread would not interrupt what that one waits for
             signal.pthread_kill(main, signal.SIGTERM)
         time.sleep(GRACE)
         os._exit(1)
+
+
+def _require_guard() -> None:
+    """New processes import the script that runs, and one without a guard begins all over again."""
+    main = sys.modules.get("__main__")
+    file = getattr(main, "__file__", None)
+    if file is None or getattr(main, "__spec__", None) is not None:
+        return
+    source = "__name__"
+    with suppress(OSError, ValueError):
+        source = Path(file).read_text("utf-8")
+    if "__name__" not in source:
+        raise UserError(
+            f"expected {file} to run its work under `if __name__ == '__main__':`, got a script "
+            "that every worker process would begin again. Add that line, or give workers=0."
+        )

@@ -22,7 +22,7 @@ from nacd_bench import __version__
 from nacd_bench.errors import DataError, Failure
 from nacd_bench.runs.journal import Journal
 from nacd_bench.runs.provenance import leaves, versions_of
-from nacd_bench.runs.schema import CONFIG, JOURNAL, LOCK, SCHEMA_VERSION, SETTINGS
+from nacd_bench.runs.schema import CONFIG, JOURNAL, JOURNALS, LOCK, SCHEMA_VERSION, SETTINGS
 from nacd_bench.runs.tables import write_failures
 from nacd_bench.triplets.files import json_bytes, sha256, write_whole
 from nacd_bench.triplets.text_files import read_json
@@ -39,21 +39,29 @@ class RunFolder:
         job: the command's name.
         run_id: tells this process' run from others.
         failures: what failed; written to ``failures.csv`` when the run ends.
+        shard: of several runs that share the folder, see :func:`open_run`.
     """
 
     folder: Path
     job: str
     run_id: str
     failures: list[Failure] = field(default_factory=list)
+    shard: str | None = None
 
     @cached_property
     def journal(self) -> Journal:
         """Items that are done, over all runs in this folder."""
-        return Journal(self.folder / JOURNAL, f"nacd-bench {self.job} {SCHEMA_VERSION}")
+        place = f"{JOURNALS}/{self.shard}.jsonl" if self.shard else JOURNAL
+        return Journal(self.folder / place, journal_schema(self.job))
 
     def fail(self, item: str, step: str, message: str) -> None:
         """Record something that could not be done."""
         self.failures.append(Failure(item, step, message))
+
+
+def journal_schema(job: str) -> str:
+    """The first record of a job's journals."""
+    return f"nacd-bench {job} {SCHEMA_VERSION}"
 
 
 @contextmanager
@@ -65,6 +73,7 @@ def open_run(
     configuration: str | None = None,
     failures: Iterable[Failure] = (),
     anew: bool = False,
+    shard: str | None = None,
 ) -> Iterator[RunFolder]:
     """Lock a folder, check its settings, and list what failed when the run ends, however it does.
 
@@ -75,14 +84,17 @@ def open_run(
         configuration: YAML to keep beside the results as ``config.yaml``.
         failures: what failed before.
         anew: write over what the job left there, whatever its settings were.
+        shard: name of one of several runs that share the folder at the same time: each has a lock
+            and a journal of its own in ``journal/``, and whoever ends last lists what failed.
 
     Raises:
         DataError: another run holds the folder, or it began with another job or settings.
     """
     folder = Path(folder)
-    run = RunFolder(folder, job, new_run_id(), list(failures))
-    with run_lock(folder, run.run_id):
-        clear_parts(folder)
+    run = RunFolder(folder, job, new_run_id(), list(failures), shard)
+    with run_lock(folder / JOURNALS / shard if shard else folder, run.run_id):
+        if not shard:
+            clear_parts(folder)
         if anew and _job_of(folder) == job:
             (folder / SETTINGS).unlink()
         require_settings(folder, job, settings)
@@ -91,7 +103,8 @@ def open_run(
         try:
             yield run
         finally:
-            write_failures(folder, run.failures)
+            if not shard:
+                write_failures(folder, run.failures)
 
 
 def require_settings(folder: Path, job: str, settings: Mapping[str, Any]) -> None:

@@ -9,13 +9,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
 from nacd_bench.errors import DataError
-
-BLOCK = 1 << 16
-"""Bytes that are read at a time, from the end, to find the last whole line."""
 
 
 class Journal:
@@ -56,33 +54,35 @@ class Journal:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """The records in order of writing, without those that a dying disk damaged."""
-        with self.path.open("rb") as file:
-            found = _record(next(file))
-            if found != {"schema": self.schema}:
-                raise DataError(
-                    f"expected a journal of {self.schema} in {self.path}, got {found}. "
-                    "Another version wrote it: use that version, or a new folder."
-                )
-            yield from (record for record in map(_record, file) if record is not None)
+        return (record for _, record in read_journal(self.path, self.schema))
 
     def _drop_torn_line(self) -> None:
-        if not self.path.exists():
+        if not self.path.exists() or not (size := self.path.stat().st_size):
             return
         with self.path.open("rb+") as file:
-            end = file.seek(0, os.SEEK_END)
-            while end:
-                start = max(0, end - BLOCK)
-                file.seek(start)
-                found = file.read(end - start).rfind(b"\n")
-                if found >= 0:
-                    file.truncate(start + found + 1)
-                    return
-                end = start
-            file.truncate(0)
+            with mmap(file.fileno(), size, access=ACCESS_READ) as content:
+                end = content.rfind(b"\n") + 1
+            file.truncate(end)
 
 
-def _record(line: bytes) -> dict[str, Any] | None:
-    try:
-        return dict(json.loads(line))
-    except (ValueError, TypeError):
-        return None
+def read_journal(path: Path, schema: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Every record and where its line begins, without torn and damaged lines; nothing is changed.
+
+    Raises:
+        DataError: the file was written by another schema.
+    """
+    with path.open("rb") as file:
+        start = 0
+        for line in file:
+            try:
+                record = dict(json.loads(line)) if line.endswith(b"\n") else None
+            except (ValueError, TypeError):
+                record = None
+            if start == 0 and record not in (None, {"schema": schema}):
+                raise DataError(
+                    f"expected a journal of {schema} in {path}, got {str(record)[:60]}. "
+                    "Another version wrote it: use that version, or a new folder."
+                )
+            if start and record is not None:
+                yield start, record
+            start += len(line)

@@ -19,6 +19,8 @@ SCHEMA_VERSION = 3
 
 SETTINGS, CONFIG, JOURNAL, LOCK = "settings.json", "config.yaml", "journal.jsonl", "run.lock"
 FAILURES = "failures.csv"
+JOURNALS = "journal"
+"""Folder of the journals of runs that share a folder."""
 TRIPLETS = "triplets.parquet"
 METRICS, SUMMARY, THRESHOLDS = "metrics.json", "summary.json", "thresholds.yaml"
 DETECTIONS, SCORES, HEAT_MAPS = "detections", "scores", "heat_maps"

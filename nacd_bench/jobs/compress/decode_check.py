@@ -10,9 +10,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from nacd_bench.coding.codec import Codec
 from nacd_bench.coding.matched import describe
 from nacd_bench.coding.sides import CodecSpec, Side, built
 from nacd_bench.errors import DataError
+from nacd_bench.pipeline.coding import CodedImages
 from nacd_bench.pipeline.progress import progress_bar
-from nacd_bench.pipeline.workers import Workers
+from nacd_bench.pipeline.workers import Workers, finished_jobs
 from nacd_bench.triplets.images import read_8_bit
 
 COLUMNS = (
@@ -44,49 +46,44 @@ class Stream:
 
     Args:
         folder: the run's folder.
-        result: the row of the result.
+        names: image, side and rate step.
+        result: what is known of it.
         codec: what decodes it.
         condition: what is different from the run, in words.
     """
 
     folder: Path
+    names: Mapping[str, str]
     result: Mapping[str, Any]
     codec: CodecSpec | Codec
     condition: str
 
     def row(self, **values: Any) -> dict[str, Any]:
         """A row of the table."""
-        names = {name: self.result[name] for name in ("image", "side", "preset")}
-        return {**dict.fromkeys(COLUMNS, ""), **names, "condition": self.condition, **values}
+        return {**dict.fromkeys(COLUMNS, ""), **self.names, "condition": self.condition, **values}
 
 
-def decoded_again(
-    folder: Path,
-    results: Sequence[Mapping[str, Any]],
-    sides: Mapping[str, Side],
-    workers: int,
-    show_progress: bool,
-) -> list[dict[str, Any]]:
+def decoded_again(coded: CodedImages, workers: int, show_progress: bool) -> list[dict[str, Any]]:
     """Decode the bitstreams of a run again; a row for each and each condition.
 
     Args:
-        folder: the run's folder.
-        results: rows of the journal.
-        sides: the run's codecs by label; one whose rate is estimated has no bitstreams.
+        coded: what the run left; a codec whose rate is estimated has no bitstreams.
         workers: processes of the run; 0 for none but this one.
         show_progress: a progress bar.
     """
     rows = []
-    here = [not workers or side.codec.in_main_process for side in sides.values()]
+    here = [not workers or side.codec.in_main_process for side in coded.sides]
     used = max(torch.get_num_threads() if any(here) else 1, 1)
     for threads, other_device in ((2 if used == 1 else 1, False), (used, True)):
         streams = []
-        for result in results:
-            side = sides[result["side"]]
+        for work, side in product(coded.works, coded.sides):
             codec = on_other_device(side) if other_device else side.source
-            if codec is not None and not side.codec.rate_is_estimated:
-                condition = codec.parameters["device"] if other_device else CONDITIONS[threads]
-                streams.append(Stream(folder, result, codec, condition))
+            if codec is None or side.codec.rate_is_estimated:
+                continue
+            condition = codec.parameters["device"] if other_device else CONDITIONS[threads]
+            for preset, result in work.coded.get(side.label, {}).items():
+                names = {"image": work.name, "side": side.label, "preset": preset}
+                streams.append(Stream(coded.folder, names, result, codec, condition))
         if streams:
             rows += _decoded(streams, threads, 1 if any(here) else workers, show_progress)
     return rows
@@ -136,19 +133,15 @@ def _decoded(
             waiting.append(stream)
         except Exception as error:
             rows[places[id(stream)]] = stream.row(error=f"not for another process: {error}")
+    context = multiprocessing.get_context("spawn")
     with (
         _threads_of_children(threads),
-        Workers(
-            processes, difference, _died, threads, multiprocessing.get_context("spawn")
-        ) as pool,
+        Workers(processes, difference, _died, threads, context) as pool,
         progress_bar("decoded again", len(streams), show_progress) as progress,
     ):
-        while waiting or pool.busy:
-            while waiting and pool.room and (processes > 1 or not pool.busy):
-                pool.submit(waiting.pop())  # one at a time has no innocent ones to run again
-            for stream, row in pool.finished(block=True):
-                rows[places[id(stream)]] = row
-                progress(sum(map(is_fault, rows.values())))
+        for stream, row in finished_jobs(pool, waiting):
+            rows[places[id(stream)]] = row
+            progress(sum(map(is_fault, rows.values())))
     return [rows[place] for place in sorted(rows)]
 
 

@@ -119,7 +119,7 @@ def forecast_from_config(config: Mapping[str, Any]) -> Forecast:
             for item in sample:
                 measured.append(_measured(item, made.stages, Path(name)))
                 tick(0)
-    measured = [each for each in measured if each.megapixels]
+    measured = [(work, size) for work, size in measured if work.width]
     measured = measured[1:] or measured  # the first one loaded models and libraries
     if not measured:
         raise DataError(
@@ -129,40 +129,34 @@ def forecast_from_config(config: Mapping[str, Any]) -> Forecast:
     return Forecast(
         images=len(listing.items),
         operating_points=len(made.settings["steps"]),
-        seconds={s.name: [each.seconds.get(s.name, 0.0) for each in measured] for s in made.stages},
+        seconds={
+            s.name: [work.seconds.get(s.name, 0.0) for work, _ in measured] for s in made.stages
+        },
         on_device=[stage.name for stage in made.stages if stage.on_device],
-        encodes={side: [each.encodes[side] for each in measured] for side in SIDES},
-        size={kind: [each.size[kind] for each in measured] for kind in KINDS},
-        megapixels=[each.megapixels for each in measured],
+        encodes={
+            side: [
+                float(sum(row["encodes"] for row in work.coded.get(side, {}).values()))
+                for work, _ in measured
+            ]
+            for side in SIDES
+        },
+        size={kind: [float(size[kind]) for _, size in measured] for kind in KINDS},
+        megapixels=[work.width * work.height / 1e6 for work, _ in measured],
         workers=cores() if workers is None else max(workers, 1),
     )
 
 
-@dataclass(frozen=True)
-class _Measured:
-    seconds: Mapping[str, float]
-    encodes: Mapping[str, float]
-    size: Mapping[str, float]
-    megapixels: float
-
-
-def _measured(item: Item, stages: Sequence[Stage], folder: Path) -> _Measured:
-    """One image through all stages, one after the other."""
+def _measured(item: Item, stages: Sequence[Stage], folder: Path) -> tuple[Work, dict[str, int]]:
+    """One image through all stages, one after the other, and its bytes on the disk by kind."""
     before = {kind: _size(folder / kind) for kind in KINDS}
-    try:
-        data = read_item(item)
-    except UserError:
-        return _Measured({}, dict.fromkeys(SIDES, 0.0), dict.fromkeys(KINDS, 0.0), 0.0)
-    work = Work(item, sha256(data), data)
+    work = Work(item)
+    with work.noted("read"):
+        work.data = read_item(item)
+        work.sha256 = work.name = sha256(work.data)
     for stage in stages:
-        work = stage(work)
-    encodes = {
-        side: float(sum(row.get(f"{side}_encodes", 0) for row in work.coded.values()))
-        for side in SIDES
-    }
-    size = {kind: float(_size(folder / kind) - before[kind]) for kind in KINDS}
-    pixels = 0 if work.pixels is None else work.pixels.shape[0] * work.pixels.shape[1]
-    return _Measured(work.seconds, encodes, size, pixels / 1e6)
+        stage([work])
+    work.pixels, work.decoded = None, {}
+    return work, {kind: _size(folder / kind) - before[kind] for kind in KINDS}
 
 
 def _sample(items: Sequence[Item], count: int) -> list[Item]:

@@ -26,7 +26,7 @@ from nacd_bench.detectors import Detector
 from nacd_bench.errors import DataError, PluginError, UserError
 from nacd_bench.evaluation.duplicates import IOU
 from nacd_bench.pipeline.methods import made_methods, thresholds_by_detector
-from nacd_bench.pipeline.stages import Detect, Neural, Read, Stage, Traditional
+from nacd_bench.pipeline.stages import Code, Detect, Read, Stage
 from nacd_bench.planting.photographs import COLOR_PHOTOS, photo_path
 from nacd_bench.registry import unknown
 from nacd_bench.settings import Name
@@ -75,19 +75,24 @@ def make_mining_plan(
     require_number("iou", iou, most=1)
     if tolerance is not None:
         require_number("tolerance", tolerance, above=0)
-    sides = make_side(NEURAL, neural), make_side("traditional", traditional)
     by_target = scheme == "target"
+    sides = (
+        make_side(NEURAL, neural),
+        make_side("traditional", traditional, None if by_target else NEURAL, rate_factor),
+    )
     chosen = _test_conditions(sides[0].codec) if points is None else points
     steps = target_steps(targets) if by_target else point_steps(sides[0].codec, chosen)
     steps = _rising(steps, sides[0].codec, by_target)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     limits = thresholds_by_detector(thresholds, detectors)
-    common = (tolerance, folder, decoded)
-    stages = (
+    kinds = ("bpp" if by_target else "point", "bpp")
+    stages: tuple[Stage, ...] = (
         Read(folder),
-        Neural(sides[0].source, steps, "bpp" if by_target else "point", *common),
-        Traditional(sides[1].source, rate_factor, dict(steps) if by_target else None, *common),
+        *(
+            Code(side, kind, steps, folder, tolerance=tolerance, keep=decoded)
+            for side, kind in zip(sides, kinds, strict=True)
+        ),
         Detect(list(detectors), limits, folder, device),
     )
     settings = {
@@ -144,12 +149,6 @@ def _of_side(side: Side) -> dict[str, Any]:
     }  # a later command may run in another folder
     keywords = {"name": spec.name, "parameters": parameters, "label": spec.label}
     return {**side.identity, "codec": keywords}
-
-
-def _absolute(value: Any) -> Any:
-    """A file's name as later commands need it, which may run in another folder."""
-    is_file = isinstance(value, str | Path) and Path(value).is_file()
-    return str(Path(value).resolve()) if is_file else value
 
 
 def _test_conditions(codec: Codec) -> Sequence[float] | None:

@@ -13,12 +13,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from nacd_bench.errors import Failure
 from nacd_bench.evaluation.duplicates import with_duplicates
 from nacd_bench.jobs.mine.state import record_at, records
 from nacd_bench.runs.candidates import TablesWriter
 from nacd_bench.runs.folder import file_name
-from nacd_bench.runs.schema import CANDIDATES, CODED, IMAGES, SETTINGS, schema
-from nacd_bench.triplets.files import csv_bytes, json_bytes, writable, write_whole
+from nacd_bench.runs.schema import CANDIDATES, CODED, IMAGES, SETTINGS, SUMMARY, schema
+from nacd_bench.runs.tables import write_failures
+from nacd_bench.triplets.files import json_bytes, writable, write_whole
 from nacd_bench.triplets.rows import stem
 from nacd_bench.triplets.text_files import read_json
 
@@ -43,7 +45,7 @@ class Summary:
         seconds: of work by stage.
         left_out: pictures of kinds that are not read, by kind.
         notes: what is odd about an image's file and does not touch its pixels.
-        failures: image or item, stage, preset and message.
+        failures: images or items, steps and messages.
     """
 
     images: int = 0
@@ -57,7 +59,7 @@ class Summary:
     seconds: Counter[str] = field(default_factory=Counter)
     left_out: dict[str, int] = field(default_factory=dict)
     notes: dict[str, list[str]] = field(default_factory=dict)
-    failures: list[dict[str, str]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """For ``summary.json``."""
@@ -85,10 +87,9 @@ def write_tables(folder: Path) -> Summary:
             _write(tables, rows, settings["iou"], summary)
     for item, message in sorted(index.unreadable.items()):
         summary.unreadable += 1
-        summary.failures.append(_failure(item, "read", "", message))
-    columns = list(_failure("", "", "", ""))
-    write_whole(folder / "failures.csv", csv_bytes(columns, summary.failures))
-    write_whole(folder / "summary.json", json_bytes(summary.as_json()))
+        summary.failures.append(Failure(item, "read", message))
+    write_failures(folder, summary.failures)
+    write_whole(folder / SUMMARY, json_bytes(summary.as_json()))
     return summary
 
 
@@ -147,28 +148,31 @@ def _add_image(
         }
     )
     summary.seconds.update(record["seconds"])
-    for each in record["failures"]:
-        summary.failures.append(_failure(names[0], each["stage"], each["preset"], each["error"]))
+    summary.failures += [Failure(names[0], *failure) for failure in record["failures"]]
     summary.failed += bool(record["failures"])
     if record.get("notes"):
         summary.notes[writable(names[0])] = record["notes"]
     places = {preset: place for place, (preset, _) in enumerate(settings["steps"])}
-    for preset, own in record["coded"].items():
-        if not all(f"{side}_bpp" in own for side in SIDES):
+    for preset, neural in record["coded"].get("neural", {}).items():
+        results = {"neural": neural, "traditional": record["coded"]["traditional"].get(preset)}
+        if results["traditional"] is None:
             continue
-        coded = {**image, "preset": preset, "preset_index": places[preset], **own}
+        coded = {**image, "preset": preset, "preset_index": places[preset]}
         coded["triplet"] = f"{image['image']}_{preset}"
-        for side in SIDES:
+        for side, result in results.items():
+            coded |= {f"{side}_{fact}": value for fact, value in result.items()}
+            coded[f"{side}_point"] = f"{result['point']:g}"
             coded[f"{side}_codec"] = settings[side]["name"]
             coded[f"{side}_version"] = settings[side]["version"]
-            summary.encodes[side] += own[f"{side}_encodes"]
-        rows[CODED].append({**coded, "scores": sorted(own.get("scores", {}).items())})
+            summary.encodes[side] += result["encodes"]
+        scores = sorted(record["scores"].get(preset, {}).items())
+        rows[CODED].append({**coded, "scores": scores})
         summary.triplets += 1
         shared = {name: coded[name] for name in schema(CANDIDATES).names if name in coded}
-        for found in record["candidates"]:
-            if found["preset"] == preset:
-                name = f"{coded['triplet']}_{found['detector']}_{found['number']}"
-                rows[CANDIDATES].append({**shared, **found, "candidate": name})
+        for candidate in record["candidates"]:
+            if candidate["preset"] == preset:
+                name = f"{coded['triplet']}_{candidate['detector']}_{candidate['number']}"
+                rows[CANDIDATES].append({**shared, **candidate, "candidate": name})
 
 
 def _write(
@@ -192,7 +196,3 @@ def _write(
                 summary.candidates[f"{kind} {preset}"] += 1
                 summary.kept[f"{kind} {preset}"] += twin is None
         tables.add(table, whole)
-
-
-def _failure(image: str, stage: str, preset: str, message: str) -> dict[str, str]:
-    return {"image": image, "stage": stage, "preset": preset, "error": message}

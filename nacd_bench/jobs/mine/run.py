@@ -14,38 +14,36 @@ The folder is described in :mod:`nacd_bench.runs.candidates`; beside the tables 
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from nacd_bench.coding.matched import describe
 from nacd_bench.coding.originals import AnySource, Item, Listing, gone, list_images, read_item
 from nacd_bench.coding.sides import AnyCodec, require_number
 from nacd_bench.detectors import Detector
-from nacd_bench.errors import CodecError, DataError, UserError
+from nacd_bench.errors import DataError, Failure, UserError
 from nacd_bench.jobs.mine.plan import make_mining_plan, mining_arguments
 from nacd_bench.jobs.mine.results import Summary, write_tables
-from nacd_bench.jobs.mine.state import JOURNAL, SCHEMA, State, item_mark, read_state
-from nacd_bench.pipeline.local import run_local
+from nacd_bench.jobs.mine.state import State, item_mark, read_state
+from nacd_bench.pipeline.engine import Engine, run
 from nacd_bench.pipeline.progress import Progress, progress_bar
-from nacd_bench.pipeline.stages import Work, chains, forget_encodes, of_item, unreadable
+from nacd_bench.pipeline.stages import Work, of_item
 from nacd_bench.pipeline.tracking import Tracker, tracked
-from nacd_bench.pipeline.workers import cores
+from nacd_bench.pipeline.workers import ahead
 from nacd_bench.registry import unknown
-from nacd_bench.runs.folder import new_run_id, require_settings, run_lock
-from nacd_bench.runs.journal import Journal
-from nacd_bench.runs.schema import SETTINGS
-from nacd_bench.triplets.files import sha256, write_whole
+from nacd_bench.runs.candidates import place_of
+from nacd_bench.runs.folder import RunFolder, new_run_id, open_run, run_lock
+from nacd_bench.runs.schema import JOURNALS, SETTINGS
+from nacd_bench.triplets.files import sha256
 
-ENGINES = ("local", "ray")
 READERS = 4
 """Threads that read files ahead of the workers."""
-ENOUGH = 50
-"""Images after which a share of failures means something."""
 NEWS = 30.0
 """Seconds between two reports to a tracker."""
 
@@ -78,7 +76,7 @@ def mine(
     folder: str | Path,
     *,
     detectors: Sequence[Detector],
-    engine: str = "local",
+    engine: Engine = "local",
     address: str | None = None,
     shard: str = "1/1",
     workers: int | None = None,
@@ -96,7 +94,7 @@ def mine(
         neural, traditional: codecs: registered names, :class:`CodecSpec` or codec objects.
         folder: where results go; shards of one job share it.
         detectors: what finds artifacts.
-        engine: ``"local"``, or ``"ray"`` for Ray Data.
+        engine: ``"local"``, or ``"ray"`` for Ray.
         address: of a Ray cluster; ``"auto"`` for the one that this machine is part of, None for a
             cluster of its own on this machine.
         shard: ``"3/64"``: every 64th image, from the third; tables are written by the last shard.
@@ -117,47 +115,40 @@ def mine(
     began = time.perf_counter()
     folder = Path(folder)
     require_number("failure_limit", failure_limit, most=1)
-    if engine not in ENGINES:
-        raise UserError(unknown("engine", engine, list(ENGINES)))
+    if engine not in get_args(Engine):
+        raise UserError(unknown("engine", engine, list(get_args(Engine))))
     if workers is not None and not (isinstance(workers, int) and workers >= 0):
         raise UserError(f"expected workers as a number of processes, 0 or more, got {workers!r}.")
     number, count = parse_shard(shard)
     made = make_mining_plan(neural, traditional, folder, detectors, **plan)
-    writer = f"{number}-of-{count}"
-    with run_lock(folder / JOURNAL / writer, new_run_id()):
-        require_settings(folder, "mine", made.settings)
-        if configuration is not None:
-            write_whole(folder / "config.yaml", configuration.encode())
+    name = f"{number}-of-{count}"
+    with open_run(folder, "mine", made.settings, configuration=configuration, shard=name) as opened:
         listing = list_images(images, folder)
         items = listing.items[number - 1 :: count]
-        state = read_state(folder, retry_failed)
-        journal = Journal(folder / JOURNAL / f"{writer}.jsonl", SCHEMA)
         with (
             tracked(logger, folder, made.settings) as tracker,
             progress_bar("images", len(items), show_progress) as progress,
         ):
-            run = MiningRun(
-                folder, listing, items, state, journal, progress, tracker, failure_limit
-            )
+            state = read_state(folder, retry_failed)
+            mining = _Mining(opened, listing, state, progress, tracker, failure_limit)
             for path, fault in listing.faults.items() if number == 1 else ():
-                run.unreadable(unreadable(Item(-1, path, path), DataError(fault)))
-            if engine == "ray":
-                from nacd_bench.pipeline.ray import run_ray
-
-                run_ray(made.stages, run, folder, address, workers)
-            else:
-                there = cores() if workers is None else workers
-                run_local(chains(made.stages), run.work(), there, run.finished)
-            run.report()
-        journal.append({"ended": writer, "left_out": listing.left_out})
+                mining.unreadable(Item(-1, path, path), DataError(fault))
+            works = run(
+                made.stages, mining.works(items), engine=engine, workers=workers, address=address
+            )
+            with closing(works):
+                for work in works:
+                    mining.finish(work)
+            mining.report()
+        opened.journal.append({"ended": name, "left_out": listing.left_out})
     ended = read_state(folder).ended
     missing = [k for k in range(1, count + 1) if f"{k}-of-{count}" not in ended]
     summary = None
     if not missing:
-        with run_lock(folder / JOURNAL, new_run_id(), wait=True):
+        with run_lock(folder / JOURNALS, new_run_id(), wait=True):
             summary = write_results(folder)
     seconds = time.perf_counter() - began
-    return Mined(folder, summary, run.done, len(missing), seconds, tracker.message)
+    return Mined(folder, summary, mining.done, len(missing), seconds, tracker.message)
 
 
 def write_results(folder: Path) -> Summary:
@@ -189,129 +180,90 @@ def parse_shard(text: str) -> tuple[int, int]:
     return int(number), int(count)
 
 
-@dataclass
-class MiningRun:
-    """The images of a run on their way: read ahead, done once each, on record.
+class _Mining:
+    """The images of a run on their way: read ahead, done once each, on record."""
 
-    Args:
-        folder: the mined folder.
-        listing: all images of the source.
-        items: those of this run.
-        state: what is done already.
-        journal: what this run does.
-        progress: counts items.
-        tracker: gets the numbers of the progress now and then.
-        failure_limit: share of images that may fail.
-        failed: items that failed.
-        done: images that were worked on.
-        candidates: by artifact type.
-        told: when the tracker was told last.
-    """
+    def __init__(
+        self,
+        opened: RunFolder,
+        listing: Listing,
+        state: State,
+        progress: Progress,
+        tracker: Tracker,
+        failure_limit: float,
+    ) -> None:
+        self.opened = opened
+        self.listing = listing
+        self.state = state
+        self.progress = progress
+        self.tracker = tracker
+        self.failure_limit = failure_limit
+        self.done = 0
+        self.candidates: Counter[str] = Counter()
+        self.reported = time.monotonic()
 
-    folder: Path
-    listing: Listing
-    items: Sequence[Item]
-    state: State
-    journal: Journal
-    progress: Progress
-    tracker: Tracker
-    failure_limit: float
-    failed: int = 0
-    done: int = 0
-    candidates: Counter[str] = field(default_factory=Counter)
-    told: float = field(default_factory=time.monotonic)
+    def works(self, items: Sequence[Item]) -> Iterator[list[Work]]:
+        """Images with their bytes, each content once."""
+        for item, reading in ahead(_read, self._left(items), READERS):
+            try:
+                data, digest = reading.result()
+            except UserError as error:
+                self.unreadable(item, error)
+                continue
+            key = bytes.fromhex(digest)[:16]
+            if key in self.state.images:
+                self.opened.journal.append({**of_item(item), "sha256": digest})
+                self.progress.skip(1)
+            else:
+                self.state.images.add(key)
+                yield [Work(item, digest, digest, data)]
 
-    def left(self) -> Iterator[Item]:
+    def _left(self, items: Sequence[Item]) -> Iterator[Item]:
         """The items that need work."""
-        for item in self.items:
-            if item_mark(item.name, item.stamp) in self.state.items:
+        for item in items:
+            if item_mark(item) in self.state.items:
                 self.progress.skip(1)
             else:
                 yield item
 
-    def work(self) -> Iterator[Work]:
-        """Images with their bytes, each content once."""
-        ahead: deque[tuple[Item, Future[tuple[bytes, str]]]] = deque()
-        with ThreadPoolExecutor(READERS) as readers:
-            items = self.left()
-            while True:
-                while len(ahead) < READERS and (item := next(items, None)) is not None:
-                    ahead.append((item, readers.submit(_read, item)))
-                if not ahead:
-                    return
-                item, future = ahead.popleft()
-                try:
-                    data, digest = future.result()
-                except UserError as error:
-                    self.unreadable(unreadable(item, error))
-                    continue
-                if self.is_new(digest):
-                    yield Work(item, digest, data)
-                else:
-                    self.also({**of_item(item), "sha256": digest})
-
-    def is_new(self, digest: str) -> bool:
-        """Whether nobody has worked on this content; it counts as begun from now on."""
-        key = bytes.fromhex(digest)[:16]
-        if key in self.state.images:
-            return False
-        self.state.images.add(key)
-        return True
-
-    def also(self, record: Mapping[str, Any]) -> None:
-        """Another name of an image."""
-        self.journal.append(record)
-        self.progress.skip(1)
-
-    def unreadable(self, record: Mapping[str, Any]) -> None:
-        """An item that could not be read."""
-        self.journal.append(record)
+    def unreadable(self, item: Item, error: UserError) -> None:
+        """Note an item that could not be read; the next run tries again."""
+        message = describe(error).removeprefix(f"{item.name}: ")
+        self.opened.journal.append({**of_item(item), "unreadable": message})
         root = gone(self.listing)
         if root is not None:
             raise DataError(
                 f"expected {root} to stay there, got nothing of that name any more (a network "
                 "folder that vanished?). Bring it back and start again: what is done is kept."
             )
-        self._count(True, f"{record['name']}: {record['unreadable']}")
+        self._count(Failure(item.name, "", message))
 
-    def finished(self, record: Mapping[str, Any]) -> None:
-        """An image is done, or set aside with what failed."""
-        self.journal.append(record)
-        forget_encodes(self.folder, record["sha256"])
-        self.seen(record)
-
-    def seen(self, record: Mapping[str, Any]) -> None:
-        """Count an image whose record is on the disk."""
+    def finish(self, work: Work) -> None:
+        """Note an image that is done, or set aside with what failed."""
+        self.opened.journal.append(work.record())
+        encodes = self.opened.folder / place_of("encodes", work.sha256)
+        shutil.rmtree(encodes, ignore_errors=True)
         self.done += 1
-        self.candidates.update(each["artifact_type"] for each in record["candidates"])
-        failures = record["failures"]
-        last = failures[-1] if failures else {}
-        message = f"{record['name']}: {last.get('stage')} {last.get('preset')}: {last.get('error')}"
-        self._count(bool(failures), message)
+        self.candidates.update(candidate["artifact_type"] for candidate in work.candidates)
+        self._count(Failure(work.item.name, *work.failures[-1]) if work.failures else None)
 
-    def _count(self, failed: bool, message: str) -> None:
-        self.failed += failed
-        found = ", ".join(f"{kind} {count}" for kind, count in sorted(self.candidates.items()))
-        self.progress.note = f"candidates: {found or 'none yet'}"
-        self.progress.advance(1, self.failed)
-        if time.monotonic() - self.told > NEWS:
+    def _count(self, failure: Failure | None) -> None:
+        counts = ", ".join(f"{kind} {count}" for kind, count in sorted(self.candidates.items()))
+        self.progress.note = f"candidates: {counts or 'none yet'}"
+        self.progress.advance(1, self.progress.failures + (failure is not None))
+        if time.monotonic() - self.reported > NEWS:
             self.report()
-        base = max(self.progress.worked, min(len(self.items), ENOUGH))
-        if failed and self.failed > self.failure_limit * base:
-            raise CodecError(
-                f"stopped: {self.failed} of {self.progress.worked} images failed, more than the "
-                f"{self.failure_limit:.0%} that may. The last: {message} Remove the cause and "
-                "start again with retry_failed=true, or raise failure_limit. What is done is kept."
-            )
+        if failure is not None:
+            self.progress.require(self.failure_limit, str(failure), " with retry_failed=true")
 
     def report(self) -> None:
         """The numbers of the progress for the tracker."""
-        self.told = time.monotonic()
-        elapsed = max(self.told - self.progress.started, 1e-9)
+        self.reported = time.monotonic()
+        elapsed = max(self.reported - self.progress.started, 1e-9)
         numbers = {
             "images": self.progress.done,
             "images_per_second": self.progress.worked / elapsed,
-            "failures": self.failed,
+            "failures": self.progress.failures,
             "seconds_left": self.progress.left or 0.0,
             **{f"candidates/{kind}": count for kind, count in self.candidates.items()},
         }

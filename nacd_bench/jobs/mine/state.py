@@ -1,9 +1,8 @@
-"""What the journals of a mined folder know, whoever wrote them.
+"""What the journals of a mined folder say is done, whoever wrote them.
 
-``journal/`` has one file per writer: ``1-of-1.jsonl`` of a whole run, ``3-of-64.jsonl`` of a shard,
-``ray-....jsonl`` of each process of a Ray cluster. A record is one image, done or set aside, or
-another name of an image, or an item that could not be read, or the end of a shard. The files of
-several folders can be put together in one.
+``journal/`` has one file per run: ``1-of-1.jsonl`` of a whole one, ``3-of-64.jsonl`` of a shard. A
+record is one image, done or set aside, or another name of an image, or an item that could not be
+read, or the end of a shard. The files of several folders can be put together in one.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nacd_bench.errors import DataError
+from nacd_bench.coding.originals import Item
+from nacd_bench.runs.folder import journal_schema
+from nacd_bench.runs.journal import read_journal
+from nacd_bench.runs.schema import JOURNALS
 from nacd_bench.triplets.files import sha256
-
-SCHEMA = "nacd-bench mine 1"
-JOURNAL = "journal"
 
 
 @dataclass
@@ -50,7 +49,7 @@ def read_state(folder: Path, retry_failed: bool = False) -> State:
             state.ended.add(record["ended"])
         elif "sha256" in record:
             image = bytes.fromhex(record["sha256"])[:16]
-            named[item_mark(record["name"], record["stamp"])] = image
+            named[_mark(record["name"], record["stamp"])] = image
             if "coded" in record and not (retry_failed and record["failures"]):
                 state.images.add(image)
     # A second name is on record as soon as it is seen, which may be before the image is done.
@@ -64,22 +63,9 @@ def records(folder: Path) -> Iterator[tuple[Path, int, dict[str, Any]]]:
     Raises:
         DataError: a journal of another version.
     """
-    for path in sorted((folder / JOURNAL).glob("*.jsonl")):
-        with path.open("rb") as file:
-            start = 0
-            for line in file:
-                try:
-                    record = dict(json.loads(line)) if line.endswith(b"\n") else None
-                except (ValueError, TypeError):
-                    record = None
-                if start == 0 and record is not None and record != {"schema": SCHEMA}:
-                    raise DataError(
-                        f"expected a journal of {SCHEMA} in {path}, got {str(record)[:60]}. "
-                        "Another version wrote it: use that version, or a new folder."
-                    )
-                if record is not None and "schema" not in record:
-                    yield path, start, record
-                start += len(line)
+    for path in sorted((folder / JOURNALS).glob("*.jsonl")):
+        for start, record in read_journal(path, journal_schema("mine")):
+            yield path, start, record
 
 
 def record_at(path: Path, start: int) -> Mapping[str, Any]:
@@ -89,6 +75,10 @@ def record_at(path: Path, start: int) -> Mapping[str, Any]:
         return dict(json.loads(file.readline()))
 
 
-def item_mark(name: str, stamp: str) -> bytes:
+def item_mark(item: Item) -> bytes:
     """16 bytes that tell one state of one item from all others."""
-    return bytes.fromhex(sha256(f"{name}\0{stamp}"))[:16]
+    return _mark(item.name, item.stamp)
+
+
+def _mark(name: str, stamp: str) -> bytes:
+    return bytes.fromhex(sha256(f"{name}\0{stamp}")[:32])

@@ -1,0 +1,421 @@
+"""From images to triplets at a comparable rate: what ``compress`` does, and samples need.
+
+Three schemes say which rates the two sides get:
+
+``neural``
+    the neural codec runs at its operating points, the traditional one follows its rate times
+    ``rate_factor`` (1.2 for HM, 1.0 for VTM in section 4.1 of the paper);
+``target``
+    both are matched to the same bits per pixel;
+``psnr``
+    as ``neural``, but the traditional codec follows the luma PSNR.
+
+A traditional codec can follow another one in place of the neural codec: the paper's chain is VTM at
+the neural rate and HM at 1.2 times VTM's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from nacd_bench.coding.matched import describe
+from nacd_bench.coding.originals import AnySource, Item, list_images, read_item
+from nacd_bench.coding.rate import Estimate
+from nacd_bench.coding.sides import (
+    NEURAL,
+    SCHEMES,
+    TARGETS,
+    AnyCodec,
+    Side,
+    built,
+    make_side,
+    point_steps,
+    require_number,
+    target_steps,
+)
+from nacd_bench.errors import Failure, UserError
+from nacd_bench.pipeline.engine import run
+from nacd_bench.pipeline.progress import Progress, progress_bar
+from nacd_bench.pipeline.stages import BY_NAME, Code, Read, Stage, Steps, Work
+from nacd_bench.pipeline.workers import ahead
+from nacd_bench.registry import unknown
+from nacd_bench.runs.candidates import place_of
+from nacd_bench.runs.folder import RunFolder, open_run
+from nacd_bench.runs.schema import TRIPLETS
+from nacd_bench.triplets.files import sha256
+from nacd_bench.triplets.manifest import write_manifest
+from nacd_bench.triplets.record import TripletRecord
+from nacd_bench.triplets.rows import COLUMNS, stem
+
+LONGEST_STEM = 251
+"""Bytes of a file's name without its suffix that file systems take."""
+PILOTS = 8
+"""Images that teach the rate search; later ones use what these taught, whichever is done first."""
+READERS = 4
+"""Threads that read files ahead of the workers."""
+RESULT_COLUMNS = (
+    *("point", "fine", "asked_kind", "asked", "bpp", "bytes", "file_bytes", "out_of_range"),
+    *("encodes", "encode_seconds", "decode_seconds", "psnr", "msssim", "bitstream"),
+    "command_line",
+)
+"""What the manifest says about each side of a triplet."""
+
+
+@dataclass(frozen=True)
+class Follower:
+    """A traditional codec and what it follows.
+
+    Args:
+        codec: the codec.
+        rate_factor: rate asked for, as a multiple of the rate that it follows.
+        follows: ``"neural"`` or the label of another traditional codec.
+        label: its name in the output; the codec's by default.
+    """
+
+    codec: AnyCodec
+    rate_factor: float = 1.0
+    follows: str = NEURAL
+    label: str | None = None
+
+
+@dataclass
+class CodedImages:
+    """What a run left in its folder.
+
+    Args:
+        folder: the run's folder.
+        sides: the neural codec, then the traditional ones, each after the one it follows.
+        steps: the rates: name and operating point or bits per pixel.
+        left_out: how many pictures of kinds that are not read lie there, by kind.
+        images: how many there are, those that failed and those left out included.
+        works: the images with what is known of each result, in their order.
+        failures: what failed.
+        notes: what is odd about an image's file or name and does not touch its pixels.
+        duplicates: images left out because another file has the same bytes, and that one.
+        encodes: encodes that this run's results needed; 0 when everything was there.
+    """
+
+    folder: Path
+    sides: tuple[Side, ...]
+    steps: Steps
+    left_out: Mapping[str, int]
+    images: int
+    works: list[Work] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    duplicates: dict[str, str] = field(default_factory=dict)
+    encodes: int = 0
+
+    @property
+    def manifest(self) -> Path:
+        """The table of triplets; ``triplets.csv`` is the same."""
+        return self.folder / TRIPLETS
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """One dictionary per triplet, in the order of images, rates and traditional codecs."""
+        neural, *followers = self.sides
+        return [
+            _triplet(work, preset, neural, follower)
+            for work in self.works
+            for preset, _ in self.steps
+            for follower in followers
+            if all(preset in work.coded.get(side.label, {}) for side in (neural, follower))
+        ]
+
+
+def code_triplets(
+    images: AnySource,
+    neural: AnyCodec,
+    traditional: AnyCodec | Follower | Sequence[AnyCodec | Follower],
+    folder: str | Path,
+    *,
+    scheme: str = "neural",
+    points: Sequence[float] | None = None,
+    targets: Sequence[float] = TARGETS,
+    tolerance: float | None = None,
+    workers: int | None = None,
+    failure_limit: float = 0.2,
+    show_progress: bool = True,
+) -> CodedImages:
+    """Code images with a neural codec and traditional ones, into a folder with a manifest.
+
+    A result has the hash of everything that fixes it; one that is there is not made again, whatever
+    else was changed. The arguments are those of :func:`nacd_bench.jobs.compress.run.compress`.
+
+    Raises:
+        CodecError: too many images fail, or a codec cannot be used at all.
+        DataError: no images, a folder in use, a full disk.
+    """
+    folder = Path(folder)
+    if scheme not in SCHEMES:
+        raise UserError(unknown("scheme", str(scheme), list(SCHEMES)))
+    if tolerance is not None:
+        require_number("tolerance", tolerance, above=0)
+    require_number("failure_limit", failure_limit, most=1)
+    if workers is not None and not (isinstance(workers, int) and workers >= 0):
+        raise UserError(
+            f"expected workers to be a number of processes, 0 or more, got {workers!r}."
+        )
+    sides = _sides(neural, traditional, scheme)
+    steps = target_steps(targets) if scheme == "target" else point_steps(sides[0].codec, points)
+    listing = list_images(images, folder, files_only=True)
+    kind = "psnr" if scheme == "psnr" else "bpp"
+    stages = [
+        Code(
+            side=side,
+            kind="point" if side.label == NEURAL and scheme != "target" else kind,
+            steps=steps,
+            folder=folder,
+            place=BY_NAME,
+            tolerance=tolerance,
+            keep=True,
+            with_msssim=True,
+        )
+        for side in sides
+    ]
+    codecs = {
+        side.label: {
+            **side.identity,
+            "follows": side.follows,
+            "rate_factor": side.rate_factor,
+            "rate_is_estimated": side.codec.rate_is_estimated,
+        }
+        for side in sides
+    }
+    settings = {"scheme": scheme, "steps": dict(steps), "tolerance": tolerance, "codecs": codecs}
+    coded = CodedImages(folder, sides, steps, listing.left_out, len(listing.items))
+    with (
+        open_run(folder, "compress", settings, anew=True) as opened,
+        progress_bar("images", len(listing.items), show_progress) as progress,
+    ):
+        coding = _Coding(coded, stages, opened, progress, failure_limit)
+        try:
+            coding.code(listing.items[:PILOTS], workers)
+            coding.learn()
+            coding.code(listing.items[PILOTS:], workers)
+        except BaseException:
+            with suppress(UserError):  # the first error is the one to show
+                _write(coded, opened.failures)
+            raise
+        _write(coded, opened.failures)
+    return coded
+
+
+def _write(coded: CodedImages, failures: list[Failure]) -> None:
+    """The manifest of what is there."""
+    coded.works.sort(key=lambda work: work.item.index)
+    coded.failures = failures
+    with suppress(OSError):  # of encodes that are kept for the next run
+        for place in (*(coded.folder / "encodes").glob("*"), coded.folder / "encodes"):
+            place.rmdir()
+    records = [_record(row, coded.folder) for row in coded.rows]
+    write_manifest(coded.manifest, records)
+    write_manifest(coded.manifest.with_suffix(".csv"), records)
+
+
+def _sides(
+    neural: AnyCodec,
+    traditional: AnyCodec | Follower | Sequence[AnyCodec | Follower],
+    scheme: str,
+) -> tuple[Side, ...]:
+    """The codecs, built: a missing one is known now."""
+    sides = {NEURAL: make_side(NEURAL, neural)}
+    several = isinstance(traditional, Sequence) and not isinstance(traditional, str)
+    followers: list[Any] = list(traditional) if several else [traditional]  # type: ignore[arg-type]
+    for item in followers:
+        follower = item if isinstance(item, Follower) else Follower(item)
+        label = follower.label or built(follower.codec).name
+        if label in sides:
+            raise UserError(
+                f"two codecs of the run are called '{label}'. Give each traditional codec a label."
+            )
+        if follower.follows not in sides:
+            raise UserError(
+                f"{label} follows '{follower.follows}', which is not a codec before it: "
+                f"{', '.join(sides)}."
+            )
+        if Path(label).name != label or label.startswith("."):
+            raise UserError(
+                f"expected the label of a codec to do as the name of a folder, got '{label}'."
+            )
+        require_number("rate_factor", follower.rate_factor, above=0)
+        follows = None if scheme == "target" else follower.follows
+        sides[label] = make_side(label, follower.codec, follows, follower.rate_factor)
+    return tuple(sides.values())
+
+
+class _Coding:
+    """Images on their way: each content once, under a name of its own, on record."""
+
+    def __init__(
+        self,
+        coded: CodedImages,
+        stages: list[Code],
+        opened: RunFolder,
+        progress: Progress,
+        failure_limit: float,
+    ) -> None:
+        self.coded = coded
+        self.stages = stages
+        self.opened = opened
+        self.progress = progress
+        self.failure_limit = failure_limit
+        self.first_with: dict[str, str] = {}
+        self.named: dict[str, str] = {}
+        self.earlier: dict[str, dict[str, Any]] = {}
+        self.finished: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+        for record in opened.journal:
+            self.earlier[record["sha256"]] = record
+            for rows in record["coded"].values():
+                self.finished[record["sha256"]] |= {row["key"]: row for row in rows.values()}
+
+    def code(self, items: Sequence[Item], workers: int | None) -> None:
+        """Do everything that is not there yet."""
+        stages: list[Stage] = [Read(self.coded.folder), *self.stages]
+        with closing(run(stages, self._batches(items), workers=workers)) as works:
+            for work in works:
+                fresh = [row for rows in work.fresh.values() for row in rows.values()]
+                if fresh:
+                    self.opened.journal.append(work.record())
+                self.coded.encodes += sum(row["encodes"] for row in fresh)
+                shutil.rmtree(
+                    self.coded.folder / place_of("encodes", work.sha256), ignore_errors=True
+                )
+                self._done(work)
+                self.progress.advance(1, self.progress.failures)
+                if work.failures:
+                    self._failed(work.item, work.failures)
+
+    def learn(self) -> None:
+        """What the first images taught about the rates goes with the others."""
+        pilots = sorted(self.coded.works, key=lambda work: work.item.index)
+        for place, stage in enumerate(self.stages):
+            estimate = Estimate.of(stage.side.codec)
+            for work in pilots:
+                seen: dict[int, float] = {}
+                for row in work.coded.get(stage.name, {}).values():
+                    seen |= {int(index): value for index, value in row.get("seen", {}).items()}
+                estimate.add(seen)
+            self.stages[place] = replace(stage, estimate=estimate)
+
+    def _batches(self, items: Sequence[Item]) -> Iterator[list[Work]]:
+        """Images that go together: of one size where the neural codec takes several.
+
+        They are put together in fixed blocks, whether they are finished or not: a batch may change
+        what a network computes.
+        """
+        size, works = self.stages[0].side.codec.batch_size, self._works(items)
+        read = Read(self.coded.folder)
+        while block := list(islice(works, max(8, 4 * size) if size > 1 else 1)):
+            of_size: dict[tuple[int, int], list[Work]] = defaultdict(list)
+            for work in block:
+                if size > 1:
+                    read([work])
+                of_size[work.height, work.width].append(work)
+            for same in of_size.values():
+                for batch in (same[i : i + size] for i in range(0, len(same), size)):
+                    if any(stage.missing(work) for work in batch for stage in self.stages):
+                        yield batch
+                        continue
+                    for work in batch:
+                        self._done(work)
+                        self.progress.skip(1)
+
+    def _works(self, items: Sequence[Item]) -> Iterator[Work]:
+        """Images with their bytes, each content once."""
+        for item, reading in ahead(_read, items, READERS):
+            try:
+                data, digest = reading.result()
+            except UserError as error:
+                message = describe(error).removeprefix(f"{item.name}: ")
+                self.progress.advance(1, self.progress.failures)
+                self._failed(item, [("read", message)])
+                continue
+            first = self.first_with.setdefault(digest, item.path)
+            if first != item.path:
+                self.coded.duplicates[item.path] = first
+                self.progress.skip(1)
+                continue
+            work = Work(item, self._own_name(item, digest), digest, data, self.finished[digest])
+            earlier = self.earlier.get(digest, {"width": 0, "height": 0, "notes": ()})
+            work.width, work.height = earlier["width"], earlier["height"]
+            work.notes = tuple(earlier["notes"])
+            yield work
+
+    def _own_name(self, item: Item, digest: str) -> str:
+        """The name of an image in the results, which no other has on any file system."""
+        own = name = stem(Path(item.path).name)
+        first = self.named.setdefault(name.casefold(), item.path)
+        if first != item.path or len(os.fsencode(name)) > LONGEST_STEM:
+            cut = os.fsencode(name)[: LONGEST_STEM - 9].decode("utf-8", "ignore")
+            own = f"{cut}-{digest[:8]}"
+        if Path(first).stem != Path(item.path).stem:
+            self.coded.notes[item.path] = [
+                f"its name differs from that of {first} by case or Unicode form only, one file on "
+                f"some systems; it is {own} in the results"
+            ]
+        return own
+
+    def _done(self, work: Work) -> None:
+        self.coded.works.append(work)
+        work.data = None
+        if work.notes:
+            notes = self.coded.notes.get(work.item.path, [])
+            self.coded.notes[work.item.path] = [*work.notes, *notes]
+
+    def _failed(self, item: Item, failures: Sequence[tuple[str, str]]) -> None:
+        for step, message in failures:
+            self.opened.fail(item.path, step, message)
+        self.progress.failures += 1
+        last = self.opened.failures[-1]
+        self.progress.require(self.failure_limit, f"{last} Results: {self.coded.folder}.")
+
+
+def _read(item: Item) -> tuple[bytes, str]:
+    data = read_item(item)
+    return data, sha256(data)
+
+
+def _triplet(work: Work, preset: str, neural: Side, traditional: Side) -> dict[str, Any]:
+    sides = {"neural": neural, "traditional": traditional}
+    results = {role: work.coded[side.label][preset] for role, side in sides.items()}
+    row: dict[str, Any] = {
+        "id": f"{work.name}_{preset}_{traditional.label}",
+        "source": work.name,
+        "image_sha256": work.sha256,
+        "width": work.width,
+        "height": work.height,
+        "preset": preset,
+        "original": work.item.path,
+        "neural": results["neural"]["decoded"],
+        "traditional": results["traditional"]["decoded"],
+        "traditional_label": traditional.label,
+    }
+    for role, side in sides.items():
+        row[f"{role}_codec"] = side.codec.name
+        row[f"{role}_version"] = side.identity["version"]
+        row[f"{role}_parameters"] = json.dumps(side.identity["parameters"], sort_keys=True)
+        row[f"{role}_point_name"] = side.codec.points.name
+        row[f"{role}_rate_is_estimated"] = side.codec.rate_is_estimated
+        row |= {f"{role}_{name}": results[role][name] for name in RESULT_COLUMNS}
+    return row
+
+
+def _record(row: Mapping[str, Any], folder: Path) -> TripletRecord:
+    """A triplet as the manifest has it; what is only of interest to codecs goes into ``extra``."""
+    values = {name: row[name] for name in COLUMNS if name in row}
+    for role in ("neural", "traditional"):
+        values[role] = str(folder / row[role])
+        values[f"{role}_point"] = f"{row[f'{role}_point']:g}"
+    extra = {name: value for name, value in row.items() if name not in values}
+    return TripletRecord(**values, extra=extra)
