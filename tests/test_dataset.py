@@ -321,6 +321,18 @@ class TestBuild:
         with pytest.raises(UserError, match="nothing there"):
             read_original(f"{tmp_path}/t.tar/other.png")
 
+    def test_runs_of_other_detectors_are_refused(
+        self, original_mined: Path, other_mined: Path, tmp_path: Path
+    ) -> None:
+        made = []
+        for name, mined, version in (("older", original_mined, "1"), ("newer", other_mined, "99")):
+            made.append(shutil.copytree(mined, tmp_path / name))
+            settings = json.loads((made[-1] / "settings.json").read_text())
+            settings["detectors"] = {"texture": {"version": version}}
+            (made[-1] / "settings.json").write_text(json.dumps(settings))
+        with pytest.raises(DataError, match=r"texture\.version: .*99 in .*newer"):
+            build(made, tmp_path / "data", unverified=True, **QUIET)
+
     def test_two_mined_folders(
         self, original_mined: Path, other_mined: Path, tmp_path: Path
     ) -> None:

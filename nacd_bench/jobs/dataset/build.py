@@ -27,7 +27,7 @@ from nacd_bench.jobs.dataset.sources import Sources
 from nacd_bench.jobs.dataset.unite import content_key, deduplicated, unite
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.pipeline.workers import cores
-from nacd_bench.runs.folder import RunFolder, file_names, open_run, require_own
+from nacd_bench.runs.folder import RunFolder, file_names, open_run, require_alike, require_own
 from nacd_bench.runs.schema import FAILURES, SETTINGS
 from nacd_bench.settings import Count, Name, Names, Share, Workers, checked
 from nacd_bench.triplets.batch import ROLES
@@ -96,8 +96,8 @@ def build(
         show_progress: on standard error.
 
     Raises:
-        DataError: nothing confirmed, no usable triplet, a damaged table, another data set in the
-            folder.
+        DataError: nothing confirmed, no usable triplet, a damaged table, runs of other versions,
+            another data set in the folder.
     """
     folder = Path(folder)
     places = sorted({Path(place).resolve() for place in _listed(inputs)})
@@ -110,6 +110,7 @@ def build(
     sources = Sources(table, originals, [Path(place) for place in _listed(mined)])
     for place in places:
         sources.add(place, unverified)
+    require_alike(sources.settings)
     if negatives:
         sources.add_negatives(negatives, seed)
     read = licenses and sha256(read_bytes(licenses, "a table of licences", DataError))

@@ -129,6 +129,7 @@ class Sources:
         failures: what was left out.
         hashes: of the tables of each input.
         made: ``runs`` and ``verification`` of the inputs, each once, as JSON.
+        settings: of every run behind them, by its folder or its place in a data set.
     """
 
     licenses: LicenseTable
@@ -139,6 +140,7 @@ class Sources:
     failures: list[Failure] = field(default_factory=list)
     hashes: list[Any] = field(default_factory=list)
     made: set[tuple[str, str]] = field(default_factory=set)
+    settings: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _runs: dict[str, Path] = field(default_factory=dict)
     _licenses: dict[tuple[str, ...], License | None] = field(default_factory=dict)
 
@@ -156,6 +158,8 @@ class Sources:
         self.hashes.append([*map(sha256, tables)])
         for kind in ("runs", "verification"):
             self._note(kind, dataset.settings.get(kind) or [])
+        for number, settings in enumerate(dataset.settings.get("runs") or (), 1):
+            self.settings[f"{place} (run {number})"] = settings
         self.parts.append((dataset.records, dataset.artifacts))
         for record in dataset.records:
             for role, column in HASHES.items():
@@ -193,6 +197,7 @@ class Sources:
                 folder = self._find(name, verified)
                 settings = read_settings(folder)
                 self._note("runs", [settings])
+                self.settings[str(folder)] = settings
                 self._add_run(folder, settings, name, verified)
                 self._runs[name] = folder
             except DataError as error:
