@@ -165,8 +165,8 @@ def _name(row: Mapping[str, Any], role: str) -> str:
 
 def _mean(rows: Sequence[Mapping[str, Any]], role: str, column: str) -> float:
     values = [row[f"{role}_{column}"] for row in rows]
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else math.nan
+    values = [value for value in values if value is not None]
+    return float(np.mean(values)) if values else math.nan
 
 
 def bd_rates(rows: Sequence[Mapping[str, Any]]) -> list[BDRate]:
@@ -174,16 +174,16 @@ def bd_rates(rows: Sequence[Mapping[str, Any]]) -> list[BDRate]:
     images: dict[str, dict[str, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         images[row["traditional_label"]][row["source"]].append(row)
-    found = []
+    rates = []
     for sources in images.values():
         for quality in QUALITIES:
-            each = [_of_image(same, quality) for same in sources.values()]
-            known = [value for value in each if math.isfinite(value)]
-            mean = float(np.mean(known)) if known else math.nan
+            percents = [_of_image(same, quality) for same in sources.values()]
+            finite = [percent for percent in percents if math.isfinite(percent)]
+            mean = float(np.mean(finite)) if finite else math.nan
             first = next(row for same in sources.values() for row in same)
             names = _name(first, "neural"), _name(first, "traditional")
-            found.append(BDRate(*names, quality, mean, len(known)))
-    return found
+            rates.append(BDRate(*names, quality, mean, len(finite)))
+    return rates
 
 
 def _of_image(rows: Sequence[Mapping[str, Any]], quality: str) -> float:
@@ -203,13 +203,13 @@ def _scaled(value: float | None, quality: str) -> float:
     return value if value < EQUAL else math.inf
 
 
-def figure(found: Sequence[Curve], format: str = "svg") -> bytes:
+def figure(by_codec: Sequence[Curve], format: str = "svg") -> bytes:
     """Both qualities against bits per pixel, as a file of a format that matplotlib writes."""
     from matplotlib.figure import Figure
 
     sheet = Figure(figsize=(9, 4), layout="constrained")
     for axes, quality in zip(sheet.subplots(1, 2), QUALITIES, strict=True):
-        for curve in found:
+        for curve in by_codec:
             rates = curve.bpp if quality == "psnr" else curve.msssim_bpp
             axes.plot(rates, getattr(curve, quality), marker="o", label=curve.name)
         axes.set_xscale("log", base=2)
@@ -223,11 +223,11 @@ def figure(found: Sequence[Curve], format: str = "svg") -> bytes:
     return file.getvalue()
 
 
-def table(found: Sequence[Curve]) -> list[dict[str, Any]]:
+def table(by_codec: Sequence[Curve]) -> list[dict[str, Any]]:
     """The curves as rows, one per codec and step."""
     return [
         {"codec": curve.name, "preset": preset, "images": count}
         | {column: getattr(curve, column)[i] for column in TABLE_COLUMNS}
-        for curve in found
+        for curve in by_codec
         for i, (preset, count) in enumerate(zip(curve.presets, curve.images, strict=True))
     ]

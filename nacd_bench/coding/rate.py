@@ -306,7 +306,9 @@ class _Search:
             if not owners:
                 break
             if self.seen:  # the target that is farthest off; the middle one first
-                owner = max(owners, key=lambda i: self._misses(scaled[i]).min())
+                owner = max(
+                    owners, key=lambda i: min(abs(v - scaled[i]) for v in self.seen.values())
+                )
             else:
                 owner = int(np.argsort(scaled)[len(scaled) // 2])
             index = candidates[owner]
@@ -430,14 +432,14 @@ def _fine_steps(encodings: Encodings, index: int, match: Match) -> Iterator[Matc
         else:
             last = min(seen, key=lambda octave: abs(seen[octave] - asked))
             octave = min(max(last + (asked - seen[last]) / slope, ends[0]), ends[1])
-        if any(abs(octave - known) < FINEST_STEP for known in seen):
+        if any(abs(octave - tried) < FINEST_STEP for tried in seen):
             return  # the end of the range, or a jump of the rate
         value = round(2**octave, 4)  # as it stands in tables and command lines
         octave = math.log2(value)
         data, seconds = encodings.encode_fine(index, value)
         bpp = encodings.rate(data)
         before, seen[octave] = dict(seen), math.log2(bpp)
-        near = min(before, key=lambda known: abs(known - octave))
+        near = min(before, key=lambda tried: abs(tried - octave))
         measured = (seen[octave] - seen[near]) / (octave - near)
         slope = measured if measured * control.slope > 0 else slope
         point = encodings.points[index]

@@ -109,10 +109,10 @@ def point_steps(codec: Codec, points: Sequence[float] | None) -> tuple[tuple[str
 
 
 def _each_once(steps: Iterable[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
-    found = tuple(dict(steps).items())
-    if not found:
+    unique = tuple(dict(steps).items())
+    if not unique:
         raise UserError("expected at least one operating point or target rate, got none.")
-    return found
+    return unique
 
 
 def make_side(

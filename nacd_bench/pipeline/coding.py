@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from nacd_bench.coding.matched import describe
-from nacd_bench.coding.originals import AnySource, Item, list_images, read_item
+from nacd_bench.coding.originals import AnySource, Item, list_images
 from nacd_bench.coding.rate import Estimate
 from nacd_bench.coding.sides import (
     NEURAL,
@@ -45,13 +45,11 @@ from nacd_bench.coding.sides import (
 from nacd_bench.errors import Failure, UserError
 from nacd_bench.pipeline.engine import run
 from nacd_bench.pipeline.progress import Progress, progress_bar
-from nacd_bench.pipeline.stages import BY_NAME, Code, Read, Stage, Steps, Work
-from nacd_bench.pipeline.workers import ahead
+from nacd_bench.pipeline.stages import BY_NAME, Code, Read, Stage, Steps, Work, read_ahead
 from nacd_bench.registry import unknown
 from nacd_bench.runs.candidates import place_of
 from nacd_bench.runs.folder import RunFolder, open_run
 from nacd_bench.runs.schema import TRIPLETS
-from nacd_bench.triplets.files import sha256
 from nacd_bench.triplets.manifest import write_manifest
 from nacd_bench.triplets.record import TripletRecord
 from nacd_bench.triplets.rows import COLUMNS, stem
@@ -60,8 +58,6 @@ LONGEST_STEM = 251
 """Bytes of a file's name without its suffix that file systems take."""
 PILOTS = 8
 """Images that teach the rate search; later ones use what these taught, whichever is done first."""
-READERS = 4
-"""Threads that read files ahead of the workers."""
 RESULT_COLUMNS = (
     *("point", "fine", "asked_kind", "asked", "bpp", "bytes", "file_bytes", "out_of_range"),
     *("encodes", "encode_seconds", "decode_seconds", "psnr", "msssim", "bitstream"),
@@ -333,7 +329,7 @@ class _Coding:
 
     def _works(self, items: Sequence[Item]) -> Iterator[Work]:
         """Images with their bytes, each content once."""
-        for item, reading in ahead(_read, items, READERS):
+        for item, reading in read_ahead(items):
             try:
                 data, digest = reading.result()
             except UserError as error:
@@ -379,11 +375,6 @@ class _Coding:
         self.progress.failures += 1
         last = self.opened.failures[-1]
         self.progress.require(self.failure_limit, f"{last} Results: {self.coded.folder}.")
-
-
-def _read(item: Item) -> tuple[bytes, str]:
-    data = read_item(item)
-    return data, sha256(data)
 
 
 def _triplet(work: Work, preset: str, neural: Side, traditional: Side) -> dict[str, Any]:

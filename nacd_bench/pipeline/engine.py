@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import chain
 from typing import Any, Literal
@@ -64,32 +64,39 @@ def run(
             pools = [Workers(_processes(group, count), group, group.died) for group in groups]
         for pool in pools:
             stack.enter_context(pool)
-        waiting: list[deque[list[Work]]] = [deque() for _ in groups]
-        on_the_way, more = 0, True
-        while more or on_the_way:
-            while more and on_the_way < AHEAD * max(1, count):
-                batch = next(coming, None)
-                more = batch is not None
-                if batch is not None:
-                    waiting[0].append(batch)
-                    on_the_way += 1
-            for pool, queue in zip(pools, waiting, strict=True):
-                while queue and pool.room:
-                    pool.submit(queue.popleft())
-            busy = [place for place, pool in enumerate(pools) if pool.busy]
-            ended = [
-                (place, batch)
-                for place in busy
-                for _, batch in pools[place].finished(block=len(busy) == 1)
-            ]
-            for place, batch in ended:
-                if groups[place].is_last or batch[0].died:
-                    on_the_way -= 1
-                    yield from batch
-                else:
-                    waiting[place + 1].append(batch)
-            if busy and not ended:
-                time.sleep(PAUSE)
+        yield from _sent_through(groups, pools, coming, AHEAD * max(1, count))
+
+
+def _sent_through(
+    groups: Sequence[Chain], pools: Sequence[Any], coming: Iterator[list[Work]], most: int
+) -> Iterator[Work]:
+    """Images through the pools of the groups of stages, so many of them at a time."""
+    waiting: list[deque[list[Work]]] = [deque() for _ in groups]
+    on_the_way, more = 0, True
+    while more or on_the_way:
+        while more and on_the_way < most:
+            batch = next(coming, None)
+            more = batch is not None
+            if batch is not None:
+                waiting[0].append(batch)
+                on_the_way += 1
+        for pool, queue in zip(pools, waiting, strict=True):
+            while queue and pool.room:
+                pool.submit(queue.popleft())
+        busy = [place for place, pool in enumerate(pools) if pool.busy]
+        ended = [
+            (place, batch)
+            for place in busy
+            for _, batch in pools[place].finished(block=len(busy) == 1)
+        ]
+        for place, batch in ended:
+            if groups[place].is_last or batch[0].died:
+                on_the_way -= 1
+                yield from batch
+            else:
+                waiting[place + 1].append(batch)
+        if busy and not ended:
+            time.sleep(PAUSE)
 
 
 def _processes(chain: Chain, workers: int) -> int:

@@ -91,10 +91,10 @@ class Progress:
     def __str__(self) -> str:
         elapsed = clock(time.monotonic() - self.started)
         left = "unknown" if self.left is None else clock(self.left)
-        said = f"{self.done}/{self.total} {self.what}, elapsed {elapsed}, left {left}, "
+        line = f"{self.done}/{self.total} {self.what}, elapsed {elapsed}, left {left}, "
         if self.note and self.worked:
-            said += f"{self.worked / max(self.last - self.started, 1e-9):.2g} per second, "
-        return said + ", ".join(filter(None, [f"{self.failures} failures", self.note]))
+            line += f"{self.worked / max(self.last - self.started, 1e-9):.2g} per second, "
+        return line + ", ".join(filter(None, [f"{self.failures} failures", self.note]))
 
 
 class _LoggedProgress(Progress):
@@ -102,12 +102,12 @@ class _LoggedProgress(Progress):
 
     def __init__(self, what: str, total: int) -> None:
         super().__init__(what, total)
-        self.said = self.started
+        self.printed = self.started
 
     def advance(self, count: int, failures: int) -> None:
         super().advance(count, failures)
-        if self.last - self.said >= QUIET:
-            self.said = self.last
+        if self.last - self.printed >= QUIET:
+            self.printed = self.last
             print(self, file=sys.stderr, flush=True)
 
 

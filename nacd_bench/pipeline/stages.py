@@ -11,7 +11,8 @@ shard an image is worked on. What fails is tried a second time and then noted::
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -38,6 +39,7 @@ from nacd_bench.errors import DataError
 from nacd_bench.ops.boxes import region_holding
 from nacd_bench.ops.planes import one_thread
 from nacd_bench.pipeline.methods import score_batch
+from nacd_bench.pipeline.workers import ahead
 from nacd_bench.runs.candidates import place_of
 from nacd_bench.runs.folder import file_name
 from nacd_bench.runs.schema import EDGES
@@ -50,6 +52,8 @@ T = TypeVar("T")
 Steps = tuple[tuple[str, float], ...]
 """Names of rates, and operating points or bits per pixel, in order of rising rate."""
 TRIES = 2
+READERS = 4
+"""Threads that read files ahead of the workers."""
 METRICS = 2
 """Changes whenever PSNR and MS-SSIM do: results that are there have the old ones."""
 BY_CONTENT = "{kind}/{sha256:.2}/{sha256:.12}/{preset}-{side}"
@@ -145,6 +149,16 @@ class Work:
 def of_item(item: Item) -> dict[str, Any]:
     """An item in the journal."""
     return {"index": item.index, "name": item.name, "stamp": item.stamp}
+
+
+def read_ahead(items: Iterable[Item]) -> Iterator[tuple[Item, Future[tuple[bytes, str]]]]:
+    """Items with the bytes of their files and the hash of these, read ahead of the workers."""
+    return ahead(_bytes_and_hash, items, READERS)
+
+
+def _bytes_and_hash(item: Item) -> tuple[bytes, str]:
+    data = read_item(item)
+    return data, sha256(data)
 
 
 class Stage(Protocol):

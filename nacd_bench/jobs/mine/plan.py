@@ -123,7 +123,7 @@ def mining_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
     factor = settings.pop("rate_factor", None)
     detectors, failures = made_methods("detector", settings.pop("detector"))
     if failures:
-        raise PluginError("\n".join(f"{each.step}: {each.message}" for each in failures))
+        raise PluginError("\n".join(str(failure) for failure in failures))
     thresholds = settings.pop("thresholds")
     images = settings.pop("images")
     return {

@@ -101,7 +101,7 @@ class _Index:
         self.names: dict[str, list[str]] = {}
         self.unreadable: dict[str, str] = {}
         self.left_out: dict[str, int] = {}
-        found: dict[str, dict[str, int]] = defaultdict(dict)
+        named: dict[str, dict[str, int]] = defaultdict(dict)
         failures: dict[str, int] = {}
         for path, start, record in records(folder):
             if "ended" in record:
@@ -111,17 +111,17 @@ class _Index:
                 self.unreadable[record["name"]] = record["unreadable"]
                 continue
             digest = record["sha256"]
-            found[digest][record["name"]] = record["index"]
+            named[digest][record["name"]] = record["index"]
             if "coded" in record:
                 count = len(record["failures"])
                 if count <= failures.get(digest, count):  # the last of the best
                     failures[digest] = count
                     self.places[digest] = path, start
-        read = {name for own in found.values() for name in own}
+        read = {name for names in named.values() for name in names}
         self.unreadable = {name: why for name, why in self.unreadable.items() if name not in read}
         for digest in self.places:
-            own = found[digest]
-            self.names[digest] = sorted(own, key=lambda name: (own[name], name))
+            places = named[digest]
+            self.names[digest] = sorted(places, key=lambda name: (places[name], name))
 
 
 def _add_image(

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from nacd_bench.coding.matched import describe
-from nacd_bench.coding.originals import AnySource, Item, Listing, gone, list_images, read_item
+from nacd_bench.coding.originals import AnySource, Item, Listing, gone, list_images
 from nacd_bench.coding.sides import AnyCodec, require_number
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import DataError, Failure, UserError
@@ -33,17 +33,13 @@ from nacd_bench.jobs.mine.results import Summary, write_tables
 from nacd_bench.jobs.mine.state import State, item_mark, read_state
 from nacd_bench.pipeline.engine import Engine, run
 from nacd_bench.pipeline.progress import Progress, progress_bar
-from nacd_bench.pipeline.stages import Work, of_item
+from nacd_bench.pipeline.stages import Work, of_item, read_ahead
 from nacd_bench.pipeline.tracking import Tracker, tracked
-from nacd_bench.pipeline.workers import ahead
 from nacd_bench.registry import unknown
 from nacd_bench.runs.candidates import place_of
 from nacd_bench.runs.folder import RunFolder, new_run_id, open_run, run_lock
 from nacd_bench.runs.schema import JOURNALS, SETTINGS
-from nacd_bench.triplets.files import sha256
 
-READERS = 4
-"""Threads that read files ahead of the workers."""
 NEWS = 30.0
 """Seconds between two reports to a tracker."""
 
@@ -204,7 +200,7 @@ class _Mining:
 
     def works(self, items: Sequence[Item]) -> Iterator[list[Work]]:
         """Images with their bytes, each content once."""
-        for item, reading in ahead(_read, self._left(items), READERS):
+        for item, reading in read_ahead(self._left(items)):
             try:
                 data, digest = reading.result()
             except UserError as error:
@@ -268,11 +264,6 @@ class _Mining:
             **{f"candidates/{kind}": count for kind, count in self.candidates.items()},
         }
         self.tracker.log(lambda logger: logger.log_metrics(numbers, step=self.progress.done))
-
-
-def _read(item: Item) -> tuple[bytes, str]:
-    data = read_item(item)
-    return data, sha256(data)
 
 
 def mine_from_config(config: Mapping[str, Any]) -> Mined:
