@@ -224,6 +224,20 @@ class TestBadInput:
         assert subjects == {victim} and "gone.png" in done.failures[0].message
         assert done.comparisons["texture"].aucs["texture"].n_excluded == 1
 
+    def test_an_image_that_cannot_be_decoded_is_one_failure(
+        self, records: list[TripletRecord], tmp_path: Path
+    ) -> None:
+        victim = run(records, tmp_path).sets["texture"].records[0]
+        (tmp_path / "cut.jpg").write_bytes(Path(victim.neural).read_bytes()[:300])
+        broken = [
+            replace(record, neural=str(tmp_path / "cut.jpg")) if record.id == victim.id else record
+            for record in records
+        ]
+        for name in ("broken", "again"):  # what failed is tried again
+            done = run(broken, tmp_path, name=name)
+            assert [(each.item, each.step) for each in done.failures] == [(victim.id, "read")]
+            assert done.scored.computed > 0
+
     def test_a_box_outside_the_image_costs_its_triplet(
         self, records: list[TripletRecord], tmp_path: Path
     ) -> None:

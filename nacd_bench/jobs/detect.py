@@ -177,13 +177,13 @@ def detect(
                 run.failures += (Failure(item["id"], *fault) for fault in faults.items())
                 tick(len(run.failures))
         finally:
-            found = {name: _good(item) for name, item in kept.items()}
-            detections = write_tables(folder, records, found, types, limits)
+            finished = {name: _good(item) for name, item in kept.items()}
+            detections = write_tables(folder, records, finished, types, limits)
             _write_scales(folder, records, kept)
     return Detected(
         folder=folder,
         records=list(records),
-        results={record.id: found[record.id] for record in records if record.id in found},
+        results={record.id: finished[record.id] for record in records if record.id in finished},
         notes={path: lines for item in kept.values() for path, lines in item["notes"].items()},
         detections=detections,
         failures=run.failures,

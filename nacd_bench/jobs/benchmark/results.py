@@ -76,7 +76,7 @@ class Benchmarked:
     def records(self) -> list[TripletRecord]:
         """The triplets of all sets, each once."""
         sets = self.sets.values()
-        return list({record.id: record for own in sets for record in own.records}.values())
+        return list({record.id: record for drawn in sets for record in drawn.records}.values())
 
     def methods_on(self, artifact_type: str) -> list[str]:
         """The methods of a set, detectors first."""
@@ -93,7 +93,7 @@ def write_results(done: Benchmarked) -> None:
         facts = zip(balanced.records, balanced.truth, balanced.clusters, strict=True)
         for i, (record, is_positive, cluster) in enumerate(facts):
             drawn = {"test_set": name, "cluster": cluster, "is_positive": is_positive}
-            scored = {method: own[i] for method, own in values.items() if not math.isnan(own[i])}
+            scored = {name: of[i] for name, of in values.items() if not math.isnan(of[i])}
             rows.append({**triplet_columns(record), **drawn, **scored})
     write_scores(folder, rows, list(done.methods), test_set=TEXT, cluster=TEXT, is_positive=YES)
     # every box of the detectors that ran on each triplet: those behind the localisation
@@ -176,7 +176,9 @@ def main_table(done: Benchmarked) -> Table:
     for name, result in done.comparisons.items():
         columns.append(f"{name} ({result.n_positive} + {result.n_negative})")
         columns += [f"{name}, reference"] if done.reference else []
-    others = sorted({method for own in published.values() for method in own} - set(done.methods))
+    others = sorted(
+        {method for figures in published.values() for method in figures} - set(done.methods)
+    )
     rows: list[list[str] | None] = []
     for group in filter(None, (list(done.detectors), done.baselines, others)):
         rows += [None] if rows else []
@@ -187,7 +189,8 @@ def main_table(done: Benchmarked) -> Table:
                 text = numbers.NOTHING if auc is None else interval(auc)
                 row.append(Best(text) if result.best == method else text)
                 value = published.get(name, {}).get(method)
-                row += [numbers.NOTHING if value is None else f"{value:.3f}"][: bool(published)]
+                if done.reference is not None:
+                    row.append(numbers.NOTHING if value is None else f"{value:.3f}")
             rows.append(row)
     return Table(columns, rows, "AUC with 95 % intervals, the best of a column in bold")
 
