@@ -151,7 +151,7 @@ def types_of(target: Any) -> dict[str, Any]:
 
 
 def parts_of(kind: Any) -> dict[str, Any]:
-    """The types of the settings in a group by name; ``"*"`` is that of any name in a free table.
+    """The types of the settings in a group by name: ``"*"`` for any name, ``"[]"`` in a list.
 
     >>> parts_of(Mapping[str, float] | None), parts_of(int | None)
     ({'*': <class 'float'>}, {})
@@ -163,6 +163,8 @@ def parts_of(kind: Any) -> dict[str, Any]:
         return {name: part for each in arguments for name, part in parts_of(each).items()}
     if origin in (Mapping, dict):
         return {"*": arguments[1]}
+    if origin in (Sequence, list, tuple):
+        return {"[]": arguments[0]}
     if kind is Any:
         return {"*": Any}
     return types_of(kind) if is_dataclass(kind) else {}
@@ -240,10 +242,12 @@ def _explained(
     kind, value = kinds[name], dict(zip(kinds, args, strict=False)).get(name, kwargs.get(name))
     for key in further:
         parts = parts_of(kind)
-        if isinstance(value, Mapping) and key in value and parts:
-            if "*" not in parts and key not in parts:
+        if isinstance(value, Mapping) and key in value:
+            if not parts.keys() & {"*", key}:
                 return UserError(unknown(f"setting in {name}", str(key), list(parts)))
             name, kind, value = f"{name}.{key}", parts.get(str(key), parts.get("*")), value[key]
+        elif isinstance(value, list | tuple) and isinstance(key, int):
+            name, kind, value = f"{name}[{key}]", parts["[]"], value[key]
     return refused(name, kind, value)
 
 

@@ -447,7 +447,7 @@ class TestCompress:
         given = {"curves": found, "encodes": 0, "manifest": "m", "folder": Path("f")}
         done = SimpleNamespace(**nothing, **lists, **given)
         done.coded = done
-        monkeypatch.setattr("nacd_bench.jobs.compress.run.compress_from_config", lambda _: done)
+        monkeypatch.setattr("nacd_bench.jobs.compress.run.compress", lambda **_: done)
         assert compress_command.run() == 0
         cells = capsys.readouterr().out.split()
         assert {"0.00003", "0.9999999", "-"} <= {*cells} and "nan" not in cells

@@ -25,9 +25,9 @@ import nacd_conf
 from nacd_bench.coding.codec import Codec, OperatingPoints
 from nacd_bench.coding.curves import bd_rate, bd_rates, curves
 from nacd_bench.coding.originals import list_images
-from nacd_bench.coding.sides import CodecSpec, codec_from_config
+from nacd_bench.coding.sides import CodecSpec, codec_of
 from nacd_bench.errors import CodecError, DataError, ImageError, UserError
-from nacd_bench.jobs.compress.run import compress, compress_from_config
+from nacd_bench.jobs.compress.run import compress
 from nacd_bench.pipeline.coding import Follower
 from nacd_bench.pipeline.workers import worker_context
 from nacd_bench.registry import CODECS
@@ -370,11 +370,9 @@ class TestSchemes:
 
     def test_a_chain_as_in_the_paper(self, photos, tmp_path):
         """VTM follows the neural rate, HM 1.2 times VTM's; two x265 stand in for them."""
-        chain = [
-            Follower("x265", label="vtm"),
-            Follower(CodecSpec("x265", {"preset": "ultrafast"}), 1.2, "vtm", "hm"),
-        ]
-        done = run(photos / "cat.png", tmp_path, traditional=chain)
+        vtm = Follower("x265", label="vtm")
+        hm = Follower(CodecSpec("x265", {"preset": "ultrafast"}), 1.2, "vtm", "hm")
+        done = run(photos / "cat.png", tmp_path, traditional=vtm, then=[hm])
         assert [row["traditional_label"] for row in done.rows] == ["vtm", "hm"] * 2
         vtm, hm = done.rows[:2]
         assert vtm["traditional_asked"] == vtm["neural_bpp"]
@@ -409,18 +407,21 @@ class TestSchemes:
             ({"scheme": "target", "targets": []}, "at least one operating point or target rate"),
             (
                 {"scheme": "target", "targets": [0.0]},
-                r"targets to be a number above 0 and at most 24, got 0\.0",
+                r"targets\[0\] as a number above 0 and up to 24, got 0\.0",
             ),
-            ({"scheme": "target", "targets": [1e6]}, "number above 0 and at most 24, got 1000000"),
-            ({"scheme": "target", "targets": ["a"]}, "number above 0 and at most 24, got 'a'"),
-            ({"points": [math.nan]}, "points to be a number, got nan"),
-            ({"points": ["a"]}, "points to be a number, got 'a'"),
-            ({"tolerance": 0}, "tolerance to be a number above 0, got 0"),
-            ({"failure_limit": "a"}, "failure_limit to be a number at most 1, got 'a'"),
-            ({"workers": -1}, "workers to be a number of processes, 0 or more, got -1"),
-            ({"traditional": Follower("x265", -1)}, "rate_factor to be a number above 0, got -1"),
+            ({"scheme": "target", "targets": [1e6]}, "number above 0 and up to 24, got 1000000"),
+            ({"scheme": "target", "targets": ["a"]}, "number above 0 and up to 24, got 'a'"),
+            ({"points": [math.nan]}, r"points\[0\] as a number, got nan"),
+            ({"points": ["a"]}, r"points\[0\] as a number, got 'a'"),
+            ({"tolerance": 0}, "tolerance as a number above 0 or null, got 0"),
+            (
+                {"failure_limit": "a"},
+                "failure_limit as a number of at least 0 and up to 1, got 'a'",
+            ),
+            ({"workers": -1}, "workers as a whole number of at least 0 or null, got -1"),
+            ({"rate_factor": -1}, "rate_factor as a number above 0 or null, got -1"),
             ({"traditional": Follower("x265", follows="vtm")}, "follows 'vtm', which is not"),
-            ({"traditional": [Follower("x265"), Follower("x265")]}, "are called 'x265'"),
+            ({"then": [Follower("x265")]}, "are called 'x265'"),
             ({"traditional": Follower("x265", label="../x")}, "name of a folder, got '../x'"),
             ({"traditional": Follower("x265", label=".x")}, "name of a folder, got '.x'"),
             ({"neural": "avfi"}, "did you mean 'avif'"),
@@ -725,52 +726,53 @@ class TestConfiguration:
                     "rate_factor=1.2",
                 ],
             )
-        done = compress_from_config(OmegaConf.to_container(config, resolve=True))
+        done = compress(**OmegaConf.to_container(config, resolve=True))
         (row,) = done.rows
         assert json.loads(row["neural_parameters"])["speed"] == 8
         assert row["traditional_codec"] == "jpeg"
         assert row["traditional_asked"] == pytest.approx(1.2 * row["neural_bpp"])
 
     def test_a_chain_and_a_codec_with_a_factor_of_its_own(self, photos, tmp_path):
-        done = compress_from_config(
-            {
-                "images": str(photos / "cat.png"),
-                "folder": str(tmp_path),
-                "neural": {"name": "avif", "speed": 8},
-                "traditional": {"name": "webp", "rate_factor": 1.1},
-                "then": [{"codec": {"name": "jpeg", "rate_factor": 1.2}, "follows": "webp"}],
-                "points": [60],
-                "workers": 0,
-                "show_progress": False,
-            }
+        done = compress(
+            photos / "cat.png",
+            {"name": "avif", "speed": 8},
+            {"name": "webp", "rate_factor": 1.1},
+            tmp_path,
+            then=[{"codec": {"name": "jpeg", "rate_factor": 1.2}, "follows": "webp"}],
+            points=[60],
+            workers=0,
+            show_progress=False,
         )
         webp, jpeg = done.rows
         assert webp["traditional_asked"] == pytest.approx(1.1 * webp["neural_bpp"])
         assert jpeg["traditional_asked"] == pytest.approx(1.2 * webp["traditional_bpp"])
         with pytest.raises(UserError, match=r"a codec such as \{name: hm\}, got \{'speed': 8\}"):
-            codec_from_config({"speed": 8})
+            codec_of({"speed": 8})
 
     @pytest.mark.parametrize(
         ("entry", "message"),
         [
-            ("hm", "an entry of then to have codec.*got 'hm'"),
-            ({"codec": "hm"}, "a codec such as .*got 'hm'"),
-            ({"codec": {"name": "jpeg"}, "folows": "webp"}, "to have codec, .*folows"),
+            (
+                "hm",
+                r"expected then\[0\] as settings \(codec, rate_factor, follows, label\), got 'hm'",
+            ),
+            ({"codec": {"speed": 3}}, "a codec such as .*got {'speed': 3}"),
+            ({"codec": {"name": "jpeg"}, "folows": "webp"}, "'folows'; did you mean 'follows'"),
         ],
     )
     def test_a_chain_that_is_none(self, photos, tmp_path, entry, message):
         codecs = {"neural": {"name": "avif"}, "traditional": {"name": "webp"}, "then": [entry]}
         with pytest.raises(UserError, match=message):
-            compress_from_config({"images": str(photos), "folder": str(tmp_path), **codecs})
+            compress(images=str(photos), folder=tmp_path, **codecs)
 
     @pytest.mark.parametrize("name", CODEC_NAMES)
     def test_every_codec_file_names_a_codec_and_its_parameters(self, name):
         import inspect
 
         file = CODEC_FILES / f"{name}.yaml"
-        spec, factor = codec_from_config(OmegaConf.to_container(OmegaConf.load(file)))
+        spec = codec_of(OmegaConf.to_container(OmegaConf.load(file)))
         assert spec.name == name
-        assert factor == (1.2 if name == "hm" else 1.0)
+        assert spec.rate_factor == (1.2 if name == "hm" else 1.0)
         known = inspect.signature(CODECS.get(name)).parameters
         takes_any = any(p.kind is p.VAR_KEYWORD for p in known.values())
         assert takes_any or set(spec.parameters) <= set(known)

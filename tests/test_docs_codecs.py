@@ -15,8 +15,8 @@ from omegaconf import OmegaConf
 from PIL import Image as Pillow
 from skimage import data
 
-from nacd_bench.coding.sides import codec_from_config
-from nacd_bench.jobs.compress.run import compress_from_config
+from nacd_bench.coding.sides import codec_of
+from nacd_bench.jobs.compress.run import compress
 from nacd_bench.registry import CODECS
 from nacd_codecs.command import KEYS, CommandLine
 
@@ -65,12 +65,12 @@ def test_every_command_line_composes(line):
 
     config = composed(line)
     for side in ("neural", "traditional"):
-        spec, _ = codec_from_config(config[side])
+        spec = codec_of(config[side])
         known = inspect.signature(CODECS.get(spec.name)).parameters
         takes_any = any(p.kind is p.VAR_KEYWORD for p in known.values())
         assert takes_any or set(spec.parameters) <= set(known)
     for entry in config["then"]:
-        assert codec_from_config(entry["codec"])[0].name in CODECS
+        assert codec_of(entry["codec"]).name in CODECS
 
 
 @pytest.mark.parametrize("block", blocks("yaml"))
@@ -103,7 +103,7 @@ def test_the_module_runs_as_documented(photos, monkeypatch):
     (line,) = (p.values[0] for p in command_lines() if "blockcodec:" in p.values[0])
     Path("blockcodec.py").write_text(source)
     monkeypatch.syspath_prepend(Path.cwd())
-    done = compress_from_config(composed(line, workers=0, show_progress=False))
+    done = compress(**composed(line, workers=0, show_progress=False))
     assert [row["preset"] for row in done.rows[:3]] == ["block-32", "block-16", "block-8"]
     assert {row["neural_codec"] for row in done.rows} == {"blocks"}
     assert not any(row["neural_rate_is_estimated"] for row in done.rows)
@@ -118,7 +118,7 @@ def test_the_table_of_results_runs_as_documented(photos):
     Path("decoded").mkdir()
     for row in csv.DictReader(table.splitlines()):
         shutil.copy(photos / "a.png", row["decoded"])
-    done = compress_from_config(composed(line, show_progress=False, workers=0))
+    done = compress(**composed(line, show_progress=False, workers=0))
     assert [row["neural_bytes"] for row in done.rows] == [5210, 11833]
     assert done.rows[0]["neural_bpp"] == 8 * 5210 / (128 * 96)
     assert done.rows[0]["neural_codec"] == "jpeg-ai"

@@ -80,7 +80,7 @@ def test_what_the_signature_takes_arrives_as_it_was_given() -> None:
         ({"scheme": 3}, "expected scheme as neural or target or null, got 3."),
         ({"folder": 20260301}, "expected folder as the name of a file or folder, got 20260301."),
         ({"folder": ""}, "expected folder as the name of a file or folder, got ''."),
-        ({"images": ["a", 3]}, "expected images as"),
+        ({"images": ["a", 3]}, "expected images[1] as the name of a file or folder, got 3."),
         ({"report": "yes"}, "expected report as true or false, got 'yes'."),
         ({"thresholds": {"text": "high"}}, "expected thresholds.text as a number, got 'high'."),
         ({"thresholds": 3}, "expected thresholds as a number by name or the name of"),

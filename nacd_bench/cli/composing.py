@@ -186,7 +186,7 @@ def kind_of(command: str, config: Any, kinds: Mapping[str, Any], name: str) -> A
     place, node, kind = "", config, None
     for key in name.split("."):
         known = [each for each in node if each != "_target_"] if isinstance(node, Mapping) else []
-        known += [each for each in kinds if place and each not in ("*", *known)]
+        known += [each for each in kinds if place and each.isidentifier() and each not in known]
         if key not in known and "*" not in kinds:
             near = [f"{place}{each}" for each in known]
             raise UserError(unknown(f"setting of {command}", f"{place}{key}", near))

@@ -8,11 +8,11 @@ from nacd_bench.cli.printing import console, empty_table, listed_failures, liste
 from nacd_bench.numbers import share
 
 
-def run(**config: Any) -> int:
+def run(**settings: Any) -> int:
     from nacd_bench.jobs.compress.decode_check import in_words, is_fault
-    from nacd_bench.jobs.compress.run import compress_from_config
+    from nacd_bench.jobs.compress.run import compress
 
-    done = compress_from_config(config)
+    done = compress(**settings)
     out = console()
     listed_oddities(out, done.coded.left_out, done.coded.notes)
     for twin, first in done.coded.duplicates.items():

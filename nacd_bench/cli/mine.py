@@ -6,29 +6,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nacd_bench.cli.printing import console, empty_table, listed_failures, listed_oddities
+from nacd_bench.errors import PluginError
+from nacd_bench.settings import Number, checked
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from nacd_bench.jobs.mine.forecast import Forecast
     from nacd_bench.jobs.mine.results import Summary
 
 
-def run(**config: Any) -> int:
-    from nacd_bench.jobs.mine.run import mine_from_config, write_results
+@checked
+def run(*, plan: bool | Number, tables: bool, **settings: Any) -> int:
+    from nacd_bench.jobs.mine.forecast import SAMPLE, forecast
+    from nacd_bench.jobs.mine.run import mine, write_results
+    from nacd_bench.pipeline.methods import arguments
 
-    out = console()
-    folder = Path(config["folder"])
-    if config["plan"]:
-        return _forecast(config, out)
-    if config["tables"]:
+    out, folder = console(), Path(settings["folder"])
+    if tables:
         return _summary(write_results(folder), folder, out)
-    done = mine_from_config(config)
+    given = arguments(settings)
+    failures = given.pop("failures")
+    if failures:  # candidates of the other detectors would look like all
+        raise PluginError("\n".join(map(str, failures)))
+    if plan:
+        return _forecast(forecast(given, SAMPLE if plan is True else plan), out)
+    done = mine(**given)
     out.print()
     if done.message:
         out.print(done.message, markup=False)
     if done.summary is None:
         out.print(
-            f"Shard {config['shard']} is done ({done.done} images in {done.seconds:.1f} s). "
+            f"Shard {settings['shard']} is done ({done.done} images in {done.seconds:.1f} s). "
             f"{done.waiting_for} shards are not; the last writes the tables.",
             markup=False,
         )
@@ -58,10 +67,7 @@ def _summary(summary: Summary, folder: Path, out: Console) -> int:
     return listed_failures(out, lines, folder / "failures.csv")
 
 
-def _forecast(config: dict[str, Any], out: Console) -> int:
-    from nacd_bench.jobs.mine.forecast import forecast_from_config
-
-    forecast = forecast_from_config(config)
+def _forecast(forecast: Forecast, out: Console) -> int:
     table = empty_table("stage", "per image", "whole job", "what")
     for row in forecast.rows():
         table.add_row(*row)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Gt, Le
+from pydantic import BeforeValidator, Field
 
 from nacd_bench.coding.codec import Codec
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.registry import CODECS
+from nacd_bench.settings import Positive, options
 
 NEURAL = "neural"
-SCHEMES = ("neural", "target", "psnr")
 TARGETS = (0.06, 0.12, 0.25, 0.5, 0.75)
 """Bits per pixel of JPEG AI's common test conditions."""
 RAW_BPP = 24
@@ -23,7 +25,7 @@ MOST_POINTS = 8
 """Operating points that are taken of a neural codec with more of them, unless told otherwise."""
 
 
-@dataclass(frozen=True)
+@options
 class CodecSpec:
     """A registered codec with its parameters, small enough to send to another process.
 
@@ -31,11 +33,13 @@ class CodecSpec:
         name: the name it is registered under.
         parameters: its keywords.
         label: what results call it, in place of the name that it has of itself.
+        rate_factor: rate that it is asked for, as a multiple of the rate that it follows.
     """
 
     name: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     label: str | None = None
+    rate_factor: Positive = 1.0
 
     def build(self) -> Codec:
         """The codec; each process builds it once."""
@@ -64,8 +68,39 @@ def built(codec: CodecSpec | Codec | str) -> Codec:
     return codec.build() if isinstance(codec, CodecSpec) else codec
 
 
-AnyCodec = CodecSpec | Codec | str
+def codec_of(given: Any) -> Any:
+    """A codec's name and parameters, from a dictionary with all of them or from its name alone.
+
+    >>> codec_of({"name": "hm", "chroma": 444, "rate_factor": 1.2})
+    CodecSpec(name='hm', parameters={'chroma': 444}, label=None, rate_factor=1.2)
+    """
+    if isinstance(given, str):
+        return CodecSpec(given)
+    if not isinstance(given, Mapping):
+        return given
+    if "name" not in given:
+        raise UserError(
+            f"expected a codec such as {{name: hm}}, got {given!r}. On the command line: "
+            "codec@neural=hm or codec@traditional=hm."
+        )
+    facts = {name: given[name] for name in ("name", "label", "rate_factor") if name in given}
+    return CodecSpec(parameters={k: v for k, v in given.items() if k not in facts}, **facts)
+
+
+AnyCodec = Annotated[
+    CodecSpec | Codec | str,
+    BeforeValidator(codec_of),
+    Field(description="a codec such as hm or {name: hm}"),
+]
 """A registered name, a name with parameters, or a codec."""
+TargetRate = Annotated[float, Gt(0), Le(RAW_BPP)]
+
+
+def rate_factor_of(codec: CodecSpec | Codec | str, chosen: float | None) -> float:
+    """The rate factor that was chosen for a codec, or else its own."""
+    if chosen is not None:
+        return chosen
+    return codec.rate_factor if isinstance(codec, CodecSpec) else 1.0
 
 
 @dataclass(frozen=True)
@@ -94,8 +129,6 @@ class Side:
 
 def target_steps(targets: Sequence[float]) -> tuple[tuple[str, float], ...]:
     """Names and bits per pixel of target rates, each once."""
-    for target in targets:
-        require_number("targets", target, above=0, most=RAW_BPP)
     return _each_once((f"bpp-{value:g}", float(value)) for value in targets)
 
 
@@ -103,7 +136,6 @@ def point_steps(codec: Codec, points: Sequence[float] | None) -> tuple[tuple[str
     """Names and values of operating points, each once; all of a codec's, or eight, for None."""
     chosen = points if points is not None else _spread(codec.points.values, MOST_POINTS)
     for point in chosen:
-        require_number("points", point)
         codec.require_point(point)
     return _each_once((f"{codec.points.name}-{value:g}", float(value)) for value in chosen)
 
@@ -141,32 +173,3 @@ def _spread(values: Sequence[float], most: int) -> list[float]:
     if len(values) <= most:
         return list(values)
     return [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)]
-
-
-def require_number(
-    name: str, value: object, above: float = -math.inf, most: float = math.inf
-) -> None:
-    """:class:`UserError` where a setting is no finite number, or not within its range.
-
-    >>> require_number("targets", 0.25, above=0, most=24)
-    """
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and above < value <= most and math.isfinite(value):  # type: ignore[operator,arg-type]
-        return
-    within = [f"above {above:g}"] if above > -math.inf else []
-    within += [f"at most {most:g}"] if most < math.inf else []
-    wanted = " ".join(["a number", " and ".join(within)]).strip()
-    raise UserError(f"expected {name} to be {wanted}, got {value!r}.")
-
-
-def codec_from_config(config: object) -> tuple[CodecSpec, float]:
-    """A codec and its rate factor from a dictionary with its name and parameters."""
-    if not isinstance(config, Mapping) or "name" not in config:
-        raise UserError(
-            f"expected a codec such as {{name: hm}}, got {config!r}. On the command line: "
-            "codec@neural=hm or codec@traditional=hm."
-        )
-    parameters = dict(config)
-    factor = parameters.pop("rate_factor", 1.0)
-    name, label = parameters.pop("name"), parameters.pop("label", None)
-    return CodecSpec(name, parameters, label), factor

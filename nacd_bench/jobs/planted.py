@@ -34,7 +34,7 @@ from nacd_bench import __version__
 from nacd_bench.cache import cache_folder
 from nacd_bench.coding.codec import Image, png
 from nacd_bench.coding.originals import counted, list_images
-from nacd_bench.coding.sides import CodecSpec, built, codec_from_config
+from nacd_bench.coding.sides import AnyCodec, CodecSpec, built, codec_of
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.pipeline.coding import code_triplets
 from nacd_bench.pipeline.progress import progress_bar
@@ -43,6 +43,7 @@ from nacd_bench.planting.lettering import with_text
 from nacd_bench.planting.photographs import PLANTING_PHOTOS, photo_path
 from nacd_bench.planting.scene import TextPlace
 from nacd_bench.runs.folder import new_run_id, run_lock
+from nacd_bench.settings import Count, Name, Names, Number, Share, checked
 from nacd_bench.triplets.files import json_sha256, sha256, write_whole
 from nacd_bench.triplets.images import read_8_bit
 from nacd_bench.triplets.manifest import parse_manifest, write_manifest
@@ -61,8 +62,6 @@ TYPES = {
     "text": ("text",),
 }
 """Kinds of artifact that take turns, by type."""
-
-AnyCodec = str | CodecSpec | Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -91,17 +90,18 @@ class Tile:
 TILES_OF_PHOTO = TypeAdapter(list[Tile])
 
 
+@checked
 def planted_triplets(
-    images: str | Path | Sequence[str | Path] | None = None,
+    images: Names | None = None,
     neural: AnyCodec = NEURAL,
     traditional: AnyCodec = TRADITIONAL,
     point: float | None = None,
-    strength: float = 0.5,
-    tile: int = TILE,
-    tiles: int = TILES,
-    seed: int = 0,
-    folder: str | Path | None = None,
-    workers: int | None = None,
+    strength: Share = 0.5,
+    tile: Count = TILE,
+    tiles: Number = TILES,
+    seed: Count = 0,
+    folder: Name | None = None,
+    workers: Count | None = None,
     show_progress: bool = True,
 ) -> tuple[list[TripletRecord], list[Problem]]:
     """Labelled triplets with planted artifacts.
@@ -124,13 +124,11 @@ def planted_triplets(
         triplets, of which the test sets are drawn, and what went wrong with a photograph or tile.
 
     Raises:
-        DataError: no photographs, a strength outside [0, 1].
+        DataError: no photographs.
     """
-    if not 0 <= strength <= 1:
-        raise DataError(f"expected a strength from 0 to 1, got {strength}.")
     if tile and tile < 32:
         raise DataError(f"expected tiles of at least 32 pixels, or 0 for none, got {tile}.")
-    codecs = [_codec(neural), _codec(traditional)]
+    codecs = [codec_of(neural), codec_of(traditional)]
     if images is None:
         paths = [photo_path(name) for name in PLANTING_PHOTOS]
     else:
@@ -158,12 +156,6 @@ def planted_triplets(
     sample = _Sample(place, codecs[0], codecs[1], chosen, tile, seed, strength)
     with run_lock(place, new_run_id(), wait=True):
         return sample.triplets(paths, tiles, workers, show_progress)
-
-
-def _codec(config: AnyCodec) -> CodecSpec:
-    if isinstance(config, CodecSpec):
-        return config
-    return codec_from_config({"name": config} if isinstance(config, str) else config)[0]
 
 
 @dataclass(frozen=True)

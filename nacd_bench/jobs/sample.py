@@ -7,10 +7,11 @@ as the neural side, x265 intra at the same rate as the traditional one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
+from nacd_bench.coding.sides import TargetRate
 from nacd_bench.pipeline.coding import code_triplets
 from nacd_bench.planting.photographs import COLOR_PHOTOS, TEXT_PHOTOS, photo_path
+from nacd_bench.settings import Name, checked
 from nacd_bench.triplets.record import Problem, TripletRecord
 from nacd_bench.triplets.source import find_triplets
 
@@ -19,12 +20,13 @@ TRADITIONAL = "x265"
 BPP = 0.25
 
 
+@checked
 def embedded_sample(
-    folder: str | Path,
+    folder: Name,
     photos: Sequence[str] = (*COLOR_PHOTOS, *TEXT_PHOTOS),
     neural: str = NEURAL,
     traditional: str = TRADITIONAL,
-    bpp: float = BPP,
+    bpp: TargetRate = BPP,
     show_progress: bool = True,
 ) -> tuple[list[TripletRecord], list[Problem]]:
     """Triplets of embedded photographs.

@@ -25,31 +25,31 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nacd_bench.coding.matched import describe
-from nacd_bench.coding.originals import AnySource, Item, list_images
+from nacd_bench.coding.originals import Item, list_images
 from nacd_bench.coding.rate import Estimate
 from nacd_bench.coding.sides import (
     NEURAL,
-    SCHEMES,
     TARGETS,
     AnyCodec,
     Side,
+    TargetRate,
     built,
     make_side,
     point_steps,
-    require_number,
+    rate_factor_of,
     target_steps,
 )
 from nacd_bench.errors import Failure, UserError
 from nacd_bench.pipeline.engine import run
 from nacd_bench.pipeline.progress import Progress, progress_bar
 from nacd_bench.pipeline.stages import BY_NAME, Code, Read, Stage, Steps, Work, read_ahead
-from nacd_bench.registry import unknown
 from nacd_bench.runs.candidates import place_of
 from nacd_bench.runs.folder import RunFolder, open_run
 from nacd_bench.runs.schema import TRIPLETS
+from nacd_bench.settings import Count, Name, Names, Positive, Share, checked, options
 from nacd_bench.triplets.manifest import write_manifest
 from nacd_bench.triplets.record import TripletRecord
 from nacd_bench.triplets.rows import COLUMNS, stem
@@ -66,19 +66,20 @@ RESULT_COLUMNS = (
 """What the manifest says about each side of a triplet."""
 
 
-@dataclass(frozen=True)
+@options
 class Follower:
     """A traditional codec and what it follows.
 
     Args:
         codec: the codec.
-        rate_factor: rate asked for, as a multiple of the rate that it follows.
+        rate_factor: rate asked for, as a multiple of the rate that it follows; None for the
+            codec's own.
         follows: ``"neural"`` or the label of another traditional codec.
         label: its name in the output; the codec's by default.
     """
 
     codec: AnyCodec
-    rate_factor: float = 1.0
+    rate_factor: Positive | None = None
     follows: str = NEURAL
     label: str | None = None
 
@@ -129,18 +130,21 @@ class CodedImages:
         ]
 
 
+@checked
 def code_triplets(
-    images: AnySource,
+    images: Names,
     neural: AnyCodec,
-    traditional: AnyCodec | Follower | Sequence[AnyCodec | Follower],
-    folder: str | Path,
+    traditional: AnyCodec | Follower,
+    folder: Name,
     *,
-    scheme: str = "neural",
+    scheme: Literal["neural", "target", "psnr"] = "neural",
     points: Sequence[float] | None = None,
-    targets: Sequence[float] = TARGETS,
-    tolerance: float | None = None,
-    workers: int | None = None,
-    failure_limit: float = 0.2,
+    targets: Sequence[TargetRate] = TARGETS,
+    rate_factor: Positive | None = None,
+    then: Sequence[Follower] = (),
+    tolerance: Positive | None = None,
+    workers: Count | None = None,
+    failure_limit: Share = 0.2,
     show_progress: bool = True,
 ) -> CodedImages:
     """Code images with a neural codec and traditional ones, into a folder with a manifest.
@@ -153,16 +157,8 @@ def code_triplets(
         DataError: no images, a folder in use, a full disk.
     """
     folder = Path(folder)
-    if scheme not in SCHEMES:
-        raise UserError(unknown("scheme", str(scheme), list(SCHEMES)))
-    if tolerance is not None:
-        require_number("tolerance", tolerance, above=0)
-    require_number("failure_limit", failure_limit, most=1)
-    if workers is not None and not (isinstance(workers, int) and workers >= 0):
-        raise UserError(
-            f"expected workers to be a number of processes, 0 or more, got {workers!r}."
-        )
-    sides = _sides(neural, traditional, scheme)
+    first = traditional if isinstance(traditional, Follower) else Follower(traditional, rate_factor)
+    sides = _sides(neural, [first, *then], scheme)
     steps = target_steps(targets) if scheme == "target" else point_steps(sides[0].codec, points)
     listing = list_images(images, folder, files_only=True)
     kind = "psnr" if scheme == "psnr" else "bpp"
@@ -219,17 +215,10 @@ def _write(coded: CodedImages, failures: list[Failure]) -> None:
     write_manifest(coded.manifest.with_suffix(".csv"), records)
 
 
-def _sides(
-    neural: AnyCodec,
-    traditional: AnyCodec | Follower | Sequence[AnyCodec | Follower],
-    scheme: str,
-) -> tuple[Side, ...]:
+def _sides(neural: AnyCodec, followers: Sequence[Follower], scheme: str) -> tuple[Side, ...]:
     """The codecs, built: a missing one is known now."""
     sides = {NEURAL: make_side(NEURAL, neural)}
-    several = isinstance(traditional, Sequence) and not isinstance(traditional, str)
-    followers: list[Any] = list(traditional) if several else [traditional]  # type: ignore[arg-type]
-    for item in followers:
-        follower = item if isinstance(item, Follower) else Follower(item)
+    for follower in followers:
         label = follower.label or built(follower.codec).name
         if label in sides:
             raise UserError(
@@ -244,9 +233,9 @@ def _sides(
             raise UserError(
                 f"expected the label of a codec to do as the name of a folder, got '{label}'."
             )
-        require_number("rate_factor", follower.rate_factor, above=0)
         follows = None if scheme == "target" else follower.follows
-        sides[label] = make_side(label, follower.codec, follows, follower.rate_factor)
+        factor = rate_factor_of(follower.codec, follower.rate_factor)
+        sides[label] = make_side(label, follower.codec, follows, factor)
     return tuple(sides.values())
 
 

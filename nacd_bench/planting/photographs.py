@@ -68,3 +68,8 @@ def photo_path(name: str) -> Path:
         f"expected the photograph {inside} inside the package {project}, got none. "
         f"Install it again: pip install --force-reinstall {project}"
     )
+
+
+def embedded() -> list[Path]:
+    """The colour photographs."""
+    return [photo_path(name) for name in COLOR_PHOTOS]

@@ -20,19 +20,20 @@ The run's folder::
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nacd_bench.coding.curves import BDRate, Curve, bd_rates, curves, figure, table
-from nacd_bench.coding.sides import TARGETS, AnyCodec, codec_from_config
-from nacd_bench.errors import Failure, UserError
+from nacd_bench.coding.sides import TARGETS, AnyCodec, TargetRate
+from nacd_bench.errors import Failure
 from nacd_bench.jobs.compress.decode_check import COLUMNS, decoded_again, is_fault
 from nacd_bench.pipeline.coding import CodedImages, Follower, code_triplets
 from nacd_bench.pipeline.workers import cores
 from nacd_bench.runs.schema import SUMMARY
 from nacd_bench.runs.tables import write_csv
+from nacd_bench.settings import Count, Name, Names, Positive, Share, checked
 from nacd_bench.triplets.files import json_bytes, write_whole
 
 
@@ -70,19 +71,22 @@ class Compressed:
         return self.coded.encodes
 
 
+@checked
 def compress(
-    images: str | Path | Iterable[str | Path],
+    images: Names,
     neural: AnyCodec,
-    traditional: AnyCodec | Follower | Sequence[AnyCodec | Follower],
-    folder: str | Path,
+    traditional: AnyCodec | Follower,
+    folder: Name,
     *,
-    scheme: str = "neural",
+    scheme: Literal["neural", "target", "psnr"] = "neural",
     points: Sequence[float] | None = None,
-    targets: Sequence[float] = TARGETS,
-    tolerance: float | None = None,
-    workers: int | None = None,
-    failure_limit: float = 0.2,
-    check: str | None = None,
+    targets: Sequence[TargetRate] = TARGETS,
+    rate_factor: Positive | None = None,
+    then: Sequence[Follower] = (),
+    tolerance: Positive | None = None,
+    workers: Count | None = None,
+    failure_limit: Share = 0.2,
+    check: Literal["decode"] | None = None,
     show_progress: bool = True,
 ) -> Compressed:
     """Code images with a neural codec and traditional ones at a comparable rate.
@@ -91,12 +95,15 @@ def compress(
         images: a folder, a file, a text file of paths, a pattern, or a list of these.
         neural: the codec under test: a registered name, a
             :class:`~nacd_bench.coding.sides.CodecSpec` or a codec object.
-        traditional: the codec to compare with, or several with what each of them follows.
+        traditional: the codec to compare with, perhaps with what it is called.
         folder: where results go; one that holds an unfinished run is continued.
         scheme: ``"neural"``, ``"target"`` or ``"psnr"``, see :mod:`nacd_bench.pipeline.coding`.
         points: operating points of the neural codec; all of them by default, and at most eight,
             evenly spread, of a codec with more.
         targets: bits per pixel for the scheme ``target``.
+        rate_factor: rate of the traditional codec as a multiple of the neural one's; the codec's
+            own by default.
+        then: more traditional codecs, with what each of them follows.
         tolerance: miss of the rate beyond which a codec's fine control is used.
         workers: processes; the number of cores by default, 0 for none but this one.
         failure_limit: share of images that may fail before the run stops.
@@ -107,8 +114,6 @@ def compress(
         CodecError: too many images fail, or a codec cannot be used at all.
         DataError: no images, a folder in use, a full disk.
     """
-    if check not in (None, "decode"):
-        raise UserError(f"expected check to be decode or null, got {check!r}.")
     coded = code_triplets(
         images,
         neural,
@@ -117,6 +122,8 @@ def compress(
         scheme=scheme,
         points=points,
         targets=targets,
+        rate_factor=rate_factor,
+        then=then,
         tolerance=tolerance,
         workers=workers,
         failure_limit=failure_limit,
@@ -144,26 +151,3 @@ def compress(
     }
     write_whole(coded.folder / SUMMARY, json_bytes(summary))
     return Compressed(coded, rows, by_codec, saved, checked)
-
-
-def compress_from_config(config: Mapping[str, Any]) -> Compressed:
-    """:func:`compress` with the settings of ``conf/compress.yaml``, as plain dictionaries.
-
-    A codec is a dictionary with its ``name``; ``rate_factor`` in it is the one it has as a
-    traditional codec, the other entries are its parameters.
-    """
-    settings = dict(config)
-    neural, _ = codec_from_config(settings.pop("neural"))
-    traditional, own_factor = codec_from_config(settings.pop("traditional"))
-    factor = settings.pop("rate_factor", None)
-    followers = [Follower(traditional, own_factor if factor is None else factor)]
-    keys = ("codec", "follows", "rate_factor", "label")
-    for entry in settings.pop("then", None) or ():
-        if not isinstance(entry, Mapping) or "codec" not in entry or not entry.keys() <= {*keys}:
-            raise UserError(
-                f"expected an entry of then to have codec, and perhaps {', '.join(keys[1:])}, got "
-                f"{entry!r}."
-            )
-        codec, own_factor = codec_from_config(entry["codec"])
-        followers.append(Follower(**{"rate_factor": own_factor, **entry, "codec": codec}))
-    return compress(neural=neural, traditional=followers, **settings)

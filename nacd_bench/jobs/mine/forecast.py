@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from nacd_bench.coding.originals import Item, list_images, read_item
-from nacd_bench.errors import DataError, UserError
-from nacd_bench.jobs.mine.plan import make_mining_plan, mining_arguments
+from nacd_bench.errors import DataError
+from nacd_bench.jobs.mine.plan import make_mining_plan
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.pipeline.stages import Stage, Work
 from nacd_bench.pipeline.workers import cores
+from nacd_bench.planting.photographs import embedded
+from nacd_bench.settings import types_of
 from nacd_bench.triplets.files import sha256
 
 SAMPLE = 5
@@ -94,25 +96,18 @@ class Forecast:
         )
 
 
-def forecast_from_config(config: Mapping[str, Any]) -> Forecast:
-    """A forecast of the job that ``conf/mine.yaml`` describes; nothing of it stays on the disk."""
-    arguments = mining_arguments(config)
-    count = SAMPLE if config["plan"] is True else config["plan"]
-    if not (isinstance(count, int) and count >= 1):
-        raise UserError(f"expected plan as a number of images to measure, got {count!r}.")
-    listing = list_images(arguments["images"], Path(arguments["folder"]))
-    workers = arguments["workers"]
-    names = ("thresholds", "scheme", "points", "targets", "rate_factor", "tolerance", "decoded")
+def forecast(arguments: Mapping[str, Any], count: int = SAMPLE) -> Forecast:
+    """A forecast of :func:`~nacd_bench.jobs.mine.run.mine`; nothing of it stays on the disk.
+
+    Args:
+        arguments: those of :func:`~nacd_bench.jobs.mine.run.mine`.
+        count: images to measure.
+    """
+    images, workers = arguments["images"], arguments["workers"]
+    listing = list_images(embedded() if images is None else images, Path(arguments["folder"]))
+    taken = types_of(make_mining_plan).keys() & arguments.keys()
     with tempfile.TemporaryDirectory() as name:
-        made = make_mining_plan(
-            arguments["neural"],
-            arguments["traditional"],
-            Path(name),
-            arguments["detectors"],
-            iou=arguments["iou"],
-            device=arguments["device"],
-            **{key: arguments[key] for key in names},
-        )
+        made = make_mining_plan(**{key: arguments[key] for key in taken} | {"folder": Path(name)})
         sample = _sample(listing.items, count)
         with progress_bar("images measured", len(sample), arguments["show_progress"]) as tick:
             measured = []

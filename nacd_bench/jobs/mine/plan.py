@@ -6,30 +6,27 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nacd_bench.coding.codec import Codec
 from nacd_bench.coding.sides import (
     NEURAL,
-    SCHEMES,
     TARGETS,
     AnyCodec,
     CodecSpec,
     Side,
-    codec_from_config,
+    TargetRate,
     make_side,
     point_steps,
-    require_number,
+    rate_factor_of,
     target_steps,
 )
 from nacd_bench.detectors import Detector
-from nacd_bench.errors import DataError, PluginError, UserError
+from nacd_bench.errors import DataError
 from nacd_bench.evaluation.duplicates import IOU
-from nacd_bench.pipeline.methods import made_methods, thresholds_by_detector
+from nacd_bench.pipeline.methods import thresholds_by_detector
 from nacd_bench.pipeline.stages import Code, Detect, Read, Stage
-from nacd_bench.planting.photographs import COLOR_PHOTOS, photo_path
-from nacd_bench.registry import unknown
-from nacd_bench.settings import Name
+from nacd_bench.settings import Name, Positive, Share, checked
 
 TARGET_POINT = "target_bpp"
 """What codecs call their operating points that take a rate in bits per pixel."""
@@ -48,6 +45,7 @@ class MiningPlan:
     settings: dict[str, Any]
 
 
+@checked
 def make_mining_plan(
     neural: AnyCodec,
     traditional: AnyCodec,
@@ -55,30 +53,25 @@ def make_mining_plan(
     detectors: Sequence[Detector],
     *,
     thresholds: Mapping[str, float] | Name | None = None,
-    scheme: str = "neural",
+    scheme: Literal["neural", "target"] = "neural",
     points: Sequence[float] | None = None,
-    targets: Sequence[float] = TARGETS,
-    rate_factor: float = 1.0,
-    tolerance: float | None = None,
+    targets: Sequence[TargetRate] = TARGETS,
+    rate_factor: Positive | None = None,
+    tolerance: Positive | None = None,
     decoded: bool = False,
-    iou: float = IOU,
+    iou: Share = IOU,
     device: str = "auto",
 ) -> MiningPlan:
     """The stages of a run, see :func:`mine`; every codec is built: a missing one is known now."""
     import torch
 
-    if scheme not in SCHEMES[:2]:
-        raise UserError(unknown("scheme", str(scheme), list(SCHEMES[:2])))
     if not detectors:
         raise DataError("expected at least one detector, got none. Name one: detector=texture")
-    require_number("rate_factor", rate_factor, above=0)
-    require_number("iou", iou, most=1)
-    if tolerance is not None:
-        require_number("tolerance", tolerance, above=0)
+    factor = rate_factor_of(traditional, rate_factor)
     by_target = scheme == "target"
     sides = (
         make_side(NEURAL, neural),
-        make_side("traditional", traditional, None if by_target else NEURAL, rate_factor),
+        make_side("traditional", traditional, None if by_target else NEURAL, factor),
     )
     chosen = _test_conditions(sides[0].codec) if points is None else points
     steps = target_steps(targets) if by_target else point_steps(sides[0].codec, chosen)
@@ -97,7 +90,7 @@ def make_mining_plan(
     )
     settings = {
         "neural": _of_side(sides[0]),
-        "traditional": {**_of_side(sides[1]), "rate_factor": rate_factor},
+        "traditional": {**_of_side(sides[1]), "rate_factor": factor},
         "scheme": scheme,
         "steps": steps,
         "tolerance": tolerance,
@@ -107,34 +100,6 @@ def make_mining_plan(
         "decoded": decoded,
     }
     return MiningPlan(stages, json.loads(json.dumps(settings)))
-
-
-def mining_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of :func:`mine` that a configuration means.
-
-    Raises:
-        PluginError: a detector cannot be made: candidates of the others would look like all.
-    """
-    settings = dict(config)
-    for name in ("tables", "plan", "text_finder", "preset"):
-        settings.pop(name, None)
-    neural, _ = codec_from_config(settings.pop("neural"))
-    traditional, own_factor = codec_from_config(settings.pop("traditional"))
-    factor = settings.pop("rate_factor", None)
-    detectors, failures = made_methods("detector", settings.pop("detector"))
-    if failures:
-        raise PluginError("\n".join(str(failure) for failure in failures))
-    thresholds = settings.pop("thresholds")
-    images = settings.pop("images")
-    return {
-        **settings,
-        "images": [photo_path(name) for name in COLOR_PHOTOS] if images is None else images,
-        "neural": neural,
-        "traditional": traditional,
-        "rate_factor": own_factor if factor is None else factor,
-        "detectors": detectors,
-        "thresholds": thresholds,
-    }
 
 
 def _of_side(side: Side) -> dict[str, Any]:

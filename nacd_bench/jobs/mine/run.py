@@ -21,24 +21,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal
 
 from nacd_bench.coding.matched import describe
-from nacd_bench.coding.originals import AnySource, Item, Listing, gone, list_images
-from nacd_bench.coding.sides import AnyCodec, require_number
+from nacd_bench.coding.originals import Item, Listing, gone, list_images
+from nacd_bench.coding.sides import TARGETS, AnyCodec, TargetRate
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import DataError, Failure, UserError
-from nacd_bench.jobs.mine.plan import make_mining_plan, mining_arguments
+from nacd_bench.evaluation.duplicates import IOU
+from nacd_bench.jobs.mine.plan import make_mining_plan
 from nacd_bench.jobs.mine.results import Summary, write_tables
 from nacd_bench.jobs.mine.state import State, item_mark, read_state
 from nacd_bench.pipeline.engine import Engine, run
 from nacd_bench.pipeline.progress import Progress, progress_bar
 from nacd_bench.pipeline.stages import Work, of_item, read_ahead
 from nacd_bench.pipeline.tracking import Tracker, tracked
-from nacd_bench.registry import unknown
+from nacd_bench.planting.photographs import embedded
 from nacd_bench.runs.candidates import place_of
 from nacd_bench.runs.folder import RunFolder, new_run_id, open_run, run_lock
 from nacd_bench.runs.schema import JOURNALS, SETTINGS
+from nacd_bench.settings import Count, Name, Names, Positive, Share, checked
 
 NEWS = 30.0
 """Seconds between two reports to a tracker."""
@@ -65,31 +67,52 @@ class Mined:
     message: str = ""
 
 
+@checked
 def mine(
-    images: AnySource,
+    images: Names | None,
     neural: AnyCodec,
     traditional: AnyCodec,
-    folder: str | Path,
+    folder: Name,
     *,
     detectors: Sequence[Detector],
+    thresholds: Mapping[str, float] | Name | None = None,
+    scheme: Literal["neural", "target"] = "neural",
+    points: Sequence[float] | None = None,
+    targets: Sequence[TargetRate] = TARGETS,
+    rate_factor: Positive | None = None,
+    tolerance: Positive | None = None,
+    decoded: bool = False,
+    iou: Share = IOU,
+    device: str = "auto",
     engine: Engine = "local",
     address: str | None = None,
     shard: str = "1/1",
-    workers: int | None = None,
-    failure_limit: float = 0.2,
+    workers: Count | None = None,
+    failure_limit: Share = 0.2,
     retry_failed: bool = False,
     show_progress: bool = True,
     logger: Mapping[str, Any] | None = None,
     configuration: str | None = None,
-    **plan: Any,
 ) -> Mined:
     """Mine images for artifacts; a run that was stopped, at whatever moment, goes on.
 
     Args:
-        images: see :func:`nacd_bench.coding.originals.list_images`.
+        images: see :func:`nacd_bench.coding.originals.list_images`; None for photographs from
+            installed packages.
         neural, traditional: codecs: registered names, :class:`CodecSpec` or codec objects.
         folder: where results go; shards of one job share it.
         detectors: what finds artifacts.
+        thresholds: confidence over which a box is a candidate, by detector, 0 where it is not said;
+            or a file of a benchmark.
+        scheme: ``"neural"`` or ``"target"``, see :mod:`nacd_bench.pipeline.coding`.
+        points: operating points of the neural codec; all of them by default, at most eight.
+        targets: bits per pixel for the scheme ``target``.
+        rate_factor: rate of the traditional codec as a multiple of the neural one's; the codec's
+            own by default.
+        tolerance: miss of the rate beyond which a codec's fine control is used.
+        decoded: keep decoded images.
+        iou: overlap of boxes of one type from which on they are one artifact.
+        device: where detectors run: ``"auto"`` takes a GPU when there is one.
         engine: ``"local"``, or ``"ray"`` for Ray.
         address: of a Ray cluster; ``"auto"`` for the one that this machine is part of, None for a
             cluster of its own on this machine.
@@ -100,9 +123,6 @@ def mine(
         show_progress: a progress bar with rate, candidates and the time left.
         logger: of ``conf/logger``, which gets the numbers of the progress; None for none.
         configuration: YAML to keep beside the results as ``config.yaml``.
-        plan: what decides the results, see :func:`make_mining_plan`: ``thresholds``, ``scheme``
-            (``"neural"`` or ``"target"``), ``points``, ``targets``, ``rate_factor``,
-            ``tolerance``, ``decoded`` (keep decoded images), ``iou`` (of duplicates), ``device``.
 
     Raises:
         CodecError: too many images fail.
@@ -110,16 +130,25 @@ def mine(
     """
     began = time.perf_counter()
     folder = Path(folder)
-    require_number("failure_limit", failure_limit, most=1)
-    if engine not in get_args(Engine):
-        raise UserError(unknown("engine", engine, list(get_args(Engine))))
-    if workers is not None and not (isinstance(workers, int) and workers >= 0):
-        raise UserError(f"expected workers as a number of processes, 0 or more, got {workers!r}.")
     number, count = parse_shard(shard)
-    made = make_mining_plan(neural, traditional, folder, detectors, **plan)
+    made = make_mining_plan(
+        neural,
+        traditional,
+        folder,
+        detectors,
+        thresholds=thresholds,
+        scheme=scheme,
+        points=points,
+        targets=targets,
+        rate_factor=rate_factor,
+        tolerance=tolerance,
+        decoded=decoded,
+        iou=iou,
+        device=device,
+    )
     name = f"{number}-of-{count}"
     with open_run(folder, "mine", made.settings, configuration=configuration, shard=name) as opened:
-        listing = list_images(images, folder)
+        listing = list_images(embedded() if images is None else images, folder)
         items = listing.items[number - 1 :: count]
         with (
             tracked(logger, folder, made.settings) as tracker,
@@ -264,11 +293,3 @@ class _Mining:
             **{f"candidates/{kind}": count for kind, count in self.candidates.items()},
         }
         self.tracker.log(lambda logger: logger.log_metrics(numbers, step=self.progress.done))
-
-
-def mine_from_config(config: Mapping[str, Any]) -> Mined:
-    """:func:`mine` with the settings of ``conf/mine.yaml``, as plain dictionaries."""
-    import yaml
-
-    configuration = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-    return mine(**mining_arguments(config), configuration=configuration)
