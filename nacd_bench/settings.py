@@ -231,9 +231,12 @@ def _explained(
     error: ValidationError, target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> UserError:
     """The first fault of several: what was expected of which setting, and what came."""
-    fault = error.errors(include_url=False)[0]
+    faults = error.errors(include_url=False)
+    first = faults[0]["loc"][0]
+    # of several types that a setting may have, the one that was meant got furthest
+    fault = max((f for f in faults if f["loc"][0] == first), key=lambda fault: len(fault["loc"]))
     kinds = types_of(target)
-    first, *further = fault["loc"]
+    further = fault["loc"][1:]
     name = list(kinds)[first] if isinstance(first, int) else first
     if fault["type"].startswith("missing"):
         return UserError(f"expected {name}=..., got nothing.")

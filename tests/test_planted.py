@@ -142,7 +142,7 @@ def test_one_bad_photograph_costs_only_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"strength": 2}, "from 0 to 1, got 2"),
+        ({"strength": 2}, "of at least 0 and up to 1, got 2"),
         ({"tile": 8}, "at least 32 pixels"),
         ({"neural": "jpg"}, "unknown codec 'jpg'"),
     ],
