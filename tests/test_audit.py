@@ -576,7 +576,7 @@ class TestDetect:
             name: sorted(b["confidence"] for b in boxes if b["detector"] == name)[1]
             for name in ("texture", "large_color")
         }
-        given += [f"+thresholds.{name}={limit!r}" for name, limit in limits.items()]
+        given += [f"thresholds.{name}={limit!r}" for name, limit in limits.items()]
         assert main(["detect", str(data), f"folder={folder / 'cut'}", *given]) == 0
         (folder / "cut" / "limits.json").write_text(json.dumps(limits))
         return plain, folder / "cut"

@@ -10,12 +10,16 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, strategies
+from omegaconf import OmegaConf
 from triplet_folder import make_triplets
 
 from nacd_bench import __version__
-from nacd_bench.cli.composing import composed, is_setting
+from nacd_bench.cli.commands import COMMANDS
+from nacd_bench.cli.composing import composed, escaped, is_setting, read
 from nacd_bench.cli.main import main
 from nacd_bench.errors import UserError
+from nacd_bench.settings import Name
 from nacd_bench.triplets.manifest import read_manifest
 
 FAST = ["detector=[large_color]", "detector.large_color.window=32", "show_progress=false"]
@@ -260,10 +264,167 @@ def test_a_third_party_detector_runs_and_a_broken_one_costs_only_itself(
     tmp_path: Path, plugins: str
 ) -> None:
     make_triplets(tmp_path / "data", ("rocket",))
-    chosen = ["detector=[large_color,darkness,wreck]", "+detector.darkness.gain=2.0"]
+    chosen = ["detector=[large_color,darkness,wreck]", "detector.darkness.gain=2.0"]
     fast = ["detector.large_color.window=32", "show_progress=false"]
     done = run("detect", "data", "folder=out", *chosen, *fast, cwd=tmp_path, PYTHONPATH=plugins)
     assert done.returncode == 1
     assert "wreck" in done.stdout and "no such luck" in done.stdout
     row = pq.read_table(tmp_path / "out" / "scores.parquet").to_pylist()[0]
     assert row["darkness"] is not None and row["large_color"] is not None
+
+
+AWKWARD = (
+    *("20260301", "1_0", "2024_05_01", "1e3", "1.10", "0x10", "007", "true", "run#2", "a=b"),
+    *(
+        "été",
+        "照片",
+        "[a]",
+        "{b: c}",
+        "a,b",
+        "${now:%Y}",
+        r"\${x}",
+        "'q'",
+        '"q"',
+        "a b",
+        " a",
+        "~x",
+    ),
+)
+
+
+class TestTextIsText:
+    @pytest.mark.parametrize("text", [*AWKWARD, "null"])
+    @pytest.mark.parametrize(
+        ("command", "name"),
+        [
+            (["compress", "photos"], "folder"),
+            (["detect", "triplets"], "folder"),
+            (["benchmark", "labelled.jsonl"], "folder"),
+            (["mine", "photos"], "folder"),
+            (["verify export", "mined"], "folder"),
+            (["verify import", "tasks", "votes"], "folder"),
+            (["dataset build", "mined"], "folder"),
+            (["compare", "a", "b"], "folder"),
+            (["import", "a.csv", "mapping=b.yaml"], "output"),
+        ],
+    )
+    def test_folders(self, command: list[str], name: str, text: str) -> None:
+        assert composed(command[0], [*command[1:], f"{name}={text}"])[name] == text
+
+    @pytest.mark.parametrize("text", AWKWARD)
+    @pytest.mark.parametrize(
+        ("command", "name"),
+        [
+            (["dataset build", "mined", "folder=x"], "license"),
+            (["dataset build", "mined", "folder=x"], "source"),
+            (["dataset build", "mined", "folder=x"], "title"),
+            (["benchmark"], "cache"),
+            (["benchmark"], "reference"),
+            (["compress", "photos", "folder=x", "codec@neural=hyperprior"], "neural.label"),
+            (["verify export", "mined", "folder=x"], "label_studio.images"),
+        ],
+    )
+    def test_names_and_licences(self, command: list[str], name: str, text: str) -> None:
+        node = composed(command[0], [*command[1:], f"{name}={text}"])
+        for key in name.split("."):
+            node = node[key]
+        assert node == text
+
+    def test_paths_and_lists(self) -> None:
+        assert composed("detect", ["20260301"])["data"]["source"] == "20260301"
+        assert composed("detect", ["1_0", "${a}", "[b"])["data"]["source"] == ["1_0", "${a}", "[b"]
+        given = composed("compress", ["images=[1_0, 007, été]", "folder=x"])
+        assert given["images"] == ["1_0", "007", "été"]
+        assert composed("compress", ["photos", "folder=x", "points=[50,1e1]"])["points"] == [50, 10]
+        assert composed("detect", ["thresholds.text=1e-3"])["thresholds"] == {"text": 1e-3}
+        assert composed("detect", ["thresholds=1_0"])["thresholds"] == "1_0"
+        assert composed("benchmark", ["cache=null"])["cache"] is None
+
+    @given(text=strategies.text(strategies.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
+    def test_whatever_it_is(self, text: str) -> None:
+        given = escaped(read("folder", Name, text))
+        assert OmegaConf.to_container(OmegaConf.create({"a": given}), resolve=True) == {"a": text}
+
+    def test_numbers_as_names_of_folders_from_end_to_end(
+        self, tmp_path: Path, run_here: Run
+    ) -> None:
+        make_triplets(tmp_path / "data", ("rocket",))
+        done = run_here("detect", "data", "folder=20260302", "report=false", *FAST)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "20260302" / "scores.parquet").is_file()
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["detect", "data", "folder="],
+            ["compress", "data/orig", "folder="],
+            ["mine", "data/orig", "folder="],
+            ["benchmark", "folder="],
+            ["import", "a.csv", "mapping=b.yaml", "output="],
+            ["dataset build", "data", "folder="],
+        ],
+    )
+    def test_an_empty_name_is_refused(
+        self, tmp_path: Path, run_here: Run, arguments: list[str]
+    ) -> None:
+        make_triplets(tmp_path / "data", ("rocket",))
+        done = run_here(*arguments[0].split(), *arguments[1:])
+        assert done.returncode == 1
+        assert "as the name of a file or folder" in done.stderr and "got ''" in done.stderr
+        assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+@pytest.mark.parametrize("plus", ["", "+", "++"])
+@pytest.mark.parametrize(
+    ("command", "word", "message"),
+    [
+        ("detect", "data.root=x", "'data.root'; did you mean 'data.source'"),
+        ("detect", "threshold.texture=0.9", "'threshold'; did you mean 'thresholds'"),
+        ("mine", "threshold.texture=0.9", "'threshold'; did you mean 'thresholds'"),
+        ("compare", "threshold.texture=0.9", "'threshold'; did you mean 'thresholds'"),
+        ("benchmark", "criterion=fpr_5", "unknown setting of benchmark 'criterion'"),
+        ("detect", "criterion=fpr_5", "unknown setting of detect 'criterion'"),
+        ("compress", "point=[2]", "'point'; did you mean 'points'"),
+        ("mine", "point=[2]", "'point'; did you mean 'points'"),
+        ("benchmark", "sets.m=3", "unknown setting of benchmark 'sets.m'"),
+        ("benchmark", "trainer.batchsize=3", "did you mean 'trainer.batch_size'"),
+        ("detect", "detector.texture.windw=3", "did you mean 'detector.texture.window'"),
+        ("detect", "text_finder.modl=3", "did you mean 'text_finder.model'"),
+        ("compress", "neural.sped=3", "did you mean 'neural.speed'"),
+        ("verify export", "toloka.image=x", "did you mean 'toloka.images'"),
+        ("validate", "worker=3", "did you mean 'workers'"),
+        ("list", "kinds=all", "did you mean 'kind'"),
+    ],
+)
+def test_unknown_settings_are_errors(command: str, word: str, plus: str, message: str) -> None:
+    paths = ["data"] if COMMANDS[command].data else []
+    with pytest.raises(UserError) as error:
+        composed(command, [*paths, f"{plus}{word}"])
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_threshold_of_another_detector_names_those_that_run(
+    tmp_path: Path, run_here: Run
+) -> None:
+    make_triplets(tmp_path / "data", ("rocket",))
+    done = run_here("detect", "data", "folder=out", "thresholds.large_colour=0.1", *FAST)
+    assert done.returncode == 1 and "did you mean 'large_color'" in done.stderr
+
+
+def test_a_command_runs_under_a_debugger_and_under_coverage(run_here: Run) -> None:
+    before = sys.gettrace()
+    sys.settrace(lambda *_: None)
+    try:
+        assert run_here("list", "kind=codecs").returncode == 0
+        assert "did you mean" in run_here("list", "kind=codec").stderr
+        assert "KIND" in run_here("list", "--help").stdout
+    finally:
+        sys.settrace(before)
+
+
+def test_what_a_configuration_is_and_where_it_is_from(run_here: Run) -> None:
+    done = run_here("detect", "triplets", "folder=1_0", "--cfg", "job")
+    assert (done.returncode == 0 and "folder: '1_0'" in done.stdout) or "folder: 1_0" in done.stdout
+    assert run_here("detect", "--info", "defaults").returncode == 0
+    done = run_here("detect", "--confg")
+    assert done.returncode == 1 and "nrecognized arguments: --confg" in done.stderr

@@ -714,7 +714,7 @@ class TestBadInput:
             (["iou=wide"], "expected iou as a number"),
             (["pictures=-1"], "pictures as a whole number"),
             (["bootstrap.resamples=0"], "bootstrap"),
-            (["+thresholds.small_color=high"], "thresholds.small_color as a number"),
+            (["thresholds.small_color=high"], "thresholds.small_color as a number"),
             (["thresholds=nowhere.yaml"], "nowhere.yaml"),
         ],
     )

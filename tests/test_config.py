@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 import nacd_conf
 from nacd_bench.detectors import Detector
 from nacd_bench.detectors.text_finders import Cached, TextFinder
+from nacd_bench.pipeline.methods import made
 from nacd_bench.registry import BASELINES, DETECTORS, TEXT_FINDERS
 
 CONF = Path(nacd_conf.__file__).parent
@@ -112,7 +113,7 @@ def test_mmocr(tmp_path: Path) -> None:
 def test_embedded_data(tmp_path: Path) -> None:
     few = [f"folder={tmp_path}", "data.photos=[text]", "show_progress=false"]
     node = composed("detect", *few)["data"]
-    records, problems = instantiate(node)
+    records, problems = made("data", node)
     assert problems == [] and len(records) == 1
     assert (records[0].neural_codec, records[0].traditional_codec) == ("hyperprior", "x265")
 

@@ -483,7 +483,7 @@ class TestBadInput:
         [
             ("limit=0", "expected limit as a whole number"),
             ("min_confidence=0.5", "expected min_confidence as a number by name"),
-            ("+min_confidence.text=high", "expected min_confidence.text as a number"),
+            ("min_confidence.text=high", "expected min_confidence.text as a number"),
             ("formats=pgae", "expected formats as page or label_studio or toloka"),
         ],
     )

@@ -87,13 +87,13 @@ def configuration(command: str, words: Sequence[str]) -> DictConfig:
         config = chosen(running, command, choices)
     kinds = types_of_command(command)
     for name, value in with_names(command, paths):
-        OmegaConf.update(config, name, _escaped(value), merge=False, force_add=True)
+        OmegaConf.update(config, name, escaped(value), merge=False, force_add=True)
     for name, equals, text in settings:
         if not is_choice(name):
             if not equals:
                 raise UserError(f"expected {name.lstrip('~')}=VALUE, got {name}.")
             kind = kind_of(command, OmegaConf.to_container(config), kinds, name)
-            value = _escaped(read(name, kind, text))
+            value = escaped(read(name, kind, text))
             OmegaConf.update(config, name, value, merge=False, force_add=True)
     return config
 
@@ -249,12 +249,12 @@ def _readings(kind: Any, text: str) -> Iterator[Any]:
     yield from parsed
 
 
-def _escaped(value: Any) -> Any:
+def escaped(value: Any) -> Any:
     """A value in which nothing is an interpolation."""
     if isinstance(value, Mapping):
-        return {key: _escaped(part) for key, part in value.items()}
+        return {key: escaped(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [_escaped(part) for part in value]
+        return [escaped(part) for part in value]
     if not isinstance(value, str) or "${" not in value:
         return value
     return re.sub(r"(\\*)(\$\{|$)", lambda m: 2 * m[1] + ("\\${" if m[2] else ""), value)
