@@ -321,7 +321,7 @@ class TestTextIsText:
             (["benchmark"], "cache"),
             (["benchmark"], "reference"),
             (["compress", "photos", "folder=x", "codec@neural=hyperprior"], "neural.label"),
-            (["verify export", "mined", "folder=x"], "label_studio.images"),
+            (["verify export", "mined", "folder=x"], "label_studio_images"),
         ],
     )
     def test_names_and_licences(self, command: list[str], name: str, text: str) -> None:
@@ -391,7 +391,7 @@ class TestTextIsText:
         ("detect", "detector.texture.windw=3", "did you mean 'detector.texture.window'"),
         ("detect", "text_finder.modl=3", "did you mean 'text_finder.model'"),
         ("compress", "neural.sped=3", "did you mean 'neural.speed'"),
-        ("verify export", "toloka.image=x", "did you mean 'toloka.images'"),
+        ("verify export", "toloka_image=x", "did you mean 'toloka_images'"),
         ("validate", "worker=3", "did you mean 'workers'"),
         ("list", "kinds=all", "did you mean 'kind'"),
     ],
