@@ -35,7 +35,7 @@ def add(path: Path) -> Path:
 
 
 def lines(source: Path) -> list[str]:
-    return [str(problem) for problem in find_triplets(source)[1]]
+    return [problem.message for problem in find_triplets(source)[1]]
 
 
 class TestLayout:
@@ -89,8 +89,8 @@ class TestProblems:
         (root / "orig" / "c.png").unlink()
         records, problems = find_triplets(root)
         assert [each.id for each in records] == ["a"]
-        assert [each.subject for each in problems] == ["b", "c"]
-        first, second = map(str, problems)
+        assert [each.item for each in problems] == ["b", "c"]
+        first, second = (problem.message for problem in problems)
         assert f"{root / 'ai' / 'b'}.*: expected the neural image that belongs to" in first
         assert f"{root / 'orig' / 'b.png'}, got none. Add it or remove the others." in first
         assert f"{root / 'orig' / 'c'}.*: expected the original image" in second
@@ -109,7 +109,7 @@ class TestProblems:
         add(root / "classic" / "a.jpg")
         records, problems = find_triplets(root)
         assert [each.id for each in records] == ["b"]
-        (line,) = map(str, problems)
+        (line,) = (problem.message for problem in problems)
         assert "expected one traditional image of that name, got a.jpg and a.png. Remove" in line
 
     def test_other_files_and_folders(self, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ class TestIndex:
             ("b", None),
             ("c", None),
         ]
-        text = "\n".join(map(str, problems))
+        text = "\n".join(problem.message for problem in problems)
         assert len(problems) == 5
         assert "row 2: expected images named x, got none" in text
         assert "row 3: expected one row for 'a', got another in row 1" in text
@@ -212,7 +212,7 @@ class TestIndex:
         (root / "index.csv").write_text(content)
         records, (problem,) = find_triplets(root)
         assert [record.id for record in records] == ["a", "b"]
-        assert message in str(problem)
+        assert message in problem.message
 
 
 class TestSources:

@@ -214,8 +214,8 @@ class TestFaults:
             read_manifest(path)
         good, problems = parse_manifest(path)
         assert [each.id for each in good] == ["good"]
-        assert {(each.subject, each.row) for each in problems} == {("bad", 2)}
-        assert all("\n" not in str(each) for each in problems)
+        assert {each.item for each in problems} == {"bad"}
+        assert all("\n" not in each.message for each in problems)
 
     def test_every_fault_at_once(self, tmp_path: Path) -> None:
         rows = [plain(str(i), **FAULTS[i % len(FAULTS)][0]) for i in range(40)]  # type: ignore[arg-type]
@@ -254,8 +254,8 @@ class TestFaults:
         good, problems = parse_manifest(tmp_path / "a.csv")
         assert [each.id for each in good] == ["b"]
         assert good[0].row == 2
-        assert "line 2 (id 'a'): expected 4 cells as in the header, got 3" in str(problems[0])
-        assert "line 4 (id 'c'): expected 4 cells as in the header, got 5" in str(problems[1])
+        assert "line 2 (id 'a'): expected 4 cells as in the header, got 3" in problems[0].message
+        assert "line 4 (id 'c'): expected 4 cells as in the header, got 5" in problems[1].message
 
     def test_csv_with_a_column_twice(self, tmp_path: Path) -> None:
         (tmp_path / "a.csv").write_text("original,neural,traditional,neural\no,n,t,n\n")
@@ -282,8 +282,10 @@ class TestFaults:
         (tmp_path / "a.jsonl").write_text(text)
         good, problems = parse_manifest(tmp_path / "a.jsonl")
         assert len(good) == 1
-        assert "line 2 (id ''): expected a JSON object in one line, got text" in str(problems[0])
-        assert "line 4 (id ''): expected a JSON object in one line, got a list" in str(problems[1])
+        assert "line 2 (id ''): expected a JSON object in one line, got text" in problems[0].message
+        assert (
+            "line 4 (id ''): expected a JSON object in one line, got a list" in problems[1].message
+        )
 
     @pytest.mark.parametrize(
         ("name", "content", "message"),

@@ -135,7 +135,7 @@ def test_one_bad_photograph_costs_only_itself(tmp_path: Path) -> None:
     found, problems = planted_triplets(
         [bad, PHOTOS[0]], neural="jpeg", folder=tmp_path / "out", tiles=2, show_progress=False
     )
-    assert len(problems) == 1 and problems[0].subject == "bad.png"
+    assert len(problems) == 1 and problems[0].item == "bad.png"
     assert {record.extra["photo"] for record in found} == {"coffee"}
 
 

@@ -526,7 +526,7 @@ class TestNames:
         rows = "".join(f"{form('é')},o,n,t\n" for form in (nfc, nfd))
         path.write_text(f"id,original,neural,traditional\n{rows}", "utf-8")
         records, problems = parse_manifest(path)
-        assert not records and "got 'é' 2 times" in str(problems[0])
+        assert not records and "got 'é' 2 times" in problems[0].message
 
     def test_notes(self) -> None:
         records = [

@@ -15,10 +15,10 @@ import torch
 from PIL import Image, ImageCms
 
 from nacd_bench.cli.main import main
-from nacd_bench.errors import ImageError
+from nacd_bench.errors import Failure, ImageError
 from nacd_bench.triplets.loading import load_triplet
 from nacd_bench.triplets.manifest import write_manifest
-from nacd_bench.triplets.record import Label, Problem, TripletRecord
+from nacd_bench.triplets.record import Label, TripletRecord
 from nacd_bench.triplets.source import find_triplets
 from nacd_bench.triplets.validate import validate
 
@@ -99,10 +99,10 @@ class TestValidate:
         Path(records[4].traditional).unlink()
         boxes = (Label("color", (0, 0, 31, 20)), Label("color"), Label("text", (0, 0, 9, 21)))
         records[5] = dataclasses.replace(records[5], labels=boxes)
-        earlier = Problem("x", "found before")
+        earlier = Failure("x", "read", "found before")
         problems, _ = validate(records, [earlier])
         assert problems[0] is earlier
-        subjects = [each.subject for each in problems[1:]]
+        subjects = [each.item for each in problems[1:]]
         assert subjects == ["a", "b", "b", "b", "c", "d", "e", "f", "f"]
         expected = [
             "triplet 'a': expected three images of one size, got original 30 x 20",
@@ -116,15 +116,15 @@ class TestValidate:
             "got [0, 0, 9, 21] in label 3",
         ]
         for problem, part in zip(problems[1:], expected, strict=True):
-            assert part in str(problem)
-            assert "\n" not in str(problem)
+            assert part in problem.message
+            assert "\n" not in problem.message
 
     def test_files_of_one_triplet_that_are_missing_in_part(self, tmp_path: Path) -> None:
         """What can be checked still is: sizes of the two others, boxes on the original."""
         record = dataclasses.replace(triplet(tmp_path), labels=(Label("text", (0, 0, 99, 9)),))
         Path(record.neural).unlink()
         Image.fromarray(RGB[:9]).save(record.traditional)
-        lines = [str(problem) for problem in validate([record])[0]]
+        lines = [problem.message for problem in validate([record])[0]]
         assert len(lines) == 3
         assert "got original 30 x 20" in lines[1]
         assert "got [0, 0, 99, 9] in label 1" in lines[2]
@@ -134,14 +134,15 @@ class TestValidate:
         write_manifest(tmp_path / "triplets.csv", records)
         Path(records[7].neural).unlink()
         (problem,), _ = validate(*find_triplets(tmp_path / "triplets.csv"))
-        assert str(problem).startswith("row 8 (id 't7'), neural: ")
-        assert problem.row == 8
+        assert problem.message.startswith("row 8 (id 't7'), neural: ")
 
     def test_samples_written_without_scaling(self, tmp_path: Path) -> None:
         record = triplet(tmp_path)
         deep(record.neural, 4)  # 10 bits in 16 without a shift
         (problem,), _ = validate([record])
-        assert "neural: expected samples that fill 16 bits, got a brightest of 0.01" in str(problem)
+        assert (
+            "neural: expected samples that fill 16 bits, got a brightest of 0.01" in problem.message
+        )
         deep(record.neural, 257)
         problems, notes = validate([record])
         assert problems == []
@@ -202,8 +203,8 @@ class TestSides:
         turned = self.triplet(tmp_path, SCENE, UPRIGHT[orientation](SCENE), suffix, exif=exif)
         problems, _ = validate([turned])
         assert len(problems) == 1
-        assert f"original{suffix}" in str(problems[0])
-        assert f"orientations (EXIF) are {orientation} and 1" in str(problems[0])
+        assert f"original{suffix}" in problems[0].message
+        assert f"orientations (EXIF) are {orientation} and 1" in problems[0].message
         with pytest.raises(ImageError, match="orientations"):
             load_triplet(turned)
         flipped = dataclasses.replace(  # the tag on a decode, which is turned by it
@@ -226,7 +227,7 @@ class TestSides:
         converted = SCENE[..., ::-1]
         record = self.triplet(tmp_path, SCENE, converted, ".png", icc_profile=bytes(other))
         problems, _ = validate([record])
-        assert "its colours converted: profiles are" in str(problems[0])
+        assert "its colours converted: profiles are" in problems[0].message
         assert len(problems) == 1
         same = self.triplet(tmp_path, SCENE, SCENE, ".png", icc_profile=bytes(other))
         problems, notes = validate([same])

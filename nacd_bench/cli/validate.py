@@ -17,7 +17,7 @@ def run(*, source: Names, workers: Workers, show_progress: bool) -> int:
         found, notes = validate(records, problems, lambda done, total: tick(len(problems)), workers)
     out = console()
     for problem in found:
-        out.print(str(problem), markup=False)
+        out.print(problem.message, markup=False)
     for note in notes:
         out.print(f"note: {note}", markup=False)
     counted = f" {len(notes)} notes." if notes else ""

@@ -54,7 +54,7 @@ from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.files import write_whole
 from nacd_bench.triplets.images import content_hash, to_8_bit
 from nacd_bench.triplets.loading import LoadedTriplet
-from nacd_bench.triplets.record import Problem, TripletRecord
+from nacd_bench.triplets.record import TripletRecord
 from nacd_bench.triplets.source import Source, find_triplets
 
 WRITERS = 2
@@ -101,7 +101,7 @@ class Detected:
 
 @checked
 def detect(
-    source: Annotated[Source | tuple[list[TripletRecord], list[Problem]], SkipValidation],
+    source: Annotated[Source | tuple[list[TripletRecord], list[Failure]], SkipValidation],
     detectors: Sequence[Detector],
     folder: Name,
     *,
@@ -155,10 +155,9 @@ def detect(
     size = batch_size or usual_batch_size(place.type)
     n_before = 0
     kept: dict[str, dict[str, Any]] = {}
-    read = [Failure(problem.subject, "read", problem.message) for problem in problems]
     with (
         open_run(
-            folder, "detect", settings, configuration=configuration, failures=[*failures, *read]
+            folder, "detect", settings, configuration=configuration, failures=[*failures, *problems]
         ) as run,
         progress_bar("triplets", len(records), show_progress) as tick,
     ):

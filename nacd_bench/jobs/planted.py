@@ -35,7 +35,7 @@ from nacd_bench.cache import cache_folder
 from nacd_bench.coding.codec import Image, png
 from nacd_bench.coding.originals import counted, list_images
 from nacd_bench.coding.sides import AnyCodec, CodecSpec, built, codec_of
-from nacd_bench.errors import DataError, UserError
+from nacd_bench.errors import DataError, Failure, UserError
 from nacd_bench.pipeline.coding import code_triplets
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.planting import Scene, plant
@@ -47,7 +47,7 @@ from nacd_bench.settings import Count, Name, Names, Number, Share, checked
 from nacd_bench.triplets.files import json_sha256, sha256, write_whole
 from nacd_bench.triplets.images import read_8_bit
 from nacd_bench.triplets.manifest import parse_manifest, write_manifest
-from nacd_bench.triplets.record import Box, Label, Problem, TripletRecord
+from nacd_bench.triplets.record import Box, Label, TripletRecord
 
 NEURAL, TRADITIONAL = "hyperprior", "x265"
 TILE = 192
@@ -103,7 +103,7 @@ def planted_triplets(
     folder: Name | None = None,
     workers: Count | None = None,
     show_progress: bool = True,
-) -> tuple[list[TripletRecord], list[Problem]]:
+) -> tuple[list[TripletRecord], list[Failure]]:
     """Labelled triplets with planted artifacts.
 
     Args:
@@ -176,7 +176,7 @@ class _Sample:
 
     def triplets(
         self, paths: Sequence[Path], most: int, workers: int | None, show_progress: bool
-    ) -> tuple[list[TripletRecord], list[Problem]]:
+    ) -> tuple[list[TripletRecord], list[Failure]]:
         manifest = self.planted_folder / f"triplets-{most}.parquet"
         if manifest.is_file():
             return parse_manifest(manifest)
@@ -197,7 +197,7 @@ class _Sample:
             failure_limit=1,
             show_progress=show_progress,
         )
-        problems += [Problem(failure.item, failure.message) for failure in coded.failures]
+        problems += coded.failures
         records: list[TripletRecord] = []
         total = sum(map(len, tiles.values()))
         with progress_bar("planted tiles", total, show_progress) as progress:
@@ -211,7 +211,7 @@ class _Sample:
         write_manifest(manifest, records)
         return parse_manifest(manifest)
 
-    def _lettered(self, paths: Sequence[Path]) -> tuple[dict[str, list[Tile]], list[Problem]]:
+    def _lettered(self, paths: Sequence[Path]) -> tuple[dict[str, list[Tile]], list[Failure]]:
         """The photographs with text, written once; the tiles of each."""
         tiles: dict[str, list[Tile]] = {}
         problems = []
@@ -223,7 +223,7 @@ class _Sample:
                 try:
                     image, _ = read_8_bit(path)
                 except UserError as error:
-                    problems.append(Problem(path.name, str(error)))
+                    problems.append(Failure(path.name, "read", str(error)))
                     continue
                 image, with_texts = self._with_texts(name, image)
                 write_whole(file, png(image))

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nacd_bench.coding.sides import TargetRate
+from nacd_bench.errors import Failure
 from nacd_bench.pipeline.coding import code_triplets
 from nacd_bench.planting.photographs import COLOR_PHOTOS, TEXT_PHOTOS, photo_path
 from nacd_bench.settings import Name, checked
-from nacd_bench.triplets.record import Problem, TripletRecord
+from nacd_bench.triplets.record import TripletRecord
 from nacd_bench.triplets.source import find_triplets
 
 NEURAL = "hyperprior"
@@ -28,7 +29,7 @@ def embedded_sample(
     traditional: str = TRADITIONAL,
     bpp: TargetRate = BPP,
     show_progress: bool = True,
-) -> tuple[list[TripletRecord], list[Problem]]:
+) -> tuple[list[TripletRecord], list[Failure]]:
     """Triplets of embedded photographs.
 
     Args:
@@ -48,5 +49,4 @@ def embedded_sample(
         show_progress=show_progress,
     )
     records, problems = find_triplets(coded.manifest)
-    failed = [Problem(failure.item, failure.message) for failure in coded.failures]
-    return records, [*failed, *problems]
+    return records, [*coded.failures, *problems]

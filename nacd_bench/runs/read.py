@@ -89,7 +89,7 @@ def read_run(folder: str | Path) -> Run:
     job = "benchmark" if (folder / SETS).is_dir() or (folder / CURVES).is_dir() else "detect"
     run = Run(folder, job)
     run.records, problems = _part(run, TRIPLETS, parse_manifest, ([], []))
-    run.missing += map(str, problems)
+    run.missing += (problem.message for problem in problems)
     run.detections = _part(run, f"{DETECTIONS}.parquet", _rows, [])
     for row in _part(run, f"{SCORES}.parquet", _rows, []):
         triplet, kind, is_positive = (

@@ -13,11 +13,11 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from nacd_bench.errors import DataError
+from nacd_bench.errors import DataError, Failure
 from nacd_bench.triplets.files import composed
 from nacd_bench.triplets.formats import FORMATS, has_image_suffix, is_passed_over
 from nacd_bench.triplets.manifest import read_table
-from nacd_bench.triplets.record import Problem, TripletRecord
+from nacd_bench.triplets.record import TripletRecord
 from nacd_bench.triplets.rows import is_missing, read_row, text
 from nacd_bench.triplets.text_files import Entry
 
@@ -67,7 +67,7 @@ def require_folders(root: str | Path, folders: Mapping[str, Path], hint: str = "
         )
 
 
-def read_folder(root: str | Path) -> tuple[list[TripletRecord], list[Problem]]:
+def read_folder(root: str | Path) -> tuple[list[TripletRecord], list[Failure]]:
     """The triplets of a folder by name, and a line for everything in it that is not used.
 
     Raises:
@@ -77,7 +77,7 @@ def read_folder(root: str | Path) -> tuple[list[TripletRecord], list[Problem]]:
     require_folders(root, folders)
     line = "expected images inside the three folders, got one beside them. Move it."
     problems = [
-        Problem(path.name, f"{path}: {line}")
+        Failure(path.name, "read", f"{path}: {line}")
         for path in listed(root)
         if path.is_file() and has_image_suffix(path) and not is_passed_over([path.name])
     ]
@@ -89,7 +89,7 @@ def read_folder(root: str | Path) -> tuple[list[TripletRecord], list[Problem]]:
             raise DataError(
                 f"{folder}: expected {role} images ({_KINDS}), got none. Put them there, with "
                 "equal names before the suffix in the three folders."
-                + "".join(f"\n{problem}" for problem in problems)
+                + "".join(f"\n{problem.message}" for problem in problems)
             )
     files = _by_composed_stem(files)
     stems = sorted(set().union(*files.values()))
@@ -98,7 +98,7 @@ def read_folder(root: str | Path) -> tuple[list[TripletRecord], list[Problem]]:
         for role, names in files.items()
     }
     faults = {stem: _incomplete(stem, files, folders, unpaired) for stem in stems}
-    problems += [Problem(stem, line) for stem in stems for line in faults[stem]]
+    problems += [Failure(stem, "read", line) for stem in stems for line in faults[stem]]
     index, unread = _read_index(Path(root) / INDEX, set(stems))
     problems += unread
     records = []
@@ -135,7 +135,7 @@ def listed(folder: str | Path) -> list[Path]:
         ) from error
 
 
-def _images_by_stem(folder: Path) -> tuple[dict[str, list[Path]], list[Problem]]:
+def _images_by_stem(folder: Path) -> tuple[dict[str, list[Path]], list[Failure]]:
     """The image files of a folder by stem, and what else lies there."""
     images: dict[str, list[Path]] = defaultdict(list)
     problems = []
@@ -148,7 +148,7 @@ def _images_by_stem(folder: Path) -> tuple[dict[str, list[Path]], list[Problem]]
         line = f"expected an image ({_KINDS}), got another kind of file. Convert it or move it away"
         if path.is_dir():
             line = "expected images only, got a folder. Move its images up or the folder away"
-        problems.append(Problem(f"{folder.name}/{path.name}", f"{path}: {line}."))
+        problems.append(Failure(f"{folder.name}/{path.name}", "read", f"{path}: {line}."))
     return images, problems
 
 
@@ -188,14 +188,14 @@ def _share_a_start(name: str, stem: str) -> bool:
     return name.startswith(stem) or stem.startswith(name)
 
 
-def _read_index(path: Path, stems: Collection[str]) -> tuple[dict[str, Entry], list[Problem]]:
+def _read_index(path: Path, stems: Collection[str]) -> tuple[dict[str, Entry], list[Failure]]:
     """The rows of an index by stem, under our names; nothing where there is no index."""
     if not path.exists():
         return {}, []
     try:
         table, problems = read_table(path)
     except DataError as error:  # the images can be used without it
-        return {}, [Problem(path.name, f"{error} Rates and codecs stay unknown.")]
+        return {}, [Failure(path.name, "read", f"{error} Rates and codecs stay unknown.")]
     line = ""
     if not table and not problems:
         line = "expected a row for each triplet, got none; rates and codecs stay unknown. "
@@ -204,7 +204,7 @@ def _read_index(path: Path, stems: Collection[str]) -> tuple[dict[str, Entry], l
         columns = ", ".join(table[0].cells)
         line = f"expected files' stems in a column 'name', got {columns}. Rename or add it."
     if line:
-        return {}, [*problems, Problem(path.name, f"{path}: {line}")]
+        return {}, [*problems, Failure(path.name, "read", f"{path}: {line}")]
     index: dict[str, Entry] = {}
     for row in table:
         cells = {_INDEX_NAMES.get(column, column): cell for column, cell in row.cells.items()}
@@ -221,20 +221,20 @@ def _read_index(path: Path, stems: Collection[str]) -> tuple[dict[str, Entry], l
             index[stem] = row._replace(cells=cells)
             continue
         name = f"row {row.number}"
-        problems.append(Problem(stem or name, f"{path} {name}: {line}", row.number))
+        problems.append(Failure(stem or name, "read", f"{path} {name}: {line}"))
     return index, problems
 
 
 def _record(
     stem: str, paths: Mapping[str, str], index: Mapping[str, Entry], path: Path
-) -> tuple[TripletRecord, list[Problem]]:
+) -> tuple[TripletRecord, list[Failure]]:
     """The record of a stem with what the index has on it, without where that is unreadable."""
     plain = TripletRecord(stem, paths["original"], paths["neural"], paths["traditional"])
     if stem not in index:
         line = f"expected a row for '{stem}', got none; its rates stay unknown. Add a row."
-        return plain, [Problem(stem, f"{path}: {line}")] if index else []
+        return plain, [Failure(stem, "read", f"{path}: {line}")] if index else []
     number = index[stem].number
     record, wrong = read_row({**index[stem].cells, **paths}, number, str)
     place = f"{path} row {number} (id '{stem}')"
-    problems = [Problem(stem, f"{place}: {line} The row is not used.", number) for line in wrong]
+    problems = [Failure(stem, "read", f"{place}: {line} The row is not used.") for line in wrong]
     return (replace(record, id=stem) if record else plain), problems

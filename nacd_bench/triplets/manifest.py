@@ -16,10 +16,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from nacd_bench.errors import DataError
+from nacd_bench.errors import DataError, Failure
 from nacd_bench.registry import unknown
 from nacd_bench.triplets.files import (
     as_on_disk,
@@ -30,7 +31,7 @@ from nacd_bench.triplets.files import (
     write_whole,
 )
 from nacd_bench.triplets.formats import suffix_of
-from nacd_bench.triplets.record import Problem, TripletRecord, contradictions
+from nacd_bench.triplets.record import TripletRecord, contradictions
 from nacd_bench.triplets.rows import (
     COLUMNS,
     PATHS,
@@ -56,58 +57,64 @@ def read_manifest(path: str | Path) -> list[TripletRecord]:
             message has every problem with its row (from 1, without the header).
     """
     records, problems = parse_manifest(path)
-    require_no_faults(path, problems)
+    require_no_faults(path, [problem.message for problem in problems])
     return records
 
 
-def require_no_faults(path: str | Path, faults: Sequence[object]) -> None:
+def require_no_faults(path: str | Path, faults: Sequence[str]) -> None:
     """:class:`DataError` with all the faults of a table's rows."""
     if faults:
         raise DataError(
             f"{path}: expected rows without fault, got {len(faults)} "
-            f"problem{'s' if len(faults) > 1 else ''}:\n" + "\n".join(map(str, faults))
+            f"problem{'s' if len(faults) > 1 else ''}:\n" + "\n".join(faults)
         )
 
 
-def parse_manifest(path: str | Path) -> tuple[list[TripletRecord], list[Problem]]:
+def parse_manifest(path: str | Path) -> tuple[list[TripletRecord], list[Failure]]:
     """The triplets of the rows that are in order, and what is wrong with the others.
 
     Raises:
         DataError: the file cannot be read as a table at all.
     """
-    rows, problems = read_table(path)
+    rows, faulty = _rows(path)
     _require_columns(path, rows)
     _require_version(path, rows)
     resolve = partial(resolved, base=folder_of(path))
     times = Counter(row_id(row.cells) for row in rows)
     records = []
+    problems = [(row.number, _problem(path, row, f"line {row.line}", row.fault)) for row in faulty]
     for row in rows:
         record, wrong = read_row(row.cells, row.number, resolve)
         name = row_id(row.cells)
         if name and times[name] > 1:
             wrong.append(f"expected ids that differ, got '{name}' {times[name]} times. Rename it.")
-        problems += [_problem(path, row, f"row {row.number}", phrase) for phrase in wrong]
+        place = f"row {row.number}"
+        problems += [(row.number, _problem(path, row, place, phrase)) for phrase in wrong]
         if record is not None and not wrong:
             records.append(record)
-    return records, sorted(problems, key=lambda problem: problem.row or 0)
+    return records, [problem for _, problem in sorted(problems, key=itemgetter(0))]
 
 
-def read_table(path: str | Path) -> tuple[list[Entry], list[Problem]]:
+def read_table(path: str | Path) -> tuple[list[Entry], list[Failure]]:
     """The rows of a CSV, JSON Lines or Parquet file, and a problem for each unreadable one.
 
     Raises:
         DataError: another suffix, or not a table of the kind that the suffix names.
     """
+    rows, faulty = _rows(path)
+    return rows, [_problem(path, row, f"line {row.line}", row.fault) for row in faulty]
+
+
+def _rows(path: str | Path) -> tuple[list[Entry], list[Entry]]:
+    """The rows that can be read, and the others."""
     _require_suffix(path)
-    entries = table_entries(path, "a table of triplets")
-    faulty = [entry for entry in entries if entry.fault]
-    problems = [_problem(path, entry, f"line {entry.line}", entry.fault) for entry in faulty]
-    return [entry for entry in entries if not entry.fault], problems
+    rows = table_entries(path, "a table of triplets")
+    return [row for row in rows if not row.fault], [row for row in rows if row.fault]
 
 
-def _problem(path: str | Path, row: Entry, place: str, phrase: str) -> Problem:
+def _problem(path: str | Path, row: Entry, place: str, phrase: str) -> Failure:
     name = row_id(row.cells)
-    return Problem(name or place, f"{path} {place} (id '{name}'): {phrase}", row.number)
+    return Failure(name or place, "read", f"{path} {place} (id '{name}'): {phrase}")
 
 
 def write_manifest(path: str | Path, records: Iterable[TripletRecord]) -> None:

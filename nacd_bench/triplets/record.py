@@ -15,24 +15,6 @@ Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Problem:
-    """Something that keeps a file or triplet from being used; ``str()`` is one clear line.
-
-    Args:
-        subject: id of the triplet, or the name of a file that belongs to none.
-        message: file, expectation, what is there instead, remedy.
-        row: the row of the manifest, from 1, where it concerns one.
-    """
-
-    subject: str
-    message: str
-    row: int | None = None
-
-    def __str__(self) -> str:
-        return self.message
-
-
-@dataclass(frozen=True)
 class Label:
     """An artifact that somebody or something says is there.
 

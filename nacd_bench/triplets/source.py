@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from nacd_bench.errors import DataError
+from nacd_bench.errors import DataError, Failure
 from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import as_on_disk, is_url
 from nacd_bench.triplets.folder import INDEX, find_folders, listed, read_folder, require_folders
 from nacd_bench.triplets.formats import has_image_suffix, suffix_of
 from nacd_bench.triplets.manifest import MANIFEST_NAMES, parse_manifest
-from nacd_bench.triplets.record import Problem, TripletRecord
+from nacd_bench.triplets.record import TripletRecord
 from nacd_bench.triplets.rows import stem
 from nacd_bench.triplets.text_files import TABLE_SUFFIXES
 
 Source = str | Path | Sequence[str | Path]
 
 
-def find_triplets(source: Source) -> tuple[list[TripletRecord], list[Problem]]:
+def find_triplets(source: Source) -> tuple[list[TripletRecord], list[Failure]]:
     """The triplets that a source names, and a line for everything in it that cannot be used.
 
     Args:
@@ -31,7 +31,7 @@ def find_triplets(source: Source) -> tuple[list[TripletRecord], list[Problem]]:
     """
     records, problems = _find(source)
     if not records:
-        lines = "".join(f"\n{problem}" for problem in problems)
+        lines = "".join(f"\n{problem.message}" for problem in problems)
         raise DataError(
             f"{source}: expected at least one complete triplet, got none."
             + (f" What is wrong:{lines}" if problems else " Add triplets.")
@@ -39,7 +39,7 @@ def find_triplets(source: Source) -> tuple[list[TripletRecord], list[Problem]]:
     return records, problems
 
 
-def _find(source: Source) -> tuple[list[TripletRecord], list[Problem]]:
+def _find(source: Source) -> tuple[list[TripletRecord], list[Failure]]:
     if not isinstance(source, str | Path):
         paths = [str(as_on_disk(path)) for path in source]
         if len(paths) == 1:
@@ -72,7 +72,7 @@ def _find(source: Source) -> tuple[list[TripletRecord], list[Problem]]:
     )
 
 
-def _find_in_folder(path: Path) -> tuple[list[TripletRecord], list[Problem]]:
+def _find_in_folder(path: Path) -> tuple[list[TripletRecord], list[Failure]]:
     for name in MANIFEST_NAMES:
         if (path / name).is_file():
             return parse_manifest(path / name)

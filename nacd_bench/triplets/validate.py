@@ -7,11 +7,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from nacd_bench.errors import ImageError
+from nacd_bench.errors import Failure, ImageError
 from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import composed
 from nacd_bench.triplets.images import Image, read_image
-from nacd_bench.triplets.record import Problem, TripletRecord, boxes_outside
+from nacd_bench.triplets.record import TripletRecord, boxes_outside
 from nacd_bench.triplets.sides import sides_fault, sides_notes
 
 MOST_WORKERS = 8
@@ -19,10 +19,10 @@ MOST_WORKERS = 8
 
 def validate(
     records: Sequence[TripletRecord],
-    problems: Iterable[Problem] = (),
+    problems: Iterable[Failure] = (),
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
-) -> tuple[list[Problem], list[str]]:
+) -> tuple[list[Failure], list[str]]:
     """Everything that is wrong with triplets: every image is decoded as a whole.
 
     Args:
@@ -66,7 +66,7 @@ def name_notes(records: Sequence[TripletRecord]) -> list[str]:
     return list(notes.values())
 
 
-def _check(record: TripletRecord) -> tuple[list[Problem], list[str]]:
+def _check(record: TripletRecord) -> tuple[list[Failure], list[str]]:
     images: dict[str, Image] = {}
     lines: list[str] = []
     notes: list[str] = []
@@ -86,7 +86,7 @@ def _check(record: TripletRecord) -> tuple[list[Problem], list[str]]:
     if "original" in images:
         original = images["original"]
         lines += boxes_outside(record, original.width, original.height)
-    return [Problem(record.id, line, record.row) for line in lines], notes
+    return [Failure(record.id, "read", line) for line in lines], notes
 
 
 def _scale_faults(record: TripletRecord, images: dict[str, Image]) -> list[str]:

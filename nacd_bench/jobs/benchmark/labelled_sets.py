@@ -10,7 +10,7 @@ from nacd_bench.errors import DataError, Failure
 from nacd_bench.evaluation.balanced import SET_COLUMNS, BalancedSet, balanced_sets, set_of
 from nacd_bench.settings import Count, Number, options
 from nacd_bench.triplets.formats import suffix_of
-from nacd_bench.triplets.record import ARTIFACT_TYPES, Problem, TripletRecord
+from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord
 from nacd_bench.triplets.source import Source, find_triplets
 from nacd_bench.triplets.text_files import TABLE_SUFFIXES
 
@@ -35,7 +35,7 @@ class Drawing:
 PAPER_DRAWING = Drawing()
 
 
-def find_labelled(source: Source) -> tuple[list[TripletRecord], list[Problem]]:
+def find_labelled(source: Source) -> tuple[list[TripletRecord], list[Failure]]:
     """The triplets of a source or of several manifests, as
     :func:`~nacd_bench.triplets.source.find_triplets`; a triplet may be in several."""
     paths = [source] if isinstance(source, str | Path) else list(source)

@@ -50,9 +50,9 @@ from nacd_bench.runs.provenance import provenance
 from nacd_bench.settings import Name, checked
 from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import json_sha256
-from nacd_bench.triplets.record import Problem, TripletRecord
+from nacd_bench.triplets.record import TripletRecord
 
-Labelled = tuple[list[TripletRecord], list[Problem]]
+Labelled = tuple[list[TripletRecord], list[Failure]]
 
 
 @checked
@@ -132,7 +132,7 @@ def benchmark(
                 engine,
             )
             run.failures += failures
-            run.failures += (Failure(p.subject, "read", p.message) for p in problems)
+            run.failures += problems
             run.failures += [*undrawn, *scored.failures]
             done = Benchmarked(
                 folder=folder,

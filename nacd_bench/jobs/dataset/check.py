@@ -94,7 +94,8 @@ def check(
     ]
     with ThreadPoolExecutor(workers) as pool:
         checked.faults += filter(None, pool.map(partial(_file_fault, folder), hashes.items()))
-        checked.faults += map(str, validate(records, problems, progress, workers)[0])
+        wrong, _ = validate(records, problems, progress, workers)
+        checked.faults += (problem.message for problem in wrong)
         checked.faults += filter(None, pool.map(_changed_image, elsewhere))
     for record in records:
         lacking = [name for name in (*IMAGE_FACTS, *HASHES.values()) if name not in record.extra]

@@ -139,7 +139,7 @@ def _rows(path: str | Path) -> Iterator[tuple[str, str, License]]:
     """Place in the table, what it calls the image, and what it says."""
     rows, problems = read_table(path)
     if problems:
-        raise DataError("\n".join(map(str, problems)))
+        raise DataError("\n".join(problem.message for problem in problems))
     columns = {name for row in rows for name in row.cells}
     if "image" not in columns:
         raise DataError(
