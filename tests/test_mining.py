@@ -628,7 +628,7 @@ class TestEngines:
 
             killer = threading.Thread(target=kill_while_it_works)
             killer.start()
-            toy = Toy(seconds=0.5)
+            toy = Toy(seconds=1.5)  # longer than it takes to see that a machine is gone
             done = run(photos, folder, toy, engine="ray", address=cluster.address, workers=None)
             killer.join()
         finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,9 @@ from nacd_bench.runs.folder import new_run_id
 
 LOSSES = 5
 """Machines that an image may lose before it is given up: it may be what takes them down."""
+
+NOTICE = 40.0
+"""Seconds after which a cluster knows of a machine that it is gone."""
 
 _chains: dict[str, Chain] = {}
 """The stages that this process of a cluster knows."""
@@ -45,15 +49,18 @@ class RayWorkers:
         )
         self._task = ray.remote(max_retries=0, max_calls=0, **needs)(_work)
         self._running: dict[Any, tuple[list[Work], int, int]] = {}
+        self._is_unexplained = False
         self._lost: set[str] = {node["NodeID"] for node in ray.nodes() if not node["Alive"]}
 
     def __enter__(self) -> RayWorkers:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         import ray
 
-        self._lost_machines()
+        deadline = time.monotonic() + (NOTICE if self._is_unexplained and kind is None else 0)
+        while not self._lost_machines() and time.monotonic() < deadline:
+            time.sleep(0.5)
         for reference in self._running:
             ray.cancel(reference, force=True)
 
@@ -93,6 +100,7 @@ class RayWorkers:
                 raise error.cause from error
             except exceptions.RayError as error:
                 is_loss = self._lost_machines() or isinstance(error, lost)
+                self._is_unexplained |= not is_loss and len(ray.nodes()) > 1
                 deaths, losses = deaths + (not is_loss), losses + is_loss
                 if deaths < TRIES and losses < LOSSES:
                     self.submit(works, deaths, losses)
@@ -116,6 +124,7 @@ class RayWorkers:
                 file=sys.stderr,
             )
         self._lost |= gone.keys()
+        self._is_unexplained &= not gone
         needed = "GPU" if self.chain.on_device else "CPU"
         if gone and not ray.cluster_resources().get(needed):
             raise DataError(
