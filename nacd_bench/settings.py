@@ -184,7 +184,8 @@ def described(kind: Any) -> str:
         bounds = list(filter(None, map(_bound, arguments)))
         return " ".join([described(arguments[0]), " and ".join(bounds)]).strip()
     if origin in (Union, UnionType):
-        return " or ".join(dict.fromkeys(map(described, arguments)))
+        told = [each for each in arguments if each is not int or float not in arguments]
+        return " or ".join(dict.fromkeys(map(described, told)))
     if origin is Literal:
         return " or ".join(map(str, arguments))
     if origin in (Mapping, dict):
@@ -236,7 +237,7 @@ def _explained(
     # of several types that a setting may have, the one that was meant got furthest
     fault = max((f for f in faults if f["loc"][0] == first), key=lambda fault: len(fault["loc"]))
     kinds = types_of(target)
-    further = fault["loc"][1:]
+    further = fault["loc"][1:-2] if fault["loc"][-1] == "[key]" else fault["loc"][1:]
     name = list(kinds)[first] if isinstance(first, int) else first
     if fault["type"].startswith("missing"):
         return UserError(f"expected {name}=..., got nothing.")

@@ -341,7 +341,7 @@ class TestDescription:
             (
                 "[10, 40, 70, 95]",
                 "[1, high]",
-                r"points\.values as a list .* got \[1, 'high'\]",
+                r"expected points\.values\[1\] as a .*number, got 'high'",
             ),
             ("values:", "value:", r"unknown setting in points 'value'; did you mean 'values'"),
             ("name:", "nam:", r"unknown setting in points 'nam'; did you mean 'name'"),
@@ -354,7 +354,7 @@ class TestDescription:
                 r"program of the command version_command, no",
             ),
             ("[%, decode,", "[/no/such/codec,", r"decode, /no/such/codec, is not an executable"),
-            ("[%, decode,", "[{a: 1},", r"expected decode as text or a list"),
+            ("[%, decode,", "[{a: 1},", r"expected decode\[0\] as text or a"),
         ],
     )
     def test_mistakes(self, write: Write, old: str, new: str, message: str) -> None:
@@ -491,5 +491,5 @@ def _png(picture: object) -> bytes:
 def test_points_may_be_any_list_of_numbers(values: Any) -> None:
     points = OperatingPoints("level", values)
     assert list(points.values) == [0, 1, 2] and pickle.loads(pickle.dumps(points)) == points
-    with pytest.raises(UserError, match=r"expected values as a list .* got \['high'\]"):
+    with pytest.raises(UserError, match=r"expected values\[0\] as a .*number, got 'high'"):
         OperatingPoints("level", ["high"])  # type: ignore[list-item]

@@ -591,7 +591,7 @@ class TestFolder:
         shutil.copytree(reference.folder, tmp_path, dirs_exist_ok=True)
         journal = tmp_path / "journal.jsonl"
         lines = journal.read_bytes().splitlines(keepends=True)
-        number = next(i for i, line in enumerate(lines) if b'"preset": "quality-30"' in line)
+        number = next(i for i, line in enumerate(lines) if b'"quality-30": {' in line)
         lines[number] = b"\0" * (len(lines[number]) - 1) + b"\n"  # what a dying disk leaves
         journal.write_bytes(b"".join(lines))
         assert run(photos, tmp_path).encodes >= 1

@@ -462,7 +462,7 @@ class TestBadInput:
         [
             (
                 {"formats": ("pgae",)},
-                "expected formats as page or label_studio or toloka",
+                r"unknown formats\[0\] 'pgae'; did you mean 'page'",
             ),
             ({"formats": ()}, r"expected formats as .*, got \(\)"),
             ({"controls": 2}, "expected controls as a number of at least 0 and up to 1"),
