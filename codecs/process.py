@@ -17,8 +17,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from nacd_bench.errors import CodecError
@@ -78,32 +79,31 @@ def run(
     """
     words = tuple(str(word) for word in arguments)
     started = time.monotonic()
-    try:
-        process = subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            env={**os.environ, **(environment or {})},
-            start_new_session=True,
-        )
-    except (OSError, ValueError) as error:
-        raise CodecError(
-            f"{words[0]} does not start: {error}. It must be an executable file for this machine "
-            f"(working directory {folder or Path.cwd()})."
-        ) from error
-    output = _Output(process)
-    timer = threading.Timer(time_limit, _kill, [process])
-    timer.start()
-    try:
+    with ExitStack() as ending:
+        with _uninterrupted():
+            try:
+                process = subprocess.Popen(
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    cwd=folder,
+                    env={**os.environ, **(environment or {})},
+                    start_new_session=True,
+                )
+            except (OSError, ValueError) as error:
+                raise CodecError(
+                    f"{words[0]} does not start: {error}. It must be an executable file for this "
+                    f"machine (working directory {folder or Path.cwd()})."
+                ) from error
+            output = _Output(process)
+            for last in (output.close, process.wait, partial(_kill, process)):
+                ending.callback(last)
+            timer = threading.Timer(time_limit, _kill, [process])
+            ending.callback(timer.cancel)
+            timer.start()
         process.wait()  # without a limit: it would poll
         seconds = time.monotonic() - started
-    finally:
-        timer.cancel()
-        _kill(process)
-        process.wait()
-        output.close()
     if seconds >= time_limit:
         raise CodecError(
             f"{Path(words[0]).name} was stopped, with its children, after its time limit of "
@@ -158,6 +158,26 @@ def work_folder() -> Iterator[Path]:
             f"no room for a codec's temporary files in {where}: {error}. Free some space or set "
             "TMPDIR to a folder on a larger disk."
         ) from error
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Signals wait until a program that is being started can be ended by whoever started it."""
+    if threading.current_thread() is not threading.main_thread():  # it is not the one they reach
+        yield
+        return
+    waiting: list[int] = []
+    handlers = {
+        number: signal.signal(number, lambda number, _: waiting.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        for arrived in waiting:
+            signal.raise_signal(arrived)
 
 
 class _Output:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,6 +98,33 @@ def test_a_child_left_behind_does_not_hold_up(tmp_path: Path) -> None:
     finished = run(python(code), 50)
     assert finished.code == 0 and time.monotonic() - start < 10
     assert gone(int(finished.output))
+
+
+@needs_proc
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_program_starts_ends_it(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    started = []
+
+    class Interrupted(process.subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            started.append(self.pid)
+            signal.raise_signal(number)
+
+    def end(*_: object) -> None:
+        sys.exit(1)
+
+    before = signal.signal(number, end)
+    monkeypatch.setattr(process.subprocess, "Popen", Interrupted)
+    try:
+        with pytest.raises(SystemExit):
+            run(["sleep", "30"], 60)
+        assert signal.getsignal(number) is end
+    finally:
+        signal.signal(number, before)
+    assert gone(started[0])
 
 
 @needs_proc
