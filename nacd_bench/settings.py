@@ -4,7 +4,7 @@ The types and ranges in a job's signature are the only place that says them. :fu
 Python callers to them, and the command line reads the same ones to know what a setting takes::
 
     @checked
-    def mine(folder: Name, *, workers: Workers = None, engine: Literal["local", "ray"] = "local")
+    def mine(folder: Name, *, workers: Processes = None, engine: Literal["local", "ray"] = "local")
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ Number = Annotated[int, Ge(1)]
 Positive = Annotated[float, Gt(0)]
 NotNegative = Annotated[float, Ge(0)]
 Share = Annotated[float, Ge(0), Le(1)]
-Workers = Count | None
+Processes = Count | None
 """Processes; None for one per core, 0 for none but this one."""
 
 IN_WORDS: Mapping[Any, str] = {
@@ -173,7 +173,7 @@ def parts_of(kind: Any) -> dict[str, Any]:
 def described(kind: Any) -> str:
     """What a value has to be, in words.
 
-    >>> described(Workers), described(Sequence[Positive] | Literal["auto"])
+    >>> described(Processes), described(Sequence[Positive] | Literal["auto"])
     ('a whole number of at least 0 or null', 'a list (a number above 0) or auto')
     """
     origin, arguments = get_origin(kind), get_args(kind)

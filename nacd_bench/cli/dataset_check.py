@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from nacd_bench.cli.printing import console
-from nacd_bench.settings import Name, Workers, checked
+from nacd_bench.settings import Name, Processes, checked
 
 
 @checked
-def run(*, dataset: Name, require_licenses: bool, workers: Workers, show_progress: bool) -> int:
+def run(*, dataset: Name, require_licenses: bool, workers: Processes, show_progress: bool) -> int:
     from nacd_bench.jobs.dataset.check import check
     from nacd_bench.pipeline.progress import progress_bar
 

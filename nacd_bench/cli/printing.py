@@ -31,13 +31,13 @@ def console() -> Console:
     """Standard output, as wide as its terminal."""
     from rich.console import Console
 
-    class Output(Console):
+    class ToConsole(Console):
         def on_broken_pipe(self) -> None:
             raise  # rich would end the program here: cli.main does
 
     is_terminal = sys.stdout.isatty()
     width = None if is_terminal else WIDTH_IN_FILES
-    return Output(highlight=False, soft_wrap=not is_terminal, width=width)
+    return ToConsole(highlight=False, soft_wrap=not is_terminal, width=width)
 
 
 def listed_oddities(

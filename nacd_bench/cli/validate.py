@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from nacd_bench.cli.printing import console
-from nacd_bench.settings import Names, Workers, checked
+from nacd_bench.settings import Names, Processes, checked
 
 
 @checked
-def run(*, source: Names, workers: Workers, show_progress: bool) -> int:
+def run(*, source: Names, workers: Processes, show_progress: bool) -> int:
     from nacd_bench.pipeline.progress import progress_bar
     from nacd_bench.triplets.source import find_triplets
     from nacd_bench.triplets.validate import validate

@@ -29,7 +29,7 @@ from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.pipeline.workers import cores
 from nacd_bench.runs.folder import RunFolder, file_names, open_run, require_alike, require_own
 from nacd_bench.runs.schema import FAILURES, SETTINGS
-from nacd_bench.settings import Count, Name, Names, Share, Workers, checked
+from nacd_bench.settings import Count, Name, Names, Processes, Share, checked
 from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import read_bytes, sha256, write_whole
 from nacd_bench.triplets.record import TripletRecord
@@ -72,7 +72,7 @@ def build(
     title: str | None = None,
     images: Mode = "copy",
     iou: Share | None = 0.5,
-    workers: Workers = None,
+    workers: Processes = None,
     show_progress: bool = True,
 ) -> Built:
     """Build a data set; one that was stopped, at whatever moment, goes on.

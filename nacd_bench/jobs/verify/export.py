@@ -61,8 +61,7 @@ from nacd_bench.pipeline.workers import Workers, cores, finished_jobs
 from nacd_bench.runs.candidates import kept, read_mined
 from nacd_bench.runs.folder import open_run, require_own
 from nacd_bench.runs.tables import write_parquet
-from nacd_bench.settings import Count, Name, Number, Share, checked
-from nacd_bench.settings import Workers as Processes
+from nacd_bench.settings import Count, Name, Number, Processes, Share, checked
 from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import sha256
 
