@@ -14,8 +14,8 @@ from nacd_bench.settings import (
     Names,
     Number,
     Positive,
+    Processes,
     Share,
-    Workers,
     checked,
     options,
 )
@@ -42,7 +42,7 @@ def job(
     folder: Name,
     images: Names = (),
     *,
-    workers: Workers = None,
+    workers: Processes = None,
     scheme: Literal["neural", "target"] | None = "neural",
     factor: Positive = 1.0,
     thresholds: Mapping[str, float] | Name | None = None,
