@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -93,6 +95,24 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     comments = re.findall(r"^\w+:[^#\n]*(#.*)", settings, re.M)
     for comment in comments if "$CONFIG" in hydra else []:  # what a setting means, beside it
         assert comment in printed
+    groups = re.findall(r"^(\w+): \w+, ", printed, re.M)  # choices that it takes, and no others
+    assert groups == sorted(set(re.findall(r"^  - (\w+)[@:]", settings, re.M)))
+
+
+def test_values_in_the_documentation_have_no_quotes() -> None:
+    """Text is taken as the shell gives it, with quotes that it leaves; sweeps are Hydra's."""
+    for line in command_lines():
+        words = line.values[0]
+        assert "-m" in words or not [word for word in words if re.search("=['\"]", word)], line.id
+
+
+def test_names_that_benchmarks_import_are_there() -> None:
+    for script in (ROOT / "benchmarks").glob("*.py"):
+        for node in ast.walk(ast.parse(script.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("nacd_"):
+                module = import_module(str(node.module))
+                for name in node.names:
+                    assert hasattr(module, name.name), f"{script.name}: {name.name}"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGPIPE on Windows")

@@ -639,6 +639,8 @@ class TestImages:
         (tmp_path / "empty").mkdir()
         with pytest.raises(DataError, match="expected images in"):
             list_images(tmp_path / "empty", files_only=True)
+        with pytest.raises(DataError, match=r"none but 5 files in the run's own folder\. Name"):
+            list_images(photos, photos)
 
     def test_gray_and_16_bit_images_become_8_bit_rgb(self, tmp_path):
         import cv2

@@ -294,7 +294,11 @@ def help_text(command: str, words: Sequence[str]) -> str:
     with hydra() as running:
         template = chosen(running, command, (), return_hydra_config=True).hydra.help.template
         loader = running.config_loader
-        groups = {group: sorted(loader.get_group_options(group)) for group in sorted(GROUPS)}
+        groups = {
+            group: sorted(loader.get_group_options(group))
+            for group in sorted(GROUPS)
+            if re.search(rf"^  - {group}[@:]", source, re.MULTILINE)
+        }
     choices = "".join(f"{group}: {', '.join(options)}\n" for group, options in groups.items())
     return Template(template).substitute(APP_CONFIG_GROUPS=choices, CONFIG="\n".join(settings))
 

@@ -106,10 +106,12 @@ def list_images(
     listing = Listing([], roots=[str(root) for root in sources])
     results = run_folder.resolve() if run_folder is not None else None
     seen: set[str] = set()
+    n_results = 0
     for path, stamp, unread in _files(sources, files_only):
         is_result = (
             results is not None and not is_url(path) and results in Path(path).absolute().parents
         )
+        n_results += is_result
         if path in seen or is_result:
             continue
         seen.add(path)
@@ -121,11 +123,13 @@ def list_images(
             listing.items.append(Item(len(listing.items), file_url(path) or path, path, stamp))
     if not listing.items and not listing.faults:
         kinds = ", ".join(FORMATS) + ("" if files_only else ", and tar files of these")
-        got = f"none. Kinds that are read: {kinds}"
+        got = f"none. Kinds that are read: {kinds}."
         if listing.left_out:
             got = f"only kinds that are not read: {counted(listing.left_out)}. "
-            got += f"Convert them; read are {kinds}"
-        raise DataError(f"expected images in {', '.join(map(str, sources))}, got {got}.")
+            got += f"Convert them; read are {kinds}."
+        elif n_results:
+            got = f"none but {n_results} files in the run's own folder. Name another folder."
+        raise DataError(f"expected images in {', '.join(map(str, sources))}, got {got}")
     return listing
 
 
