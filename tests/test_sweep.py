@@ -76,6 +76,15 @@ def test_one_failed_run_does_not_cost_the_others(
     assert "failed" in capsys.readouterr().out
 
 
+def test_an_empty_folder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["benchmark", "-m", "baseline=none,psnr", "folder="]) == 1
+    assert "expected folder as the name of a file or folder, got ''." in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_other_commands_cannot_be_swept(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["detect", "-m", "preset=paper,released"]) == 1
     assert "sweeps (-m) of benchmark" in capsys.readouterr().err

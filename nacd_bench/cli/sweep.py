@@ -36,6 +36,7 @@ from nacd_bench.jobs.benchmark.sweep import (
 )
 from nacd_bench.pipeline.methods import arguments
 from nacd_bench.pipeline.tuning import tune_process
+from nacd_bench.settings import Name, refused
 
 QUIET = ("hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none")
 """The harness writes its own run folders."""
@@ -56,6 +57,8 @@ def run(command: str, words: Sequence[str]) -> int:
     try:
         overrides = OverridesParser.create().parse_overrides(settings)
         folders = [str(each.value()) for each in overrides if each.key_or_group == "folder"]
+        if "" in folders:
+            raise refused("folder", Name, "")
         folder = Path(folders[-1] if folders else time.strftime("runs/sweep-%Y%m%d-%H%M%S"))
         place = str(folder).replace("\\", "\\\\").replace("'", "\\'")
         choices = [each for each in overrides if is_choice(each.key_or_group)]
