@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -134,6 +134,27 @@ class TestOfflineWandb:
             assert picture["path"] in files
         confidences = [row[content["columns"].index("confidence")] for row in content["data"]]
         assert confidences == sorted(confidences, reverse=True)
+
+
+def test_the_best_of_a_column_is_text_like_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    import wandb
+
+    from nacd_bench.jobs.benchmark import tracking
+    from nacd_bench.runs.tables import Best, Table
+
+    class Logged(Exception):
+        pass
+
+    class Logger:
+        def log_table(self, key: str, columns: list[str], data: list[list[Any]]) -> None:
+            made = wandb.Table(columns=columns, data=data)
+            assert made.data == [["a", "0.5"], ["b", "0.9"]]
+            raise Logged
+
+    table = Table(("method", "texture"), [["a", "0.5"], ["b", Best("0.9")]])
+    monkeypatch.setattr(tracking, "main_table", lambda done: table)
+    with pytest.raises(Logged):
+        tracking._log_to_wandb(Logger(), cast(Any, None))
 
 
 def test_a_server_that_does_not_answer_costs_a_message(

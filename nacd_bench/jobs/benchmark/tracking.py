@@ -64,7 +64,8 @@ def _log_to_wandb(logger: Any, done: Benchmarked) -> None:
     import wandb
 
     table = main_table(done)
-    logger.log_table("table", list(table.columns), [list(row) for row in table.rows if row])
+    rows = [list(map(str, row)) for row in table.rows if row]  # W&B takes no kinds of text
+    logger.log_table("table", list(table.columns), rows)
     columns = ["detector", "test_set", "triplet", "is_positive", "confidence"]
     logger.log_table("strongest", [*columns, *ROLES], list(_strongest(done)))
     artifact = wandb.Artifact("metrics", type="metrics")
