@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 from PIL import Image as Pillow
 from skimage import data
 
+from nacd_bench.cli import composing
 from nacd_bench.coding.sides import codec_of
 from nacd_bench.jobs.compress.run import compress
 from nacd_bench.registry import CODECS
@@ -44,8 +43,7 @@ def composed(line, **more):
     words = shlex.split(line)
     overrides = words[words.index("photos/") + 1 :]
     overrides += [f"{name}={value}" for name, value in more.items()]
-    with initialize_config_module("nacd_conf", version_base=None):
-        return OmegaConf.to_container(compose("compress", ["images=photos/", *overrides]))
+    return composing.composed("compress", ["images=photos/", *overrides])
 
 
 @pytest.fixture
@@ -141,8 +139,7 @@ def test_every_codec_is_in_the_table():
 
 
 def test_every_setting_of_compress_is_explained():
-    with initialize_config_module("nacd_conf", version_base=None):
-        config = compose("compress", ["images=a", "folder=b"])
+    config = composing.composed("compress", ["images=a", "folder=b"])
     text = "".join((DOCS / page).read_text("utf-8") for page in PAGES)
     named = {name for name in config if re.search(rf"`{name}[`=:]|\b{name}=", text)}
     assert {*config} - named == {"show_progress"}  # which all commands have
