@@ -87,6 +87,11 @@ def run(command: str, words: Sequence[str]) -> int:
             f"expected settings of a sweep in Hydra's grammar, got {' '.join(settings)}: "
             f"{str(cause).splitlines()[0]}"
         ) from error
+    return _ended(folder)
+
+
+def _ended(folder: Path) -> int:
+    """Write and print a sweep's table, and what failed; the exit status."""
     sweep = read_sweep(folder)
     write_sweep(sweep)
     out = console()
