@@ -120,6 +120,18 @@ class TestWithoutABrowser:
         assert "1 triplets cannot be shown" in (tmp_path / "report" / "index.html").read_text()
         assert len(report_data(tmp_path)["triplets"]) == len(run.records) - 1
 
+    def test_a_picture_that_cannot_be_written_ends_the_report(
+        self, benchmark_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(path: Path, *_: object, **__: object) -> None:
+            raise DataError(f"{path}: no space left on device")
+
+        monkeypatch.setattr("nacd_bench.report.run_page.write_picture", full)
+        run = read_run(benchmark_run)
+        run.folder = tmp_path
+        with pytest.raises(DataError, match="no space left"):
+            write_report(run, [])
+
     def test_large_images_are_reduced(self, tmp_path: Path) -> None:
         big = np.tile(photo("coffee"), (2, 6, 1))
         paths = {}

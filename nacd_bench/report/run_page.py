@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -213,15 +213,27 @@ def _write_pictures(
         tick: called after each triplet.
     """
     pictures: dict[str, dict[str, Any] | str] = {}
+    written: dict[Path, Future[None]] = {}
     with ThreadPoolExecutor(WORKERS) as writers:
+
+        def submit(path: Path, *picture: Any, **options: Any) -> None:
+            if path not in written:  # triplets may share an image
+                written[path] = writers.submit(write_picture, path, *picture, **options)
+
         for record in records:
             try:
                 pictures[record.id] = _pictures(
-                    folder, record, wanted.get(record.id, ()), boxes.get(record.id, ()), writers
+                    folder,
+                    record,
+                    wanted.get(record.id, ()),
+                    boxes.get(record.id, ()),
+                    submit,
                 )
             except UserError as error:
                 pictures[record.id] = str(error)
             tick(0)
+    for picture in written.values():
+        picture.result()  # a full disk ends the report: it would have no pictures
     return pictures
 
 
@@ -230,7 +242,7 @@ def _pictures(
     record: TripletRecord,
     detectors: Sequence[Detector],
     boxes: Sequence[Box],
-    writers: ThreadPoolExecutor,
+    submit: Callable[..., None],
 ) -> dict[str, Any]:
     loaded = load_triplet(record)
     batch = loaded.batch
@@ -239,7 +251,7 @@ def _pictures(
 
     def write(path: str, image: Any, side: int, **options: Any) -> str:
         if not (folder / path).is_file():
-            writers.submit(write_picture, folder / path, image, side, **options)
+            submit(folder / path, image, side, **options)
         return path
 
     is_small = width * height <= LOSSLESS_PIXELS
