@@ -298,7 +298,7 @@ BOXES = json.dumps(
         {"image": name, "kind": "tex", "box": box, "score": 0.5}
         for name, box in (
             ("a", [1, 2, 10, 12]),
-            ("b", {"x": 1, "y": 2, "width": 5, "height": 6}),
+            ("b", "[1, 2, 5, 6]"),
             ("c", "1 2 3 4"),
         )
     ]

@@ -26,11 +26,12 @@ MAPPING: dict[str, Any] = {
         "artifact_type": "kind",
         "box": ["x", "y", "w", "h"],
         "confidence": "score",
-        "quality": "q",
-        "version": "vm",
+        "neural_point": "q",
+        "neural_version": "vm",
         "preset": "profile",
         "votes_for": "votes",
     },
+    "box": "xywh",
     "types": {"tex": "texture", "colour": "color", "none": "free"},
     "values": {"neural_codec": "JPEG AI"},
 }
@@ -79,8 +80,6 @@ class TestCsv:
             ),
             extra={
                 "preset": "high",
-                "quality": "012",
-                "target_bpp": 0.12,
                 "confidence": 0.9,
                 "confidences": "[0.8, 0.9]",
             },
@@ -160,7 +159,8 @@ class TestJson:
             "traditional": "t",
             "artifact_type": "kind",
             "box": "b",
-        }
+        },
+        "box": "xywh",
     }
 
     @pytest.mark.parametrize(
@@ -183,16 +183,20 @@ class TestJson:
         line = problems(path, self.MAPPING)[1]
         assert "line 3: artifact_type: unknown type 'tekst'; did you mean 'text'" in line
 
-    def test_an_object_with_four_numbers_is_a_box(self, tmp_path: Path) -> None:
-        item = {**self.ITEM, "b": {"x": 1, "y": 2, "w": 3, "h": 4}}
+    def test_the_numbers_of_an_object_are_named_one_by_one(self, tmp_path: Path) -> None:
+        item = {**self.ITEM, "b": {"w": 3, "h": 4, "y": 2, "x": 1}}
         path = table(tmp_path, json.dumps([item]), "labels.json")
-        assert import_records(path, self.MAPPING)[0].labels[0].box == (1, 2, 4, 6)
+        four = {**self.MAPPING["columns"], "box": ["b.x", "b.y", "b.w", "b.h"]}
+        (record,) = import_records(path, {"columns": four, "box": "xywh"})
+        assert record.labels[0].box == (1, 2, 4, 6)
+        line = problems(path, self.MAPPING)[1]
+        assert "item 1: box: expected four numbers x, y, w, h, got {'w': 3" in line
 
     @pytest.mark.parametrize(
         ("content", "name", "message"),
         [
-            ("[1]", "a.json", "expected a list of objects, got something else at item 1"),
-            ('{"a": 3}', "a.json", "expected a list of objects, got something else at its top"),
+            ("[1]", "a.json", "expected a list of objects, got [1]"),
+            ('{"a": 3}', "a.json", "expected a list of objects, got {'a': 3}"),
             ("[\n{]", "a.json", "a.json line 2: expected a table of labels as JSON"),
             ("[]", "a.json", "expected at least one row"),
             ("[1]\n{", "a.jsonl", "a.jsonl line 2: expected a JSON object in one line, got text"),
@@ -206,7 +210,7 @@ class TestJson:
 
 class TestRows:
     def test_all_faults_at_once(self, tmp_path: Path) -> None:
-        bad = """kodim03,011,tex,1,2,3,4,0.5,,,1
+        bad = """kodim03,012,tex,1,2,3,4,0.5,,,few
 kodim04,012,blur,1,2,3,4,high,,,1
 ,012,tex,1,2,3,4,0.5,,,1
 kodim05,012,tex,1,2,3,,0.5,,,-1
@@ -217,7 +221,7 @@ kodim06,012,,1,2,3,4,,,,
         text = "\n".join(lines)
         assert "expected rows without fault, got 10 problems" in lines[0]
         for expected in (
-            "line 6: quality: expected one of 006, 012, 025, 050, 075, got '011'",
+            "line 6: labels: label 1: votes_for: expected a whole number of votes, got 'few'",
             "line 7: artifact_type: unknown type 'blur'",
             "line 7: confidence: expected a number, got 'high'",
             "line 8: original: expected a value in the column image for 'refs/{image}.png'",
@@ -241,30 +245,33 @@ kodim06,012,,1,2,3,4,,,,
         (_, line) = problems(table(tmp_path, HEADER + rows))
         assert "line 5: expected id 'kodim02@075' to be free of artifacts or to have some" in line
 
-    @pytest.mark.parametrize("given", ["012", "12", "0.12", "12.0"])
-    def test_quality_in_other_forms(self, tmp_path: Path, given: str) -> None:
-        content = HEADER + f"a,{given},tex,,,,,,,,\n"
-        (record,) = import_records(table(tmp_path, content), MAPPING)
-        assert (record.neural_point, record.extra["target_bpp"]) == ("012", 0.12)
-
 
 class TestMapping:
     @pytest.mark.parametrize(
         ("mapping", "message"),
         [
-            ({"colums": {}}, "unknown field 'colums'; did you mean 'columns'"),
+            ({"colums": {}}, "unknown setting 'colums'; did you mean 'columns'"),
             (
                 {"columns": {"original": "a"}},
-                "expected original, neural, traditional, got no neural",
+                "expected original, neural, traditional, got no neural. Add it.",
             ),
             (with_columns(artefact_type="kind"), "did you mean 'artifact_type'"),
-            (with_columns(box=["x", "y"]), "columns, box: expected a column or a list of four"),
+            (
+                with_columns(box=["x", "y"]),
+                "columns, box: expected a column or a list of four, got ['x', 'y']",
+            ),
             (with_columns(neural_codec="a"), "neural_codec: expected it in columns or in values"),
-            ({**MAPPING, "box": "xyxy"}, "unknown box format 'xyxy'"),
-            ({**MAPPING, "types": {"a": "colour"}}, "types, a: unknown type 'colour'"),
-            ({**MAPPING, "types": ["a"]}, "types: expected names with values"),
-            ({**MAPPING, "delimiter": ";"}, "unknown field 'delimiter'"),
-            ({**MAPPING, "values": {"quality": 3}}, "Map it to a column"),
+            (
+                {**MAPPING, "box": "xyxy"},
+                "unknown box 'xyxy'; did you mean 'xywh'? Known: xywh, corners",
+            ),
+            ({**MAPPING, "box": None}, "expected box: xywh or corners beside columns, got nothing"),
+            (
+                {**MAPPING, "types": {"a": "colour"}},
+                "unknown types.a 'colour'; did you mean 'color'",
+            ),
+            ({**MAPPING, "types": ["a"]}, "expected types as"),
+            ({**MAPPING, "delimiter": ";"}, "unknown setting 'delimiter'"),
             ([], "expected fields such as columns"),
         ],
     )

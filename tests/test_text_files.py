@@ -29,10 +29,9 @@ from nacd_bench.jobs.verify.times import is_later, order_of, readings
 from nacd_bench.jobs.verify.votes import read_votes
 from nacd_bench.triplets.files import as_on_disk, read_bytes, write_whole
 from nacd_bench.triplets.folder import read_folder
-from nacd_bench.triplets.foreign import import_records, read_box, read_mapping
+from nacd_bench.triplets.foreign import import_records, read_mapping
 from nacd_bench.triplets.manifest import parse_manifest
 from nacd_bench.triplets.record import TripletRecord
-from nacd_bench.triplets.rows import RowError
 from nacd_bench.triplets.text_files import read_json, read_parquet, read_yaml
 from nacd_bench.triplets.validate import name_notes
 from nacd_codecs.command import CommandLine
@@ -368,69 +367,6 @@ class TestParquet:
         path.parent.mkdir()
         parquet.write_table(pa.table({"x": [1]}), path)
         assert read_parquet(path).column_names == ["x"]
-
-
-BOXES = {
-    "corners": ["left top right bottom", "x0 y0 x1 y1", "x1 y1 x2 y2", "xmin ymin xmax ymax"],
-    "xywh": ["x y w h", "x y width height", "left top width height", "xMin y_min Width HEIGHT"],
-}
-GRID = [(form, names) for form, several in BOXES.items() for names in several]
-
-
-class TestBoxes:
-    @pytest.mark.parametrize(("form", "names"), GRID)
-    def test_by_name_in_any_order(self, form: str, names: str) -> None:
-        values = (10, 20, 60, 50) if form == "corners" else (10, 20, 50, 30)
-        for pairs in itertools.permutations(zip(names.split(), values, strict=True)):
-            box = dict(pairs)
-            assert read_box(box, form) == read_box(box, None) == [10, 20, 60, 50]
-            assert read_box(json.dumps(box), None) == [10, 20, 60, 50]
-        other = next(each for each in BOXES if each != form)
-        with pytest.raises(RowError, match=f"box: {other}, got .*, which are {form}"):
-            read_box(box, other)
-
-    @pytest.mark.parametrize(
-        "names",
-        ["a b c d", "cx cy w h", "x y w h label", "x y w", "left top right height", "x x0 y y0"],
-    )
-    def test_names_that_nobody_knows(self, names: str) -> None:
-        with pytest.raises(RowError, match=f"got {', '.join(names.split())}"):
-            read_box(dict.fromkeys(names.split(), 5), None)
-
-    @pytest.mark.parametrize("suffix", [".json", ".jsonl"])
-    def test_in_tables(self, tmp_path: Path, suffix: str) -> None:
-        boxes: list[Any] = [{"top": 20, "left": 10, "bottom": 50, "right": 60}, [10, 20, 60, 50]]
-        boxes.append({"bottom": 50, "right": 60, "top": 20, "odd": 1})
-        rows = [
-            {"o": f"{i}", "n": "n", "t": "t", "k": "text", "a": {"b": b}}
-            for i, b in enumerate(boxes)
-        ]
-        text = "\n".join(map(json.dumps, rows)) if suffix == ".jsonl" else json.dumps(rows)
-        path = tmp_path / f"a{suffix}"
-        path.write_text(text)
-        columns: dict[str, Any] = {**PATHS, "artifact_type": "k", "box": "a.b"}
-        with pytest.raises(DataError) as error:
-            import_records(path, {"columns": columns, "box": "corners"})
-        assert "got 1 problem" in str(error.value) and "bottom, right, top, odd" in str(error.value)
-        assert ("line 3" if suffix == ".jsonl" else "item 3") in str(error.value)
-        rows.pop()
-        path.write_text(
-            "\n".join(map(json.dumps, rows)) if suffix == ".jsonl" else json.dumps(rows)
-        )
-        found = import_records(path, {"columns": columns, "box": "corners"})
-        assert [each.labels[0].box for each in found] == [(10, 20, 60, 50)] * 2
-
-    def test_four_columns_with_names(self, tmp_path: Path) -> None:
-        """Columns that say which is which are taken by name; others in the order of the mapping."""
-        path = tmp_path / "a.csv"
-        path.write_text("o,n,t,k,top,left,bottom,right,p\n1,2,3,text,20,10,50,60,9\n")
-        for column in (["top", "left", "bottom", "right"], ["left", "top", "right", "bottom"]):
-            columns = {**PATHS, "artifact_type": "k", "box": column}
-            (record,) = import_records(path, {"columns": columns})
-            assert record.labels[0].box == (10, 20, 60, 50)
-        with pytest.raises(DataError, match="box: xywh, got top, left, bottom, right"):
-            columns = {**PATHS, "artifact_type": "k", "box": ["top", "left", "bottom", "right"]}
-            import_records(path, {"columns": columns, "box": "xywh"})
 
 
 def nfc(name: str) -> str:

@@ -32,7 +32,8 @@ BOXES = {
         "traditional": "t",
         "artifact_type": "k",
         "box": "b",
-    }
+    },
+    "box": "xywh",
 }
 
 

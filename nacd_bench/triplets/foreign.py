@@ -8,13 +8,12 @@ The mapping says which column of theirs is what. In YAML; all but the three path
       traditional: vvc_path             # without: the column that holds it
       source: image
       id: "{image}@{q}"                 # else the original's stem, and @ the neural point
+      neural_point: q
       artifact_type: kind
       box: [x, y, w, h]                 # four columns, or one that holds four numbers
       confidence: score
-      quality: q                        # 006, 012, 025, 050, 075: 100 x bpp asked for
-      version: vm                       # of the neural codec
       preset: profile
-    box: xywh                     # or corners; of an object or columns with names, these say
+    box: xywh                     # or corners: x0, y0, x1, y1
     types: {tex: texture, colour: color, none: free}   # theirs: ours; free: no artifact
     values: {neural_codec: JPEG AI}     # the same in all rows
     root: images                  # where paths begin, seen from the table's folder
@@ -24,8 +23,8 @@ Every column of a manifest can be named (``neural_bpp``, ``votes_for``, ``confir
 ``artifact_free``, ...). A row is one artifact: rows of one id become one triplet with several
 labels and must agree on the rest. JSON is a list of objects; ``a.b`` names a value inside another.
 Columns that are not named are left out. What a manifest has no field for goes to extra columns:
-``confidence`` (the largest), ``confidences`` (JSON, in the order of the labels, where there are
-several), ``quality``, ``target_bpp``, ``preset``.
+``preset``, ``confidence`` (the largest) and ``confidences`` (JSON, in the order of the labels,
+where there are several).
 """
 
 from __future__ import annotations
@@ -33,16 +32,15 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field, replace
 from functools import partial
-from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from nacd_bench.errors import DataError
+from nacd_bench.errors import DataError, UserError
 from nacd_bench.registry import unknown
+from nacd_bench.settings import options
 from nacd_bench.triplets.formats import suffix_of
 from nacd_bench.triplets.manifest import folder_of, require_no_faults, resolved
 from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord, contradictions
@@ -58,39 +56,46 @@ from nacd_bench.triplets.rows import (
     stem,
     text,
 )
-from nacd_bench.triplets.text_files import load_json, read_json, read_yaml, table_entries
+from nacd_bench.triplets.text_files import read_json, read_yaml, table_entries
 
 FREE = "free"
-QUALITIES = ("006", "012", "025", "050", "075")
-"""The rates of the JPEG AI common test conditions, 100 x bits per pixel."""
 BOX_FORMATS = {"xywh": "x, y, w, h", "corners": "x0, y0, x1, y1"}
-"""What four numbers may be; the first where nothing says so."""
+"""What four numbers may be."""
 TYPES = (*ARTIFACT_TYPES, FREE)
-FIELDS: dict[str, type] = {
-    **dict.fromkeys(("columns", "types", "values"), Mapping),
-    **dict.fromkeys(("box", "root", "rows"), str),
-}
-"""What a mapping may hold."""
 VOTES = ("votes_for", "votes_against", "confirmed")
+EXTRAS = ("confidence", "preset")
 TARGETS = (
     *(name for name in COLUMNS if name != "labels"),
-    *("artifact_type", "box", *VOTES, "confidence", "quality", "version", "preset"),
+    *("artifact_type", "box", *VOTES, *EXTRAS),
 )
 """What a column can be mapped to."""
 SUFFIXES = (".csv", ".json", ".jsonl")
 _HOLE = re.compile(r"\{([^{}]+)\}")
-_ENDS = {"x0 y0": "x1 y1", "x1 y1": "x2 y2", "xmin ymin": "xmax ymax", "left top": "right bottom"}
-_LAYOUTS = {frozenset(f"{a} {b}".split()): ("corners", f"{a} {b}") for a, b in _ENDS.items()} | {
-    frozenset(f"{a} {b}".split()): ("xywh", f"{a} {b}")
-    for a, b in product(("x y", *_ENDS), ("w h", "width height"))
-}
-"""Format and order of the names that say which value of a box is which."""
 Row = Mapping[str, Any]
 
 
-def import_records(
-    path: str | Path, mapping: str | Path | Mapping[str, Any]
-) -> list[TripletRecord]:
+@options
+class TableMapping:
+    """What the columns of a foreign table are.
+
+    Args:
+        columns: ours to theirs: a name, a template, or for the box four names.
+        box: what its four numbers are.
+        types: theirs to ours.
+        values: what all rows share, by our column.
+        root: where paths begin, seen from the table's folder.
+        rows: the place of the list inside a JSON file, as ``a.b``.
+    """
+
+    columns: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    box: Literal["xywh", "corners"] | None = None
+    types: Mapping[str, Literal["texture", "color", "text", "free"]] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+    root: str | None = None
+    rows: str | None = None
+
+
+def import_records(path: str | Path, mapping: str | Path | Row) -> list[TripletRecord]:
     """The labelled triplets of a foreign table, in the order of their first rows.
 
     Args:
@@ -98,46 +103,39 @@ def import_records(
         mapping: a YAML file, or its content.
 
     Raises:
-        DataError: a file that cannot be read; a mapping or rows with faults, all of them named,
-            rows by the line where they begin (JSON: by their number in the list).
+        DataError: a file that cannot be read; a mapping or rows with faults, all of the rows'
+            named, by the line where they begin (JSON: by their number in the list).
     """
     mapped = read_mapping(mapping)
-    rows, wrong = _rows(path, mapped["rows"])
-    _require_columns(path, mapped["columns"], rows)
-    base = resolved(mapped["root"], folder_of(path)) if mapped["root"] else folder_of(path)
+    rows, wrong = _rows(path, mapped.rows)
+    _require_columns(path, mapped.columns, rows)
+    base = resolved(mapped.root, folder_of(path)) if mapped.root else folder_of(path)
     places: dict[str, str] = {}
-    records: dict[str, TripletRecord] = {}
-    confidences: dict[str, list[float | None]] = {}
+    of_triplet: dict[str, list[TripletRecord]] = {}
     for place, row in rows:
-        record, confidence, faults = _read(row, mapped, partial(resolved, base=base))
+        record, faults = _record(row, mapped, partial(resolved, base=base))
         if record is not None:
-            first = records.setdefault(record.id, record)
-            faults = _differences(first, record, places.setdefault(record.id, place))
-            if not faults and first is not record:
-                labels = first.labels + record.labels
-                is_free = first.artifact_free or record.artifact_free
-                records[record.id] = replace(first, labels=labels, artifact_free=is_free)
-            if not faults and record.labels:
-                confidences.setdefault(record.id, []).append(confidence)
+            same = of_triplet.setdefault(record.id, [record])
+            faults = _differences(same[0], record, places.setdefault(record.id, place))
+            if not faults and record is not same[0]:
+                same.append(record)
         wrong += [f"{path} {place}: {fault}" for fault in faults]
-    finished = []
-    for number, (name, record) in enumerate(records.items(), 1):
-        extra = _extra(record, confidences.get(name, []))
-        finished.append(replace(record, extra=extra, row=number))
+    records = [_merged(same, number) for number, same in enumerate(of_triplet.values(), 1)]
+    for record in records:
         faults = list(contradictions(record))
         if record.artifact_free and any(label.confirmed is None for label in record.labels):
             faults.append(
-                f"expected id '{name}' to be free of artifacts or to have some, got rows that say "
-                "either. Correct one."
+                f"expected id '{record.id}' to be free of artifacts or to have some, got rows that "
+                "say either. Correct one."
             )
-        wrong += [f"{path} {places[name]}: {fault}" for fault in faults]
+        wrong += [f"{path} {places[record.id]}: {fault}" for fault in faults]
     require_no_faults(path, wrong)
-    return finished
+    return records
 
 
 def _differences(first: TripletRecord, second: TripletRecord, place: str) -> list[str]:
     """Where two rows of the same id say different things about the triplet."""
-    others = dict.fromkeys(("labels", "artifact_free", "extra", "row"))
+    others = dict.fromkeys(("labels", "artifact_free", "extra", "row", "confidence"))
     had, got = ({**vars(record), **record.extra, **others} for record in (first, second))
     return [
         f"expected the same {name} as in {place} for id '{first.id}', got {got.get(name)!r} "
@@ -147,29 +145,30 @@ def _differences(first: TripletRecord, second: TripletRecord, place: str) -> lis
     ]
 
 
-def _extra(record: TripletRecord, confidences: Sequence[float | None]) -> dict[str, Any]:
-    extra = dict(record.extra)
-    numbers = [confidence for confidence in confidences if confidence is not None]
-    if numbers:
+def _merged(rows: Sequence[TripletRecord], number: int) -> TripletRecord:
+    """One triplet with the labels and confidences of its rows."""
+    extra = {name: value for name, value in rows[0].extra.items() if name != "confidence"}
+    confidences = [row.extra.get("confidence") for row in rows if row.labels]
+    if numbers := [confidence for confidence in confidences if confidence is not None]:
         extra["confidence"] = max(numbers)
-    if numbers and len(confidences) > 1:
-        extra["confidences"] = json.dumps(confidences)
-    return extra
+        if len(confidences) > 1:
+            extra["confidences"] = json.dumps(confidences)
+    labels = tuple(label for row in rows for label in row.labels)
+    is_free = any(row.artifact_free for row in rows) or None
+    return replace(rows[0], labels=labels, artifact_free=is_free, extra=extra, row=number)
 
 
-def _read(
-    row: Row, mapped: Mapping[str, Any], resolve: Callable[[str], str]
-) -> tuple[TripletRecord | None, float | None, list[str]]:
-    """One foreign row as a triplet with at most one label, its confidence, and what is wrong."""
-    columns = mapped["columns"]
-    cells, wrong = read_cells(columns, dict.fromkeys(columns, partial(_cell, row)))
-    cells |= mapped["values"]
+def _record(
+    row: Row, mapped: TableMapping, resolve: Callable[[str], str]
+) -> tuple[TripletRecord | None, list[str]]:
+    """One foreign row as a triplet with at most one label, and what is wrong with it."""
+    cells, wrong = read_cells(mapped.columns, dict.fromkeys(mapped.columns, partial(_cell, row)))
+    cells |= mapped.values
     readers: dict[str, Callable[[Any], Any]] = {
         "confidence": _confidence,
-        "quality": _quality,
         "preset": text,
-        "artifact_type": partial(_artifact_type, types=mapped["types"]),
-        "box": partial(read_box, form=mapped["box"]),
+        "artifact_type": partial(_artifact_type, types=mapped.types),
+        "box": partial(read_box, form=mapped.box or "xywh"),
     }
     values, faults = read_cells(cells, readers)
     wrong += faults
@@ -180,36 +179,28 @@ def _read(
             "Fill in the type or empty the box."
         )
     ours = {name: cell for name, cell in cells.items() if name in COLUMNS}
-    ours |= {"preset": values["preset"], "quality": values["quality"]}
-    if values["quality"]:
-        ours["target_bpp"] = int(values["quality"]) / 100
-    if is_missing(ours.get("neural_point")):
-        ours["neural_point"] = values["quality"]
+    ours |= {name: values[name] for name in EXTRAS}
     if kind == FREE:
         ours["artifact_free"] = True
     elif kind:
         votes = {name: cells.get(name) for name in VOTES}
         ours["labels"] = [{"artifact_type": kind, "box": box, **votes}]
+    point = ours.get("neural_point")
     if is_missing(ours.get("id")) and not is_missing(cells.get("original")):
-        point = ours["neural_point"]
-        suffix = "" if is_missing(point) else f"@{text(point)}"
-        ours["id"] = stem(text(cells["original"])) + suffix
+        ours["id"] = stem(text(cells["original"])) + (
+            "" if is_missing(point) else f"@{text(point)}"
+        )
     record, faults = read_row(ours, 0, resolve)
     # a path whose template could not be filled is named already, and gives no id
     told = ("expected the path of a file, got nothing", "expected an id") if wrong else ()
     wrong += [fault for fault in faults if not any(phrase in fault for phrase in told)]
-    return None if wrong else record, values["confidence"], wrong
+    return None if wrong else record, wrong
 
 
-def _cell(row: Row, column: str | list[str]) -> Any:
+def _cell(row: Row, column: str | Sequence[str]) -> Any:
     """What a row has in a column, in a template of columns, or in the four columns of a box."""
-    if isinstance(column, list):
-        # columns that say which is which are taken by name, others in their order
-        values = [_value_at(row, name) for name in column]
-        names = [name.rpartition(".")[2] for name in column]
-        if all(map(is_missing, values)):
-            return None
-        return dict(zip(names, values, strict=True)) if _layout_of(names) else values
+    if not isinstance(column, str):
+        return [_value_at(row, name) for name in column]
     if "{" not in column:
         return _value_at(row, column)
     empty = [name for name in _HOLE.findall(column) if is_missing(_value_at(row, name))]
@@ -243,53 +234,31 @@ def _artifact_type(cell: Any, types: Mapping[str, str]) -> str:
     theirs = text(cell)
     ours = types.get(theirs, theirs)
     if ours not in TYPES:
-        names = list(dict.fromkeys([*TYPES, *types]))
-        raise RowError(unknown("type", theirs, names) + ". Add it to types.")
+        raise RowError(unknown("type", theirs, list({**dict.fromkeys(TYPES), **types})))
     return ours
 
 
-def _quality(cell: Any) -> str:
-    """One of :data:`QUALITIES` from ``"012"``, ``12`` or ``0.12``.
-
-    >>> _quality("012"), _quality(6), _quality("0.25")
-    ('012', '006', '025')
-    """
-    number = finite_number(cell) or 0
-    hundredths = round(number * 100, 6) if 0 < number < 1 else number
-    code = f"{hundredths:03.0f}"
-    if code not in QUALITIES or int(code) != hundredths:
-        raise RowError(
-            f"expected one of {', '.join(QUALITIES)}, got {shortened(cell)}. Correct it, or map "
-            "the column to neural_point."
-        )
-    return code
-
-
-def read_box(cell: Any, form: str | None) -> list[int] | None:
+def read_box(cell: Any, form: str) -> list[int] | None:
     """A box as corners in whole pixels, grown to hold the given one; None for an empty one.
 
     Args:
-        cell: an object with names such as ``x y w h`` or ``left top right bottom``, in any order;
-            a list of four numbers; or text with either.
-        form: one of :data:`BOX_FORMATS`; None: what the names say, else ``xywh``.
+        cell: a list of four numbers, or text with them.
+        form: one of :data:`BOX_FORMATS`.
 
     Raises:
-        RowError: no box, or names that are unknown or of another format.
+        RowError: no box.
 
-    >>> read_box({"top": 20, "left": 10, "bottom": 50, "right": 60}, None)
-    [10, 20, 60, 50]
+    >>> read_box("(10, 20.5, 50, 30)", "xywh")
+    [10, 20, 60, 51]
     """
-    given = _box_in_text(cell) if isinstance(cell, str) else cell
-    if isinstance(given, Mapping) and given:
-        given, form = _box_by_name(given, form)
-    form = form or "xywh"
-    if not given or (isinstance(given, Sequence) and all(map(is_missing, given))):
+    parts = re.split(r"[\s,;]+", cell.strip("[](){} ")) if isinstance(cell, str) else cell
+    if isinstance(parts, list) and all(map(is_missing, parts)):
         return None
-    numbers = [finite_number(part) for part in given] if isinstance(given, list) else []
+    numbers = [finite_number(part) for part in parts] if isinstance(parts, list) else []
     if len(numbers) != 4 or None in numbers:
         raise RowError(
             f"expected four numbers {BOX_FORMATS[form]}, got {shortened(cell)}. "
-            "Correct or empty it."
+            "Correct or empty it; of an object map the four values, as [box.x, box.y, ...]."
         )
     x, y, right, bottom = (number for number in numbers if number is not None)
     if form == "xywh":
@@ -307,44 +276,6 @@ def read_box(cell: Any, form: str | None) -> list[int] | None:
     return [math.floor(x), math.floor(y), math.ceil(right), math.ceil(bottom)]
 
 
-def _box_in_text(text: str) -> Any:
-    """``"{...}"`` in JSON, or numbers as in ``"[1, 2, 3, 4]"``."""
-    if text.strip().startswith("{"):
-        with suppress(ValueError):
-            return load_json(text)
-    return [part for part in re.split(r"[\s,;]+", text.strip("[](){} ")) if part]
-
-
-def _box_by_name(given: Mapping[str, Any], form: str | None) -> tuple[list[Any], str]:
-    names = ", ".join(map(str, given))
-    layout = _layout_of(list(given))
-    if layout is None:
-        raise RowError(
-            f"expected four values named x, y, w, h; left, top, right, bottom; x0, y0, x1, "
-            f"y1; or alike, got {names}. Rename them, or map a list of four columns to box."
-        )
-    named_form, order = layout
-    if form not in (None, named_form):
-        raise RowError(
-            f"expected names of the mapping's box: {form}, got {names}, which are {named_form}. "
-            f"Set box: {named_form}, or rename them."
-        )
-    return [given[name] for name in order], named_form
-
-
-def _layout_of(names: Sequence[str]) -> tuple[str, list[str]] | None:
-    """The format that names stand for and the names in its order; None for unknown ones.
-
-    >>> _layout_of(["Top", "left", "Bottom", "right"])
-    ('corners', ['left', 'Top', 'right', 'Bottom'])
-    """
-    plain = {re.sub(r"[\s_-]", "", str(name)).lower(): name for name in names}
-    form, order = _LAYOUTS.get(frozenset(plain), ("", ""))
-    if not form or len(names) != 4:
-        return None
-    return form, [plain[name] for name in order.split()]
-
-
 def _rows(path: str | Path, inner: str | None) -> tuple[list[tuple[str, Row]], list[str]]:
     """The rows of a table, each with its place in the file, and a line for each unreadable one."""
     suffix = suffix_of(path)
@@ -354,16 +285,13 @@ def _rows(path: str | Path, inner: str | None) -> tuple[list[tuple[str, Row]], l
     what = "a table of labels"
     if suffix == ".json":
         content = read_json(path, what)
-        content = _value_at(content, inner) if inner else content
-        items = content if isinstance(content, list) else [content]
-        rows, wrong = [(f"item {number}", row) for number, row in enumerate(items, 1)], []
-        odd = [place for place, row in rows if not isinstance(row, Mapping)]
-        if odd or items is not content:
+        items = _value_at(content, inner) if inner else content
+        if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
             raise DataError(
                 f"{path}: expected a list of objects{f' at {inner!r}' if inner else ''}, got "
-                f"something else at {odd[0] if odd else 'its top'}. Name the list by rows: in the "
-                "mapping."
+                f"{shortened(items)}. Name the list by rows: in the mapping."
             )
+        rows, wrong = [(f"item {number}", row) for number, row in enumerate(items, 1)], []
     else:
         entries = table_entries(path, what)
         rows = [(f"line {entry.line}", entry.cells) for entry in entries if not entry.fault]
@@ -373,11 +301,11 @@ def _rows(path: str | Path, inner: str | None) -> tuple[list[tuple[str, Row]], l
     return rows, wrong
 
 
-def read_mapping(mapping: str | Path | Mapping[str, Any]) -> dict[str, Any]:
-    """A mapping from its YAML file or content, with every field of :data:`FIELDS`.
+def read_mapping(mapping: str | Path | Row) -> TableMapping:
+    """A mapping from its YAML file or content.
 
     Raises:
-        DataError: not YAML; everything in it that is unknown, missing or contradictory.
+        DataError: not YAML; what in it is unknown, missing or contradictory.
     """
     where, content = "mapping", mapping
     if not isinstance(mapping, Mapping):
@@ -387,56 +315,44 @@ def read_mapping(mapping: str | Path | Mapping[str, Any]) -> dict[str, Any]:
             f"{where}: expected fields such as columns and types, got "
             f"{type(content).__name__}. See nacd_bench.triplets.foreign for an example."
         )
-    given = {name: value for name, value in content.items() if value is not None}
-    wrong = list(_kind_faults(given)) or list(_faults(given))
+    try:
+        mapped = TableMapping(
+            **{str(k): value for k, value in content.items() if value is not None}
+        )
+    except UserError as error:
+        raise DataError(f"{where}: {error}") from error
+    columns, values = mapped.columns, mapped.values
+    wrong = [unknown("column", name, list(TARGETS)) for name in {*columns, *values} - {*TARGETS}]
+    wrong += [
+        f"{name}: expected it in columns or in values, got both. Remove one."
+        for name in columns
+        if name in values
+    ]
+    wrong += [
+        f"columns: expected {', '.join(PATHS)}, got no {name}. Add it."
+        for name in PATHS
+        if name not in columns and name not in values
+    ]
+    wrong += [
+        f"columns, {name}: expected a column{' or a list of four' * (name == 'box')}, got "
+        f"{column!r:.60}. Correct it."
+        for name, column in columns.items()
+        if not isinstance(column, str) and (name != "box" or len(column) != 4)
+    ]
+    if "box" in {**columns, **values} and mapped.box is None:
+        wrong.append(
+            f"expected box: {' or '.join(BOX_FORMATS)} beside columns, got nothing. Say what the "
+            "numbers of a box are."
+        )
     if wrong:
         raise DataError("\n".join(f"{where}: {fault}" for fault in wrong))
-    mapped: dict[str, Any] = {name: given.get(name) for name in FIELDS}
-    for name in ("columns", "values", "types"):
-        mapped[name] = {str(key): value for key, value in given.get(name, {}).items()}
-        if "version" in mapped[name] and name != "types":
-            mapped[name].setdefault("neural_version", mapped[name].pop("version"))
     return mapped
 
 
-def _kind_faults(given: Mapping[str, Any]) -> Iterator[str]:
-    """Fields that are unknown or of another kind."""
-    for name, value in given.items():
-        if name not in FIELDS:
-            yield unknown("field", str(name), list(FIELDS))
-        elif not isinstance(value, FIELDS[name]):
-            what = "text" if FIELDS[name] is str else "names with values"
-            yield f"{name}: expected {what}, got {value!r:.60}. Correct it."
-
-
-def _faults(given: Mapping[str, Any]) -> Iterator[str]:
-    """What is unknown, missing or contradictory in fields of the right kind."""
-    columns, values = given.get("columns", {}), given.get("values", {})
-    for name in (*columns, *values):
-        if name not in TARGETS:
-            yield unknown("column", str(name), list(TARGETS))
-    for name in ("box", "confidence", "quality"):
-        if name in values:
-            yield f"values: expected what all rows share, got {name}. Map it to a column."
-    for name in sorted(set(map(str, columns)) & set(map(str, values))):
-        yield f"{name}: expected it in columns or in values, got both. Remove one."
-    missing = [name for name in PATHS if name not in columns and name not in values]
-    if missing:
-        yield f"columns: expected {', '.join(PATHS)}, got no {', '.join(missing)}. Add them."
-    for name, column in columns.items():
-        is_four = name == "box" and isinstance(column, list) and len(column) == 4
-        if not all(isinstance(part, str) for part in (column if is_four else [column])):
-            what = "a column or a list of four" if name == "box" else "the name of a column"
-            yield f"columns, {name}: expected {what}, got {column!r:.60}. Correct it."
-    if given.get("box", "xywh") not in BOX_FORMATS:
-        yield unknown("box format", given["box"], list(BOX_FORMATS))
-    for theirs, ours in given.get("types", {}).items():
-        if ours not in TYPES:
-            yield f"types, {theirs}: " + unknown("type", str(ours), list(TYPES))
-
-
 def _require_columns(
-    path: str | Path, columns: Mapping[str, str | list[str]], rows: Sequence[tuple[str, Row]]
+    path: str | Path,
+    columns: Mapping[str, str | Sequence[str]],
+    rows: Sequence[tuple[str, Row]],
 ) -> None:
     """Refuse a mapping whose columns are in no row: it is the mapping's fault, not the rows'."""
     faults = []
