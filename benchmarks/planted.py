@@ -34,9 +34,9 @@ from nacd_bench.baselines import PAPER
 from nacd_bench.cache import ScoreCache, cache_folder
 from nacd_bench.evaluation.auc import AUC, auc_estimates
 from nacd_bench.evaluation.comparison import Scores
-from nacd_bench.jobs.planted import NEURAL, TRADITIONAL, planted_triplets
 from nacd_bench.ops.color import luma
 from nacd_bench.pipeline.scores import score_triplets
+from nacd_bench.planting.sample import NEURAL, TRADITIONAL, planted_triplets
 from nacd_bench.registry import BASELINES, DETECTORS
 from nacd_bench.triplets.images import read_image
 from nacd_bench.triplets.record import TripletRecord

@@ -74,8 +74,8 @@ def other_user() -> Iterator[tuple[Path, Callable[[], AbstractContextManager[Non
 @pytest.fixture(scope="session")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A manifest of triplets with planted artifacts, to read: parts of two photographs as JPEGs."""
-    from nacd_bench.jobs.planted import planted_triplets
     from nacd_bench.planting.photographs import photo_path
+    from nacd_bench.planting.sample import planted_triplets
     from nacd_bench.triplets.manifest import write_manifest
 
     folder = tmp_path_factory.mktemp("planted")

@@ -17,7 +17,7 @@ from typing import Any
 
 COMMAND = "import sys; from nacd_bench.cli.main import main; sys.exit(main(sys.argv[1:]))"
 IMPORTS = ("cli.main", "cli.benchmark", "cli.dataset_build", "cli.detect")
-IMPORTS += ("cli.mine", "jobs.planted", "pipeline.lightning", "report.page")
+IMPORTS += ("cli.mine", "planting.sample", "pipeline.lightning", "report.page")
 
 
 class Process:

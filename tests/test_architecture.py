@@ -9,10 +9,11 @@ import house
 LEVELS = (
     ("cli",),
     ("jobs",),
+    ("planting",),
     ("report", "pipeline"),
     ("runs",),
     ("evaluation", "coding"),
-    ("detectors", "baselines", "planting"),
+    ("detectors", "baselines"),
     ("triplets",),
     ("ops", "settings", "numbers", "cache"),
     ("registry",),

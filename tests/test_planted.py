@@ -16,9 +16,9 @@ from processes import Starter
 
 from nacd_bench.errors import CodecError, UserError
 from nacd_bench.evaluation.balanced import balanced_sets
-from nacd_bench.jobs.planted import TILE, planted_triplets, tile_boxes
 from nacd_bench.ops.color import luma
 from nacd_bench.planting.photographs import photo_path
+from nacd_bench.planting.sample import TILE, planted_triplets, tile_boxes
 from nacd_bench.triplets.images import read_image
 from nacd_bench.triplets.record import TripletRecord
 
@@ -159,7 +159,7 @@ def test_a_point_that_the_codec_does_not_have_is_refused(tmp_path: Path) -> None
 
 def test_it_goes_on_after_a_kill(tmp_path: Path, starter: Starter) -> None:
     code = (
-        "from nacd_bench.jobs.planted import planted_triplets\n"
+        "from nacd_bench.planting.sample import planted_triplets\n"
         f"planted_triplets({[str(p) for p in PHOTOS]!r}, neural='jpeg', folder={str(tmp_path)!r},"
         " tiles=6, workers=0, show_progress=False)"
     )
