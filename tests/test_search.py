@@ -14,7 +14,7 @@ from PIL import Image
 from nacd_bench.cli.main import main
 from nacd_bench.coding.originals import list_images
 from nacd_bench.errors import DataError
-from nacd_bench.triplets.folder import read_folder
+from nacd_bench.triplets.source import find_triplets
 
 PHOTOS = ("a.png", "trip/b.JPG", "trip/deep/c.tif")
 PASSED_OVER = (
@@ -158,7 +158,7 @@ def test_a_folder_of_triplets(tmp_path: Path) -> None:
             path = tmp_path / role / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(picture())
-    records, problems = read_folder(tmp_path)
+    records, problems = find_triplets(tmp_path)
     assert [record.id for record in records] == ["a"]
     assert problems == []
 

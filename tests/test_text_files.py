@@ -28,10 +28,10 @@ from nacd_bench.jobs.verify.tasks import CANDIDATE, Key, Task
 from nacd_bench.jobs.verify.times import is_later, order_of, readings
 from nacd_bench.jobs.verify.votes import read_votes
 from nacd_bench.triplets.files import as_on_disk, read_bytes, write_whole
-from nacd_bench.triplets.folder import read_folder
 from nacd_bench.triplets.foreign import import_records, read_mapping
 from nacd_bench.triplets.manifest import parse_manifest
 from nacd_bench.triplets.record import TripletRecord
+from nacd_bench.triplets.source import find_triplets
 from nacd_bench.triplets.text_files import read_json, read_parquet, read_yaml
 from nacd_bench.triplets.validate import name_notes
 from nacd_codecs.command import CommandLine
@@ -417,7 +417,7 @@ class TestForms:
         for side, form in sides:
             picture(tmp_path / side / form(f"{name}.png"))
         (tmp_path / "index.csv").write_text(f"name,neural_bpp\n{listed(name)},0.5\n", "utf-8")
-        ((record,), problems) = read_folder(tmp_path)
+        ((record,), problems) = find_triplets(tmp_path)
         assert not problems and (record.id, record.neural_bpp) == (nfc(name), 0.5)
         text = f"rater,task,answer\n{listed(name)},t,A\n{disk(name)},t,A\n"
         (tmp_path / "v.csv").write_text(text, "utf-8")
@@ -450,12 +450,11 @@ class TestNames:
         for form in (nfc, nfd):
             for side in ("orig", "ai", "classic"):
                 picture(tmp_path / side / form("é.png"), int(form is nfc))
-        records, problems = read_folder(tmp_path)
-        assert not problems and len(records) == 2
-        for record in records:
-            names = {Path(path).stem for path in (record.original, record.neural)}
-            assert names == {record.id}
-        assert "Unicode form only" in name_notes(records)[0]
+        for side in ("orig", "ai", "classic"):
+            picture(tmp_path / side / "a.png")
+        records, problems = find_triplets(tmp_path)
+        assert [record.id for record in records] == ["a"] and len(problems) == 3
+        assert "expected one original image of that name" in problems[0].message
 
     def test_ids_that_differ_in_form_are_one(self, tmp_path: Path) -> None:
         path = tmp_path / "a.csv"

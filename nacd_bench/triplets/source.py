@@ -1,24 +1,45 @@
-"""What a user points at (a folder, a manifest, a run folder, three files) to triplets."""
+"""What a user points at (a folder, a manifest, a run folder, three files) to triplets.
+
+A folder has the images of each role in a folder of its own, ``orig/ ai/ classic/`` (the released
+code's layout) or ``original/ neural/ traditional/``, with equal names before the suffix. An
+``index.csv`` beside them has a row per stem (column ``name``) with codecs, points and rates, under
+the names of a manifest's columns or with ``qp`` for the traditional point.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from nacd_bench.errors import DataError, Failure
 from nacd_bench.triplets.batch import ROLES
-from nacd_bench.triplets.files import as_on_disk, is_url
-from nacd_bench.triplets.folder import INDEX, find_folders, listed, read_folder, require_folders
-from nacd_bench.triplets.formats import has_image_suffix, suffix_of
-from nacd_bench.triplets.manifest import MANIFEST_NAMES, parse_manifest
+from nacd_bench.triplets.files import as_on_disk, composed, is_url
+from nacd_bench.triplets.formats import FORMATS, has_image_suffix, is_passed_over, suffix_of
+from nacd_bench.triplets.manifest import MANIFEST_NAMES, parse_manifest, read_table
 from nacd_bench.triplets.record import TripletRecord
-from nacd_bench.triplets.rows import stem
-from nacd_bench.triplets.text_files import TABLE_SUFFIXES
+from nacd_bench.triplets.rows import is_missing, read_row, stem, text
+from nacd_bench.triplets.text_files import TABLE_SUFFIXES, Entry
 
 Source = str | Path | Sequence[str | Path]
+LAYOUT: dict[str, tuple[str, ...]] = {
+    "original": ("orig", "original"),
+    "neural": ("ai", "neural"),
+    "traditional": ("classic", "traditional"),
+}
+"""Names of the folder of each role."""
+INDEX = "index.csv"
+Files = dict[str, dict[str, list[Path]]]
+"""Image files by role and stem."""
+Triplets = tuple[list[TripletRecord], list[Failure]]
+_INDEX_NAMES = {"name": "id", "qp": "traditional_point", "source": "collection"}
+_KINDS = ", ".join(FORMATS)
 
 
-def find_triplets(source: Source) -> tuple[list[TripletRecord], list[Failure]]:
+def find_triplets(source: Source) -> Triplets:
     """The triplets that a source names, and a line for everything in it that cannot be used.
 
     Args:
@@ -39,32 +60,27 @@ def find_triplets(source: Source) -> tuple[list[TripletRecord], list[Failure]]:
     return records, problems
 
 
-def _find(source: Source) -> tuple[list[TripletRecord], list[Failure]]:
-    if not isinstance(source, str | Path):
-        paths = [str(as_on_disk(path)) for path in source]
-        if len(paths) == 1:
-            return _find(paths[0])
-        if len(paths) != 3:
-            raise DataError(
-                f"expected three image files ({', '.join(ROLES)}), got {len(paths)}. "
-                "Name all three, one folder or one manifest."
-            )
-        original, neural, traditional = paths
+def _find(source: Source) -> Triplets:
+    paths = [source] if isinstance(source, str | Path) else list(source)
+    if len(paths) == len(ROLES):
+        original, neural, traditional = (str(as_on_disk(path)) for path in paths)
         return [TripletRecord(stem(original), original, neural, traditional)], []
-    if is_url(source):
-        return parse_manifest(source)
-    path = as_on_disk(source)
-    if path.is_dir():
-        return _find_in_folder(path)
-    if suffix_of(path) in TABLE_SUFFIXES:
-        if path.name == INDEX and len(find_folders(path.parent)) == len(ROLES):
-            return read_folder(path.parent)
-        return parse_manifest(path)
-    if has_image_suffix(path):
+    if len(paths) == 1 and is_url(paths[0]):
+        return parse_manifest(paths[0])
+    path = as_on_disk(paths[0]) if paths else Path()
+    if len(paths) != 1 or (has_image_suffix(path) and not path.is_dir()):
         raise DataError(
-            f"{path}: expected three image files (original, neural, traditional), got one. "
-            "Name all three, a folder or a manifest."
+            f"{path}: expected three image files ({', '.join(ROLES)}), got "
+            f"{len(paths) if len(paths) != 1 else 'one'}. Name all three, a folder or a manifest."
         )
+    if path.is_dir():
+        manifests = (path / name for name in MANIFEST_NAMES if (path / name).is_file())
+        manifest = next(manifests, None)
+        return parse_manifest(manifest) if manifest else _read_folder(path)
+    if path.name == INDEX and any((path.parent / name).is_dir() for name in LAYOUT["original"]):
+        return _read_folder(path.parent)
+    if suffix_of(path) in TABLE_SUFFIXES:
+        return parse_manifest(path)
     raise DataError(
         f"{path}: expected a folder, a manifest ({', '.join(TABLE_SUFFIXES)}) or three images, "
         f"got {'another kind of file' if path.exists() else 'nothing of that name'}. "
@@ -72,11 +88,166 @@ def _find(source: Source) -> tuple[list[TripletRecord], list[Failure]]:
     )
 
 
-def _find_in_folder(path: Path) -> tuple[list[TripletRecord], list[Failure]]:
-    for name in MANIFEST_NAMES:
-        if (path / name).is_file():
-            return parse_manifest(path / name)
-    tables = sorted(file.name for file in listed(path) if suffix_of(file) in TABLE_SUFFIXES)
-    hint = f" Or name a manifest in it: {', '.join(tables)}." if tables else ""
-    require_folders(path, find_folders(path), hint)
-    return read_folder(path)
+def _read_folder(root: Path) -> Triplets:
+    """The triplets of a folder by name, and a line for everything in it that is not used."""
+    line = "expected images inside the three folders, got one beside them. Move it."
+    problems = [
+        Failure(path.name, "read", f"{path}: {line}")
+        for path in _listed(root)
+        if path.is_file() and has_image_suffix(path) and not is_passed_over([path.name])
+    ]
+    files: Files = {}
+    for role, folder in _folders(root).items():
+        files[role], strays = _images_by_stem(folder)
+        problems += strays
+        if not files[role]:
+            raise DataError(
+                f"{folder}: expected {role} images ({_KINDS}), got none. Put them there, with "
+                "equal names before the suffix in the three folders."
+                + "".join(f"\n{problem.message}" for problem in problems)
+            )
+    stems = sorted(set().union(*files.values()))
+    index, unread = _read_index(root / INDEX, stems)
+    records, incomplete, unused = [], [], []
+    for name in stems:
+        faults = _incomplete(name, files)
+        incomplete += [Failure(name, "read", fault) for fault in faults]
+        if not faults:
+            paths = {role: str(files[role][name][0]) for role in LAYOUT}
+            record, wrong = _record(name, paths, index, root / INDEX)
+            records.append(record)
+            unused += wrong
+    return records, [*problems, *incomplete, *unread, *unused]
+
+
+def _folders(root: Path) -> dict[str, Path]:
+    """The folder of each role; :class:`DataError` where one is missing or there twice."""
+    names = [path.name for path in _listed(root) if path.is_dir()]
+    folders, missing = {}, []
+    for role, wanted in LAYOUT.items():
+        of_role = [name for name in wanted if name in names]
+        if len(of_role) > 1:
+            raise DataError(
+                f"{root}: expected one folder of {role} images, got {' and '.join(of_role)}. "
+                "Remove or rename one."
+            )
+        if of_role:
+            folders[role] = root / of_role[0]
+            continue
+        near = [name for name in names if name.lower() in wanted]
+        near += [match for name in wanted for match in get_close_matches(name, names, cutoff=0.6)]
+        missing.append(f"{wanted[0]}/" + (f" (is it {near[0]}?)" if near else ""))
+    if missing:
+        tables = [path.name for path in _listed(root) if suffix_of(path) in TABLE_SUFFIXES]
+        hint = f" Or name a manifest in it: {', '.join(tables)}." if tables else ""
+        raise DataError(
+            f"{root}: expected the folders orig/, ai/ and classic/ (or original/, neural/ and "
+            f"traditional/), got no {', no '.join(missing)}. It has: "
+            f"{', '.join(names) or 'no folders'}. Add or rename folders.{hint}"
+        )
+    return folders
+
+
+def _listed(folder: Path) -> list[Path]:
+    """What lies in a folder, by name; :class:`DataError` when it cannot be listed."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(
+            f"{folder}: expected a folder that can be listed, got {error.strerror}. "
+            f"Allow it, for example with chmod u+rx {folder}."
+        ) from error
+
+
+def _images_by_stem(folder: Path) -> tuple[dict[str, list[Path]], list[Failure]]:
+    """The image files of a folder by stem in Unicode's composed form, and what else lies there."""
+    images: dict[str, list[Path]] = defaultdict(list)
+    problems = []
+    for path in _listed(folder):
+        if is_passed_over([path.name]):
+            continue
+        if has_image_suffix(path):
+            images[composed(path.stem)].append(path)
+            continue
+        line = f"expected an image ({_KINDS}), got another kind of file. Convert it or move it away"
+        if path.is_dir():
+            line = "expected images only, got a folder. Move its images up or the folder away"
+        problems.append(Failure(f"{folder.name}/{path.name}", "read", f"{path}: {line}."))
+    return images, problems
+
+
+def _incomplete(name: str, files: Files) -> list[str]:
+    """Why the files of a stem make no triplet: missing on a side, or several on one."""
+    first_role = next(role for role in LAYOUT if name in files[role])
+    first = files[first_role][name][0]
+    lines = []
+    for role, of_role in files.items():
+        paths = of_role.get(name, [])
+        place = next(iter(of_role.values()))[0].parent / name
+        if not paths:
+            alone = (other for other in of_role if other not in files[first_role])
+            near = next((other for other in alone if _share_a_start(other, name)), None)
+            got = f"none (is it {of_role[near][0].name}?)" if near else "none"
+            lines.append(
+                f"{place}.*: expected the {role} image that belongs to {first}, got {got}. "
+                "Add it or remove the others."
+            )
+        elif len(paths) > 1:
+            lines.append(
+                f"{place}.*: expected one {role} image of that name, got "
+                f"{' and '.join(path.name for path in paths)}. Remove or rename all but one."
+            )
+    return lines
+
+
+def _share_a_start(name: str, stem: str) -> bool:
+    """``kodim01_rec`` or ``Kodim01`` for ``kodim01``."""
+    name, stem = name.lower(), stem.lower()
+    return name.startswith(stem) or stem.startswith(name)
+
+
+def _read_index(path: Path, stems: Collection[str]) -> tuple[dict[str, Entry], list[Failure]]:
+    """The rows of an index by stem, under our names; nothing where there is no index."""
+    if not path.exists():
+        return {}, []
+    try:
+        table, problems = read_table(path)
+    except DataError as error:  # the images can be used without it
+        return {}, [Failure(path.name, "read", f"{error} Rates and codecs stay unknown.")]
+    if not problems and not any({"name", "id"} & row.cells.keys() for row in table):
+        line = "expected a row for each triplet with the files' stem in a column 'name', got "
+        line += f"{', '.join(table[0].cells) if table else 'none'}; rates and codecs stay unknown. "
+        line += "Add it or remove the file."
+        return {}, [Failure(path.name, "read", f"{path}: {line}")]
+    index: dict[str, Entry] = {}
+    for row in table:
+        cells = {_INDEX_NAMES.get(column, column): cell for column, cell in row.cells.items()}
+        name = "" if is_missing(cells.get("id")) else composed(text(cells["id"]))
+        if not name:
+            line = "expected a file's stem in the column 'name', got nothing. Fill it in."
+        elif name in index:
+            line = f"expected one row for '{name}', got another in row {index[name].number}."
+            line += " Remove one."
+        elif name not in stems:
+            line = f"expected images named {name}, got none. Add them or remove the row."
+        else:
+            index[name] = row._replace(cells=cells)
+            continue
+        place = f"row {row.number}"
+        problems.append(Failure(name or place, "read", f"{path} {place}: {line}"))
+    return index, problems
+
+
+def _record(
+    name: str, paths: Mapping[str, Any], index: Mapping[str, Entry], path: Path
+) -> tuple[TripletRecord, list[Failure]]:
+    """The record of a stem with what the index has on it, without where that is unreadable."""
+    plain = TripletRecord(id=name, **paths)
+    if name not in index:
+        line = f"expected a row for '{name}', got none; its rates stay unknown. Add a row."
+        return plain, [Failure(name, "read", f"{path}: {line}")] if index else []
+    number = index[name].number
+    record, wrong = read_row({**index[name].cells, **paths}, number, str)
+    place = f"{path} row {number} (id '{name}')"
+    problems = [Failure(name, "read", f"{place}: {line} The row is not used.") for line in wrong]
+    return (replace(record, id=name) if record else plain), problems
