@@ -27,26 +27,26 @@ from processes import Starter
 from test_readme import blocks
 
 from nacd_bench.cli.main import main
+from nacd_bench.coding.originals import read_named
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.jobs.dataset.build import Built, build
 from nacd_bench.jobs.dataset.card import card, markdown
 from nacd_bench.jobs.dataset.check import check
-from nacd_bench.jobs.dataset.content import (
-    ARTIFACTS,
-    COCO,
-    TRIPLETS,
-    Artifact,
-    DataSet,
-    read_dataset,
-)
-from nacd_bench.jobs.dataset.images import read_original
-from nacd_bench.jobs.dataset.licenses import License, LicenseTable
 from nacd_bench.jobs.dataset.sources import _path_of, read_verified
 from nacd_bench.jobs.dataset.stats import dataset_stats, table_one
 from nacd_bench.jobs.dataset.unite import Part, distinct_names, unite
 from nacd_bench.runs.candidates import TablesWriter, kept, read_mined
+from nacd_bench.runs.dataset import (
+    ARTIFACTS,
+    COCO,
+    TRIPLETS,
+    Artifact,
+    dataset_of,
+    read_dataset,
+)
 from nacd_bench.runs.schema import CANDIDATES, CODED, schema
 from nacd_bench.triplets.images import pixels_sha256
+from nacd_bench.triplets.licenses import License, LicenseTable
 from nacd_bench.triplets.manifest import read_manifest
 from nacd_bench.triplets.record import TripletRecord, presence
 
@@ -161,7 +161,7 @@ def record(name: str = "a", **facts: Any) -> TripletRecord:
 def artifact(name: str = "x", triplet: str = "a", **facts: Any) -> Artifact:
     known = {"artifact_type": "color", "box": (0, 0, 300, 300), "detector": "large_color"}
     votes = {"votes_for": 2, "votes_against": 1, "confirmed": True}
-    return Artifact(name, triplet, **{**known, **votes, **facts})
+    return Artifact(id=name, triplet=triplet, **{**known, **votes, **facts})
 
 
 class TestBuild:
@@ -315,11 +315,13 @@ class TestBuild:
             tar.add(photo, photo.name)
         place = f"{tmp_path}/s.tar/{photo.name}"
         assert _path_of([f"gone/s.tar/{photo.name}"], tmp_path) == place
-        assert read_original(f"{tmp_path}/s.tar/{photo.name}") == photo.read_bytes()
-        with pytest.raises(UserError, match=r"expected an image in .*s\.tar, got none of that"):
-            read_original(f"{tmp_path}/s.tar/other.png")
-        with pytest.raises(UserError, match="nothing there"):
-            read_original(f"{tmp_path}/t.tar/other.png")
+        assert read_named(f"{tmp_path}/s.tar/{photo.name}") == photo.read_bytes()
+        with pytest.raises(
+            UserError, match=r"s\.tar.*expected an image file, got nothing of that name"
+        ):
+            read_named(f"{tmp_path}/s.tar/other.png")
+        with pytest.raises(UserError, match="got nothing of that name"):
+            read_named(f"{tmp_path}/t.tar/other.png")
 
     def test_runs_of_other_detectors_are_refused(
         self, original_mined: Path, other_mined: Path, tmp_path: Path
@@ -461,13 +463,13 @@ class TestBadInput:
     def test_a_codec_that_takes_its_process_down(self) -> None:
         from nacd_bench.jobs.dataset.images import ImageFile, _died
 
-        assert "died (crash or out of memory)" in _died(ImageFile("a", ""))[1]
+        assert "died (crash or out of memory)" in _died(ImageFile("a", "b", ""))[1]
 
     def test_rows_that_were_edited(self, mined: Path, tmp_path: Path) -> None:
         verified = verify(mined, tmp_path / "verified", lambda *_: True)
         table = pq.read_table(verified / "verified.parquet")
         rows = table.to_pylist()
-        rows[0]["image_sha256"] = None
+        rows[0]["detector"] = None
         triplets = list(dict.fromkeys(row["triplet"] for row in rows))
         outside = next(row for row in rows if row["triplet"] == triplets[-1])
         outside["x1"] = 5000
@@ -476,7 +478,7 @@ class TestBadInput:
         )
         done = build(verified, tmp_path / "data", **QUIET)
         lines = {each.item: str(each) for each in done.failures}
-        assert "got an empty cell in image_sha256" in lines[rows[0]["candidate"]]
+        assert "got an empty cell in detector" in lines[rows[0]["candidate"]]
         assert any("expected boxes inside" in line and "5000" in line for line in lines.values())
         assert len(done.failures) == 2
         assert triplets[-1] not in {each.id for each in done.dataset.records}
@@ -722,7 +724,7 @@ class TestCard:
         own = dataclasses.replace(own, source=bad, neural_version=bad, neural_codec=bad)
         settings = {"runs": [{"neural": {"codec": {"name": bad}}}], "verification": [{bad: bad}]}
         settings["verification"].append({"x": "```\n<script>"})
-        text = card(DataSet.of([own], [artifact(triplet=own.id)], settings), bad)
+        text = card(dataset_of([own], [artifact(triplet=own.id)], settings), bad)
         assert yaml.safe_load(text.split("---\n")[1])["license"] == "other"
         html = (
             MarkdownIt("commonmark", {"html": True})
@@ -940,7 +942,7 @@ class TestStats:
             artifact("r", confirmed=False),
             artifact("u", confirmed=None, votes_for=0, votes_against=0),
         ]
-        stats = dataset_stats(DataSet.of([low, other], found, {}))
+        stats = dataset_stats(dataset_of([low, other], found, {}))
         assert stats["by_type"] == {"texture": 0, "color": 1, "text": 1}
         assert stats["by_preset"] == {
             "low": {"texture": 0, "color": 1, "text": 0},
@@ -965,7 +967,7 @@ class TestStats:
             artifact(f"x{i}", artifact_type=kind, triplet="abc"[i % 3])
             for i, kind in enumerate([*kinds, "color"])
         ]
-        stats = dataset_stats(DataSet.of(rows, found, {}))
+        stats = dataset_stats(dataset_of(rows, found, {}))
         assert stats["by_type"] == {"texture": 0, "color": 1, "text": 0} | dict.fromkeys(kinds, 1)
         tables = table_one(stats)
         assert [row[1] for row in tables[0].rows] == ["0", "1", "0", *["1"] * 9]
@@ -976,7 +978,7 @@ class TestStats:
 
     def test_of_none(self) -> None:
         free = dataclasses.replace(record("a"), artifact_free=True)
-        stats = dataset_stats(DataSet.of([free], [], {}))
+        stats = dataset_stats(dataset_of([free], [], {}))
         assert stats["artifact_free_triplets"] == 1 and stats["box_sizes"] == {}
 
     def test_command(self, built: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -1054,8 +1056,7 @@ class TestCheck:
         rows[1]["image_sha256"] = rows[2]["image_sha256"]
         pq.write_table(pa.Table.from_pylist(rows), built / TRIPLETS)
         text = "\n".join(check(built).faults)
-        assert "expected a licence, or unknown, got an empty cell" in text
-        assert "expected a value in preset, got none" in text
+        assert "expected a value in preset, license, got none" in text
         assert "expected one licence, got" in text and "MIT" in text
 
     def test_whole(self, built: Path, capsys: pytest.CaptureFixture[str]) -> None:

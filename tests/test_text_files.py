@@ -22,13 +22,13 @@ from nacd_bench.detectors.text_finders.file import PolygonFile
 from nacd_bench.errors import CodecError, DataError, UserError
 from nacd_bench.evaluation.reference import read_reference
 from nacd_bench.evaluation.thresholds import read_thresholds
-from nacd_bench.jobs.dataset.licenses import LicenseTable
 from nacd_bench.jobs.verify.raters import collect
 from nacd_bench.jobs.verify.tasks import CANDIDATE, Key, Task
 from nacd_bench.jobs.verify.times import is_later, order_of, readings
 from nacd_bench.jobs.verify.votes import read_votes
 from nacd_bench.triplets.files import as_on_disk, read_bytes, write_whole
 from nacd_bench.triplets.foreign import import_records, read_mapping
+from nacd_bench.triplets.licenses import LicenseTable
 from nacd_bench.triplets.manifest import parse_manifest
 from nacd_bench.triplets.record import TripletRecord
 from nacd_bench.triplets.source import find_triplets

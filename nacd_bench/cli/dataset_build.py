@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from nacd_bench.cli.dataset_stats import print_tables
 from nacd_bench.cli.printing import console, listed_failures
 
 
 def run(**config: Any) -> int:
     from nacd_bench.jobs.dataset.build import build
-    from nacd_bench.jobs.dataset.licenses import UNKNOWN
     from nacd_bench.jobs.dataset.stats import dataset_stats, table_one
+    from nacd_bench.triplets.licenses import UNKNOWN
 
     made = build(**config)
     stats = dataset_stats(made.dataset)
     out = console()
-    print_tables(out, table_one(stats))
+    for table in table_one(stats):
+        out.print(table.rich())
     counts = made.counts
     notes = {
         "equal_triplets": "triplets were there more than once",

@@ -172,6 +172,27 @@ def read_item(item: Item) -> bytes:
     return data.getvalue()
 
 
+def read_named(name: str) -> bytes:
+    """The bytes of an image by the name that it has in a listing: a file, an URL, a tar's member.
+
+    Raises:
+        ImageError: nothing there, or it cannot be read.
+    """
+    tar = None if is_url(name) or Path(name).is_file() else tar_of(name)
+    path = f"tar://{name.removeprefix(f'{tar}/')}::file://{Path(tar).absolute()}" if tar else name
+    return read_bytes(path, "an image file", ImageError)
+
+
+def tar_of(name: str) -> str | None:
+    """The tar file in a name, or None.
+
+    >>> tar_of("data/shard-0.tar/a/b.png"), tar_of("a.tar.png")
+    ('data/shard-0.tar', None)
+    """
+    places = [place for place, letter in enumerate(name) if letter == "/" and _is_tar(name[:place])]
+    return name[: places[0]] if places else None
+
+
 def gone(listing: Listing) -> str | None:
     """A source that was there when it was listed and is not any more, or None."""
     for root in listing.roots:

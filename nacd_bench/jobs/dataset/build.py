@@ -2,45 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
+from nacd_bench.coding.sides import CodecSpec
 from nacd_bench.errors import DataError, Failure
 from nacd_bench.jobs.dataset.card import default_title, write_card
 from nacd_bench.jobs.dataset.coco import write_coco
-from nacd_bench.jobs.dataset.content import (
-    ARTIFACTS,
-    CARD,
-    CHECKSUMS,
-    COCO,
-    IMAGES,
-    TRIPLETS,
-    DataSet,
-    relative,
-    write_tables,
-)
-from nacd_bench.jobs.dataset.images import MOST_WORKERS, ImageFile, Outcome, make_images
-from nacd_bench.jobs.dataset.licenses import LicenseTable, given_license
+from nacd_bench.jobs.dataset.images import ImageFile, make_images
 from nacd_bench.jobs.dataset.sources import Sources
-from nacd_bench.jobs.dataset.unite import content_key, deduplicated, unite
-from nacd_bench.pipeline.progress import progress_bar
-from nacd_bench.pipeline.workers import cores
-from nacd_bench.runs.folder import RunFolder, file_names, open_run, require_alike, require_own
-from nacd_bench.runs.schema import FAILURES, SETTINGS
+from nacd_bench.jobs.dataset.unite import deduplicated, unite
+from nacd_bench.runs.dataset import CHECKSUMS, HASHES, TABLES, DataSet, dataset_of, write_tables
+from nacd_bench.runs.folder import file_names, open_run, require_alike, require_own
+from nacd_bench.runs.schema import CODECS, FAILURES, IMAGES
 from nacd_bench.settings import Count, Name, Names, Processes, Share, checked
-from nacd_bench.triplets.batch import ROLES
-from nacd_bench.triplets.files import read_bytes, sha256, write_whole
+from nacd_bench.triplets.files import json_sha256, sha256, write_whole
+from nacd_bench.triplets.licenses import LicenseTable, given_license
 from nacd_bench.triplets.record import TripletRecord
 
 Mode = Literal["copy", "link", "references"]
-Files = dict[str, ImageFile]
-"""By role."""
 
 
-@dataclass(frozen=True)
-class Built:
+class Built(NamedTuple):
     """A data set on disk.
 
     Args:
@@ -82,7 +68,7 @@ def build(
         folder: where the data set goes.
         unverified: take mined folders as they are.
         license, source: of all mined images that the table does not name.
-        licenses: see :class:`~nacd_bench.jobs.dataset.licenses.LicenseTable`.
+        licenses: see :class:`~nacd_bench.triplets.licenses.LicenseTable`.
         negatives: so many triplets in which no detector found a candidate, as artifact-free ones,
             of as many images as there are.
         seed: decides which.
@@ -100,127 +86,109 @@ def build(
             another data set in the folder.
     """
     folder = Path(folder)
-    places = sorted({Path(place).resolve() for place in _listed(inputs)})
+    inputs, mined = (
+        [places] if isinstance(places, str | Path) else places for places in (inputs, mined)
+    )
+    places = sorted({Path(place).resolve() for place in inputs})
     if not places or folder.resolve() in places:
         raise DataError(
             f"expected inputs and another folder for the data set, got "
             f"{', '.join(map(str, places)) or 'none'} into {folder}. Name them all."
         )
     table = LicenseTable(licenses, given_license(license, source))
-    sources = Sources(table, originals, [Path(place) for place in _listed(mined)])
+    sources = Sources(table, originals, [Path(place) for place in mined])
     for place in places:
         sources.add(place, unverified)
-    require_alike(sources.settings)
+    require_alike(sources.runs)
     if negatives:
         sources.add_negatives(negatives, seed)
-    read = licenses and sha256(read_bytes(licenses, "a table of licences", DataError))
+    united = unite(sources.parts, iou)
     settings = {
-        **{"title": title, "images": images, "iou": iou},
-        "inputs": sorted(sources.hashes, key=str),
-        "rights": {"license": license, "source": source, "table_sha256": read},
+        **{"title": title, "images": images, "iou": iou, "license": license, "source": source},
+        "content_sha256": json_sha256(
+            [*map(_content, united.records), *map(vars, united.artifacts)]
+        ),
         "negatives": {"number": negatives, "seed": seed},
-        **sources.provenance,
+        "runs": _distinct(sources.runs.values()),
+        "verification": _distinct(sources.verification),
     }
     require_own(folder)
-    with open_run(folder, "dataset build", settings, failures=sources.failures) as run:
-        united = unite(sources.parts, iou)
-        run.failures += united.failures
-        placed = _placed(folder, united.records, sources.images, images)
-        outcomes = _outcomes([files for _, files in placed], workers, show_progress)
-        kept = [placing for placing in placed if not _failed(*placing, outcomes, run)]
-        if not kept:
+    failures = [*sources.failures, *united.failures]
+    with open_run(folder, "dataset build", settings, failures=failures) as run:
+        files = _image_files(folder, united.records, sources.codecs, images)
+        outcomes = make_images(files.values(), workers, show_progress)
+        records: dict[str, TripletRecord] = {}
+        hashes: dict[Path, str] = {}
+        for record in united.records:
+            needed = {role: files[record.id, role] for role in HASHES}
+            faults = {role: outcomes[file.name][1] for role, file in needed.items()}
+            for role, fault in faults.items():
+                if fault:
+                    run.fail(record.id, role, fault)
+            if not any(faults.values()):
+                paths: Any = {role: str(f.target or f.source) for role, f in needed.items()}
+                records[record.id] = replace(record, **paths)
+                hashes |= {f.target: outcomes[f.name][0] for f in needed.values() if f.target}
+        if not records:
             first = run.failures[0] if run.failures else "nothing was confirmed"
             raise DataError(
                 f"expected at least one triplet for the data set, got none; {len(run.failures)} "
                 f"problems are in {folder / FAILURES}. The first: {first}"
             )
-        records = {record.id: record for record, _ in kept}
         artifacts = [artifact for artifact in united.artifacts if artifact.triplet in records]
-        if iou is not None:  # what was kept of two may be gone
-            artifacts = deduplicated(artifacts, records, iou)
-        dataset = DataSet.of(records.values(), artifacts, settings)
+        # what was kept of two may be gone
+        artifacts = deduplicated(artifacts, records.values(), iou)
+        dataset = dataset_of(records.values(), artifacts, settings)
         title = title or default_title(dataset)
         write_tables(folder, dataset)
         write_coco(folder, dataset, title)
         write_card(folder, dataset, title)
-        _write_checksums(folder, [files for _, files in kept], outcomes)
+        for path in (folder / IMAGES).rglob("*"):
+            if path.is_file() and path not in hashes:
+                path.unlink()
+        hashes |= {folder / name: sha256((folder / name).read_bytes()) for name in TABLES}
+        lines = [f"{hashes[path]}  {path.relative_to(folder).as_posix()}\n" for path in hashes]
+        write_whole(folder / CHECKSUMS, "".join(sorted(lines)).encode())
     return Built(folder, dataset, united.counts, run.failures)
 
 
-def _failed(
-    record: TripletRecord, files: Files, outcomes: Mapping[str, Outcome], run: RunFolder
-) -> bool:
-    """Whether an image of a triplet is not to be had, which is noted."""
-    faults = {role: outcomes.get(file.name, ("", ""))[1] for role, file in files.items()}
-    for role, fault in faults.items():
-        if fault:
-            run.fail(record.id, role, fault)
-    return any(faults.values())
+def _content(record: TripletRecord) -> list[Any]:
+    """What decides a triplet of a data set, wherever its images lie."""
+    facts = [getattr(record, name) for name in ("id", "source", "artifact_free", *CODECS)]
+    return [*facts, record.extra]
 
 
-def _listed(places: str | Path | Sequence[str | Path]) -> Sequence[str | Path]:
-    return [places] if isinstance(places, str | Path) else places
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    """Each JSON value once, whatever their order."""
+    return [json.loads(text) for text in sorted({json.dumps(v, sort_keys=True) for v in values})]
 
 
-def _placed(
+def _image_files(
     folder: Path,
     records: Sequence[TripletRecord],
-    images: Mapping[tuple[str, str], ImageFile],
+    codecs: Mapping[str, CodecSpec | None],
     mode: Mode,
-) -> list[tuple[TripletRecord, Files]]:
-    """Triplets with the paths that their images will have, and what makes them."""
+) -> dict[tuple[str, str], ImageFile]:
+    """What makes the image of each role of a triplet, and the path that it will have."""
     names = file_names(name for r in records for name in (r.id, r.source or r.id))
-    placed = []
+    files = {}
     for record in records:
-        files: Files = {}
-        for role in ROLES:
-            item, key, suffix = record.id, content_key(record), ".png"
+        for role, column in HASHES.items():
+            path = getattr(record, role)
+            item, suffix = record.id, ".png"
             if role == "original":
-                item, key = record.source or record.id, str(record.extra["image_sha256"])
-                suffix = PurePosixPath(images[role, key].source).suffix
-            suffix = suffix if suffix[1:].isalnum() else ""
-            target = folder / IMAGES / role / f"{names[item]}{suffix}"
-            files[role] = replace(
-                images[role, key],
+                item, suffix = record.source or record.id, PurePosixPath(path).suffix
+                suffix = suffix if suffix[1:].isalnum() else ""
+            files[record.id, role] = ImageFile(
                 name=f"{role} {item}",
-                target=None if mode == "references" else target,
+                source=path,
+                sha256=record.extra[column],
+                is_decode=role != "original",
+                target=None
+                if mode == "references"
+                else folder / IMAGES / role / f"{names[item]}{suffix}",
                 link=mode == "link",
+                codec=codecs.get(path),
+                version=getattr(record, f"{role}_version", None),
             )
-        paths = {role: str(file.target or file.source) for role, file in files.items()}
-        placed.append((replace(record, **paths), files))  # type: ignore[arg-type]
-    return placed
-
-
-def _outcomes(
-    placed: Sequence[Files], workers: int | None, show_progress: bool
-) -> dict[str, Outcome]:
-    """Make all images; decodes are not made where the original is not to be had."""
-
-    def processes(files: int) -> int:
-        most = min(MOST_WORKERS, cores()) if files > MOST_WORKERS else 0
-        return most if workers is None else workers
-
-    originals = {files["original"].name: files["original"] for files in placed}
-    total = len(originals) + 2 * len(placed)
-    with progress_bar("images", total, show_progress) as progress:
-        outcomes = make_images(originals.values(), processes(len(originals)), progress)
-        good = [files for files in placed if not outcomes[files["original"].name][1]]
-        decodes = [files[role] for files in good for role in ROLES[1:]]
-        progress.skip(total - len(originals) - len(decodes))
-        return outcomes | make_images(decodes, processes(len(decodes)), progress)
-
-
-def _write_checksums(
-    folder: Path, placed: Sequence[Files], outcomes: Mapping[str, Outcome]
-) -> None:
-    """Write the hashes of all files, and remove images that do not belong to them."""
-    tables = (TRIPLETS, ARTIFACTS, COCO, CARD, SETTINGS)
-    hashes = {name: sha256((folder / name).read_bytes()) for name in tables}
-    for file in (file for files in placed for file in files.values()):
-        if file.target is not None:
-            hashes[relative(str(file.target), folder)] = outcomes[file.name][0]
-    for path in (folder / IMAGES).rglob("*"):
-        if path.is_file() and relative(str(path), folder) not in hashes:
-            path.unlink()
-    lines = [f"{digest}  {name}\n" for name, digest in sorted(hashes.items())]
-    write_whole(folder / CHECKSUMS, "".join(lines).encode())
+    return files

@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,13 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from nacd_bench.jobs.dataset.content import ARTIFACTS, CARD, COCO, TRIPLETS, DataSet
-from nacd_bench.jobs.dataset.licenses import UNKNOWN, license_of
-from nacd_bench.jobs.dataset.stats import CountTable, dataset_stats, further_tables, table_one
-from nacd_bench.runs.schema import SIDES
+from nacd_bench.jobs.dataset.stats import dataset_stats, further_tables, table_one
+from nacd_bench.runs.dataset import ARTIFACTS, CARD, COCO, DataSet
+from nacd_bench.runs.provenance import leaves
+from nacd_bench.runs.schema import SIDES, TRIPLETS
+from nacd_bench.runs.tables import Table
 from nacd_bench.triplets.files import write_whole
+from nacd_bench.triplets.licenses import UNKNOWN, license_of
 
 MOST_IMAGES = 200
 """Images whose licence the card lists; the tables have all."""
@@ -61,6 +63,10 @@ def card(dataset: DataSet, title: str) -> str:
     environment.filters |= {"listed": markdown_table, "raw": Markup}
     plain = json.dumps(dataset.settings, indent=1, ensure_ascii=False)
     licenses = [(name, str(count)) for name, count in stats["licenses"].items()]
+    images = {str(record.source): license_of(record.extra) for record in dataset.records}
+    by_image = [
+        (name, own.license, own.attribution, own.source_url) for name, own in sorted(images.items())
+    ]
     return environment.get_template("card.md.j2").render(
         **{"TRIPLETS": TRIPLETS, "ARTIFACTS": ARTIFACTS, "COCO": COCO},
         header=_header(stats, title),
@@ -68,37 +74,39 @@ def card(dataset: DataSet, title: str) -> str:
         stats=stats,
         table_one=table_one(stats),
         further_tables=further_tables(stats),
-        verification=[_as_table(summary) for summary in dataset.settings.get("verification", ())],
+        verification=[
+            Table(("what", "value"), _rows(summary), "How it was verified")
+            for summary in dataset.settings.get("verification", ())
+        ],
         making=_making(dataset.settings),
-        by_license=CountTable("Images by licence", ("licence", "images"), licenses),
-        by_image=_by_image(dataset),
-        most_images=MOST_IMAGES,
+        by_license=Table(("licence", "images"), licenses, "Images by licence"),
+        by_image=Table(
+            ("image", "licence", "attribution", "where"), by_image[:MOST_IMAGES], "Each image"
+        ),
+        images_left_out=max(0, len(by_image) - MOST_IMAGES),
         settings={"images": None, **dataset.settings},
         settings_json=plain.replace("`", "\\u0060"),  # which cannot end the block around it
     )
 
 
 def markdown(text: Any) -> Any:
-    r"""Any text as plain text in one line of Markdown, tables included; web addresses as links.
+    r"""Any text as plain text in one line of Markdown; web addresses as links.
 
-    >>> print(markdown("a|b <script> [c](d)"))
-    a\|b &lt;script&gt; \[c\](d)
+    >>> print(markdown("<script> [c](d)"))
+    &lt;script&gt; \[c\](d)
     """
     if isinstance(text, Markup):
         return text
     plain = " ".join(str(text).split())
     if re.fullmatch(r"https?://[\w.~:/?#@!$&'()*+,;=%-]+", plain):
         return Markup(f"<{plain}>")
-    return Markup(re.sub(r"([\\`*_{}\[\]#!|~])", r"\\\1", html.escape(plain, quote=False)))
+    return Markup(re.sub(r"([\\`*_{}\[\]#!~])", r"\\\1", html.escape(plain, quote=False)))
 
 
-def markdown_table(table: CountTable) -> str:
+def markdown_table(table: Table) -> str:
     """A table with its title."""
-    lines = [[markdown(cell) for cell in cells] for cells in (table.columns, *table.rows)]
-    rule = "---:" if table.has_numbers else "---"
-    lines.insert(1, ["---", *(rule for _ in table.columns[1:])])
-    rows = [f"| {' | '.join(cells)} |" for cells in lines]
-    return Markup("\n".join([f"**{markdown(table.title)}**\n", *rows]))
+    rows = [list(map(markdown, row or ())) for row in (table.columns, *table.rows)]
+    return Markup(f"**{markdown(table.title)}**\n\n{Table(rows[0], rows[1:]).markdown().rstrip()}")
 
 
 def _header(stats: Mapping[str, Any], title: str) -> str:
@@ -120,20 +128,16 @@ def _header(stats: Mapping[str, Any], title: str) -> str:
     return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
-def _as_table(summary: Any) -> CountTable:
+def _rows(summary: Any) -> list[tuple[str, str]]:
     """Names and values of nested objects; lists stay out, they are in the settings."""
-
-    def flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-        if isinstance(value, Mapping):
-            for key, inner in value.items():
-                yield from flat(inner, f"{name}, {key}" if name else str(key))
-        elif isinstance(value, str | int | float):
-            yield name, str(value)
-
-    return CountTable("How it was verified", ("what", "value"), [*flat(summary)], False)
+    return [
+        (name.replace(".", ", "), str(value))
+        for name, value in leaves(summary).items()
+        if isinstance(value, str | int | float)
+    ]
 
 
-def _making(settings: Mapping[str, Any]) -> CountTable:
+def _making(settings: Mapping[str, Any]) -> Table:
     rows = []
     for run in settings.get("runs", ()):
         for side in SIDES:
@@ -148,12 +152,4 @@ def _making(settings: Mapping[str, Any]) -> CountTable:
         limits = run.get("thresholds") or {}
         for name in run.get("detectors") or ():
             rows.append(("detector", str(name), "", f"confidence over {limits.get(name, 0)}"))
-    return CountTable("Runs", ("what", "name", "version", "parameters"), rows, False)
-
-
-def _by_image(dataset: DataSet) -> CountTable:
-    images = {str(record.source): license_of(record.extra) for record in dataset.records}
-    rows = [
-        (name, own.license, own.attribution, own.source_url) for name, own in sorted(images.items())
-    ]
-    return CountTable("Each image", ("image", "licence", "attribution", "where"), rows, False)
+    return Table(("what", "name", "version", "parameters"), rows, "Runs")

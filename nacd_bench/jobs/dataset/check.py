@@ -8,43 +8,37 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.jobs.dataset.coco import coco
-from nacd_bench.jobs.dataset.content import (
+from nacd_bench.runs.dataset import (
     ARTIFACTS,
-    CARD,
     CHECKSUMS,
     COCO,
     HASHES,
     IMAGE_FACTS,
-    IMAGES,
-    TRIPLETS,
+    TABLES,
     Artifact,
-    DataSet,
+    dataset_of,
     read_artifacts,
     relative,
 )
-from nacd_bench.jobs.dataset.licenses import UNKNOWN, License, license_of, united_licenses
-from nacd_bench.runs.schema import SETTINGS
+from nacd_bench.runs.schema import IMAGES, TRIPLETS
 from nacd_bench.triplets.files import composed, sha256
 from nacd_bench.triplets.images import content_hash, pixels_sha256, read_8_bit
+from nacd_bench.triplets.licenses import UNKNOWN, License, license_of, united_licenses
 from nacd_bench.triplets.manifest import parse_manifest
 from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord
 from nacd_bench.triplets.text_files import lines_of, read_json, read_text
-from nacd_bench.triplets.validate import validate
+from nacd_bench.triplets.validate import MOST_WORKERS, validate
 
-MOST_WORKERS = 8
-TABLES = (TRIPLETS, ARTIFACTS, COCO, CARD, SETTINGS)
 AGAIN = "Build the data set again."
 
 
-@dataclass
-class Checked:
+class Checked(NamedTuple):
     """What a check found.
 
     Args:
@@ -53,10 +47,10 @@ class Checked:
         triplets, files: how many were looked at.
     """
 
-    faults: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-    triplets: int = 0
-    files: int = 0
+    faults: list[str]
+    remarks: list[str]
+    triplets: int
+    files: int
 
 
 def check(
@@ -83,8 +77,7 @@ def check(
             f"has no {TRIPLETS}. Name that folder."
         )
     workers = workers or min(MOST_WORKERS, os.cpu_count() or 1)
-    checked = Checked()
-    hashes = _checksums(folder, checked.faults)
+    hashes, faults = _checksums(folder)
     records, problems = parse_manifest(folder / TRIPLETS)
     elsewhere = [
         (record, role)
@@ -93,35 +86,43 @@ def check(
         if relative(getattr(record, role), folder) not in hashes
     ]
     with ThreadPoolExecutor(workers) as pool:
-        checked.faults += filter(None, pool.map(partial(_file_fault, folder), hashes.items()))
-        wrong, _ = validate(records, problems, progress, workers)
-        checked.faults += (problem.message for problem in wrong)
-        checked.faults += filter(None, pool.map(_changed_image, elsewhere))
+        faults += filter(None, pool.map(partial(_file_fault, folder), hashes.items()))
+        faults += (problem.message for problem in validate(records, problems, progress, workers)[0])
+        faults += filter(None, pool.map(_changed_image, elsewhere))
+    rights: dict[str, set[License]] = defaultdict(set)
     for record in records:
-        lacking = [name for name in (*IMAGE_FACTS, *HASHES.values()) if name not in record.extra]
+        names = (*IMAGE_FACTS, *HASHES.values(), "license")
+        lacking = dict.fromkeys(name for name in names if name not in record.extra)
         if lacking:
-            names = ", ".join(dict.fromkeys(lacking))
-            checked.faults.append(f"{record.place}: expected a value in {names}, got none. {AGAIN}")
-    _check_licenses(checked, records, require_licenses)
+            fault = f"{record.place}: expected a value in {', '.join(lacking)}, got none."
+            faults.append(f"{fault} {AGAIN}")
+        rights[str(record.extra.get("image_sha256"))].add(license_of(record.extra))
+    for image, licenses in sorted(rights.items()):
+        if united_licenses(licenses) is None:
+            got = " and ".join(sorted(map(str, licenses)))
+            faults.append(f"image {image[:12]}...: expected one licence, got {got}. {AGAIN}")
+    unknown = sum(any(one.license == UNKNOWN for one in several) for several in rights.values())
+    line = f"the licence of {unknown} of {len(rights)} images is unknown."
+    remarks = [line] if unknown else []
     try:
         artifacts = read_artifacts(folder / ARTIFACTS)
-        checked.faults += _artifact_faults(artifacts, records)
-        checked.faults += _coco_faults(folder, artifacts, records)
+        faults += _artifact_faults(artifacts, records)
+        faults += _coco_faults(folder, artifacts, records)
     except UserError as error:
-        checked.faults.append(str(error))
-    checked.triplets, checked.files = len(records), len(hashes) + len(elsewhere)
-    return checked
+        faults.append(str(error))
+    if require_licenses:
+        faults, remarks = [*faults, *remarks], []
+    return Checked(faults, remarks, len(records), len(hashes) + len(elsewhere))
 
 
-def _checksums(folder: Path, faults: list[str]) -> dict[str, str]:
-    """Hash by name from ``checksums.sha256``; what is wrong with the list is noted."""
+def _checksums(folder: Path) -> tuple[dict[str, str], list[str]]:
+    """Hash by name from ``checksums.sha256``, and what is wrong with the list."""
     path = folder / CHECKSUMS
     try:
         lines = lines_of(read_text(path, "a list of checksums"))
     except DataError as error:
-        faults.append(str(error))
-        return {}
-    hashes = {}
+        return {}, [str(error)]
+    hashes, faults = {}, []
     for number, line in enumerate(lines, 1):
         match = re.fullmatch(r"([0-9a-f]{64}) [ *]([^/].*)", line)
         if match and ".." not in PurePosixPath(match[2]).parts:
@@ -133,13 +134,13 @@ def _checksums(folder: Path, faults: list[str]) -> dict[str, str]:
             )
     listed = {composed(str(PurePosixPath(name))) for name in hashes}
     images = sorted(path for path in (folder / IMAGES).rglob("*") if path.is_file())
-    for name in (*TABLES, *(relative(str(path), folder) for path in images)):
-        if composed(name) not in listed:
-            faults.append(
-                f"{folder / name}: expected its checksum in {CHECKSUMS}, got none. Remove the "
-                "file, or copy the list from the source again."
-            )
-    return dict(sorted(hashes.items()))
+    faults += (
+        f"{folder / name}: expected its checksum in {CHECKSUMS}, got none. Remove the file, or "
+        "copy the list from the source again."
+        for name in (*TABLES, *(relative(str(path), folder) for path in images))
+        if composed(name) not in listed
+    )
+    return dict(sorted(hashes.items())), faults
 
 
 def _file_fault(folder: Path, listed: tuple[str, str]) -> str | None:
@@ -151,12 +152,12 @@ def _file_fault(folder: Path, listed: tuple[str, str]) -> str | None:
             f"{folder / name}: expected the file that {CHECKSUMS} lists, got {error.strerror}. "
             "Copy it again."
         )
-    if content != digest:
-        return (
-            f"{folder / name}: expected SHA-256 {digest[:12]}..., got {content[:12]}...: the file "
-            "was changed. Copy it again, or build the data set again."
-        )
-    return None
+    if content == digest:
+        return None
+    return (
+        f"{folder / name}: expected SHA-256 {digest[:12]}..., got {content[:12]}...: the file was "
+        "changed. Copy it again, or build the data set again."
+    )
 
 
 def _changed_image(piece: tuple[TripletRecord, str]) -> str | None:
@@ -165,35 +166,15 @@ def _changed_image(piece: tuple[TripletRecord, str]) -> str | None:
     path, wanted = getattr(record, role), record.extra.get(HASHES[role])
     try:
         is_file = role == "original"
-        found = content_hash(path) if is_file else pixels_sha256(read_8_bit(path)[0])
+        digest = content_hash(path) if is_file else pixels_sha256(read_8_bit(path)[0])
     except UserError:
         return None
-    if found == wanted:
+    if digest == wanted:
         return None
     return (
         f"{record.place}, {role}: expected the image with SHA-256 {str(wanted)[:12]}..., got "
         f"another one in {path}. Put it back as it was, or build the data set again."
     )
-
-
-def _check_licenses(checked: Checked, records: Sequence[TripletRecord], required: bool) -> None:
-    of_image: dict[str, set[License]] = defaultdict(set)
-    for record in records:
-        if "license" not in record.extra:
-            checked.faults.append(
-                f"{record.place}: expected a licence, or {UNKNOWN}, got an empty cell. Fill it."
-            )
-        of_image[str(record.extra.get("image_sha256"))].add(license_of(record.extra))
-    for image, licenses in sorted(of_image.items()):
-        if united_licenses(licenses) is None:
-            got = " and ".join(sorted(map(str, licenses)))
-            checked.faults.append(
-                f"image {image[:12]}...: expected one licence, got {got}. {AGAIN}"
-            )
-    unknown = sum(any(own.license == UNKNOWN for own in some) for some in of_image.values())
-    if unknown:
-        line = f"the licence of {unknown} of {len(of_image)} images is unknown."
-        (checked.faults if required else checked.remarks).append(line)
 
 
 def _artifact_faults(
@@ -202,9 +183,7 @@ def _artifact_faults(
     """Where ``artifacts.parquet`` and the manifest's labels differ."""
     ids = Counter(artifact.id for artifact in artifacts)
     triplets = {record.id for record in records}
-    labels: dict[str, Counter[Any]] = defaultdict(Counter)
     for artifact in artifacts:
-        labels[artifact.triplet][artifact.label] += 1
         twin = artifact.duplicate_of
         for is_wrong, what, got in (
             (ids[artifact.id] > 1, "ids that differ", f"{artifact.id} {ids[artifact.id]} times"),
@@ -213,12 +192,13 @@ def _artifact_faults(
         ):
             if is_wrong:
                 yield f"{ARTIFACTS}, {artifact.id}: expected {what}, got {got}. {AGAIN}"
+    labelled = {record.id: record for record in dataset_of(records, artifacts, {}).records}
     for record in records:
-        own = Counter(record.labels)
-        if own != labels[record.id]:
+        others = Counter(record.labels) - Counter(labelled[record.id].labels)
+        if others or len(record.labels) != len(labelled[record.id].labels):
             yield (
                 f"{record.place}: expected the labels that {ARTIFACTS} has, got "
-                f"{len(record.labels)} of which {len(own - labels[record.id])} are others. {AGAIN}"
+                f"{len(record.labels)} of which {others.total()} are others. {AGAIN}"
             )
 
 
@@ -228,9 +208,9 @@ def _coco_faults(
     """Where ``annotations.json`` is no COCO, or not what is made of the tables."""
     triplets = {record.id for record in records}
     usable = [a for a in artifacts if a.triplet in triplets and a.artifact_type in ARTIFACT_TYPES]
+    expected = coco(dataset_of(records, usable, {}), folder, "")
     try:
         content = read_json(folder / COCO, "annotations")
-        expected = coco(DataSet.of(records, usable, {}), folder, "")
         for section in ("images", "annotations", "categories", "licenses"):
             entries, wanted = map(_counted, (content[section], expected[section]))
             odd = sorted((entries - wanted) + (wanted - entries))

@@ -11,9 +11,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from nacd_bench.jobs.dataset.content import COCO, DataSet, relative
-from nacd_bench.jobs.dataset.licenses import license_of
+from nacd_bench.runs.dataset import COCO, DataSet, relative
 from nacd_bench.triplets.files import write_whole
+from nacd_bench.triplets.licenses import license_of
 from nacd_bench.triplets.record import ARTIFACT_TYPES
 
 CATEGORIES = {name: number for number, name in enumerate(ARTIFACT_TYPES, 1)}

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from nacd_bench.coding.codec import png
 from nacd_bench.coding.matched import describe, stop_if_disk_full
-from nacd_bench.coding.originals import TARS, Item, list_images, read_item
+from nacd_bench.coding.originals import read_named
 from nacd_bench.coding.sides import CodecSpec
-from nacd_bench.errors import DataError, ImageError, UserError
-from nacd_bench.pipeline.progress import Progress
-from nacd_bench.pipeline.workers import Workers, finished_jobs
+from nacd_bench.errors import DataError, ImageError
+from nacd_bench.jobs.dataset.unite import BITSTREAM
+from nacd_bench.pipeline.progress import progress_bar
+from nacd_bench.pipeline.workers import Workers, cores, finished_jobs
 from nacd_bench.triplets.files import linked, read_bytes, sha256, write_whole
 from nacd_bench.triplets.images import decode_image, pixels_sha256, to_8_bit
 
@@ -28,44 +28,48 @@ class ImageFile:
     """An image that a data set needs.
 
     Args:
-        source: the file that it is, or ``""``: then it is decoded.
+        name: what results are known by.
+        source: the file that it is, or the bitstream of which it is decoded.
         sha256: what it has to be: the hash of the file, or with ``is_decode`` that of its pixels
             (:func:`~nacd_bench.triplets.images.pixels_sha256`).
         is_decode: a codec's result.
-        bitstream: for a decode without a file.
-        codec: what decodes it; None where nobody knows.
-        version: of the codec that wrote it, for messages.
-        name: what results are known by.
         target: where it is to lie, or None to leave it where it is.
         link: a hard link will do.
+        codec: what decodes the bitstream; None where nobody knows.
+        version: of the codec that wrote it, for messages.
     """
 
+    name: str
     source: str
     sha256: str
     is_decode: bool = False
-    bitstream: Path | None = None
-    codec: CodecSpec | None = None
-    version: str = ""
-    name: str = ""
     target: Path | None = None
     link: bool = False
+    codec: CodecSpec | None = None
+    version: str | None = None
 
 
 Outcome = tuple[str, str]
 """The hash of an image's file, and why there is none."""
 
 
-def make_images(files: Iterable[ImageFile], workers: int, progress: Progress) -> dict[str, Outcome]:
+def make_images(
+    files: Iterable[ImageFile], workers: int | None, show_progress: bool
+) -> dict[str, Outcome]:
     """Make images in so many processes, 0 for this one; the outcome of each by its name."""
-    outcomes: dict[str, Outcome] = {}
+    once = {file.name: file for file in files}
+    if workers is None:
+        workers = min(MOST_WORKERS, cores()) if len(once) > MOST_WORKERS else 0
     jobs: dict[int, list[ImageFile]] = {0: [], workers: []}
-    for file in files:
+    for file in once.values():
         jobs[0 if _belongs_here(file) else workers].append(file)
-    for count in filter(jobs.get, jobs):
-        with Workers(count, make_image, _died) as pool:
-            for file, outcome in finished_jobs(pool, jobs[count]):
-                outcomes[file.name] = outcome
-                progress(progress.failures + bool(outcome[1]))
+    outcomes: dict[str, Outcome] = {}
+    with progress_bar("images", len(once), show_progress) as progress:
+        for count, here in jobs.items():
+            with Workers(count, make_image, _died) as pool:
+                for file, outcome in finished_jobs(pool, here):
+                    outcomes[file.name] = outcome
+                    progress(progress.failures + bool(outcome[1]))
     return outcomes
 
 
@@ -80,7 +84,7 @@ def make_image(file: ImageFile) -> Outcome:
             data = file.target.read_bytes()
             if _is_right(file, data):
                 return sha256(data), ""
-        data = _data(file)
+        data = _decoded(file) if file.source.endswith(BITSTREAM) else _copied(file)
         is_link = file.target is not None and file.link and linked(file.source, file.target)
         if file.target is not None and not is_link:
             write_whole(file.target, data)
@@ -91,11 +95,11 @@ def make_image(file: ImageFile) -> Outcome:
 
 
 def _died(file: ImageFile) -> Outcome:
-    return (
-        "",
-        "the process that decoded it died (crash or out of memory). Decode its bitstream "
-        "alone to see why, or mine with decoded=true.",
+    message = (
+        "the process that decoded it died (crash or out of memory). Decode its bitstream alone to "
+        "see why, or mine with decoded=true."
     )
+    return "", message
 
 
 def _belongs_here(file: ImageFile) -> bool:
@@ -116,15 +120,13 @@ def _is_right(file: ImageFile, data: bytes) -> bool:
     return pixels_sha256(to_8_bit(image.pixels)) == file.sha256
 
 
-def _data(file: ImageFile) -> bytes:
-    """The bytes of an image that is what it should be."""
-    if not file.source:
-        return _decoded(file)
+def _copied(file: ImageFile) -> bytes:
+    """The bytes of an image file that is what it should be."""
     if file.target is None:  # it is named by a table, whose readers know files and URLs only
         what = "an image file (one in a tar file takes images=copy)"
         data = read_bytes(file.source, what, ImageError)
     else:
-        data = read_original(file.source)
+        data = read_named(file.source)
     if not _is_right(file, data):
         what = "pixels" if file.is_decode else "bytes"
         raise DataError(
@@ -135,17 +137,18 @@ def _data(file: ImageFile) -> bytes:
 
 
 def _decoded(file: ImageFile) -> bytes:
-    if file.bitstream is None or file.codec is None or file.target is None:
+    """A PNG of the pixels that its codec decodes once more."""
+    if file.codec is None or file.target is None:
         raise DataError(
             "expected a decoded image to refer to, got none: they were not kept. Give images=copy, "
             "or mine with decoded=true."
         )
-    data = read_bytes(file.bitstream, "a bitstream of the mined folder", DataError)
+    data = read_bytes(file.source, "a bitstream of the mined folder", DataError)
     try:
         codec = file.codec.build()
     except Exception as error:
         raise DataError(
-            f"expected codec {file.codec.name} to decode {file.bitstream}, got: {describe(error)} "
+            f"expected codec {file.codec.name} to decode {file.source}, got: {describe(error)} "
             "Install it as for mining, or mine with decoded=true."
         ) from error
     image = codec.decode(data)
@@ -155,50 +158,9 @@ def _decoded(file: ImageFile) -> bytes:
         except Exception as error:
             version = describe(error)
         raise DataError(
-            f"{file.bitstream}: expected to decode to the pixels that were mined (SHA-256 "
+            f"{file.source}: expected to decode to the pixels that were mined (SHA-256 "
             f"{file.sha256[:12]}...), got others. The codec was '{file.version}' and is "
             f"'{version}' now: install that version on a machine like that one, "
             "or mine with decoded=true."
         )
     return png(image)
-
-
-def read_original(name: str) -> bytes:
-    """The bytes of an image by the name under which it was mined.
-
-    Args:
-        name: a file, an URL, or ``shard.tar/name.jpg``.
-
-    Raises:
-        UserError: nothing there, or it cannot be read.
-    """
-    tar = tar_of(name)
-    if tar is None or Path(name).is_file():
-        return read_bytes(name, "an image file", ImageError)
-    item = _members(tar).get(name)
-    if item is None:
-        raise ImageError(
-            f"{name}: expected an image in {tar}, got none of that name. Put the file back."
-        )
-    return read_item(item)
-
-
-def tar_of(name: str) -> str | None:
-    """The tar file in a name, or None.
-
-    >>> tar_of("data/shard-0.tar/a/b.png"), tar_of("a.tar.png")
-    ('data/shard-0.tar', None)
-    """
-    parts = name.split("/")
-    for place in range(1, len(parts)):
-        if parts[place - 1].lower().endswith(TARS):
-            return "/".join(parts[:place])
-    return None
-
-
-@lru_cache(maxsize=4)
-def _members(tar: str) -> dict[str, Item]:
-    try:
-        return {item.name: item for item in list_images([tar]).items}
-    except UserError as error:
-        raise ImageError(f"{tar}: {error}") from error

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from nacd_bench.jobs.dataset.content import Artifact, DataSet
-from nacd_bench.jobs.dataset.licenses import UNKNOWN, license_of
 from nacd_bench.numbers import NOTHING, number, percent
+from nacd_bench.runs.dataset import Artifact, DataSet
 from nacd_bench.runs.schema import SIDES
+from nacd_bench.runs.tables import Table
+from nacd_bench.triplets.licenses import UNKNOWN, license_of
 from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord
 
 QUANTILES = {
@@ -23,15 +23,8 @@ QUANTILES = {
     "largest": 1.0,
 }
 TOTAL = "total"
-
-
-class CountTable(NamedTuple):
-    """A table to print: cells as text, the first column names the rows."""
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    has_numbers: bool = True
+SUMS = ("images", "triplets", "artifact_free_triplets", "artifacts", "verified")
+STATES = ("duplicates", "refused", "undecided")
 
 
 def codec_label(record: TripletRecord, side: str = "neural") -> str:
@@ -62,58 +55,54 @@ def dataset_stats(dataset: DataSet) -> dict[str, Any]:
         for artifact in counted
     ]
     places = {str(r.extra["preset"]): int(r.extra["preset_index"]) for r in dataset.records}
-    presets = sorted(places, key=lambda preset: (places[preset], preset))
-    versions = sorted({codec_label(record) for record in dataset.records})
-    # after the known types those of other packages' detectors
-    types = [*dict.fromkeys((*ARTIFACT_TYPES, *sorted(row["type"] for row in rows)))]
-    status = Counter(artifact.status for artifact in dataset.artifacts)
+    values = {
+        # after the known types those of other packages' detectors
+        "type": [*dict.fromkeys((*ARTIFACT_TYPES, *sorted(row["type"] for row in rows)))],
+        "preset": sorted(places, key=lambda preset: (places[preset], preset)),
+        "version": sorted({codec_label(record) for record in dataset.records}),
+        "detector": sorted({row["detector"] for row in rows}),
+    }
+
+    def crossed(outer: str, inner: str) -> dict[str, dict[str, int]]:
+        counts = Counter((row[outer], row[inner]) for row in rows)
+        return {a: {b: counts[a, b] for b in values[inner]} for a in values[outer]}
+
+    counts = {name: Counter(row[name] for row in rows) for name in ("type", "detector")}
+    states = Counter(artifact.status for artifact in dataset.artifacts)
     rights = {record.source: license_of(record.extra) for record in dataset.records}
+    votes = Counter(
+        f"{artifact.votes_for or 0} for, {artifact.votes_against or 0} against"
+        for artifact in dataset.artifacts
+        if artifact.confirmed is not None
+    )
     return {
         "images": len(rights),
         "triplets": len(records),
         "artifact_free_triplets": sum(bool(r.artifact_free) for r in dataset.records),
         "artifacts": len(counted),
         "verified": sum(artifact.confirmed is True for artifact in counted),
-        "duplicates": status["duplicates"],
-        "refused": status["refused"],
-        "undecided": status["undecided"],
-        "by_type": _counts(rows, "type", types),
-        "by_preset": _crossed(rows, "preset", presets, "type", types),
-        "by_version": _crossed(rows, "version", versions, "type", types),
-        "by_version_and_preset": _crossed(rows, "version", versions, "preset", presets),
-        "by_detector": _counts(rows, "detector", sorted({row["detector"] for row in rows})),
-        "votes": dict(sorted(_votes(dataset.artifacts).items())),
+        **{state: states[state] for state in STATES},
+        "by_type": {name: counts["type"][name] for name in values["type"]},
+        "by_preset": crossed("preset", "type"),
+        "by_version": crossed("version", "type"),
+        "by_version_and_preset": crossed("version", "preset"),
+        "by_detector": {name: counts["detector"][name] for name in values["detector"]},
+        "votes": dict(sorted(votes.items())),
         "box_sizes": _sizes(counted, records),
         "bits_per_pixel": {
             preset: {side: _mean_rate(dataset, preset, side) for side in SIDES}
-            for preset in presets
+            for preset in values["preset"]
         },
         "codecs": {
             side: sorted({codec_label(record, side) for record in dataset.records})
             for side in SIDES
         },
-        "licenses": _by_count(own.license for own in rights.values()),
-        "sources": _by_count(own.image_source or UNKNOWN for own in rights.values()),
+        "licenses": _by_count(right.license for right in rights.values()),
+        "sources": _by_count(right.image_source or UNKNOWN for right in rights.values()),
     }
 
 
-def _votes(artifacts: Sequence[Artifact]) -> Counter[str]:
-    decided = [artifact for artifact in artifacts if artifact.confirmed is not None]
-    return Counter(f"{a.votes_for or 0} for, {a.votes_against or 0} against" for a in decided)
-
-
-def _counts(rows: Sequence[Mapping[str, str]], name: str, values: Sequence[str]) -> dict[str, int]:
-    counts = Counter(row[name] for row in rows)
-    return {value: counts[value] for value in values}
-
-
-def _crossed(
-    rows: Sequence[Mapping[str, str]], a: str, outer: Sequence[str], b: str, inner: Sequence[str]
-) -> dict[str, dict[str, int]]:
-    return {value: _counts([r for r in rows if r[a] == value], b, inner) for value in outer}
-
-
-def _by_count(names: Any) -> dict[str, int]:
+def _by_count(names: Iterable[str]) -> dict[str, int]:
     """How often each is there, the most frequent first."""
     return dict(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))
 
@@ -126,16 +115,16 @@ def _sizes(
         return {}
     boxes = np.array([artifact.box for artifact in counted], np.float64)
     extras = [records[artifact.triplet].extra for artifact in counted]
-    sizes = np.array([[extra["width"], extra["height"]] for extra in extras], np.float64)
+    areas = np.array([extra["width"] * extra["height"] for extra in extras], np.float64)
     sides = boxes[:, 2:] - boxes[:, :2]
     values = {
         "width in pixels": sides[:, 0],
         "height in pixels": sides[:, 1],
-        "share of the image": sides.prod(axis=1) / sizes.prod(axis=1),
+        "share of the image": sides.prod(axis=1) / areas,
     }
     return {
-        name: {word: float(np.quantile(all_of_it, q)) for word, q in QUANTILES.items()}
-        for name, all_of_it in values.items()
+        name: dict(zip(QUANTILES, np.quantile(column, [*QUANTILES.values()]).tolist(), strict=True))
+        for name, column in values.items()
     }
 
 
@@ -143,17 +132,17 @@ def _mean_rate(dataset: DataSet, preset: str, side: str) -> float | None:
     records = [record for record in dataset.records if record.extra["preset"] == preset]
     rates = [getattr(record, f"{side}_bpp") for record in records]
     known = [rate for rate in rates if rate is not None]
-    return math.fsum(known) / len(known) if known else None
+    return float(np.mean(known)) if known else None
 
 
-def table_one(stats: Mapping[str, Any]) -> list[CountTable]:
+def table_one(stats: Mapping[str, Any]) -> list[Table]:
     """The paper's Table 1: artifacts by type, by quality preset, by codec version and preset."""
     total = sum(stats["by_type"].values())
     by_type = [
         [name, str(count), percent(count / total, 1) if total else NOTHING]
         for name, count in stats["by_type"].items()
     ]
-    tables = [CountTable("Artifacts by type", ("type", "artifacts", "share"), by_type)]
+    tables = [Table(("type", "artifacts", "share"), by_type, "Artifacts by type")]
     for key, title, head, inner in (
         ("by_preset", "quality preset", "preset", "by_type"),
         ("by_version", "codec version", "codec", "by_type"),
@@ -163,34 +152,30 @@ def table_one(stats: Mapping[str, Any]) -> list[CountTable]:
         if len(counts) > 1:
             counts[TOTAL] = [sum(column) for column in zip(*counts.values(), strict=True)]
         rows = [[name, *map(str, cells), str(sum(cells))] for name, cells in counts.items()]
-        tables.append(CountTable(f"Artifacts by {title}", (head, *stats[inner], TOTAL), rows))
+        tables.append(Table((head, *stats[inner], TOTAL), rows, f"Artifacts by {title}"))
     return tables
 
 
-def further_tables(stats: Mapping[str, Any]) -> list[CountTable]:
+def further_tables(stats: Mapping[str, Any]) -> list[Table]:
     """The other counts."""
-    names = (
-        *("images", "triplets", "artifact_free_triplets", "artifacts", "verified"),
-        *("duplicates", "refused", "undecided"),
-    )
-    rows = [(name.replace("_", " "), str(stats[name])) for name in names]
-    tables = [CountTable("The whole", ("what", "number"), rows)]
-    for key, head, title in (
-        ("by_detector", "detector", "Artifacts by detector"),
-        ("votes", "vote", "Votes of decided candidates"),
-        ("licenses", "license", "Images by licence"),
-        ("sources", "source", "Images by source"),
+    whole = {name.replace("_", " "): stats[name] for name in (*SUMS, *STATES)}
+    tables = [
+        Table((head, "number"), [(name, str(count)) for name, count in counts.items()], title)
+        for counts, head, title in (
+            (whole, "what", "The whole"),
+            (stats["by_detector"], "detector", "Artifacts by detector"),
+            (stats["votes"], "vote", "Votes of decided candidates"),
+            (stats["licenses"], "license", "Images by licence"),
+            (stats["sources"], "source", "Images by source"),
+        )
+    ]
+    for key, head, columns, title, places in (
+        ("box_sizes", "what", tuple(QUANTILES), "Sizes of boxes", (6,)),
+        ("bits_per_pixel", "preset", SIDES, "Mean bits per pixel", ()),
     ):
-        rows = [(name, str(count)) for name, count in stats[key].items()]
-        tables.append(CountTable(title, (head, "number"), rows))
-    sizes = [
-        (name, *(number(value, 6) for value in values.values()))
-        for name, values in stats["box_sizes"].items()
-    ]
-    tables.append(CountTable("Sizes of boxes", ("what", *QUANTILES), sizes))
-    rates = [
-        (name, *(number(of_side[side]) for side in SIDES))
-        for name, of_side in stats["bits_per_pixel"].items()
-    ]
-    tables.append(CountTable("Mean bits per pixel", ("preset", *SIDES), rates))
+        rows = [
+            (name, *(number(value, *places) for value in values.values()))
+            for name, values in stats[key].items()
+        ]
+        tables.append(Table((head, *columns), rows, title))
     return [table for table in tables if table.rows]

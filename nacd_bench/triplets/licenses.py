@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from nacd_bench.errors import DataError
 from nacd_bench.triplets.files import composed, is_url
-from nacd_bench.triplets.manifest import read_table
+from nacd_bench.triplets.manifest import read_table, require_no_faults
 from nacd_bench.triplets.rows import is_missing, stem, text
 
 UNKNOWN = "unknown"
 TABLE_COLUMNS = ("license", "source", "url", "author", "attribution")
 
 
-@dataclass(frozen=True)
-class License:
+class License(NamedTuple):
     """What is known about the rights in an image; ``""`` where nothing is.
 
     Args:
@@ -42,25 +40,27 @@ class License:
     attribution: str = ""
 
     def __str__(self) -> str:
-        return "; ".join(filter(None, asdict(self).values()))
+        return "; ".join(filter(None, self))
 
     @property
     def columns(self) -> dict[str, str | None]:
         """As extra columns of a manifest, with an attribution made of the rest."""
-        parts = (self.author, self.image_source, self.license)
-        known = [part for part in parts if part and part != UNKNOWN]
-        made = {**asdict(self), "attribution": self.attribution or ", ".join(known)}
-        return {name: value or None for name, value in made.items()}
+        parts = {self.author: None, self.image_source: None, self.license: None}
+        made = self.attribution or ", ".join(part for part in parts if part not in ("", UNKNOWN))
+        return {
+            name: value or None for name, value in self._replace(attribution=made)._asdict().items()
+        }
 
 
-COLUMNS = tuple(fact.name for fact in fields(License))
+COLUMNS = License._fields
 """The extra columns of a manifest."""
 
 
 def license_of(columns: Mapping[str, Any]) -> License:
     """The licence that the extra columns of a manifest say."""
-    known = {name: text(columns[name]) for name in COLUMNS if not is_missing(columns.get(name))}
-    return License(**known)
+    return License(
+        **{name: text(columns[name]) for name in COLUMNS if not is_missing(columns.get(name))}
+    )
 
 
 def united_licenses(licenses: Collection[License]) -> License | None:
@@ -69,14 +69,10 @@ def united_licenses(licenses: Collection[License]) -> License | None:
     Statements with the same licence, source, address and author may word the attribution
     differently; the first in alphabetical order is taken.
     """
-    united: dict[str, str] = {}
-    for name in COLUMNS:
-        values = {getattr(license, name) for license in licenses} - {"", UNKNOWN}
-        if len(values) > 1 and name != "attribution":
-            return None
-        if values:
-            united[name] = min(values)
-    return License(**united)
+    stated = {name: {getattr(one, name) for one in licenses} - {"", UNKNOWN} for name in COLUMNS}
+    if any(len(values) > 1 for name, values in stated.items() if name != "attribution"):
+        return None
+    return License(**{name: min(values) for name, values in stated.items() if values})
 
 
 class LicenseTable:
@@ -93,8 +89,27 @@ class LicenseTable:
     def __init__(self, path: str | Path | None = None, default: License | None = None) -> None:
         self.default = default or License()
         self._statements: dict[str, dict[str, License]] = defaultdict(dict)
-        for place, name, license in _rows(path) if path else ():
-            self._statements[name][place] = license
+        if path is None:
+            return
+        rows, problems = read_table(path)
+        require_no_faults(path, [problem.message for problem in problems])
+        columns = {name for row in rows for name in row.cells}
+        if "image" not in columns:
+            raise DataError(
+                f"{path}: expected the columns image and {', '.join(TABLE_COLUMNS)}, got "
+                f"{', '.join(sorted(columns)[:20]) or 'no rows'}. Rename or add columns."
+            )
+        for row in rows:
+            place, name = f"{path} row {row.number}", row.cells["image"]
+            if is_missing(name):
+                raise DataError(
+                    f"{place}: expected the name of an image, got nothing. Fill the cell."
+                )
+            name = composed(text(name)).replace("\\", "/")
+            is_hash = re.fullmatch("[0-9a-fA-F]{64}", name)
+            name = name.lower() if is_hash else name.removeprefix("./").lstrip("/")
+            cells = (row.cells.get(column) for column in TABLE_COLUMNS)
+            self._statements[name][place] = given_license(*cells)
 
     def of(self, sha256: str, names: Iterable[str]) -> License:
         """The licence of an image.
@@ -106,23 +121,24 @@ class LicenseTable:
         Raises:
             DataError: statements that contradict each other, all of them named.
         """
-        statements: dict[str, License] = {**self._statements.get(sha256, {})}
+        keys = {sha256, *map(stem, names := list(names))}
         for name in names:
             parts = PurePosixPath(composed(name).replace("\\", "/")).parts
-            endings = {"/".join(parts[i:]).lstrip("/") for i in range(len(parts))}
-            for key in (*endings, stem(name)):
-                statements.update(self._statements.get(key, {}))
+            keys |= {"/".join(parts[place:]).lstrip("/") for place in range(len(parts))}
+        statements: dict[str, License] = {}
+        for key in keys & self._statements.keys():
+            statements |= self._statements[key]
         united = united_licenses(statements.values())
         if united is None:
-            lines = ", ".join(
-                f"{place}: {license}" for place, license in sorted(statements.items())
-            )
+            lines = (f"{place}: {license}" for place, license in sorted(statements.items()))
             raise DataError(
                 f"expected one licence for the image, got statements that contradict each other: "
-                f"{lines}. Correct the table of licences, or leave the image out."
+                f"{', '.join(lines)}. Correct the table of licences, or leave the image out."
             )
-        known = {name: value for name, value in vars(united).items() if value not in ("", UNKNOWN)}
-        return replace(self.default, **known)
+        stated = {
+            name: cell for name, cell in united._asdict().items() if cell not in ("", UNKNOWN)
+        }
+        return self.default._replace(**stated)
 
 
 def given_license(
@@ -130,27 +146,5 @@ def given_license(
 ) -> License:
     """The licence of cells, any of which may be empty; a source may be a name or an URL."""
     given = (license, source, url, author, attribution)
-    name, source, *rest = ("" if is_missing(cell) else text(cell) for cell in given)
-    url = rest[0] or (source if is_url(source) else "")
-    return License(name or UNKNOWN, source, url, *rest[1:])
-
-
-def _rows(path: str | Path) -> Iterator[tuple[str, str, License]]:
-    """Place in the table, what it calls the image, and what it says."""
-    rows, problems = read_table(path)
-    if problems:
-        raise DataError("\n".join(problem.message for problem in problems))
-    columns = {name for row in rows for name in row.cells}
-    if "image" not in columns:
-        raise DataError(
-            f"{path}: expected the columns image and {', '.join(TABLE_COLUMNS)}, got "
-            f"{', '.join(sorted(columns)[:20]) or 'no rows'}. Rename or add columns."
-        )
-    for number, _, row, _ in rows:
-        place = f"{path} row {number}"
-        if is_missing(row["image"]):
-            raise DataError(f"{place}: expected the name of an image, got nothing. Fill the cell.")
-        name = composed(text(row["image"])).replace("\\", "/")
-        is_hash = re.fullmatch("[0-9a-fA-F]{64}", name)
-        key = name.lower() if is_hash else name.removeprefix("./").lstrip("/")
-        yield place, key, given_license(*(row.get(column) for column in TABLE_COLUMNS))
+    name, source, url, *rest = ("" if is_missing(cell) else text(cell) for cell in given)
+    return License(name or UNKNOWN, source, url or (source if is_url(source) else ""), *rest)

@@ -16,63 +16,51 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nacd_bench.errors import DataError
-from nacd_bench.jobs.dataset.licenses import COLUMNS as LICENSE_COLUMNS
-from nacd_bench.runs.schema import EDGES, SETTINGS, SIDES, schema
+from nacd_bench.runs.schema import CODECS, EDGES, PLACE, SETTINGS, SIDES, TRIPLETS, VOTES, schema
 from nacd_bench.runs.tables import write_parquet
 from nacd_bench.triplets.batch import ROLES
+from nacd_bench.triplets.licenses import COLUMNS as LICENSE_COLUMNS
 from nacd_bench.triplets.manifest import read_manifest, write_manifest
 from nacd_bench.triplets.record import Box, Label, TripletRecord
 from nacd_bench.triplets.text_files import read_columns, read_json
 
-TRIPLETS, ARTIFACTS, COCO = "triplets.parquet", "artifacts.parquet", "annotations.json"
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ARTIFACTS, COCO = "artifacts.parquet", "annotations.json"
 CARD, CHECKSUMS = "README.md", "checksums.sha256"
-IMAGES = "images"
-"""The folder of image files."""
+TABLES = (TRIPLETS, ARTIFACTS, COCO, CARD, SETTINGS)
 IMAGE_FACTS = ("image_sha256", "width", "height", "preset", "preset_index")
 HASHES = {"original": "image_sha256", **{side: f"{side}_sha256" for side in SIDES}}
 """Columns with what identifies an image: the hash of an original's file, of a decode's pixels."""
-CODEC_FACTS = tuple(
-    f"{side}_{fact}" for side in SIDES for fact in ("codec", "version", "point", "bpp")
-)
+ARTIFACT_FACTS = ("candidate", "triplet", *PLACE)
+"""Columns of an artifact that are never empty, in the words of mined and verified candidates."""
 
 
-ARTIFACT_FACTS = ("candidate", "triplet", "artifact_type", "detector", "confidence", *EDGES)
-DECISION = ("votes_for", "votes_against", "confirmed", "duplicate_of")
-"""Columns of an artifact, in the words of mined and verified candidates; these may be empty."""
+@dataclass(frozen=True, kw_only=True)
+class Artifact(Label):
+    """One place in one triplet that a detector boxed, and what people said about it.
 
-
-@dataclass(frozen=True)
-class Artifact:
-    """One place in one triplet that a detector boxed.
+    Votes are None where nobody was to be asked, 0 where nobody was asked about this one.
 
     Args:
+        box: where, in pixels of the original.
         id: unique in its data set.
         triplet: id of the triplet.
-        artifact_type: one of :data:`~nacd_bench.triplets.record.ARTIFACT_TYPES`.
-        box: where, in pixels of the original.
         detector, confidence: who found it, and how sure.
-        votes_for, votes_against: of people; None where nobody was to be asked, 0 where nobody was
-            asked about this one.
-        confirmed: True, False (refused), or None (not decided).
         duplicate_of: id of the artifact that is the same one and counts in place of this one.
     """
 
+    box: Box
     id: str
     triplet: str
-    artifact_type: str
-    box: Box
     detector: str = ""
     confidence: float = 0.0
-    votes_for: int | None = None
-    votes_against: int | None = None
-    confirmed: bool | None = None
     duplicate_of: str | None = None
 
     @property
@@ -82,35 +70,31 @@ class Artifact:
         return self.confirmed is True or (self.confirmed is None and is_unasked)
 
     @property
-    def counts(self) -> bool:
-        """Whether it is one of the data set's artifacts: found, and no duplicate."""
-        return self.is_found and self.duplicate_of is None
-
-    @property
     def status(self) -> str:
         """What it is counted as: artifacts, duplicates, refused or undecided."""
         if self.is_found:
-            return "artifacts" if self.counts else "duplicates"
+            return "duplicates" if self.duplicate_of else "artifacts"
         return "undecided" if self.confirmed is None else "refused"
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is one of the data set's artifacts: found, and no duplicate."""
+        return self.status == "artifacts"
 
     @property
     def label(self) -> Label:
         """As a manifest has it."""
-        return Label(
-            self.artifact_type, self.box, self.votes_for, self.votes_against, self.confirmed
-        )
+        return Label(*(getattr(self, column.name) for column in fields(Label)))
 
 
 def artifact_of(row: Mapping[str, Any]) -> Artifact:
-    """The artifact of a row with :data:`ARTIFACT_FACTS` and any of :data:`DECISION`."""
-    facts = {name: row[name] for name in ("triplet", "artifact_type", "detector", "confidence")}
-    x0, y0, x1, y1 = (row[edge] for edge in EDGES)
-    decision: dict[str, Any] = {name: row.get(name) for name in DECISION}
-    return Artifact(id=row["candidate"], box=(x0, y0, x1, y1), **facts, **decision)
+    """The artifact of a row with :data:`ARTIFACT_FACTS`, and votes and ``duplicate_of`` if any."""
+    values = {column.name: row.get(column.name) for column in fields(Artifact)}
+    box = tuple(row[edge] for edge in EDGES)
+    return Artifact(**{**values, "id": row["candidate"], "box": box})
 
 
-@dataclass(frozen=True)
-class DataSet:
+class DataSet(NamedTuple):
     """Triplets with their artifacts.
 
     Args:
@@ -119,36 +103,33 @@ class DataSet:
         settings: how it was made: ``runs`` and ``verification`` of what it was made from.
     """
 
-    records: tuple[TripletRecord, ...]
-    artifacts: tuple[Artifact, ...]
+    records: list[TripletRecord]
+    artifacts: list[Artifact]
     settings: Mapping[str, Any]
 
-    @classmethod
-    def of(
-        cls,
-        records: Iterable[TripletRecord],
-        artifacts: Iterable[Artifact],
-        settings: Mapping[str, Any],
-    ) -> DataSet:
-        """A data set in its order, with the labels of its artifacts."""
-        ordered = sorted(artifacts, key=lambda artifact: (artifact.triplet, artifact.id))
-        labels: dict[str, list[Label]] = defaultdict(list)
-        for artifact in ordered:
-            labels[artifact.triplet].append(artifact.label)
-        labelled = [replace(record, labels=tuple(labels[record.id])) for record in records]
-        labelled.sort(key=lambda record: record.id)
-        return cls(tuple(labelled), tuple(ordered), settings)
+
+def dataset_of(
+    records: Iterable[TripletRecord], artifacts: Iterable[Artifact], settings: Mapping[str, Any]
+) -> DataSet:
+    """A data set in its order, with the labels of its artifacts."""
+    ordered = sorted(artifacts, key=lambda artifact: (artifact.triplet, artifact.id))
+    labels: dict[str, list[Label]] = defaultdict(list)
+    for artifact in ordered:
+        labels[artifact.triplet].append(artifact.label)
+    labelled = [replace(record, labels=tuple(labels[record.id])) for record in records]
+    return DataSet(sorted(labelled, key=lambda record: record.id), ordered, settings)
 
 
-def write_tables(folder: Path, dataset: DataSet) -> None:
-    """Write manifest and artifacts."""
-    write_manifest(folder / TRIPLETS, dataset.records)
-    of_triplet = {
+def artifact_table(dataset: DataSet, folder: Path) -> pa.Table:
+    """The rows of ``artifacts.parquet``: artifacts with what their triplets say."""
+    import pyarrow as pa
+
+    facts = {
         record.id: {
             "image": record.source,
             **{role: relative(getattr(record, role), folder) for role in ROLES},
             **{name: record.extra.get(name) for name in (*IMAGE_FACTS, *LICENSE_COLUMNS)},
-            **{name: getattr(record, name) for name in CODEC_FACTS},
+            **{name: getattr(record, name) for name in CODECS},
         }
         for record in dataset.records
     }
@@ -157,11 +138,17 @@ def write_tables(folder: Path, dataset: DataSet) -> None:
             **asdict(artifact),
             "candidate": artifact.id,
             **dict(zip(EDGES, artifact.box, strict=True)),
-            **of_triplet[artifact.triplet],
+            **facts[artifact.triplet],
         }
         for artifact in dataset.artifacts
     ]
-    write_parquet(folder / ARTIFACTS, pa.Table.from_pylist(rows, schema=schema("artifacts")))
+    return pa.Table.from_pylist(rows, schema=schema("artifacts"))
+
+
+def write_tables(folder: Path, dataset: DataSet) -> None:
+    """Write manifest and artifacts."""
+    write_manifest(folder / TRIPLETS, dataset.records)
+    write_parquet(folder / ARTIFACTS, artifact_table(dataset, folder))
 
 
 def read_dataset(folder: str | Path) -> DataSet:
@@ -189,7 +176,7 @@ def read_dataset(folder: str | Path) -> DataSet:
             f"{folder / TRIPLETS}: expected the columns of a data set, got none in "
             f"{', '.join(lacking[:5])}. Build the data set again."
         )
-    return DataSet.of(records, read_artifacts(folder / ARTIFACTS), read_settings(folder))
+    return dataset_of(records, read_artifacts(folder / ARTIFACTS), read_settings(folder))
 
 
 def read_artifacts(path: Path) -> list[Artifact]:
@@ -198,7 +185,7 @@ def read_artifacts(path: Path) -> list[Artifact]:
     Raises:
         DataError: not a Parquet file, or without a column that is needed.
     """
-    table = read_columns(path, schema("artifacts"), [*ARTIFACT_FACTS, *DECISION])
+    table = read_columns(path, schema("artifacts"), [*ARTIFACT_FACTS, *VOTES, "duplicate_of"])
     incomplete = [name for name in ARTIFACT_FACTS if table[name].null_count]
     if incomplete:
         raise DataError(
