@@ -43,7 +43,7 @@ from nacd_bench.jobs.verify.raters import collect
 from nacd_bench.jobs.verify.results import import_votes
 from nacd_bench.jobs.verify.tasks import Key, Task, candidate_task, read_key, write_key
 from nacd_bench.jobs.verify.votes import Vote
-from nacd_bench.pipeline.scores import Scored
+from nacd_bench.pipeline.scoring import Scored
 from nacd_bench.registry import CODECS
 from nacd_bench.report.run_page import write_report
 from nacd_bench.runs.candidates import kept, read_mined

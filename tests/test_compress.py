@@ -31,8 +31,7 @@ from nacd_bench.jobs.compress.run import compress
 from nacd_bench.pipeline.coding import Follower
 from nacd_bench.pipeline.workers import worker_context
 from nacd_bench.registry import CODECS
-from nacd_bench.runs.folder import run_lock
-from nacd_bench.runs.journal import Journal
+from nacd_bench.runs.folder import Journal, run_lock
 from nacd_bench.triplets.images import read_8_bit
 from nacd_bench.triplets.manifest import read_manifest
 

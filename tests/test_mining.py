@@ -27,9 +27,8 @@ from nacd_bench.detectors import LargeColor, Texture
 from nacd_bench.errors import CodecError, DataError, ImageError, UserError
 from nacd_bench.evaluation.duplicates import keepers, with_duplicates
 from nacd_bench.jobs.mine.plan import make_mining_plan
-from nacd_bench.jobs.mine.results import write_tables
+from nacd_bench.jobs.mine.results import records, write_tables
 from nacd_bench.jobs.mine.run import mine, parse_shard
-from nacd_bench.jobs.mine.state import records
 from nacd_bench.ops.boxes import region_holding
 from nacd_bench.pipeline.stages import chains, twice
 from nacd_bench.registry import CODECS
@@ -638,8 +637,8 @@ class TestEngines:
         assert same(folder, mined)
 
     def test_stages_of_a_gpu_go_apart(self, tmp_path: Path) -> None:
-        plan = make_mining_plan("webp", "jpeg", tmp_path, [Texture()], device="cuda")
-        groups = chains(plan.stages)
+        stages, _ = make_mining_plan("webp", "jpeg", tmp_path, [Texture()], device="cuda")
+        groups = chains(stages)
         assert [[stage.name for stage in group.stages] for group in groups] == [
             ["read", "neural", "traditional"],
             ["detect"],
@@ -647,18 +646,18 @@ class TestEngines:
         assert [group.is_last for group in groups] == [False, True]
         toy = Toy()
         toy.in_main_process = True
-        plan = make_mining_plan(toy, "jpeg", tmp_path, [Texture()], device="cpu")
-        places = [(group.on_device, group.stays_here) for group in chains(plan.stages)]
+        stages, _ = make_mining_plan(toy, "jpeg", tmp_path, [Texture()], device="cpu")
+        places = [(group.on_device, group.stays_here) for group in chains(stages)]
         assert places == [(False, False), (True, True), (False, False)]
 
     def test_codecs_that_take_rates_get_those_of_the_test_conditions(self, tmp_path: Path) -> None:
         class Rates(Toy):
             points = OperatingPoints("target_bpp", [k / 100 for k in range(1, 201)])
 
-        plan = make_mining_plan(Rates(), "jpeg", tmp_path, [Texture()])
-        assert [value for _, value in plan.settings["steps"]] == [0.06, 0.12, 0.25, 0.5, 0.75]
-        plan = make_mining_plan(Rates(), "jpeg", tmp_path, [Texture()], points=[1.0])
-        assert plan.settings["steps"] == [["target_bpp-1", 1.0]]
+        _, settings = make_mining_plan(Rates(), "jpeg", tmp_path, [Texture()])
+        assert [value for _, value in settings["steps"]] == [0.06, 0.12, 0.25, 0.5, 0.75]
+        _, settings = make_mining_plan(Rates(), "jpeg", tmp_path, [Texture()], points=[1.0])
+        assert settings["steps"] == [["target_bpp-1", 1.0]]
 
     def test_several_groups_give_what_one_gives(
         self, photos: Path, mined: Path, tmp_path: Path

@@ -12,7 +12,6 @@ from nacd_bench.settings import Number, checked
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nacd_bench.jobs.mine.forecast import Forecast
     from nacd_bench.jobs.mine.results import Summary
 
 
@@ -30,7 +29,10 @@ def run(*, plan: bool | Number, tables: bool, **settings: Any) -> int:
     if failures:  # candidates of the other detectors would look like all
         raise PluginError("\n".join(map(str, failures)))
     if plan:
-        return _forecast(forecast(given, SAMPLE if plan is True else plan), out)
+        table, whole = forecast(given, SAMPLE if plan is True else plan)
+        out.print(table.rich())
+        out.print(whole, markup=False)
+        return 0
     done = mine(**given)
     out.print()
     if done.message:
@@ -65,12 +67,3 @@ def _summary(summary: Summary, folder: Path, out: Console) -> int:
     )
     lines = [str(failure) for failure in summary.failures]
     return listed_failures(out, lines, folder / "failures.csv")
-
-
-def _forecast(forecast: Forecast, out: Console) -> int:
-    table = empty_table("stage", "per image", "whole job", "what")
-    for row in forecast.rows():
-        table.add_row(*row)
-    out.print(table)
-    out.print(forecast.sentence(), markup=False)
-    return 0

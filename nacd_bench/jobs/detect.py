@@ -37,11 +37,11 @@ from nacd_bench.pipeline.progress import Progress, progress_bar
 from nacd_bench.pipeline.scoring import (
     READERS,
     LoadedBatch,
-    ahead,
     batches,
     scored,
     usual_batch_size,
 )
+from nacd_bench.pipeline.workers import ahead
 from nacd_bench.report.heat_map import per_pixel, to_png16
 from nacd_bench.report.sheets import overlay
 from nacd_bench.runs.folder import RunFolder, file_names, open_run

@@ -27,7 +27,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from nacd_bench.coding.matched import describe
 from nacd_bench.coding.originals import Item, list_images
 from nacd_bench.coding.rate import Estimate
 from nacd_bench.coding.sides import (
@@ -45,7 +44,17 @@ from nacd_bench.coding.sides import (
 from nacd_bench.errors import Failure, UserError
 from nacd_bench.pipeline.engine import run
 from nacd_bench.pipeline.progress import Progress, progress_bar
-from nacd_bench.pipeline.stages import BY_NAME, Code, Read, Stage, Steps, Work, read_ahead
+from nacd_bench.pipeline.stages import (
+    BY_NAME,
+    READERS,
+    Code,
+    Read,
+    Stage,
+    Steps,
+    Work,
+    read_file,
+)
+from nacd_bench.pipeline.workers import ahead
 from nacd_bench.runs.candidates import place_of
 from nacd_bench.runs.folder import RunFolder, open_run
 from nacd_bench.runs.schema import TRIPLETS
@@ -239,27 +248,22 @@ def _sides(neural: AnyCodec, followers: Sequence[Follower], scheme: str) -> tupl
     return tuple(sides.values())
 
 
+@dataclass
 class _Coding:
     """Images on their way: each content once, under a name of its own, on record."""
 
-    def __init__(
-        self,
-        coded: CodedImages,
-        stages: list[Code],
-        opened: RunFolder,
-        progress: Progress,
-        failure_limit: float,
-    ) -> None:
-        self.coded = coded
-        self.stages = stages
-        self.opened = opened
-        self.progress = progress
-        self.failure_limit = failure_limit
+    coded: CodedImages
+    stages: list[Code]
+    opened: RunFolder
+    progress: Progress
+    failure_limit: float
+
+    def __post_init__(self) -> None:
         self.first_with: dict[str, str] = {}
         self.named: dict[str, str] = {}
         self.earlier: dict[str, dict[str, Any]] = {}
         self.finished: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
-        for record in opened.journal:
+        for record in self.opened.journal:
             self.earlier[record["sha256"]] = record
             for rows in record["coded"].values():
                 self.finished[record["sha256"]] |= {row["key"]: row for row in rows.values()}
@@ -273,13 +277,11 @@ class _Coding:
                 if fresh:
                     self.opened.journal.append(work.record())
                 self.coded.encodes += sum(row["encodes"] for row in fresh)
-                shutil.rmtree(
-                    self.coded.folder / place_of("encodes", work.sha256), ignore_errors=True
-                )
+                encodes = self.coded.folder / place_of("encodes", work.sha256)
+                shutil.rmtree(encodes, ignore_errors=True)
                 self._done(work)
                 self.progress.advance(1, self.progress.failures)
-                if work.failures:
-                    self._failed(work.item, work.failures)
+                self._note_failures(work)
 
     def learn(self) -> None:
         """What the first images taught about the rates goes with the others."""
@@ -287,10 +289,9 @@ class _Coding:
         for place, stage in enumerate(self.stages):
             estimate = Estimate.of(stage.side.codec)
             for work in pilots:
-                seen: dict[int, float] = {}
-                for row in work.coded.get(stage.name, {}).values():
-                    seen |= {int(index): value for index, value in row.get("seen", {}).items()}
-                estimate.add(seen)
+                rows = work.coded.get(stage.name, {}).values()
+                seen = [point for row in rows for point in row.get("seen", {}).items()]
+                estimate.add({int(index): value for index, value in seen})
             self.stages[place] = replace(stage, estimate=estimate)
 
     def _batches(self, items: Sequence[Item]) -> Iterator[list[Work]]:
@@ -302,10 +303,10 @@ class _Coding:
         size, works = self.stages[0].side.codec.batch_size, self._works(items)
         read = Read(self.coded.folder)
         while block := list(islice(works, max(8, 4 * size) if size > 1 else 1)):
+            if size > 1:
+                read(block)
             of_size: dict[tuple[int, int], list[Work]] = defaultdict(list)
             for work in block:
-                if size > 1:
-                    read([work])
                 of_size[work.height, work.width].append(work)
             for same in of_size.values():
                 for batch in (same[i : i + size] for i in range(0, len(same), size)):
@@ -318,38 +319,38 @@ class _Coding:
 
     def _works(self, items: Sequence[Item]) -> Iterator[Work]:
         """Images with their bytes, each content once."""
-        for item, reading in read_ahead(items):
-            try:
-                data, digest = reading.result()
-            except UserError as error:
-                message = describe(error).removeprefix(f"{item.name}: ")
+        for work in ahead(read_file, items, READERS):
+            path = work.item.path
+            if work.failures:
                 self.progress.advance(1, self.progress.failures)
-                self._failed(item, [("read", message)])
+                self._note_failures(work)
                 continue
-            first = self.first_with.setdefault(digest, item.path)
-            if first != item.path:
-                self.coded.duplicates[item.path] = first
+            first = self.first_with.setdefault(work.sha256, path)
+            if first != path:
+                self.coded.duplicates[path] = first
                 self.progress.skip(1)
                 continue
-            work = Work(item, self._own_name(item, digest), digest, data, self.finished[digest])
-            earlier = self.earlier.get(digest, {"width": 0, "height": 0, "notes": ()})
-            work.width, work.height = earlier["width"], earlier["height"]
-            work.notes = tuple(earlier["notes"])
+            work.name = self._name_of_its_own(path, work.sha256)
+            work.finished = self.finished[work.sha256]
+            if work.sha256 in self.earlier:
+                record = self.earlier[work.sha256]
+                work.width, work.height = record["width"], record["height"]
+                work.notes = tuple(record["notes"])
             yield work
 
-    def _own_name(self, item: Item, digest: str) -> str:
+    def _name_of_its_own(self, path: str, digest: str) -> str:
         """The name of an image in the results, which no other has on any file system."""
-        own = name = stem(Path(item.path).name)
-        first = self.named.setdefault(name.casefold(), item.path)
-        if first != item.path or len(os.fsencode(name)) > LONGEST_STEM:
+        name = unique = stem(Path(path).name)
+        first = self.named.setdefault(name.casefold(), path)
+        if first != path or len(os.fsencode(name)) > LONGEST_STEM:
             cut = os.fsencode(name)[: LONGEST_STEM - 9].decode("utf-8", "ignore")
-            own = f"{cut}-{digest[:8]}"
-        if Path(first).stem != Path(item.path).stem:
-            self.coded.notes[item.path] = [
+            unique = f"{cut}-{digest[:8]}"
+        if Path(first).stem != Path(path).stem:
+            self.coded.notes[path] = [
                 f"its name differs from that of {first} by case or Unicode form only, one file on "
-                f"some systems; it is {own} in the results"
+                f"some systems; it is {unique} in the results"
             ]
-        return own
+        return unique
 
     def _done(self, work: Work) -> None:
         self.coded.works.append(work)
@@ -358,12 +359,13 @@ class _Coding:
             notes = self.coded.notes.get(work.item.path, [])
             self.coded.notes[work.item.path] = [*work.notes, *notes]
 
-    def _failed(self, item: Item, failures: Sequence[tuple[str, str]]) -> None:
-        for step, message in failures:
-            self.opened.fail(item.path, step, message)
-        self.progress.failures += 1
-        last = self.opened.failures[-1]
-        self.progress.require(self.failure_limit, f"{last} Results: {self.coded.folder}.")
+    def _note_failures(self, work: Work) -> None:
+        if work.failures:
+            failures = [Failure(work.item.path, *failure) for failure in work.failures]
+            self.opened.failures += failures
+            self.progress.failures += 1
+            last = f"{failures[-1]} Results: {self.coded.folder}."
+            self.progress.require(self.failure_limit, last)
 
 
 def _triplet(work: Work, preset: str, neural: Side, traditional: Side) -> dict[str, Any]:
@@ -382,12 +384,15 @@ def _triplet(work: Work, preset: str, neural: Side, traditional: Side) -> dict[s
         "traditional_label": traditional.label,
     }
     for role, side in sides.items():
-        row[f"{role}_codec"] = side.codec.name
-        row[f"{role}_version"] = side.identity["version"]
-        row[f"{role}_parameters"] = json.dumps(side.identity["parameters"], sort_keys=True)
-        row[f"{role}_point_name"] = side.codec.points.name
-        row[f"{role}_rate_is_estimated"] = side.codec.rate_is_estimated
-        row |= {f"{role}_{name}": results[role][name] for name in RESULT_COLUMNS}
+        facts = {
+            "codec": side.codec.name,
+            "version": side.identity["version"],
+            "parameters": json.dumps(side.identity["parameters"], sort_keys=True),
+            "point_name": side.codec.points.name,
+            "rate_is_estimated": side.codec.rate_is_estimated,
+            **{name: results[role][name] for name in RESULT_COLUMNS},
+        }
+        row |= {f"{role}_{name}": value for name, value in facts.items()}
     return row
 
 

@@ -11,13 +11,13 @@ shard an image is worked on. What fails is tried a second time and then noted::
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -35,11 +35,9 @@ from nacd_bench.coding.originals import Item, read_item
 from nacd_bench.coding.rate import Encodings, Estimate, Match
 from nacd_bench.coding.sides import Side
 from nacd_bench.detectors import Detector
-from nacd_bench.errors import DataError
 from nacd_bench.ops.boxes import region_holding
 from nacd_bench.ops.planes import one_thread
 from nacd_bench.pipeline.methods import score_batch
-from nacd_bench.pipeline.workers import ahead
 from nacd_bench.runs.candidates import place_of
 from nacd_bench.runs.folder import file_name
 from nacd_bench.runs.schema import EDGES
@@ -124,10 +122,6 @@ class Work:
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
         }
 
-    def fail(self, step: str, message: str) -> None:
-        """Note what failed for good."""
-        self.failures.append((step, message))
-
     @contextmanager
     def noted(self, *steps: str) -> Iterator[None]:
         """A failure inside is that of these steps, not the image's."""
@@ -135,8 +129,8 @@ class Work:
             yield
         except Exception as error:  # of whatever kind: a codec is somebody else's code
             stop_if_disk_full(error, Path())
-            for step in steps:
-                self.fail(step, describe(error).removeprefix(f"{self.item.name}: "))
+            message = describe(error).removeprefix(f"{self.item.name}: ")
+            self.failures += [(step, message) for step in steps]
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -145,35 +139,24 @@ class Work:
         yield
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
 
+    def drop_pictures(self) -> None:
+        """Leave behind what takes memory."""
+        self.data = self.pixels = None
+        self.decoded = {}
+
 
 def of_item(item: Item) -> dict[str, Any]:
     """An item in the journal."""
     return {"index": item.index, "name": item.name, "stamp": item.stamp}
 
 
-def read_ahead(items: Iterable[Item]) -> Iterator[tuple[Item, Future[tuple[bytes, str]]]]:
-    """Items with the bytes of their files and the hash of these, read ahead of the workers."""
-    return ahead(_bytes_and_hash, items, READERS)
-
-
-def _bytes_and_hash(item: Item) -> tuple[bytes, str]:
-    data = read_item(item)
-    return data, sha256(data)
-
-
-class Stage(Protocol):
-    """One step for images that go together, usually one.
-
-    ``on_device`` says whether it wants the one process that owns the GPU.
-    """
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def on_device(self) -> bool: ...
-
-    def __call__(self, works: Sequence[Work]) -> None: ...
+def read_file(item: Item) -> Work:
+    """An image with the bytes of its file and their hash, or why it cannot be read."""
+    work = Work(item)
+    with work.noted("read"):
+        work.data = read_item(item)
+        work.sha256 = sha256(work.data)
+    return work
 
 
 @dataclass
@@ -195,21 +178,14 @@ class Read:
                     self._read(work)
 
     def _read(self, work: Work) -> None:
-        data, work.data = work.data, None
-        if data is None:
-            data = read_item(work.item)
-        if sha256(data) != work.sha256:
-            raise DataError(
-                f"{work.item.path} changed while the run was going on. Start the run again: it "
-                "keeps what is done and codes the new pixels."
-            )
         for kind in ("bitstreams", "crops", "decoded"):  # what a kill left half written
-            place = self.folder / place_of(kind, work.sha256)
-            for part in place.glob(".*.part") if place.is_dir() else ():
+            for part in (self.folder / place_of(kind, work.sha256)).glob(".*.part"):
                 part.unlink(missing_ok=True)
-        image = decode_image(work.item.name, data)
+        assert work.data is not None
+        image = decode_image(work.item.name, work.data)
         work.pixels, work.notes = to_8_bit(image.pixels), image.notes
         work.height, work.width = work.pixels.shape[:2]
+        work.data = None
 
 
 @dataclass
@@ -282,12 +258,12 @@ class Code:
     def _is_whole(self, work: Work, preset: str, row: Mapping[str, Any]) -> bool:
         """Whether the files of a result lie where this run would put them."""
         stream, picture = self._places(work, preset)
-        if [row["bitstream"], row["decoded"]] != [stream, picture]:
-            return False
-        files = [self.folder / stream, self.folder / picture if picture else self.folder / stream]
-        if not all(file.is_file() for file in files):
-            return False
-        return sha256(files[0].read_bytes())[:16] == row["file_sha256"]
+        files = [self.folder / file for file in (stream, picture) if file]
+        return (
+            [row["bitstream"], row["decoded"]] == [stream, picture]
+            and all(map(Path.is_file, files))
+            and sha256(files[0].read_bytes())[:16] == row["file_sha256"]
+        )
 
     def _places(self, work: Work, preset: str) -> tuple[str, str | None]:
         """Bitstream and decoded image, or None where that is not kept."""
@@ -427,7 +403,7 @@ class Detect:
                 result = by_detector[detector.name]
                 step = f"detect {detector.name} {preset}"
                 if result.fault:
-                    work.fail(step, result.fault)
+                    work.failures.append((step, result.fault))
                 else:
                     with work.noted(step):
                         self._candidates(work, original, preset, detector, result)
@@ -462,6 +438,12 @@ class Detect:
             work.candidates.append(row)
 
 
+Stage = Read | Code | Detect
+"""One step for images that go together, usually one; ``on_device`` says whether it wants the one
+process that owns the GPU."""
+
+
+@dataclass
 class Chain:
     """Stages that run one after the other in one process.
 
@@ -470,9 +452,8 @@ class Chain:
         is_last: whether nothing comes after them: pictures are then left behind.
     """
 
-    def __init__(self, stages: Sequence[Stage], is_last: bool) -> None:
-        self.stages = list(stages)
-        self.is_last = is_last
+    stages: list[Stage]
+    is_last: bool
 
     @property
     def on_device(self) -> bool:
@@ -487,35 +468,27 @@ class Chain:
     def __call__(self, works: list[Work]) -> list[Work]:
         for stage in self.stages:
             stage(works)
-        return self._without_pictures(works) if self.is_last else works
+        for work in works if self.is_last else ():
+            work.drop_pictures()
+        return works
 
     def died(self, works: list[Work]) -> list[Work]:
         """Images that took their process down twice."""
         names = ", ".join(stage.name for stage in self.stages)
+        message = (
+            "the process that worked on it died twice (crash or out of memory) in one of: "
+            f"{names}. Run the codec on this image alone to see why."
+        )
         for work in works:
             work.died = True
-            work.fail(
-                "process",
-                "the process that worked on it died twice (crash or out of memory) in one of: "
-                f"{names}. Run the codec on this image alone to see why.",
-            )
-        return self._without_pictures(works)
-
-    def _without_pictures(self, works: list[Work]) -> list[Work]:
-        for work in works:
-            work.data = work.pixels = None
-            work.decoded = {}
+            work.failures.append(("process", message))
+            work.drop_pictures()
         return works
 
 
 def chains(stages: Sequence[Stage]) -> list[Chain]:
     """Stages that follow each other in one place, together."""
-    groups: list[list[Stage]] = []
-    for stage in stages:
-        if groups and groups[-1][0].on_device == stage.on_device:
-            groups[-1].append(stage)
-        else:
-            groups.append([stage])
+    groups = [list(group) for _, group in groupby(stages, lambda stage: stage.on_device)]
     return [Chain(group, group is groups[-1]) for group in groups]
 
 

@@ -157,16 +157,23 @@ def finished_jobs(pool: Workers[Job, Result], jobs: Iterable[Job]) -> Iterator[t
 
 
 def ahead(
-    function: Callable[[Job], Result], jobs: Iterable[Job], threads: int
-) -> Iterator[tuple[Job, Future[Result]]]:
-    """Every job in its order with what a function, some jobs ahead in threads, made of it."""
-    waiting: deque[tuple[Job, Future[Result]]] = deque()
+    function: Callable[[Job], Result], jobs: Iterable[Job], threads: int, more: int = 0
+) -> Iterator[Result]:
+    """The function of each job in order, by threads that are a few jobs ahead.
+
+    >>> list(ahead(len, ["a", "bc"], threads=2))
+    [1, 2]
+    """
+    if not threads:
+        yield from map(function, jobs)
+        return
     with ThreadPoolExecutor(threads) as pool:
+        futures: deque[Future[Result]] = deque()
         for job in jobs:
-            waiting.append((job, pool.submit(function, job)))
-            if len(waiting) > threads:
-                yield waiting.popleft()
-        yield from waiting
+            futures.append(pool.submit(function, job))
+            if len(futures) > threads + more:
+                yield futures.popleft().result()
+        yield from (future.result() for future in futures)
 
 
 def cores() -> int:

@@ -1,4 +1,4 @@
-"""The folder of a run: held by one process, continued only by the same job."""
+"""The folder of a run: held by one process, continued only by the same job; and its journal."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from filelock import FileLock, Timeout
 
 from nacd_bench import __version__
 from nacd_bench.errors import DataError, Failure
-from nacd_bench.runs.journal import Journal
 from nacd_bench.runs.provenance import leaves, versions_of
 from nacd_bench.runs.schema import CONFIG, JOURNAL, JOURNALS, LOCK, SCHEMA_VERSION, SETTINGS
 from nacd_bench.runs.tables import write_failures
@@ -64,6 +64,78 @@ def journal_schema(job: str) -> str:
     return f"nacd-bench {job} {SCHEMA_VERSION}"
 
 
+class Journal:
+    """Items that are done, on record: what lets a long job be killed at any moment.
+
+    A record is one line of JSON, written in one go and flushed to the disk after the files that it
+    speaks of.
+
+    Args:
+        path: the file; its folder exists.
+        schema: name and version of the records; a file with another schema is refused.
+
+    Raises:
+        DataError: the file was written by another schema.
+    """
+
+    def __init__(self, path: Path, schema: str) -> None:
+        self.path = path
+        self.schema = schema
+        size = path.stat().st_size if path.exists() else 0
+        if size:  # a line that a kill cut short is dropped
+            with path.open("rb+") as file:
+                with mmap(file.fileno(), size, access=ACCESS_READ) as content:
+                    size = content.rfind(b"\n") + 1
+                file.truncate(size)
+        if not size:
+            self.append({"schema": schema})
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Add a record; it is on the disk when this returns.
+
+        Raises:
+            DataError: no room, or no permission.
+        """
+        line = json.dumps(record, sort_keys=True, allow_nan=False) + "\n"
+        try:
+            with self.path.open("ab") as file:
+                file.write(line.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise DataError(
+                f"expected {self.path} to take another record, got {error.strerror}. Make room or "
+                "change its permissions, and start the run again: it keeps what is done."
+            ) from error
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """The records in order of writing, without those that a dying disk damaged."""
+        return (record for _, record in read_journal(self.path, self.schema))
+
+
+def read_journal(path: Path, schema: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Every record and where its line begins, without torn and damaged lines; nothing is changed.
+
+    Raises:
+        DataError: the file was written by another schema.
+    """
+    with path.open("rb") as file:
+        start = 0
+        for line in file:
+            try:
+                record = dict(json.loads(line)) if line.endswith(b"\n") else None
+            except (ValueError, TypeError):
+                record = None
+            if start == 0 and record not in (None, {"schema": schema}):
+                raise DataError(
+                    f"expected a journal of {schema} in {path}, got {str(record)[:60]}. "
+                    "Another version wrote it: use that version, or a new folder."
+                )
+            if start and record is not None:
+                yield start, record
+            start += len(line)
+
+
 @contextmanager
 def open_run(
     folder: str | Path,
@@ -93,9 +165,9 @@ def open_run(
     folder = Path(folder)
     run = RunFolder(folder, job, new_run_id(), list(failures), shard)
     with run_lock(folder / JOURNALS / shard if shard else folder, run.run_id):
-        if not shard:
-            clear_parts(folder)
-        if anew and _job_of(folder) == job:
+        for part in () if shard else folder.rglob("*.part"):  # what kills left half written
+            part.unlink(missing_ok=True)
+        if anew and _settings(folder).get("job") == job:
             (folder / SETTINGS).unlink()
         require_settings(folder, job, settings)
         if configuration is not None:
@@ -113,13 +185,12 @@ def require_settings(folder: Path, job: str, settings: Mapping[str, Any]) -> Non
     Raises:
         DataError: the folder's run had others; the message lists every difference.
     """
-    path = folder / SETTINGS
     versions = {"schema": SCHEMA_VERSION, "job": job, "nacd_bench": __version__}
     wanted = json.loads(json.dumps(versions | dict(settings)))
-    if not path.exists():
-        write_whole(path, json_bytes(wanted))
+    before, now = _settings(folder), leaves(wanted)
+    if not before:
+        write_whole(folder / SETTINGS, json_bytes(wanted))
         return
-    before, now = leaves(read_json(path, "the settings of the run")), leaves(wanted)
     lines = [
         f"\n  {name}: {before.get(name)!r} before, {now.get(name)!r} now"
         for name in sorted(before.keys() | now.keys())
@@ -132,12 +203,10 @@ def require_settings(folder: Path, job: str, settings: Mapping[str, Any]) -> Non
         )
 
 
-def _job_of(folder: Path) -> str | None:
-    """Whose folder it is; None where it has no settings."""
-    if not (folder / SETTINGS).exists():
-        return None
-    settings = read_json(folder / SETTINGS, "the settings of the run")
-    return settings.get("job") if isinstance(settings, dict) else None
+def _settings(folder: Path) -> dict[str, Any]:
+    """The settings of the folder's run by their dotted names; empty for a new one."""
+    path = folder / SETTINGS
+    return leaves(read_json(path, "the settings of the run")) if path.exists() else {}
 
 
 def require_alike(runs: Mapping[str, Mapping[str, Any]]) -> None:
@@ -180,12 +249,6 @@ def require_own(folder: Path) -> None:
         )
 
 
-def clear_parts(folder: Path) -> None:
-    """Remove what kills left half written, see :func:`nacd_bench.triplets.files.write_whole`."""
-    for part in folder.rglob("*.part"):
-        part.unlink(missing_ok=True)
-
-
 def new_run_id() -> str:
     """A name for a run: when it started, and four letters against chance."""
     return time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2)
@@ -223,17 +286,13 @@ def run_lock(folder: Path, run_id: str, wait: bool = False) -> Iterator[None]:
             "Choose another folder, free space or change the permissions."
         ) from error
     try:
-        _write_over(path, f"{run_id} (process {os.getpid()} on {socket.gethostname()})\n")
+        with suppress(OSError):  # a full disk: it is only a message to people
+            path.write_text(
+                f"{run_id} (process {os.getpid()} on {socket.gethostname()})\n", "utf-8"
+            )
         yield
-        _write_over(path, "")
     finally:
         lock.release()
-
-
-def _write_over(path: Path, text: str) -> None:
-    """What holds the folder; only a message to people, so that a full disk does not matter."""
-    with suppress(OSError):
-        path.write_text(text, "utf-8")
 
 
 def file_names(names: Iterable[str]) -> dict[str, str]:
@@ -245,7 +304,7 @@ def file_names(names: Iterable[str]) -> dict[str, str]:
     plain = {name: file_name(name) for name in names}
     times = Counter(file.lower() for file in plain.values())
     return {
-        name: file if times[file.lower()] == 1 else f"{file}-{_digest(name)}"
+        name: file if times[file.lower()] == 1 else f"{file}-{sha256(name)[:8]}"
         for name, file in plain.items()
     }
 
@@ -259,10 +318,4 @@ def file_name(name: str) -> str:
     ('kodim01', 'a_b-c14cddc0')
     """
     plain = re.sub(r"[^\w.+-]", "_", name, flags=re.ASCII).lstrip(".-")[:LONGEST_NAME]
-    if plain == name:
-        return name
-    return f"{plain}-{_digest(name)}"
-
-
-def _digest(name: str) -> str:
-    return sha256(name)[:8]
+    return name if plain == name else f"{plain}-{sha256(name)[:8]}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import statistics
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,103 +16,39 @@ from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.pipeline.stages import Stage, Work
 from nacd_bench.pipeline.workers import cores
 from nacd_bench.planting.photographs import embedded
+from nacd_bench.runs.schema import SIDES
+from nacd_bench.runs.tables import Table
 from nacd_bench.settings import types_of
 from nacd_bench.triplets.files import sha256
 
 SAMPLE = 5
 """Images that are measured, unless told otherwise."""
-SIDES = ("neural", "traditional")
 KINDS = ("bitstreams", "crops", "decoded")
-HOUR, GIGABYTE = 3600.0, 1e9
+CORES, GPUS, DISK = "core-hours", "GPU-hours", "GB on the disk"
 
 
-@dataclass(frozen=True)
-class Forecast:
-    """What was measured, per image, and how many images there are.
-
-    Args:
-        images: of the whole job.
-        operating_points: at which each of them is coded.
-        seconds: by stage, one value per measured image.
-        on_device: stages whose seconds are those of a GPU.
-        encodes: by side, one value per measured image.
-        size: bytes on the disk by kind of file, one value per measured image.
-        megapixels: of each measured image.
-        workers: processes of the job on this machine.
-    """
-
-    images: int
-    operating_points: int
-    seconds: Mapping[str, Sequence[float]]
-    on_device: Sequence[str]
-    encodes: Mapping[str, Sequence[float]]
-    size: Mapping[str, Sequence[float]]
-    megapixels: Sequence[float]
-    workers: int
-
-    @property
-    def core_hours(self) -> float:
-        """Of all stages on CPUs, for the whole job."""
-        return self._hours(name for name in self.seconds if name not in self.on_device)
-
-    @property
-    def gpu_hours(self) -> float:
-        """Of all stages on a GPU, for the whole job."""
-        return self._hours(self.on_device)
-
-    @property
-    def gigabytes(self) -> float:
-        """On the disk, for the whole job."""
-        return sum(map(statistics.fmean, self.size.values())) * self.images / GIGABYTE
-
-    def _hours(self, stages: Iterator[str] | Sequence[str]) -> float:
-        return sum(statistics.fmean(self.seconds[name]) for name in stages) * self.images / HOUR
-
-    def rows(self) -> Iterator[tuple[str, str, str, str]]:
-        """Stage or quantity, per image, whole job, unit."""
-        for name, values in self.seconds.items():
-            unit = "GPU-hours" if name in self.on_device else "core-hours"
-            hours = statistics.fmean(values) * self.images / HOUR
-            yield name, f"{_spread(values)} s", _number(hours), unit
-        for side, values in self.encodes.items():
-            total = statistics.fmean(values) * self.images
-            yield f"{side} encodes", _spread(values), f"{total:,.0f}", "encodes"
-        for kind, values in self.size.items():
-            kilobytes = [value / 1e3 for value in values]
-            total = statistics.fmean(values) * self.images / GIGABYTE
-            yield kind, f"{_spread(kilobytes)} kB", _number(total), "GB on the disk"
-
-    def sentence(self) -> str:
-        """The whole job in words."""
-        hours = max(self.core_hours / max(self.workers, 1), self.gpu_hours)
-        how_long = f"{hours / 24:.1f} days" if hours > 48 else f"{hours:.2g} hours"
-        return (
-            f"{self.images:,} images at {self.operating_points} operating points: "
-            f"{_number(self.core_hours)} core-hours, {_number(self.gpu_hours)} GPU-hours, "
-            f"{_number(self.gigabytes)} GB, about {how_long} on this machine with {self.workers} "
-            f"processes. Measured on {len(self.megapixels)} images of "
-            f"{statistics.fmean(self.megapixels):.2f} megapixels in the mean; the ± is one "
-            "standard error. Time for reading files is not in it."
-        )
-
-
-def forecast(arguments: Mapping[str, Any], count: int = SAMPLE) -> Forecast:
+def forecast(arguments: Mapping[str, Any], count: int = SAMPLE) -> tuple[Table, str]:
     """A forecast of :func:`~nacd_bench.jobs.mine.run.mine`; nothing of it stays on the disk.
 
     Args:
         arguments: those of :func:`~nacd_bench.jobs.mine.run.mine`.
         count: images to measure.
+
+    Returns:
+        by stage and kind of file what it takes, and the whole job in words.
     """
     images, workers = arguments["images"], arguments["workers"]
-    listing = list_images(embedded() if images is None else images, Path(arguments["folder"]))
+    items = list_images(embedded() if images is None else images, Path(arguments["folder"])).items
     taken = types_of(make_mining_plan).keys() & arguments.keys()
     with tempfile.TemporaryDirectory() as name:
-        made = make_mining_plan(**{key: arguments[key] for key in taken} | {"folder": Path(name)})
-        sample = _sample(listing.items, count)
+        keywords = {key: arguments[key] for key in taken} | {"folder": Path(name)}
+        stages, settings = make_mining_plan(**keywords)
+        most = min(len(items), count + 1)  # evenly spread, and one more to warm up on
+        sample = [items[(2 * place + 1) * len(items) // (2 * most)] for place in range(most)]
+        measured = []
         with progress_bar("images measured", len(sample), arguments["show_progress"]) as tick:
-            measured = []
             for item in sample:
-                measured.append(_measured(item, made.stages, Path(name)))
+                measured.append(_measured(item, stages, Path(name)))
                 tick(0)
     measured = [(work, size) for work, size in measured if work.width]
     measured = measured[1:] or measured  # the first one loaded models and libraries
@@ -121,23 +57,22 @@ def forecast(arguments: Mapping[str, Any], count: int = SAMPLE) -> Forecast:
             f"expected images that can be coded, got {len(sample)} that cannot. The first: "
             f"{sample[0].name}. nacd-bench mine says why."
         )
-    return Forecast(
-        images=len(listing.items),
-        operating_points=len(made.settings["steps"]),
-        seconds={
-            s.name: [work.seconds.get(s.name, 0.0) for work, _ in measured] for s in made.stages
-        },
-        on_device=[stage.name for stage in made.stages if stage.on_device],
-        encodes={
-            side: [
-                float(sum(row["encodes"] for row in work.coded.get(side, {}).values()))
-                for work, _ in measured
-            ]
-            for side in SIDES
-        },
-        size={kind: [float(size[kind]) for _, size in measured] for kind in KINDS},
-        megapixels=[work.width * work.height / 1e6 for work, _ in measured],
-        workers=cores() if workers is None else max(workers, 1),
+    rows = []
+    totals: dict[str, float] = defaultdict(float)
+    for name, values, unit, whole_unit, units in _quantities(measured, stages):
+        total = statistics.fmean(values) * len(items) / units
+        totals[whole_unit] += total
+        rows.append([name, f"{_spread(values)} {unit}".strip(), _number(total), whole_unit])
+    workers = cores() if workers is None else max(workers, 1)
+    hours = max(totals[CORES] / workers, totals[GPUS])
+    how_long = f"{hours / 24:.1f} days" if hours > 48 else f"{hours:.2g} hours"
+    megapixels = statistics.fmean(work.width * work.height / 1e6 for work, _ in measured)
+    return Table(("stage", "per image", "whole job", "what"), rows), (
+        f"{len(items):,} images at {len(settings['steps'])} operating points: "
+        f"{_number(totals[CORES])} core-hours, {_number(totals[GPUS])} GPU-hours, "
+        f"{_number(totals[DISK])} GB, about {how_long} on this machine with {workers} "
+        f"processes. Measured on {len(measured)} images of {megapixels:.2f} megapixels in the "
+        "mean; the ± is one standard error. Time for reading files is not in it."
     )
 
 
@@ -150,14 +85,25 @@ def _measured(item: Item, stages: Sequence[Stage], folder: Path) -> tuple[Work, 
         work.sha256 = work.name = sha256(work.data)
     for stage in stages:
         stage([work])
-    work.pixels, work.decoded = None, {}
+    work.drop_pictures()
     return work, {kind: _size(folder / kind) - before[kind] for kind in KINDS}
 
 
-def _sample(items: Sequence[Item], count: int) -> list[Item]:
-    """Items evenly spread, and one more to warm up on."""
-    most = min(len(items), count + 1)
-    return [items[(2 * place + 1) * len(items) // (2 * most)] for place in range(most)]
+def _quantities(
+    measured: Sequence[tuple[Work, Mapping[str, int]]], stages: Sequence[Stage]
+) -> Iterator[tuple[str, list[float], str, str, float]]:
+    """What a job takes of each thing: its name, a value and unit per image, those of the whole."""
+    for stage in stages:
+        seconds = [work.seconds.get(stage.name, 0.0) for work, _ in measured]
+        yield stage.name, seconds, "s", GPUS if stage.on_device else CORES, 3600.0
+    for side in SIDES:
+        encodes = [
+            float(sum(row["encodes"] for row in work.coded.get(side, {}).values()))
+            for work, _ in measured
+        ]
+        yield f"{side} encodes", encodes, "", "encodes", 1.0
+    for kind in KINDS:
+        yield kind, [size[kind] / 1e3 for _, size in measured], "kB", DISK, 1e6
 
 
 def _size(folder: Path) -> int:
@@ -165,10 +111,9 @@ def _size(folder: Path) -> int:
 
 
 def _spread(values: Sequence[float]) -> str:
-    mean = statistics.fmean(values)
-    if len(values) < 2:
-        return _number(mean)
-    return f"{_number(mean)} ± {_number(statistics.stdev(values) / len(values) ** 0.5)}"
+    error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
+    mean = _number(statistics.fmean(values))
+    return mean if error is None else f"{mean} ± {_number(error)}"
 
 
 def _number(value: float) -> str:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from nacd_bench.coding.codec import Codec
 from nacd_bench.coding.sides import (
     NEURAL,
     TARGETS,
@@ -32,19 +30,6 @@ TARGET_POINT = "target_bpp"
 """What codecs call their operating points that take a rate in bits per pixel."""
 
 
-@dataclass(frozen=True)
-class MiningPlan:
-    """Everything that fixes the results of a run.
-
-    Args:
-        stages: what is done to an image.
-        settings: the same as JSON values.
-    """
-
-    stages: tuple[Stage, ...]
-    settings: dict[str, Any]
-
-
 @checked
 def make_mining_plan(
     neural: AnyCodec,
@@ -61,8 +46,11 @@ def make_mining_plan(
     decoded: bool = False,
     iou: Share = IOU,
     device: str = "auto",
-) -> MiningPlan:
-    """The stages of a run, see :func:`mine`; every codec is built: a missing one is known now."""
+) -> tuple[tuple[Stage, ...], dict[str, Any]]:
+    """What is done to an image, and the same as JSON values; a codec that is missing is an error.
+
+    The arguments are those of :func:`nacd_bench.jobs.mine.run.mine`.
+    """
     import torch
 
     if not detectors:
@@ -73,9 +61,12 @@ def make_mining_plan(
         make_side(NEURAL, neural),
         make_side("traditional", traditional, None if by_target else NEURAL, factor),
     )
-    chosen = _test_conditions(sides[0].codec) if points is None else points
-    steps = target_steps(targets) if by_target else point_steps(sides[0].codec, chosen)
-    steps = _rising(steps, sides[0].codec, by_target)
+    of_neural = sides[0].codec.points
+    if points is None and of_neural.name == TARGET_POINT and set(TARGETS) <= set(of_neural.values):
+        points = TARGETS  # JPEG AI's five rates
+    steps = target_steps(targets) if by_target else point_steps(sides[0].codec, points)
+    order = list(of_neural.values)
+    by_rate = sorted(steps, key=lambda step: step[1] if by_target else order.index(step[1]))
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     limits = thresholds_by_detector(thresholds, detectors)
@@ -83,7 +74,7 @@ def make_mining_plan(
     stages: tuple[Stage, ...] = (
         Read(folder),
         *(
-            Code(side, kind, steps, folder, tolerance=tolerance, keep=decoded)
+            Code(side, kind, tuple(by_rate), folder, tolerance=tolerance, keep=decoded)
             for side, kind in zip(sides, kinds, strict=True)
         ),
         Detect(list(detectors), limits, folder, device),
@@ -92,14 +83,14 @@ def make_mining_plan(
         "neural": _of_side(sides[0]),
         "traditional": {**_of_side(sides[1]), "rate_factor": factor},
         "scheme": scheme,
-        "steps": steps,
+        "steps": by_rate,
         "tolerance": tolerance,
         "detectors": {detector.name: detector.settings for detector in detectors},
         "thresholds": limits,
         "iou": iou,
         "decoded": decoded,
     }
-    return MiningPlan(stages, json.loads(json.dumps(settings)))
+    return stages, json.loads(json.dumps(settings))
 
 
 def _of_side(side: Side) -> dict[str, Any]:
@@ -114,18 +105,3 @@ def _of_side(side: Side) -> dict[str, Any]:
     }  # a later command may run in another folder
     keywords = {"name": spec.name, "parameters": parameters, "label": spec.label}
     return {**side.identity, "codec": keywords}
-
-
-def _test_conditions(codec: Codec) -> Sequence[float] | None:
-    """JPEG AI's five rates for a codec that takes target rates; None for another one."""
-    takes_rates = codec.points.name == TARGET_POINT and set(TARGETS) <= set(codec.points.values)
-    return TARGETS if takes_rates else None
-
-
-def _rising(
-    steps: Sequence[tuple[str, float]], codec: Codec, by_target: bool
-) -> tuple[tuple[str, float], ...]:
-    """Steps in order of rising rate, which is the order of quality."""
-    values = list(codec.points.values)
-    order = (lambda step: step[1]) if by_target else (lambda step: values.index(step[1]))
-    return tuple(sorted(steps, key=order))

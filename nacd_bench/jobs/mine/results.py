@@ -1,32 +1,62 @@
-"""The journals of a mined folder to its tables.
+"""The journals of a mined folder: what is done, whoever did it, and the tables made of it.
 
-Images are taken in the order of their hashes, some hundred at a time, so that the tables are the
-same however the work was divided, and memory does not grow with them.
+``journal/`` has one file per run: ``1-of-1.jsonl`` of a whole one, ``3-of-64.jsonl`` of a shard. A
+record is one image, done or set aside, or another name of an image, or an item that could not be
+read, or the end of a shard. The files of several folders can be put together in one.
+
+For the tables, images are taken in the order of their hashes, some hundred at a time, so that the
+tables are the same however the work was divided, and memory does not grow with them.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from nacd_bench.coding.originals import Item
 from nacd_bench.errors import Failure
 from nacd_bench.evaluation.duplicates import with_duplicates
-from nacd_bench.jobs.mine.state import record_at, records
 from nacd_bench.runs.candidates import TablesWriter
-from nacd_bench.runs.folder import file_name
-from nacd_bench.runs.schema import CANDIDATES, CODED, IMAGES, SETTINGS, SUMMARY, schema
+from nacd_bench.runs.folder import file_name, journal_schema, read_journal
+from nacd_bench.runs.schema import (
+    CANDIDATES,
+    CODED,
+    IMAGES,
+    JOURNALS,
+    SETTINGS,
+    SIDES,
+    SUMMARY,
+    schema,
+)
 from nacd_bench.runs.tables import write_failures
-from nacd_bench.triplets.files import json_bytes, writable, write_whole
+from nacd_bench.triplets.files import json_bytes, sha256, writable, write_whole
 from nacd_bench.triplets.rows import stem
 from nacd_bench.triplets.text_files import read_json
 
 AT_A_TIME = 500
 """Images whose rows are in memory."""
-SIDES = ("neural", "traditional")
+
+
+@dataclass
+class State:
+    """What is done, in as few bytes as it takes.
+
+    Args:
+        items: marks of items that need no work, see :func:`item_mark`.
+        images: hashes of images that are done or set aside, 16 bytes each.
+        ended: shards that came to their end.
+    """
+
+    items: set[bytes] = field(default_factory=set)
+    images: set[bytes] = field(default_factory=set)
+    ended: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -45,7 +75,7 @@ class Summary:
         seconds: of work by stage.
         left_out: pictures of kinds that are not read, by kind.
         notes: what is odd about an image's file and does not touch its pixels.
-        failures: images or items, steps and messages.
+        failures: images or items, steps and messages; in ``failures.csv``.
     """
 
     images: int = 0
@@ -61,67 +91,98 @@ class Summary:
     notes: dict[str, list[str]] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
 
-    def as_json(self) -> dict[str, Any]:
-        """For ``summary.json``."""
-        values = {key: value for key, value in vars(self).items() if key != "failures"}
-        values["seconds"] = {key: round(value, 1) for key, value in self.seconds.items()}
-        return values
+
+def records(folder: Path) -> Iterator[tuple[Path, int, dict[str, Any]]]:
+    """Every record with its file and the place of its line; torn and damaged lines are left out.
+
+    Raises:
+        DataError: a journal of another version.
+    """
+    for path in sorted((folder / JOURNALS).glob("*.jsonl")):
+        for start, record in read_journal(path, journal_schema("mine")):
+            yield path, start, record
+
+
+def read_state(folder: Path, retry_failed: bool = False) -> State:
+    """What the journals say is done.
+
+    Args:
+        folder: the mined folder.
+        retry_failed: images with failures count as not done.
+    """
+    state = State()
+    named: dict[bytes, bytes] = {}
+    for _, _, record in records(folder):
+        if "ended" in record:
+            state.ended.add(record["ended"])
+        elif "sha256" in record:
+            image = bytes.fromhex(record["sha256"])[:16]
+            named[_mark(record["name"], record["stamp"])] = image
+            if "coded" in record and not (retry_failed and record["failures"]):
+                state.images.add(image)
+    # A second name is on record as soon as it is seen, which may be before the image is done.
+    state.items = {mark for mark, image in named.items() if image in state.images}
+    return state
+
+
+def item_mark(item: Item) -> bytes:
+    """16 bytes that tell one state of one item from all others."""
+    return _mark(item.name, item.stamp)
+
+
+def _mark(name: str, stamp: str) -> bytes:
+    return bytes.fromhex(sha256(f"{name}\0{stamp}")[:32])
 
 
 def write_tables(folder: Path) -> Summary:
     """Write tables, failures and summary of everything that the journals of a folder have."""
     settings = read_json(folder / SETTINGS, "the settings of the run")
-    index = _Index(folder)
-    summary = Summary(
-        images=len(index.places),
-        names=sum(map(len, index.names.values())),
-        left_out=index.left_out,
-    )
+    places: dict[str, tuple[int, Path, int]] = {}
+    names: dict[str, dict[str, int]] = defaultdict(dict)
+    unreadable: dict[str, str] = {}
+    summary = Summary()
+    for path, start, record in records(folder):
+        if "ended" in record:
+            summary.left_out = record.get("left_out", {})
+        elif "unreadable" in record:
+            unreadable[record["name"]] = record["unreadable"]
+        else:
+            digest = record["sha256"]
+            names[digest][record["name"]] = record["index"]
+            place = len(record.get("failures", ())), path, start
+            if "coded" in record and place[0] <= places.get(digest, place)[0]:
+                places[digest] = place  # the last of the best
+    summary.images = len(places)
     with TablesWriter(folder) as tables:
-        digests = iter(sorted(index.places))
+        digests = iter(sorted(places))
         while chunk := list(islice(digests, AT_A_TIME)):
             rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
             for digest in chunk:
-                record = record_at(*index.places[digest])
-                _add_image(rows, record, index.names[digest], settings, summary)
-            _write(tables, rows, settings["iou"], summary)
-    for item, message in sorted(index.unreadable.items()):
+                _, path, start = places[digest]
+                with path.open("rb") as file:
+                    file.seek(start)
+                    record = json.loads(file.readline())
+                in_order = sorted((index, name) for name, index in names[digest].items())
+                _add_image(rows, record, [name for _, name in in_order], settings, summary)
+            for table in filter(rows.get, (IMAGES, CODED, CANDIDATES)):
+                whole = pa.Table.from_pylist(rows[table], schema=schema(table))
+                if table == CANDIDATES:
+                    whole = with_duplicates(whole, settings["iou"])
+                    for row in whole.select(
+                        ["artifact_type", "preset", "duplicate_of"]
+                    ).to_pylist():
+                        key = f"{row['artifact_type']} {row['preset']}"
+                        summary.candidates[key] += 1
+                        summary.kept[key] += row["duplicate_of"] is None
+                tables.add(table, whole)
+    for item in sorted(unreadable.keys() - set().union(*names.values())):
         summary.unreadable += 1
-        summary.failures.append(Failure(item, "read", message))
+        summary.failures.append(Failure(item, "read", unreadable[item]))
     write_failures(folder, summary.failures)
-    write_whole(folder / SUMMARY, json_bytes(summary.as_json()))
+    values = {key: value for key, value in vars(summary).items() if key != "failures"}
+    values["seconds"] = {key: round(value, 1) for key, value in summary.seconds.items()}
+    write_whole(folder / SUMMARY, json_bytes(values))
     return summary
-
-
-class _Index:
-    """Where in the journals each image is, and under which names it was found."""
-
-    def __init__(self, folder: Path) -> None:
-        self.places: dict[str, tuple[Path, int]] = {}
-        self.names: dict[str, list[str]] = {}
-        self.unreadable: dict[str, str] = {}
-        self.left_out: dict[str, int] = {}
-        named: dict[str, dict[str, int]] = defaultdict(dict)
-        failures: dict[str, int] = {}
-        for path, start, record in records(folder):
-            if "ended" in record:
-                self.left_out = record.get("left_out", {})
-                continue
-            if "unreadable" in record:
-                self.unreadable[record["name"]] = record["unreadable"]
-                continue
-            digest = record["sha256"]
-            named[digest][record["name"]] = record["index"]
-            if "coded" in record:
-                count = len(record["failures"])
-                if count <= failures.get(digest, count):  # the last of the best
-                    failures[digest] = count
-                    self.places[digest] = path, start
-        read = {name for names in named.values() for name in names}
-        self.unreadable = {name: why for name, why in self.unreadable.items() if name not in read}
-        for digest in self.places:
-            places = named[digest]
-            self.names[digest] = sorted(places, key=lambda name: (places[name], name))
 
 
 def _add_image(
@@ -132,33 +193,27 @@ def _add_image(
     summary: Summary,
 ) -> None:
     """Add everything about one image to the rows of the three tables."""
-    digest = record["sha256"]
+    digest, path = record["sha256"], writable(names[0])
     image: dict[str, Any] = {
         "image": f"{file_name(stem(names[0]))}-{digest[:12]}",
         "image_sha256": digest,
-        "image_path": writable(names[0]),
+        "image_path": path,
         "width": record["width"],
         "height": record["height"],
     }
-    rows[IMAGES].append(
-        {
-            **image,
-            "names": [writable(name) for name in names],
-            "candidates": len(record["candidates"]),
-        }
-    )
+    more = {"names": list(map(writable, names)), "candidates": len(record["candidates"])}
+    rows[IMAGES].append({**image, **more})
+    summary.names += len(names)
     summary.seconds.update(record["seconds"])
     summary.failures += [Failure(names[0], *failure) for failure in record["failures"]]
     summary.failed += bool(record["failures"])
-    if record.get("notes"):
-        summary.notes[writable(names[0])] = record["notes"]
-    places = {preset: place for place, (preset, _) in enumerate(settings["steps"])}
-    for preset, neural in record["coded"].get("neural", {}).items():
-        results = {"neural": neural, "traditional": record["coded"]["traditional"].get(preset)}
-        if results["traditional"] is None:
+    summary.notes |= {path: record["notes"]} if record.get("notes") else {}
+    for place, (preset, _) in enumerate(settings["steps"]):
+        results = {side: record["coded"].get(side, {}).get(preset) for side in SIDES}
+        if None in results.values():
             continue
-        coded = {**image, "preset": preset, "preset_index": places[preset]}
-        coded["triplet"] = f"{image['image']}_{preset}"
+        triplet = f"{image['image']}_{preset}"
+        coded = {**image, "triplet": triplet, "preset": preset, "preset_index": place}
         for side, result in results.items():
             coded |= {f"{side}_{fact}": value for fact, value in result.items()}
             coded[f"{side}_point"] = f"{result['point']:g}"
@@ -171,28 +226,5 @@ def _add_image(
         shared = {name: coded[name] for name in schema(CANDIDATES).names if name in coded}
         for candidate in record["candidates"]:
             if candidate["preset"] == preset:
-                name = f"{coded['triplet']}_{candidate['detector']}_{candidate['number']}"
+                name = f"{triplet}_{candidate['detector']}_{candidate['number']}"
                 rows[CANDIDATES].append({**shared, **candidate, "candidate": name})
-
-
-def _write(
-    tables: TablesWriter,
-    rows: Mapping[str, Sequence[Mapping[str, Any]]],
-    iou: float,
-    summary: Summary,
-) -> None:
-    import pyarrow as pa
-
-    for table in (IMAGES, CODED, CANDIDATES):
-        if not rows[table]:
-            continue
-        whole = pa.Table.from_pylist(rows[table], schema=schema(table))
-        if table == CANDIDATES:
-            whole = with_duplicates(whole, iou)
-            for kind, preset, twin in zip(
-                *(whole[name].to_pylist() for name in ("artifact_type", "preset", "duplicate_of")),
-                strict=True,
-            ):
-                summary.candidates[f"{kind} {preset}"] += 1
-                summary.kept[f"{kind} {preset}"] += twin is None
-        tables.add(table, whole)

@@ -6,7 +6,7 @@
 
 The folder is described in :mod:`nacd_bench.runs.candidates`; beside the tables it holds::
 
-    journal/          what is done, see :mod:`nacd_bench.jobs.mine.state`
+    journal/          what is done, see :mod:`nacd_bench.jobs.mine.results`
     failures.csv      what failed twice, with its message
     summary.json      counts
     strongest_*.png   the strongest candidates of each type
@@ -19,23 +19,22 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from nacd_bench.coding.matched import describe
 from nacd_bench.coding.originals import Item, Listing, gone, list_images
 from nacd_bench.coding.sides import TARGETS, AnyCodec, TargetRate
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import DataError, Failure, UserError
 from nacd_bench.evaluation.duplicates import IOU
 from nacd_bench.jobs.mine.plan import make_mining_plan
-from nacd_bench.jobs.mine.results import Summary, write_tables
-from nacd_bench.jobs.mine.state import State, item_mark, read_state
+from nacd_bench.jobs.mine.results import State, Summary, item_mark, read_state, write_tables
 from nacd_bench.pipeline.engine import Engine, run
 from nacd_bench.pipeline.progress import Progress, progress_bar
-from nacd_bench.pipeline.stages import Work, of_item, read_ahead
+from nacd_bench.pipeline.stages import READERS, Work, of_item, read_file
 from nacd_bench.pipeline.tracking import Tracker, tracked
+from nacd_bench.pipeline.workers import ahead
 from nacd_bench.planting.photographs import embedded
 from nacd_bench.runs.candidates import place_of
 from nacd_bench.runs.folder import RunFolder, new_run_id, open_run, run_lock
@@ -131,7 +130,7 @@ def mine(
     began = time.perf_counter()
     folder = Path(folder)
     number, count = parse_shard(shard)
-    made = make_mining_plan(
+    stages, settings = make_mining_plan(
         neural,
         traditional,
         folder,
@@ -147,20 +146,19 @@ def mine(
         device=device,
     )
     name = f"{number}-of-{count}"
-    with open_run(folder, "mine", made.settings, configuration=configuration, shard=name) as opened:
+    with open_run(folder, "mine", settings, configuration=configuration, shard=name) as opened:
         listing = list_images(embedded() if images is None else images, folder)
         items = listing.items[number - 1 :: count]
         with (
-            tracked(logger, folder, made.settings) as tracker,
+            tracked(logger, folder, settings) as tracker,
             progress_bar("images", len(items), show_progress) as progress,
         ):
             state = read_state(folder, retry_failed)
             mining = _Mining(opened, listing, state, progress, tracker, failure_limit)
             for path, fault in listing.faults.items() if number == 1 else ():
-                mining.unreadable(Item(-1, path, path), DataError(fault))
-            works = run(
-                made.stages, mining.works(items), engine=engine, workers=workers, address=address
-            )
+                mining.unreadable(Item(-1, path, path), fault.removeprefix(f"{path}: "))
+            images_left = mining.works(items)
+            works = run(stages, images_left, engine=engine, workers=workers, address=address)
             with closing(works):
                 for work in works:
                     mining.finish(work)
@@ -205,55 +203,39 @@ def parse_shard(text: str) -> tuple[int, int]:
     return int(number), int(count)
 
 
+@dataclass
 class _Mining:
     """The images of a run on their way: read ahead, done once each, on record."""
 
-    def __init__(
-        self,
-        opened: RunFolder,
-        listing: Listing,
-        state: State,
-        progress: Progress,
-        tracker: Tracker,
-        failure_limit: float,
-    ) -> None:
-        self.opened = opened
-        self.listing = listing
-        self.state = state
-        self.progress = progress
-        self.tracker = tracker
-        self.failure_limit = failure_limit
-        self.done = 0
-        self.candidates: Counter[str] = Counter()
-        self.reported = time.monotonic()
+    opened: RunFolder
+    listing: Listing
+    state: State
+    progress: Progress
+    tracker: Tracker
+    failure_limit: float
+    done: int = 0
+    candidates: Counter[str] = field(default_factory=Counter)
+    reported: float = field(default_factory=time.monotonic)
 
     def works(self, items: Sequence[Item]) -> Iterator[list[Work]]:
         """Images with their bytes, each content once."""
-        for item, reading in read_ahead(self._left(items)):
-            try:
-                data, digest = reading.result()
-            except UserError as error:
-                self.unreadable(item, error)
+        left = [item for item in items if item_mark(item) not in self.state.items]
+        self.progress.skip(len(items) - len(left))
+        for work in ahead(read_file, left, READERS):
+            if work.failures:
+                self.unreadable(work.item, work.failures[0][1])
                 continue
-            key = bytes.fromhex(digest)[:16]
+            work.name = work.sha256
+            key = bytes.fromhex(work.sha256)[:16]
             if key in self.state.images:
-                self.opened.journal.append({**of_item(item), "sha256": digest})
+                self.opened.journal.append({**of_item(work.item), "sha256": work.sha256})
                 self.progress.skip(1)
             else:
                 self.state.images.add(key)
-                yield [Work(item, digest, digest, data)]
+                yield [work]
 
-    def _left(self, items: Sequence[Item]) -> Iterator[Item]:
-        """The items that need work."""
-        for item in items:
-            if item_mark(item) in self.state.items:
-                self.progress.skip(1)
-            else:
-                yield item
-
-    def unreadable(self, item: Item, error: UserError) -> None:
+    def unreadable(self, item: Item, message: str) -> None:
         """Note an item that could not be read; the next run tries again."""
-        message = describe(error).removeprefix(f"{item.name}: ")
         self.opened.journal.append({**of_item(item), "unreadable": message})
         root = gone(self.listing)
         if root is not None:
