@@ -29,11 +29,11 @@ from nacd_bench.jobs.verify.votes import read_votes
 from nacd_bench.triplets.files import as_on_disk, read_bytes, write_whole
 from nacd_bench.triplets.foreign import import_records, read_mapping
 from nacd_bench.triplets.licenses import LicenseTable
+from nacd_bench.triplets.loading import name_notes
 from nacd_bench.triplets.manifest import parse_manifest
 from nacd_bench.triplets.record import TripletRecord
 from nacd_bench.triplets.source import find_triplets
 from nacd_bench.triplets.text_files import read_json, read_parquet, read_yaml
-from nacd_bench.triplets.validate import name_notes
 from nacd_codecs.command import CommandLine
 from nacd_codecs.precomputed import Precomputed
 

@@ -16,11 +16,10 @@ from PIL import Image, ImageCms
 
 from nacd_bench.cli.main import main
 from nacd_bench.errors import Failure, ImageError
-from nacd_bench.triplets.loading import load_triplet
+from nacd_bench.triplets.loading import load_triplet, validate
 from nacd_bench.triplets.manifest import write_manifest
 from nacd_bench.triplets.record import Label, TripletRecord
 from nacd_bench.triplets.source import find_triplets
-from nacd_bench.triplets.validate import validate
 
 RGB = np.random.default_rng(3).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 ROLES = ("original", "neural", "traditional")

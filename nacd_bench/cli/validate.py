@@ -9,8 +9,8 @@ from nacd_bench.settings import Names, Processes, checked
 @checked
 def run(*, source: Names, workers: Processes, show_progress: bool) -> int:
     from nacd_bench.pipeline.progress import progress_bar
+    from nacd_bench.triplets.loading import validate
     from nacd_bench.triplets.source import find_triplets
-    from nacd_bench.triplets.validate import validate
 
     records, problems = find_triplets(source)
     with progress_bar("triplets", len(records), show_progress) as tick:

@@ -12,6 +12,7 @@ where the files lie.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -99,10 +100,10 @@ def balanced_set(
         raise DataError(f"expected a set of 1 or more positives, got {n}. Choose another n.")
     pools = _Pools(records, artifact_type)
     asked = pools.quotas(n)
-    drawn = _drawn(pools, asked, n, seed)
-    if not _is_full(drawn, asked) and allow_fewer:
+    drawn = _drawn(pools, asked, seed)
+    if _sizes(drawn) != asked and allow_fewer:
         drawn = _fewer(pools, n, seed)
-    sizes = {group: len(examples) for group, examples in drawn.items()}
+    sizes = _sizes(drawn)
     if not sum(sizes.values()) or not (allow_fewer or sizes == asked):
         held = ", ".join(
             f"{sum(map(len, pools.of[group].values()))} {group} of {len(pools.of[group])} originals"
@@ -113,28 +114,21 @@ def balanced_set(
             f"{_listed(sizes)} with each original on one side (the data have {held}). "
             "Add triplets, choose a smaller n or set allow_fewer=true (it needs one of each side)."
         )
-    chosen = [
-        replace(
-            record,
-            extra={
-                **record.extra,
-                "test_set": artifact_type,
-                "side": SIDES[group != artifact_type],
-                "drawn_as": group,
-                "cluster": pools.original[record.id],
-                "draw_seed": seed,
-            },
-        )
-        for group, examples in drawn.items()
-        for record in examples
-    ]
+    chosen = []
+    for group, examples in drawn.items():
+        columns = {
+            "test_set": artifact_type,
+            "side": SIDES[group != artifact_type],
+            "drawn_as": group,
+            "draw_seed": seed,
+        }
+        for record in examples:
+            extra = {**record.extra, **columns, "cluster": pools.original[record.id]}
+            chosen.append(replace(record, extra=extra))
     chosen.sort(key=lambda record: (record.extra["side"] != SIDES[0], record.id))
-    balanced = BalancedSet(artifact_type, tuple(chosen))
-    notes = _repeats(balanced.clusters)
-    if sizes != asked:
-        short = f"{_listed(sizes)} instead of {_listed(asked)}: no larger set was found."
-        notes = (short, *notes)
-    return replace(balanced, notes=notes)
+    short = f"{_listed(sizes)} instead of {_listed(asked)}: no larger set was found."
+    notes = (short, *_repeats(chosen)) if sizes != asked else _repeats(chosen)
+    return BalancedSet(artifact_type, tuple(chosen), notes)
 
 
 def balanced_sets(
@@ -189,8 +183,7 @@ def set_of(records: Sequence[TripletRecord], place: str | Path) -> BalancedSet:
             f"{', '.join(SET_COLUMNS)}, got {wrong[0] if wrong else f'{len(types)} sets'}. "
             "Draw it again, or name it as data rather than as a set."
         )
-    balanced = BalancedSet(types.pop() or "", tuple(records))
-    return replace(balanced, notes=_repeats(balanced.clusters))
+    return BalancedSet(types.pop() or "", tuple(records), _repeats(records))
 
 
 Drawn = dict[str, list[TripletRecord]]
@@ -237,53 +230,46 @@ class _Pools:
         return {self.artifact_type: n, FREE: free, **dict.fromkeys(self.negatives[1:], other)}
 
 
-def _is_full(drawn: Drawn, quotas: Mapping[str, int]) -> bool:
-    return all(len(drawn[group]) == quota for group, quota in quotas.items())
+def _sizes(drawn: Drawn) -> dict[str, int]:
+    return {group: len(examples) for group, examples in drawn.items()}
 
 
-def _drawn(pools: _Pools, quotas: Mapping[str, int], n: int, seed: int) -> Drawn:
+def _drawn(pools: _Pools, quotas: Mapping[str, int], seed: int) -> Drawn:
     """The first of some draws that fills the quotas, else the fullest."""
-    rng = np.random.default_rng([seed, ARTIFACT_TYPES.index(pools.artifact_type), n])
+    kind = ARTIFACT_TYPES.index(pools.artifact_type)
+    rng = np.random.default_rng([seed, kind, quotas[pools.artifact_type]])
     best: Drawn = {}
     for attempt in range(TRIES):
         drawn = _draw(pools, quotas, rng, is_greedy=attempt > 0)
-        if _is_full(drawn, quotas):
+        if _sizes(drawn) == quotas:
             return drawn
-        best = max(best, drawn, key=lambda draw: sum(map(len, draw.values())))
+        best = max(best, drawn, key=lambda draw: sum(_sizes(draw).values()))
     return best
 
 
 def _fewer(pools: _Pools, n: int, seed: int) -> Drawn:
     """A set as large as can be with as many negatives as positives; empty where there is none."""
-    best: Drawn = {group: [] for group in pools.of}
-    m = min(n, pools.sides[True], pools.sides[False])
-    fits, too_many = 0, m + 1
-    while fits < m:
-        # the whole at once, then by bisection: where m places can be filled, so can fewer
-        drawn = _of_size(pools, m, seed)
-        if drawn is None:
-            too_many = m
-        else:
-            best, fits = drawn, m
-        m = (fits + too_many) // 2
-    return best
+    most = min(n, pools.sides[True], pools.sides[False])
+    # where m places can be filled, so can fewer; for 0 the draw is empty
+    place = bisect_left(range(-most, 0), True, key=lambda m: bool(_of_size(pools, -m, seed)))
+    return _of_size(pools, most - place, seed)
 
 
-def _of_size(pools: _Pools, m: int, seed: int) -> Drawn | None:
-    """A set of m on each side, kinds of negatives standing in for those that are short."""
+def _of_size(pools: _Pools, m: int, seed: int) -> Drawn:
+    """A set of m on each side, kinds of negatives standing in for others; else empty."""
     quotas = pools.quotas(m)
     short: dict[str, int] = {}
     while True:
-        drawn = _drawn(pools, quotas, m, seed)
-        if _is_full(drawn, quotas):
+        drawn = _drawn(pools, quotas, seed)
+        if _sizes(drawn) == quotas:
             return drawn
-        short.update({g: len(drawn[g]) for g, quota in quotas.items() if len(drawn[g]) < quota})
+        short |= {group: size for group, size in _sizes(drawn).items() if size < quotas[group]}
         others = [group for group in pools.negatives if group not in short]
         if pools.artifact_type in short or not others:
-            return None
-        each, more = divmod(m - sum(short.values()), len(others))
-        quotas.update(short)
-        quotas.update({group: each + (i < more) for i, group in enumerate(others)})
+            return {}
+        share, more = divmod(m - sum(short.values()), len(others))
+        quotas |= short
+        quotas |= {group: share + (i < more) for i, group in enumerate(others)}
 
 
 def _draw(
@@ -371,16 +357,16 @@ def _owners(
     return owner
 
 
-def _repeats(originals: Sequence[str]) -> tuple[str, ...]:
+def _repeats(records: Sequence[TripletRecord]) -> tuple[str, ...]:
     """What a reader has to know where an original appears more than once."""
-    copies = {original: k for original, k in Counter(originals).items() if k > 1}
-    if not copies:
-        return ()
-    return (
+    originals = [text(record.extra["cluster"]) for record in records]
+    copies = [k for k in Counter(originals).values() if k > 1]
+    line = (
         f"{len(set(originals))} originals for {len(originals)} places: {len(copies)} appear more "
-        f"than once (up to {max(copies.values())} times), each on one side and as one cluster of "
-        "the bootstrap.",
+        f"than once (up to {max(copies, default=0)} times), each on one side and as one cluster of "
+        "the bootstrap."
     )
+    return (line,) * bool(copies)
 
 
 def _listed(sizes: Mapping[str, int]) -> str:

@@ -22,7 +22,7 @@ import sys
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count, zip_longest
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ from nacd_bench.planting.photographs import PLANTING_PHOTOS, photo_path
 from nacd_bench.planting.scene import TextPlace
 from nacd_bench.runs.folder import new_run_id, run_lock
 from nacd_bench.settings import Count, Name, Names, Number, Share, checked
+from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import json_sha256, sha256, write_whole
 from nacd_bench.triplets.images import read_8_bit
 from nacd_bench.triplets.manifest import parse_manifest, write_manifest
@@ -81,10 +82,6 @@ class Tile:
     @property
     def id(self) -> str:
         return f"{self.photo}-{self.box[0]}-{self.box[1]}"
-
-    def cut(self, image: Image) -> Image:
-        x0, y0, x1, y1 = self.box
-        return np.ascontiguousarray(image[y0:y1, x0:x1])
 
 
 TILES_OF_PHOTO = TypeAdapter(list[Tile])
@@ -153,164 +150,152 @@ def planted_triplets(
     ]
     root = cache_folder("planted") if folder is None else Path(folder)
     place = (root or Path("runs/planted")) / json_sha256(identity)[:16]
-    sample = _Sample(place, codecs[0], codecs[1], chosen, tile, seed, strength)
+    changed = place / f"strength-{strength:g}"
+    manifest = changed / f"triplets-{tiles}.parquet"
     with run_lock(place, new_run_id(), wait=True):
-        return sample.triplets(paths, tiles, workers, show_progress)
-
-
-@dataclass(frozen=True)
-class _Sample:
-    """The folder of a sample; what is there already is not made again."""
-
-    folder: Path
-    neural: CodecSpec
-    traditional: CodecSpec
-    point: float
-    tile: int
-    seed: int
-    strength: float
-
-    @property
-    def planted_folder(self) -> Path:
-        return self.folder / f"strength-{self.strength:g}"
-
-    def triplets(
-        self, paths: Sequence[Path], most: int, workers: int | None, show_progress: bool
-    ) -> tuple[list[TripletRecord], list[Failure]]:
-        manifest = self.planted_folder / f"triplets-{most}.parquet"
         if manifest.is_file():
             return parse_manifest(manifest)
-        lettered, problems = self._lettered(paths)
+        lettered, problems = _lettered(paths, place / "lettered", tile, seed)
         # the first tile of each photograph, then the second of each, and so on
         in_turn = chain.from_iterable(zip_longest(*lettered.values()))
-        tiles: dict[str, list[Tile]] = defaultdict(list)
-        for tile in [tile for tile in in_turn if tile is not None][:most]:
-            tiles[tile.photo].append(tile)
+        chosen_tiles: dict[str, list[Tile]] = defaultdict(list)
+        for one in [one for one in in_turn if one is not None][:tiles]:
+            chosen_tiles[one.photo].append(one)
         coded = code_triplets(
-            [self.folder / "lettered" / f"{name}.png" for name in lettered if name in tiles],
-            self.neural,
-            self.traditional,
-            self.folder / "coded",
+            [place / "lettered" / f"{name}.png" for name in lettered if name in chosen_tiles],
+            codecs[0],
+            codecs[1],
+            place / "coded",
             scheme="psnr",
-            points=[self.point],
+            points=[chosen],
             workers=workers,
             failure_limit=1,
             show_progress=show_progress,
         )
         problems += coded.failures
         records: list[TripletRecord] = []
-        total = sum(map(len, tiles.values()))
+        total = sum(map(len, chosen_tiles.values()))
         with progress_bar("planted tiles", total, show_progress) as progress:
             for row in coded.rows:
-                images = self._images(row)
-                for tile in tiles[row["source"]]:
-                    records += self._planted(tile, images, row)
+                decodes = _images(row, place, codecs[0])
+                for one in chosen_tiles[row["source"]]:
+                    records += _planted(one, decodes, row, changed, strength, seed)
                     progress(0)
         if problems:  # the next run tries again
             return records, problems
         write_manifest(manifest, records)
         return parse_manifest(manifest)
 
-    def _lettered(self, paths: Sequence[Path]) -> tuple[dict[str, list[Tile]], list[Failure]]:
-        """The photographs with text, written once; the tiles of each."""
-        tiles: dict[str, list[Tile]] = {}
-        problems = []
-        for path in paths:
-            names = chain([path.stem], (f"{path.stem}-{number}" for number in count(2)))
-            name = next(name for name in names if name not in tiles)
-            file, texts = (self.folder / "lettered" / f"{name}.{end}" for end in ("png", "json"))
-            if not texts.is_file():
-                try:
-                    image, _ = read_8_bit(path)
-                except UserError as error:
-                    problems.append(Failure(path.name, "read", str(error)))
-                    continue
-                image, with_texts = self._with_texts(name, image)
-                write_whole(file, png(image))
-                write_whole(texts, TILES_OF_PHOTO.dump_json(with_texts))
-            tiles[name] = TILES_OF_PHOTO.validate_json(texts.read_bytes())
-        return tiles, problems
 
-    def _with_texts(self, name: str, image: Image) -> tuple[Image, list[Tile]]:
-        height, width = image.shape[:2]
-        shared = round(OVERLAP * self.tile / 2) + 1
-        tiles = []
-        for x0, y0, x1, y1 in tile_boxes(width, height, self.tile):
-            rng = np.random.default_rng([self.seed, zlib.crc32(name.encode()), x0, y0])
-            zone = (x0 + shared, y0 + shared, x1 - shared, y1 - shared)
-            lettered = with_text(image, zone, rng)
-            texts: tuple[TextPlace, ...] = ()
-            if lettered:
-                image, place = lettered
-                a, b, c, d = place.box
-                texts = (TextPlace((a - x0, b - y0, c - x0, d - y0), place.height),)
-            tiles.append(Tile(name, (x0, y0, x1, y1), texts))
-        return image, tiles
-
-    def _images(self, row: Mapping[str, Any]) -> dict[str, Image]:
-        """Of a photograph: original, both decodes, and the neural one at its lowest rate."""
-        name = f"{row['source']}.png"
-        files = {
-            "original": self.folder / "lettered" / name,
-            "neural": self.folder / "coded" / row["neural"],
-            "traditional": self.folder / "coded" / row["traditional"],
-            "weak": self.folder / "weak" / name,
-        }
-        if not files["weak"].is_file():
-            codec = built(self.neural)
-            data = codec.encode(read_8_bit(files["original"])[0], codec.points.values[0])
-            write_whole(files["weak"], png(codec.decode(data)))
-        return {role: read_8_bit(path)[0] for role, path in files.items()}
-
-    def _planted(
-        self, tile: Tile, images: Mapping[str, Image], row: Mapping[str, Any]
-    ) -> Iterator[TripletRecord]:
-        """A triplet without artifact, and one with an artifact of each type that has a place."""
-        cut = {role: tile.cut(image) for role, image in images.items()}
-        files = {
-            role: self.folder / "tiles" / f"{tile.id}-{role}.png"
-            for role in ("original", "neural", "traditional")
-        }
-        for role, path in files.items():
-            if not path.is_file():
-                write_whole(path, png(cut[role]))
-        facts: dict[str, Any] = {
-            "source": tile.id,
-            **{
-                f"{side}_{fact}": row[f"{side}_{fact}"]
-                for side in ("neural", "traditional")
-                for fact in ("codec", "version", "bpp")
-            },
-            **{f"{side}_point": f"{row[f'{side}_point']:g}" for side in ("neural", "traditional")},
-        }
-        places: dict[str, Any] = {role: str(path) for role, path in files.items()}
-        extra = {"photo": tile.photo}
-        yield TripletRecord(f"{tile.id}-free", **places, **facts, artifact_free=True, extra=extra)
-        scene = Scene(cut["original"], cut["neural"], cut["weak"], tile.texts)
-        seed = zlib.crc32(f"{self.seed} {tile.id}".encode())
-        for name, kinds in TYPES.items():
-            turn = seed % len(kinds)
-            tries = (plant(scene, kind, self.strength, seed) for kind in kinds[turn:] + kinds)
-            planted = next(filter(None, tries), None)
-            if planted is None:
+def _lettered(
+    paths: Sequence[Path], folder: Path, side: int, seed: int
+) -> tuple[dict[str, list[Tile]], list[Failure]]:
+    """The photographs with text, written once; the tiles of each."""
+    tiles: dict[str, list[Tile]] = {}
+    problems = []
+    for path in paths:
+        names = chain([path.stem], (f"{path.stem}-{number}" for number in count(2)))
+        name = next(name for name in names if name not in tiles)
+        texts = folder / f"{name}.json"
+        if not texts.is_file():
+            try:
+                image, _ = read_8_bit(path)
+            except UserError as error:
+                problems.append(Failure(path.name, "read", str(error)))
                 continue
-            file = self.planted_folder / f"{tile.id}-{name}.png"
-            write_whole(file, png(planted.image))
-            gray = np.rint(planted.mask * 255).astype(np.uint8)
-            write_whole(file.parent / "masks" / file.name, png(np.stack([gray] * 3, axis=2)))
-            yield TripletRecord(
-                f"{tile.id}-{name}",
-                **{**places, "neural": str(file)},
-                **facts,
-                labels=(Label(name, planted.box, confirmed=True),),
-                extra={
-                    **extra,
-                    "planted_kind": planted.kind,
-                    "planted_mechanism": planted.mechanism,
-                    "planted_strength": self.strength,
-                    "planted_difference": planted.difference,
-                },
-            )
+            image, with_texts = _with_texts(name, image, side, seed)
+            write_whole(folder / f"{name}.png", png(image))
+            write_whole(texts, TILES_OF_PHOTO.dump_json(with_texts))
+        tiles[name] = TILES_OF_PHOTO.validate_json(texts.read_bytes())
+    return tiles, problems
+
+
+def _with_texts(name: str, image: Image, side: int, seed: int) -> tuple[Image, list[Tile]]:
+    """A photograph with a line of text in each of its tiles that has room for one."""
+    shared = round(OVERLAP * side / 2) + 1
+    tiles = []
+    for x0, y0, x1, y1 in tile_boxes(image.shape[1], image.shape[0], side):
+        rng = np.random.default_rng([seed, zlib.crc32(name.encode()), x0, y0])
+        zone = (x0 + shared, y0 + shared, x1 - shared, y1 - shared)
+        texts: tuple[TextPlace, ...] = ()
+        if lettered := with_text(image, zone, rng):
+            image, place = lettered
+            a, b, c, d = place.box
+            texts = (TextPlace((a - x0, b - y0, c - x0, d - y0), place.height),)
+        tiles.append(Tile(name, (x0, y0, x1, y1), texts))
+    return image, tiles
+
+
+def _images(row: Mapping[str, Any], folder: Path, neural: CodecSpec) -> dict[str, Image]:
+    """Of a photograph: original, both decodes, and the neural one at its lowest rate."""
+    files = {
+        "original": folder / "lettered" / f"{row['source']}.png",
+        "neural": folder / "coded" / row["neural"],
+        "traditional": folder / "coded" / row["traditional"],
+        "weak": folder / "weak" / f"{row['source']}.png",
+    }
+    if not files["weak"].is_file():
+        codec = built(neural)
+        data = codec.encode(read_8_bit(files["original"])[0], codec.points.values[0])
+        write_whole(files["weak"], png(codec.decode(data)))
+    return {role: read_8_bit(path)[0] for role, path in files.items()}
+
+
+def _planted(
+    tile: Tile,
+    images: Mapping[str, Image],
+    row: Mapping[str, Any],
+    folder: Path,
+    strength: float,
+    seed: int,
+) -> Iterator[TripletRecord]:
+    """A triplet without artifact, and one with an artifact of each type that has a place.
+
+    Args:
+        tile: the part of the photograph.
+        images: of the photograph, by role.
+        row: how it was coded.
+        folder: for neural tiles with an artifact; the others lie in ``tiles/`` beside it.
+    """
+    x0, y0, x1, y1 = tile.box
+    cut = {role: np.ascontiguousarray(image[y0:y1, x0:x1]) for role, image in images.items()}
+    facts: dict[str, Any] = {"source": tile.id, "extra": {"photo": tile.photo}}
+    for role in ROLES:
+        path = folder.parent / "tiles" / f"{tile.id}-{role}.png"
+        if not path.is_file():
+            write_whole(path, png(cut[role]))
+        facts[role] = str(path)
+    for side in ROLES[1:]:
+        facts |= {f"{side}_{fact}": row[f"{side}_{fact}"] for fact in ("codec", "version", "bpp")}
+        facts[f"{side}_point"] = f"{row[f'{side}_point']:g}"
+    free = TripletRecord(f"{tile.id}-free", artifact_free=True, **facts)
+    yield free
+    scene = Scene(cut["original"], cut["neural"], cut["weak"], tile.texts)
+    of_tile = zlib.crc32(f"{seed} {tile.id}".encode())
+    for name, kinds in TYPES.items():
+        turn = of_tile % len(kinds)
+        tries = (plant(scene, kind, strength, of_tile) for kind in kinds[turn:] + kinds)
+        planted = next(filter(None, tries), None)
+        if planted is None:
+            continue
+        file = folder / f"{tile.id}-{name}.png"
+        write_whole(file, png(planted.image))
+        gray = np.rint(planted.mask * 255).astype(np.uint8)
+        write_whole(folder / "masks" / file.name, png(np.stack([gray] * 3, axis=2)))
+        yield replace(
+            free,
+            id=f"{tile.id}-{name}",
+            neural=str(file),
+            artifact_free=None,
+            labels=(Label(name, planted.box, confirmed=True),),
+            extra={
+                **free.extra,
+                "planted_kind": planted.kind,
+                "planted_mechanism": planted.mechanism,
+                "planted_strength": strength,
+                "planted_difference": planted.difference,
+            },
+        )
 
 
 def tile_boxes(width: int, height: int, side: int) -> list[Box]:

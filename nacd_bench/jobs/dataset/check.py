@@ -30,10 +30,10 @@ from nacd_bench.runs.schema import IMAGES, TRIPLETS
 from nacd_bench.triplets.files import composed, sha256
 from nacd_bench.triplets.images import content_hash, pixels_sha256, read_8_bit
 from nacd_bench.triplets.licenses import UNKNOWN, License, license_of, united_licenses
+from nacd_bench.triplets.loading import MOST_WORKERS, validate
 from nacd_bench.triplets.manifest import parse_manifest
 from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord
 from nacd_bench.triplets.text_files import lines_of, read_json, read_text
-from nacd_bench.triplets.validate import MOST_WORKERS, validate
 
 AGAIN = "Build the data set again."
 
