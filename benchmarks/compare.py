@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from nacd_bench.jobs.compare.files import changes_table
 from nacd_bench.jobs.compare.versions import compare_runs
 from nacd_bench.runs.compared_run import read_compared
 from nacd_bench.runs.results import write_tables
+from nacd_bench.runs.schema import CHANGES
 from nacd_bench.runs.tables import write_table
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.record import TripletRecord
@@ -38,19 +38,19 @@ def main() -> None:
         for seed in (0, 1):
             runs.append(Path(place, f"run-{seed}"))
             make_run(runs[-1], options.triplets, options.detections, seed)
-        marks = [time.perf_counter()]
+        marks = [time.process_time()]
         read = [read_compared(run) for run in runs]
-        marks.append(time.perf_counter())
+        marks.append(time.process_time())
         done = compare_runs(*read)
-        marks.append(time.perf_counter())
-        write_table(Path(place, "changes"), changes_table(done.changes))
-        marks.append(time.perf_counter())
+        marks.append(time.process_time())
+        write_table(Path(place, CHANGES), done.changes)
+        marks.append(time.process_time())
     parts = np.diff(marks)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
         f"{options.detections} detections in {options.triplets} triplets on each side: read "
         f"{parts[0]:.1f} s, compared {parts[1]:.1f} s, written {parts[2]:.1f} s; "
-        f"{done.total.stayed} stayed; at most {memory:.2f} GiB"
+        f"{done.summary['total']['stayed']} stayed; at most {memory:.2f} GiB"
     )
 
 

@@ -25,7 +25,6 @@ from nacd_bench.evaluation.paired_versions import presence_test, score_test
 from nacd_bench.evaluation.significance import wilcoxon_p
 from nacd_bench.jobs.compare.differences import mean_rates, rate_changes
 from nacd_bench.jobs.compare.run import compare
-from nacd_bench.jobs.compare.verdict import objections
 from nacd_bench.jobs.compare.versions import Rules, compare_runs
 from nacd_bench.planting import Scene, plant
 from nacd_bench.planting.photographs import photo
@@ -365,53 +364,47 @@ class TestARealPair:
         turned = {"stronger": "weaker", "weaker": "stronger"}
 
         def seen(done: Any, mirrored: bool) -> Counter:
-            c = done.changes
             first, second = ("after", "before") if mirrored else ("before", "after")
+            places = [f"{name}_{run}" for name in ("x0", "confidence") for run in (first, second)]
             return Counter(
                 (
-                    swapped.get(status, status) if mirrored else status,
-                    turned.get(change, change) if mirrored else change,
-                    *place,
+                    swapped.get(row["status"], row["status"]) if mirrored else row["status"],
+                    turned.get(row["change"], row["change"]) if mirrored else row["change"],
+                    *(row[name] for name in ("image", "detector", "iou", *places)),
                 )
-                for status, change, *place in zip(
-                    *(c[name] for name in ("status", "change", "image", "detector", "iou")),
-                    *(c[f"x0_{run}"] for run in (first, second)),
-                    *(c[f"confidence_{run}"] for run in (first, second)),
-                    strict=True,
-                )
+                for row in done.changes.to_pylist()
             )
 
         assert seen(forth, False) == seen(back, True)
-        assert forth.total.new == back.total.fixed > 0
-        assert forth.scores and forth.presence
-        for name, test in forth.scores.items():
-            other = back.scores[name]
-            assert other.p == test.p and other.p_holm == test.p_holm
-            assert other.difference.value == pytest.approx(-test.difference.value)
-            assert other.difference.low == pytest.approx(-test.difference.high)
-        for kind, test in forth.presence.items():
-            assert (test.better, test.worse) == (
-                back.presence[kind].worse,
-                back.presence[kind].better,
-            )
+        assert forth.summary["total"]["new"] == back.summary["total"]["fixed"] > 0
+        assert forth.summary["detectors"] and forth.summary["types"]
+        for name, figures in forth.summary["detectors"].items():
+            test, other = figures["scores"], back.summary["detectors"][name]["scores"]
+            assert other["p"] == test["p"] and other["p_holm"] == test["p_holm"]
+            mean, mirrored = test["difference"], other["difference"]
+            assert mirrored["value"] == pytest.approx(-mean["value"])
+            assert mirrored["low"] == pytest.approx(-mean["high"])
+        for kind, figures in forth.summary["types"].items():
+            test, other = figures["presence"], back.summary["types"][kind]["presence"]
+            assert (test["better"], test["worse"]) == (other["worse"], other["better"])
 
     def test_a_hidden_box_is_not_called_fixed(self, real: Path) -> None:
         """A detector with one box per image moves it to a fault: the old place may be as it was."""
         done = compare_runs(real / "before", real / "after", QUICK)
-        assert done.total.fixed == 0 and done.total.unclear_before > 0
-        status, change = done.changes["status"], done.changes["change"]
-        assert {c for s, c in zip(status, change, strict=True) if s == "unclear"} == {"hidden"}
+        assert done.summary["total"]["fixed"] == 0 and done.summary["total"]["unclear_before"] > 0
+        unclear = {row["change"] for row in done.changes.to_pylist() if row["status"] == "unclear"}
+        assert unclear == {"hidden"}
 
     def test_gates(self, real: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
         own = (real / "before", real / "after", "report=false", f"folder={tmp_path / 'out'}")
-        new = compare_runs(real / "before", real / "after", QUICK).counts
-        total = sum(each.new for each in new.values())
+        new = compare_runs(real / "before", real / "after", QUICK).summary["types"]
+        total = sum(counts["new"] for counts in new.values())
         assert run(*own, f"fail_on_new={total}") == 0
         assert run(*own, f"fail_on_new={total - 1}") == 3
         assert f"FAILED: {total} new" in capsys.readouterr().out
         assert summary(tmp_path / "out")["passed"] is False
-        assert run(*own, f"fail_on_new={{color: {new['color'].new}}}") == 0
-        assert run(*own, f"fail_on_new={{color: {new['color'].new - 1}}}") == 3
+        assert run(*own, f"fail_on_new={{color: {new['color']['new']}}}") == 0
+        assert run(*own, f"fail_on_new={{color: {new['color']['new'] - 1}}}") == 3
         assert run(*own, "fail_on_new={text: 0}") == 3  # nothing looked for text
         assert "nothing of type text was compared" in capsys.readouterr().out
         assert run(*own, "fail_on_new={txt: 0}") == 1
@@ -421,16 +414,19 @@ class TestARealPair:
         plain = compare_runs(real / "before", real / "after", QUICK)
         over = {"large_color": 1.0, "texture": 0.02, "boundary": 0.05}
         cut = compare_runs(real / "before", real / "after", replace(QUICK, thresholds=over))
-        assert 0 < cut.total.before < plain.total.before
-        assert cut.thresholds == {**over, "small_color": 0.0}
-        assert not any("Every triplet has a box" in line for line in cut.warnings)
-        assert any("Every triplet has a box" in line for line in plain.warnings)
+        assert 0 < cut.summary["total"]["before"] < plain.summary["total"]["before"]
+        assert cut.summary["rules"]["thresholds"] == {**over, "small_color": 0.0}
+        assert not any("Every triplet has a box" in line for line in cut.summary["warnings"])
+        assert any("Every triplet has a box" in line for line in plain.summary["warnings"])
         wide = compare_runs(
             real / "before", real / "after", replace(QUICK, thresholds=over, margin=1e6)
         )
-        kept = wide.counts_by_detector
-        assert all(kept[name].new == 0 for name in over) and kept["small_color"].new > 0
-        assert wide.total.unclear_after >= cut.total.new - kept["small_color"].new
+        kept = wide.summary["detectors"]
+        assert all(kept[name]["new"] == 0 for name in over) and kept["small_color"]["new"] > 0
+        assert (
+            wide.summary["total"]["unclear_after"]
+            >= cut.summary["total"]["new"] - kept["small_color"]["new"]
+        )
 
     def test_a_thresholds_file(self, real: Path, tmp_path: Path) -> None:
         from nacd_bench.evaluation.thresholds import best_thresholds, write_thresholds
@@ -447,10 +443,11 @@ class TestARealPair:
 
     def test_by_detector(self, real: Path) -> None:
         done = compare_runs(real / "before", real / "after", replace(QUICK, by="detector"))
-        assert "other detector" not in done.changes["change"]
-        assert {*done.counts_by_detector} == {"texture", "boundary", "large_color", "small_color"}
-        for counts in done.counts_by_detector.values():
-            assert counts.before == counts.stayed + counts.fixed + counts.unclear_before
+        assert "other detector" not in {row["change"] for row in done.changes.to_pylist()}
+        detectors = done.summary["detectors"]
+        assert {*detectors} == {"texture", "boundary", "large_color", "small_color"}
+        for own in detectors.values():
+            assert own["before"] == own["stayed"] + own["fixed"] + own["unclear_before"]
 
     def test_the_order_of_rows_does_not_matter(self, real: Path, tmp_path: Path) -> None:
         shuffled = shutil.copytree(real / "after", tmp_path / "after")
@@ -460,7 +457,8 @@ class TestARealPair:
             pq.write_table(table.take(order), shuffled / f"{name}.parquet")
         one = compare_runs(real / "before", real / "after", QUICK)
         two = compare_runs(real / "before", shuffled, QUICK)
-        assert one.changes == two.changes and one.scores == two.scores
+        assert one.changes == two.changes
+        assert one.summary["detectors"] == two.summary["detectors"]
 
     def test_images_that_are_gone_cost_their_pictures(
         self, real: Path, tmp_path: Path, capsys: pytest.CaptureFixture
@@ -529,7 +527,7 @@ class TestPairing:
         before = make_run(tmp_path / "a", {"x@1": one, "y@1": one}, extra={"preset": "low"})
         after = make_run(tmp_path / "b", {"x@9": one, "z@1": one}, extra={"preset": "low"})
         done = compare_runs(before, after, QUICK)
-        assert len(done.pairs) == 1 and done.total.stayed == 1
+        assert len(done.pairs) == 1 and done.summary["total"]["stayed"] == 1
         lonely = {(row["run"], row["triplet"], row["reason"]) for row in done.unpaired}
         reason = "the other run does not have its original"
         assert lonely == {("before", "y@1", reason), ("after", "z@1", reason)}
@@ -546,8 +544,11 @@ class TestPairing:
         before = make_run(tmp_path / "a", {"x@left": one, "x@right": none}, neural_point="3")
         after = make_run(tmp_path / "b", {"x@right": none, "x@left": one}, neural_point="3")
         done = compare_runs(before, after, QUICK)
-        assert len(done.pairs) == 2 and (done.total.stayed, done.total.new) == (1, 0)
-        assert len(set(done.clusters)) == 1  # one original is one piece of evidence
+        assert len(done.pairs) == 2 and (
+            done.summary["total"]["stayed"],
+            done.summary["total"]["new"],
+        ) == (1, 0)
+        assert done.summary["originals"] == 1  # one original is one piece of evidence
 
     def test_a_result_that_one_run_lacks_is_not_new(self, tmp_path: Path) -> None:
         own = {"x@1": {"small_color": [(BOX, 0.5)]}, "y@1": {"small_color": [(BOX, 0.5)]}}
@@ -556,10 +557,12 @@ class TestPairing:
         scores = {"y@1": {"texture": 0.0}}  # small_color failed
         before = make_run(tmp_path / "a", lacking, scores)
         done = compare_runs(before, after, QUICK)
-        assert done.total.new == 0 and done.counts["color"].stayed == 1
+        assert done.summary["total"]["new"] == 0 and done.summary["types"]["color"]["stayed"] == 1
         (left,) = done.unpaired
         assert (left["triplet"], left["detector"]) == ("y@1", "small_color")
-        assert any("1 results of a detector are in one run only" in w for w in done.warnings)
+        assert any(
+            "1 results of a detector are in one run only" in w for w in done.summary["warnings"]
+        )
 
     def test_mined_and_detected_pair(self, tmp_path: Path) -> None:
         mined = make_mined(tmp_path / "mined", images=1)
@@ -568,8 +571,8 @@ class TestPairing:
         found = {"any": {"small_color": [(BOX, 0.5)], "texture": [(BOX, 0.9)]}}
         other = make_run(tmp_path / "b", found, extra=extra)
         done = compare_runs(mined, other, QUICK)
-        assert len(done.pairs) == 1 and set(done.types) == {"texture"}
-        assert any("Left out: small_color" in line for line in done.warnings)
+        assert len(done.pairs) == 1 and set(done.summary["detectors"]) == {"texture"}
+        assert any("Left out: small_color" in line for line in done.summary["warnings"])
 
 
 class TestWarnings:
@@ -593,7 +596,7 @@ class TestWarnings:
         (after / "settings.json").write_text(json.dumps(settings))
         (after / "config.yaml").write_text("thresholds: {small_color: 0.1}\n")
         rules = replace(QUICK, thresholds={"small_color": 0.05})
-        text = "\n".join(compare_runs(before, after, rules).warnings)
+        text = "\n".join(compare_runs(before, after, rules).summary["warnings"])
         for line in (
             "The settings of texture differ",
             "nacd-bench 1 made the first run and 2 the second",
@@ -604,7 +607,9 @@ class TestWarnings:
             "Every triplet has a box of small_color",
         ):
             assert line in text
-        assert not compare_runs(before, before, replace(QUICK, by="detector")).warnings[1:]
+        assert not compare_runs(before, before, replace(QUICK, by="detector")).summary["warnings"][
+            1:
+        ]
         settings["detectors"]["texture"]["version"] = "2"
         (after / "settings.json").write_text(json.dumps(settings))
         with pytest.raises(DataError, match=r"texture\.version: 1 in .*a, 2 in .*b"):
@@ -635,40 +640,48 @@ class TestRules:
         after = make_run(tmp_path / "b", {"x@1": {"small_color": [(BOX, 0.11), (FAR, 0.2)]}})
         rules = replace(QUICK, thresholds={"small_color": 0.1}, margin=0.2)
         done = compare_runs(before, after, rules)
-        assert (done.total.new, done.total.unclear_after) == (1, 1)
-        assert dict(zip(done.changes["x0_after"], done.changes["change"], strict=True)) == {
-            0: "marginal",
-            400: "",
-        }
+        assert (done.summary["total"]["new"], done.summary["total"]["unclear_after"]) == (1, 1)
+        changes = {row["x0_after"]: row["change"] for row in done.changes.to_pylist()}
+        assert changes == {0: "marginal", 400: ""}
 
     def test_a_weaker_box_elsewhere_may_have_been_hidden(self, tmp_path: Path) -> None:
         before = make_run(tmp_path / "a", {"x@1": {"texture": [(BOX, 0.9)]}})
         after = make_run(tmp_path / "b", {"x@1": {"texture": [(FAR, 0.2)]}})
         done = compare_runs(before, after, QUICK)
-        assert (done.total.fixed, done.total.new, done.total.unclear_after) == (1, 0, 1)
+        assert (
+            done.summary["total"]["fixed"],
+            done.summary["total"]["new"],
+            done.summary["total"]["unclear_after"],
+        ) == (1, 0, 1)
 
     def test_a_box_that_moves_for_next_to_nothing_is_not_new(self, tmp_path: Path) -> None:
         before = make_run(tmp_path / "a", {"x@1": {"texture": [(BOX, 0.50)]}})
         after = make_run(tmp_path / "b", {"x@1": {"texture": [(FAR, 0.51)]}})
-        assert compare_runs(before, after, QUICK).total.new == 1
+        assert compare_runs(before, after, QUICK).summary["total"]["new"] == 1
         done = compare_runs(before, after, replace(QUICK, margin=0.1))
-        assert (done.total.new, done.total.unclear_before, done.total.unclear_after) == (0, 1, 1)
+        assert (
+            done.summary["total"]["new"],
+            done.summary["total"]["unclear_before"],
+            done.summary["total"]["unclear_after"],
+        ) == (0, 1, 1)
 
     def test_a_margin_that_has_no_effect_is_told(self, tmp_path: Path) -> None:
         run = read_compared(make_run(tmp_path / "a", {"x@1": {"small_color": [(BOX, 0.5)]}}))
         told = "margin has no effect"
-        assert told not in "".join(compare_runs(run, run, replace(QUICK, margin=1)).warnings)
+        assert told not in "".join(
+            compare_runs(run, run, replace(QUICK, margin=1)).summary["warnings"]
+        )
         run.types = {"small_color": "color"}  # the other boxes one place only
-        assert told in "".join(compare_runs(run, run, replace(QUICK, margin=1)).warnings)
+        assert told in "".join(compare_runs(run, run, replace(QUICK, margin=1)).summary["warnings"])
 
     def test_stronger_and_weaker(self, tmp_path: Path) -> None:
         before = make_run(tmp_path / "a", {"x@1": {"small_color": [(BOX, 1.0), (FAR, 1.0)]}})
         after = make_run(tmp_path / "b", {"x@1": {"small_color": [(BOX, 1.05), (FAR, 0.5)]}})
         done = compare_runs(before, after, QUICK)
-        assert (done.total.stronger, done.total.weaker) == (0, 1)
+        assert (done.summary["total"]["stronger"], done.summary["total"]["weaker"]) == (0, 1)
         fine = compare_runs(before, after, replace(QUICK, same=0.01, fail_on_stronger=0))
-        assert (fine.total.stronger, fine.total.weaker) == (1, 1)
-        assert objections(fine) == ["1 stronger artifacts, more than 0"]
+        assert (fine.summary["total"]["stronger"], fine.summary["total"]["weaker"]) == (1, 1)
+        assert fine.summary["objections"] == ["1 stronger artifacts, more than 0"]
 
     def test_a_rise_that_is_no_chance(self, tmp_path: Path) -> None:
         names = [f"{i}@1" for i in range(12)]
@@ -677,9 +690,9 @@ class TestRules:
             for level in (0.5, 0.6)
         ]
         rules = replace(QUICK, fail_on_worse=0.05)
-        (line,) = objections(compare_runs(*runs, rules))
+        (line,) = compare_runs(*runs, rules).summary["objections"]
         assert "scores of small_color rose by 0.1 on average" in line
-        assert not objections(compare_runs(*runs[::-1], rules))
+        assert not compare_runs(*runs[::-1], rules).summary["objections"]
 
     @pytest.mark.parametrize(
         ("wrong", "message"),
@@ -762,9 +775,9 @@ class TestBadInput:
         empty = make_run(tmp_path / "a", {"x@1": {}})
         some = make_run(tmp_path / "b", {"x@1": {"small_color": [(BOX, 0.5)]}})
         done = compare(empty, some, tmp_path / "out", bootstrap=FAST, show_progress=False)
-        assert done.compared.total.new == 1
+        assert done.compared.summary["total"]["new"] == 1
         done = compare(empty, empty, tmp_path / "out", bootstrap=FAST, show_progress=False)
-        assert not rows(tmp_path / "out") and done.compared.total.before == 0
+        assert not rows(tmp_path / "out") and done.compared.summary["total"]["before"] == 0
 
 
 @pytest.fixture(scope="module")
@@ -837,5 +850,6 @@ class TestMined:
     def test_a_mined_folder_and_itself(self, mined: tuple[Path, Path]) -> None:
         one = mined[0]
         done = compare_runs(one, one, QUICK)
-        assert set(done.changes["status"]) == {"stayed"}
-        assert set(done.changes["iou"]) == {1.0}
+        assert {(row["status"], row["iou"]) for row in done.changes.to_pylist()} == {
+            ("stayed", 1.0)
+        }

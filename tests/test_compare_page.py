@@ -185,7 +185,7 @@ class TestInChromium:
             (run / "config.yaml").write_text("thresholds: {}\n")
             runs.append(run)
         done = compare(*runs, tmp_path / "out", pictures=3, show_progress=False)
-        total = done.compared.total.new
+        total = done.compared.summary["total"]["new"]
         assert total > ROWS == len(data_of(tmp_path / "out")["changes"])
         page.goto(address(tmp_path / "out"))
         wait_for_text(page, ".count", f"{ROWS} of {total} changes. The page holds the {ROWS}")

@@ -99,7 +99,7 @@ COMMANDS: dict[str, Command] = {
         "RUN_A RUN_B",
         "two versions of a codec: what is fixed, new, or stayed",
         ("before", "after"),
-        job="nacd_bench.jobs.compare.run:compare",
+        job="nacd_bench.jobs.compare.run:compare nacd_bench.jobs.compare.versions:Rules",
     ),
     "import": Command(
         "import_table", "TABLE", "read somebody else's table of labelled triplets", ("source",)

@@ -15,20 +15,20 @@ def run(**config: Any) -> int:
     from nacd_bench.jobs.compare.run import compare
 
     done = compare(**config)
-    compared = done.compared
+    summary = done.compared.summary
     out = console()
     out.print()
-    for name, run in (("before", compared.before), ("after", compared.after)):
-        out.print(f"{name}: {run.folder}, {run.kind}, {len(run.triplets)} triplets", markup=False)
-    for table in tables(compared):
-        out.print(table.rich())
-    for line in compared.warnings:
-        out.print(f"Note: {line}", markup=False)
-    if compared.unpaired:
+    for name, run in summary["runs"].items():
         out.print(
-            f"{len(compared.unpaired)} results without partner: {done.folder / 'unpaired.csv'}",
-            markup=False,
+            f"{name}: {run['folder']}, {run['kind']}, {run['triplets']} triplets", markup=False
         )
+    for table in tables(summary):
+        out.print(table.rich())
+    for line in summary["warnings"]:
+        out.print(f"Note: {line}", markup=False)
+    if summary["unpaired_results"]:
+        where = done.folder / "unpaired.csv"
+        out.print(f"{summary['unpaired_results']} results without partner: {where}", markup=False)
     out.print(f"Results: {done.folder}/ (changes.csv, summary.json, summary.md)", markup=False)
     if done.page is not None:
         out.print(f"Pictures, for a browser: {done.page}", markup=False)
@@ -36,7 +36,6 @@ def run(**config: Any) -> int:
         out.print(
             f"{done.unseen} pictures are missing, see {done.folder / 'failures.csv'}", markup=False
         )
-    lines = list(map(str, compared.failures))
-    status = listed_failures(out, lines, done.folder / "failures.csv")
-    out.print(done.verdict, markup=False)
-    return GATE_FAILED if done.objections else status
+    status = listed_failures(out, done.compared.failures, done.folder / "failures.csv")
+    out.print(summary["verdict"], markup=False)
+    return GATE_FAILED if summary["objections"] else status

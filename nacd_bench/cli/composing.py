@@ -167,8 +167,8 @@ def types_of_command(command: str) -> dict[str, Any]:
     """The types of a command's settings: those that its module takes itself, and its job's."""
     module = import_module(f"nacd_bench.cli.{COMMANDS[command].module}")
     kinds = types_of(module.run)
-    if COMMANDS[command].job:
-        where, _, job = COMMANDS[command].job.partition(":")
+    for target in COMMANDS[command].job.split():
+        where, _, job = target.partition(":")
         kinds |= types_of(getattr(import_module(where), job))
     return kinds
 

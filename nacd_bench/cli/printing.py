@@ -59,7 +59,7 @@ def listed_oddities(
         to.print(f"and {len(lines) - MOST_LINES} notes more", markup=False)
 
 
-def listed_failures(to: Console, lines: Sequence[str], file: Path) -> int:
+def listed_failures(to: Console, lines: Sequence[Any], file: Path) -> int:
     """Print what failed, the same only once; the exit status."""
     if not lines:
         return 0

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import pyarrow as pa
 
 from nacd_bench.errors import UserError
 from nacd_bench.report.page import write_page, write_picture
 from nacd_bench.report.run_pixels import VIEWS, PairPixels
-from nacd_bench.runs.schema import EDGES
+from nacd_bench.runs.schema import EDGES, RUNS
 from nacd_bench.triplets.images import pixels_sha256
-from nacd_bench.triplets.record import Box
 
 FOLDER = "compare"
 ROWS = 5000
@@ -33,8 +32,7 @@ COLUMNS = (
 
 def write_comparison(
     folder: Path,
-    changes: Mapping[str, Sequence[Any]],
-    pair_of: NDArray[np.int64],
+    changes: pa.Table,
     pixels: PairPixels,
     pictures: int,
     tick: Callable[[int], None],
@@ -44,33 +42,38 @@ def write_comparison(
 
     Args:
         folder: of the comparison.
-        changes: columns of the changes, equally long.
-        pair_of: the pair of each change.
+        changes: the table ``changes``.
         pixels: of the pairs.
         pictures: changes that get pictures, the strongest of each status in turn.
         tick: called for each of these.
         shown: what stands above the changes, see ``site/compare.html.j2``.
     """
-    order = strongest_first(changes)
-    entries = [
-        {
-            **{name: changes[name][row] for name in COLUMNS},
-            "row": row,
-            "place": place,
-            "boxes": _boxes(changes, row),
-            "part": None,
-            "pictures": {},
-            "faults": {},
-        }
-        for place, row in enumerate(order[:ROWS])
-    ]
+    columns = (changes[name].to_pylist() for name in ("status", "detector", "strength"))
+    order = strongest_first(*columns)
+    rows = changes.take(pa.array(order[:ROWS], pa.int64())).to_pylist()
+    entries = []
+    for place, row in enumerate(rows):
+        boxes = [[row[f"{edge}_{run}"] for edge in EDGES] for run in RUNS]
+        entries.append(
+            {
+                **{name: row[name] for name in COLUMNS},
+                "row": order[place],
+                "place": place,
+                "boxes": [None if box[0] is None else box for box in boxes],
+                "part": None,
+                "pictures": {},
+                "faults": {},
+            }
+        )
     faults: dict[str, str] = {}
-    for entry in sorted(entries[:pictures], key=lambda entry: pair_of[entry["row"]]):
-        _add_pictures(folder / FOLDER, entry, int(pair_of[entry["row"]]), pixels)
+    # those of a pair together, which share its images
+    shown_first = zip(entries[:pictures], rows, strict=False)
+    for entry, row in sorted(shown_first, key=lambda entry: entry[1]["triplet_before"]):
+        _add_pictures(folder / FOLDER, entry, row["triplet_before"], pixels)
         tick(len(faults))
         for view, message in entry["faults"].items():
-            side = "after" if view == "after" else "before"
-            faults.setdefault(f"{changes[f'triplet_{side}'][entry['row']]} {view}", message)
+            run = "after" if view == "after" else "before"
+            faults.setdefault(f"{row[f'triplet_{run}']} {view}", message)
     names = {name for entry in entries for name in entry["pictures"].values()}
     for path in (folder / FOLDER / "pictures").glob("*.webp"):  # of an earlier comparison
         if f"pictures/{path.name}" not in names:
@@ -80,29 +83,28 @@ def write_comparison(
     return faults
 
 
-def strongest_first(changes: Mapping[str, Sequence[Any]]) -> list[int]:
+def strongest_first(
+    statuses: Sequence[str], detectors: Sequence[str], strengths: Sequence[float]
+) -> list[int]:
     """Rows from the strongest change down, the statuses in turn.
 
     Confidences of different detectors have different scales: each change counts by its place among
     those of its detector and status.
 
-    >>> strongest_first({"status": ["stayed", "new", "new"], "detector": ["a", "a", "b"],
-    ...                  "strength": [9.0, 0.1, 5.0]})
+    >>> strongest_first(["stayed", "new", "new"], ["a", "a", "b"], [9.0, 0.1, 5.0])
     [1, 2, 0]
     """
-    groups = list(zip(changes["status"], changes["detector"], strict=True))
-    falling = np.argsort(-np.nan_to_num(changes["strength"], nan=-1.0), kind="stable")
-    places: Counter[tuple[str, str]] = Counter()
+    groups = list(zip(map(STATUSES.index, statuses), detectors, strict=True))
+    falling = [1.0 if math.isnan(strength) else -strength for strength in strengths]
+    taken: Counter[tuple[int, str]] = Counter()
     rank = {}
-    for row in falling.tolist():
-        rank[row] = places[groups[row]]
-        places[groups[row]] += 1
-    return sorted(
-        rank, key=lambda row: (rank[row], STATUSES.index(groups[row][0]), groups[row][1], row)
-    )
+    for row in sorted(range(len(falling)), key=falling.__getitem__):
+        rank[row] = taken[groups[row]]
+        taken[groups[row]] += 1
+    return sorted(rank, key=lambda row: (rank[row], *groups[row], row))
 
 
-def _add_pictures(folder: Path, entry: dict[str, Any], pair: int, source: PairPixels) -> None:
+def _add_pictures(folder: Path, entry: dict[str, Any], pair: str, source: PairPixels) -> None:
     try:
         entry["part"] = source.region(pair, [box for box in entry["boxes"] if box is not None])
     except UserError as error:
@@ -119,12 +121,3 @@ def _add_pictures(folder: Path, entry: dict[str, Any], pair: int, source: PairPi
         if not (folder / name).is_file():
             write_picture(folder / name, pixels, MOST_SIDE, quality=92, method=1)
         entry["pictures"][view] = name
-
-
-def _boxes(changes: Mapping[str, Sequence[Any]], row: int) -> list[Box | None]:
-    """Before and after."""
-    boxes: list[Box | None] = []
-    for run in ("before", "after"):
-        x0, y0, x1, y1 = (changes[f"{edge}_{run}"][row] for edge in EDGES)
-        boxes.append(None if x0 is None else (x0, y0, x1, y1))
-    return boxes

@@ -6,6 +6,7 @@ bitstreams from which the rest is decoded again when the codec can be built.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -19,10 +20,13 @@ from nacd_bench.coding.sides import CodecSpec
 from nacd_bench.errors import CodecError, DataError, ImageError, UserError
 from nacd_bench.ops.boxes import region_holding
 from nacd_bench.ops.planes import one_thread
-from nacd_bench.runs.compared_run import ComparedRun
+from nacd_bench.runs.compared_run import part_of
+from nacd_bench.runs.read import Run
+from nacd_bench.runs.schema import EDGES
+from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import read_bytes
 from nacd_bench.triplets.images import pixels_sha256, read_8_bit
-from nacd_bench.triplets.record import Box
+from nacd_bench.triplets.record import Box, TripletRecord
 
 KEPT = 24
 """Whole images held at a time: those of a triplet on both sides, and then some."""
@@ -42,47 +46,58 @@ class PairPixels:
 
     Args:
         runs: the earlier and the later one.
-        pairs: rows of both runs' triplets that belong together.
+        pairs: their triplets that belong together; one is named by the earlier one's id.
         decode: whether to decode bitstreams where there is nothing else.
     """
 
     def __init__(
-        self, runs: Sequence[ComparedRun], pairs: Sequence[tuple[int, int]], decode: bool = True
+        self,
+        runs: Sequence[Run],
+        pairs: Sequence[tuple[TripletRecord, TripletRecord]],
+        decode: bool = True,
     ) -> None:
         self.runs = runs
-        self.pairs = pairs
+        self.pairs = {pair[0].id: pair for pair in pairs}
         self.decode = decode
+        self._crops: dict[Any, list[tuple[Box, Path]]] = defaultdict(list)
+        for side, run in enumerate(runs):
+            for row in run.detections if run.job == "mine" else ():
+                x0, y0, x1, y1 = (row[f"crop_{edge}"] for edge in EDGES)
+                for role in ROLES:
+                    if row[f"crop_{role}"]:
+                        crop = ((x0, y0, x1, y1), run.folder / row[f"crop_{role}"])
+                        self._crops[side, row["triplet"], role].append(crop)
         self._whole = lru_cache(KEPT)(_outcome(self._read))
         self._codec = lru_cache(None)(_outcome(self._built))
 
-    def region(self, pair: int, boxes: Sequence[Box]) -> Box:
+    def region(self, pair: str, boxes: Sequence[Box]) -> Box:
         """What to show: a crop that a run kept where it holds every box, else what is around them.
 
         Raises:
             UserError: nothing of the image is left.
         """
         for side in (1, 0):
-            for place, _ in self._crops(side, self.pairs[pair][side], "neural"):
+            for place, _ in self._crops[side, self.pairs[pair][side].id, "neural"]:
                 if all(_holds(place, box) for box in boxes):
                     return place
         views = [(pair, view) for view in ("original", "after", "before", "traditional")]
         height, width = _first(self.cut, views).shape[:2]
         return region_holding(boxes, width, height)
 
-    def cut(self, pair: int, view: str, part: Box | None = None) -> Image:
+    def cut(self, pair: str, view: str, part: Box | None = None) -> Image:
         """Part of one of :data:`VIEWS`, or the whole, ``(h, w, 3)`` uint8.
 
         Raises:
             UserError: it cannot be had; the message says why.
         """
         role, sides = VIEWS[view]
-        return _first(self._cut, [(side, self.pairs[pair][side], role, part) for side in sides])
+        return _first(self._cut, [(side, pair, role, part) for side in sides])
 
-    def _cut(self, side: int, triplet: int, role: str, part: Box | None) -> Image:
+    def _cut(self, side: int, pair: str, role: str, part: Box | None) -> Image:
         if part is None:
-            return _or_raise(self._whole(side, triplet, role))
+            return _or_raise(self._whole(side, pair, role))
         x0, y0, x1, y1 = part
-        for place, path in self._crops(side, triplet, role):
+        for place, path in self._crops[side, self.pairs[pair][side].id, role]:
             if _holds(place, part):
                 left, top, right, bottom = place
                 try:
@@ -91,7 +106,7 @@ class PairPixels:
                     continue
                 if pixels.shape[:2] == (bottom - top, right - left):
                     return pixels[y0 - top : y1 - top, x0 - left : x1 - left]
-        pixels = _or_raise(self._whole(side, triplet, role))
+        pixels = _or_raise(self._whole(side, pair, role))
         if x1 > pixels.shape[1] or y1 > pixels.shape[0]:
             raise ImageError(
                 f"expected an image that holds the box {list(part)}, got one of "
@@ -99,9 +114,9 @@ class PairPixels:
             )
         return pixels[y0:y1, x0:x1]
 
-    def _read(self, side: int, triplet: int, role: str) -> Image:
+    def _read(self, side: int, pair: str, role: str) -> Image:
         """A whole image ``(H, W, 3)``."""
-        run, record = self.runs[side], self.runs[side].triplets[triplet]
+        run, record = self.runs[side], self.pairs[pair][side]
         fault: UserError = ImageError("the run kept no picture of this place.")
         file, expected = getattr(record, role), record.extra.get(f"{role}_file_sha256")
         if file:
@@ -114,7 +129,7 @@ class PairPixels:
                 )
             except UserError as error:
                 fault = error
-        name = record.extra.get(f"{role}_bitstream") if run.kind == "mine" else None
+        name = record.extra.get(f"{role}_bitstream") if run.job == "mine" else None
         if not name or not self.decode:
             raise fault
         stream = run.folder / name
@@ -126,23 +141,20 @@ class PairPixels:
         except Exception as error:  # of whatever kind: a codec is somebody else's code
             raise CodecError(f"{stream} cannot be decoded: {describe(error)}") from error
         is_same = pixels_sha256(pixels) == record.extra[f"{role}_sha256"]
-        if not is_same and not _agrees(pixels, self._crops(side, triplet, role)):
+        if not is_same and not _agrees(pixels, self._crops[side, record.id, role]):
             raise CodecError(
                 f"{stream} decodes to other pixels than it did in the run: the codec "
                 "changed, or computes in another way on this machine."
             )
         return pixels
 
-    def _crops(self, side: int, triplet: int, role: str) -> Sequence[tuple[Box, Path]]:
-        run = self.runs[side]
-        return run.crops.get((run.triplets[triplet].id, role), ())
-
     def _built(self, side: int, role: str) -> Codec:
         run = self.runs[side]
+        codec = part_of(run.settings, role, "codec")
         try:
-            if role not in run.codecs:
+            if not codec:
                 raise DataError("the run does not say which codec decodes its bitstreams.")
-            return CodecSpec(**run.codecs[role]).build()
+            return CodecSpec(**codec).build()
         except Exception as error:  # a plug-in may raise anything
             message = f"the codec of {run.folder} cannot be made: {describe(error)}"
             raise CodecError(message) from error

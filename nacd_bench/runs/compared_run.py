@@ -1,82 +1,34 @@
-"""A run as it is compared with another one: the folders of detect, benchmark and mine in one shape.
-
-Boxes are held as columns, because a run may have a hundred thousand of them.
-"""
+"""A run as it is compared with another: the folders of detect, benchmark and mine in one shape."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nacd_bench.errors import DataError, Failure, UserError
-from nacd_bench.evaluation.artifact_matching import Boxes
-from nacd_bench.evaluation.bootstrap import Floats
 from nacd_bench.evaluation.thresholds import read_thresholds
 from nacd_bench.registry import DETECTORS
 from nacd_bench.runs.candidates import read_mined
-from nacd_bench.runs.read import Run, read_run
+from nacd_bench.runs.read import Run, read_part, read_run
 from nacd_bench.runs.schema import (
     CANDIDATES,
     CODECS,
     CODED,
-    EDGES,
+    CONFIG,
     FAILURES,
     JOURNAL,
     SETTINGS,
     SIDES,
 )
-from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.images import content_hash
-from nacd_bench.triplets.record import Box, TripletRecord
-from nacd_bench.triplets.text_files import csv_entries, read_json, read_text
+from nacd_bench.triplets.record import TripletRecord
 
 TABLES = ("triplets.parquet", "detections.parquet", "scores.parquet")
-
-
-@dataclass
-class ComparedRun:
-    """What a folder says.
-
-    Args:
-        folder: the run's folder.
-        kind: ``detect``, ``benchmark`` or ``mine``.
-        triplets: records of those that were looked at. Their ``extra`` has what pairs them:
-            ``image`` (what the original is called), ``image_sha256`` (of its file, None where
-            nothing knows it any more), ``preset`` (of the rate, or None), and ``traditional``,
-            which tells one traditional result from another; and hashes of the files that the run
-            saw, ``original_file_sha256`` and so on.
-        types: artifact type by detector.
-        scores: of each triplet, by detector; NaN where there is none.
-        boxes: their groups are rows in ``triplets``, their detectors places in ``types``.
-        thresholds: confidence over which a box was kept, by detector; without those that the run
-            does not tell.
-        detectors: the detectors' settings, where the run tells them.
-        settings: the run's ``settings.json``, empty where it cannot be read.
-        codecs: keywords of the codecs by side, where the run tells them.
-        crops: parts of images that are files, by triplet and role: what they show, and where.
-        failures: what failed in the run, and what of it cannot be read.
-    """
-
-    folder: Path
-    kind: str
-    triplets: list[TripletRecord]
-    types: dict[str, str]
-    scores: dict[str, Floats]
-    boxes: Boxes
-    thresholds: Mapping[str, float]
-    detectors: Mapping[str, Any]
-    settings: Mapping[str, Any]
-    failures: list[Failure]
-    codecs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    crops: Mapping[tuple[str, str], Sequence[tuple[Box, Path]]] = field(default_factory=dict)
 
 
 def operating_point(triplet: TripletRecord) -> str:
@@ -90,8 +42,14 @@ def codec_of(triplet: TripletRecord, side: str) -> str:
     return " ".join(filter(None, names))
 
 
-def read_compared(folder: str | Path) -> ComparedRun:
+def read_compared(folder: str | Path) -> Run:
     """The run in a folder.
+
+    ``extra`` of its records has what pairs them: ``image`` (what the original is called),
+    ``image_sha256`` (of its file, None where nothing knows it any more), ``preset`` (of the rate,
+    or None), ``traditional``, which tells one traditional result from another, and hashes of the
+    files that the run saw, ``original_file_sha256`` and so on. Records without any score are left
+    out.
 
     Raises:
         DataError: no run, no boxes or scores in it, or a table that cannot be read.
@@ -102,42 +60,56 @@ def read_compared(folder: str | Path) -> ComparedRun:
             f"expected the folder of a detect, benchmark or mine run, got {folder}, which is no "
             "folder. Name the folder that the run printed."
         )
-    is_mined = (folder / CANDIDATES).is_dir() or (folder / CODED).is_dir()
-    return _mined(folder) if is_mined else _detected(read_run(folder))
-
-
-# --- detect and benchmark
-
-
-def _detected(run: Run) -> ComparedRun:
+    if (folder / CANDIDATES).is_dir() or (folder / CODED).is_dir():
+        return _mined(folder)
+    run = read_run(folder)
     faults = [line for line in run.missing if line.startswith(TABLES)]
     if faults:
         raise DataError(
-            f"expected a run that ended in {run.folder}, got one without its tables: {faults[0]} "
-            "Let the run go on with the same folder=..., or copy it again."
+            f"expected a run that ended in {folder}, got one without its tables: {faults[0]} Let "
+            "the run go on with the same folder=..., or copy it again."
         )
     methods = run.scores.keys() - set(run.metrics.get("baselines", ()))
-    types = _types(run.metrics.get("detectors", {}), run.detections, methods)
-    scores = {name: run.scores.get(name, {}) for name in types}
-    scored = set().union(*scores.values())
-    records = [record for record in run.records if record.id in scored]
-    hashes = _hashes(run.folder / JOURNAL)
-    return ComparedRun(
-        run.folder,
-        run.job,
-        [_seen(record, hashes.get(record.id, {})) for record in records],
-        types,
-        _columns(scores, [record.id for record in records]),
-        _boxes(run.detections, [record.id for record in records], types),
-        _thresholds(run, types),
-        run.settings.get("detectors" if run.job == "detect" else "methods", {}),
-        run.settings,
-        [
-            # jobs started from Python have no configuration
-            *(Failure(run.folder.name, "", x) for x in run.missing if "config.yaml" not in x),
-            *map(_failure, run.failures),
-        ],
-    )
+    run.types = _types(run, methods)
+    scored = set().union(*(run.scores.get(name, ()) for name in run.types))
+    hashes = _hashes(folder / JOURNAL)
+    run.records = [
+        _with_facts(record, hashes.get(record.id, {}))
+        for record in run.records
+        if record.id in scored
+    ]
+    return run
+
+
+def _mined(folder: Path) -> Run:
+    run = Run(folder, "mine")
+    run.detections = read_mined(folder).to_pylist()
+    for row in read_mined(folder, CODED).to_pylist():
+        files = {"original": row["image_path"]}
+        files |= {side: row[f"{side}_decoded"] for side in SIDES}
+        record: dict[str, Any] = {name: row[name] for name in CODECS}
+        record |= {role: str(folder / file) if file else "" for role, file in files.items()}
+        facts = {"original_file_sha256": row["image_sha256"]}
+        facts["traditional"] = row["traditional_sha256"]
+        run.records.append(TripletRecord(row["triplet"], **record, extra={**row, **facts}))
+        for name, score in row["scores"] or ():
+            run.scores.setdefault(name, {})[row["triplet"]] = score
+    run.settings = read_part(run, SETTINGS, {})
+    if (folder / FAILURES).is_file():
+        run.failures = read_part(run, FAILURES, [])
+    run.types = _types(run, run.scores)
+    return run
+
+
+def _types(run: Run, methods: Iterable[str]) -> dict[str, str]:
+    """Artifact type by detector, by name; one that boxed nothing is looked up by its name."""
+    types = {row["detector"]: row["artifact_type"] for row in run.detections}
+    types = {**run.metrics.get("detectors", {}), **types}
+    for name in methods:
+        if name not in types and name in DETECTORS:
+            with suppress(UserError):  # another package's, broken or gone
+                types[name] = DETECTORS.get(name).artifact_type
+    return dict(sorted(types.items()))
 
 
 def _hashes(journal: Path) -> dict[str, Mapping[str, str]]:
@@ -150,8 +122,8 @@ def _hashes(journal: Path) -> dict[str, Mapping[str, str]]:
     return hashes
 
 
-def _seen(record: TripletRecord, hashes: Mapping[str, str]) -> TripletRecord:
-    """The record with what pairs it, see :class:`ComparedRun`; hashes of its files by role."""
+def _with_facts(record: TripletRecord, hashes: Mapping[str, str]) -> TripletRecord:
+    """The record with what pairs it, see :func:`read_compared`; hashes of its files by role."""
     content = hashes.get("original") or record.extra.get("image_sha256")
     if content is None:
         with suppress(UserError):
@@ -168,124 +140,42 @@ def _seen(record: TripletRecord, hashes: Mapping[str, str]) -> TripletRecord:
     return replace(record, extra={**record.extra, **facts})
 
 
-def _thresholds(run: Run, types: Mapping[str, str]) -> dict[str, float]:
-    """What the run's configuration says; the defaults of ``detect`` where it says nothing."""
+def part_of(settings: Any, *names: str) -> Mapping[str, Any]:
+    """A part of a run's settings, which somebody may have edited; empty where it is none."""
+    for name in names:
+        settings = settings.get(name) if isinstance(settings, Mapping) else None
+    return settings if isinstance(settings, Mapping) else {}
+
+
+def run_thresholds(run: Run) -> dict[str, float]:
+    """The confidence over which a box was kept, by detector: those of ``detect`` by default.
+
+    -inf where the run does not tell.
+    """
     given = run.config.get("thresholds")
+    thresholds = dict.fromkeys(run.types, -math.inf)
+    if run.job == "mine":
+        given = part_of(run.settings, "thresholds")
+        numbers = {name: value for name, value in given.items() if isinstance(value, int | float)}
+        return thresholds | numbers
     if run.job == "benchmark":
-        return dict.fromkeys(types, 0.0)
+        return dict.fromkeys(run.types, 0.0)
     if isinstance(given, Mapping):
-        return dict.fromkeys(types, 0.0) | {name: float(given[name]) for name in given}
+        return dict.fromkeys(run.types, 0.0) | {name: float(given[name]) for name in given}
     if isinstance(given, str):
         with suppress(UserError):  # gone or changed since
-            return read_thresholds(given).of(types)
-    return {}
+            return read_thresholds(given).of(run.types)
+    return thresholds
 
 
-# --- mine
-
-
-def _mined(folder: Path) -> ComparedRun:
-    coded = read_mined(folder, CODED).to_pylist()
-    candidates = read_mined(folder, CANDIDATES).to_pylist()
-    failures = []
-    if (folder / FAILURES).is_file():
-        rows = csv_entries(folder / FAILURES, read_text(folder / FAILURES, "a list of failures"))
-        failures = [_failure(row.cells) for row in rows]
-    settings: Mapping[str, Any] = {}
-    try:
-        content = read_json(folder / SETTINGS, "the settings of the run")
-        settings = _table({"run": content}, "run")
-    except UserError as error:
-        failures.append(Failure(folder.name, "", str(error)))
-    crops = defaultdict(list)
-    for row in candidates:
-        x0, y0, x1, y1 = (row[f"crop_{edge}"] for edge in EDGES)
-        for role in ROLES:
-            if row[f"crop_{role}"]:
-                crop = ((x0, y0, x1, y1), folder / row[f"crop_{role}"])
-                crops[row["triplet"], role].append(crop)
-    scores: dict[str, dict[str, float]] = {}
-    for row in coded:
-        for name, score in row["scores"] or ():
-            scores.setdefault(name, {})[row["triplet"]] = score
-    types = _types({}, candidates, scores)
-    triplets = [row["triplet"] for row in coded]
-    codecs = {side: _table(_table(settings, side), "codec") for side in SIDES}
-    return ComparedRun(
-        folder,
-        "mine",
-        [_mined_record(folder, row) for row in coded],
-        types,
-        _columns({name: scores.get(name, {}) for name in types}, triplets),
-        _boxes(candidates, triplets, types),
-        {k: v for k, v in _table(settings, "thresholds").items() if isinstance(v, int | float)},
-        _table(settings, "detectors"),
-        settings,
-        failures,
-        {side: codec for side, codec in codecs.items() if codec},
-        crops,
-    )
-
-
-def _table(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """A part of the settings, which somebody may have edited."""
-    part = settings.get(name)
-    return part if isinstance(part, Mapping) else {}
-
-
-def _mined_record(folder: Path, row: Mapping[str, Any]) -> TripletRecord:
-    neural, traditional = (
-        str(folder / file) if file else "" for file in (row[f"{side}_decoded"] for side in SIDES)
-    )
-    facts: dict[str, Any] = {name: row[name] for name in CODECS}
-    facts["extra"] = {
-        **row,
-        "original_file_sha256": row["image_sha256"],
-        "traditional": row["traditional_sha256"],
-    }
-    return TripletRecord(row["triplet"], row["image_path"], neural, traditional, **facts)
-
-
-# --- both
-
-
-def _failure(row: Mapping[str, Any]) -> Failure:
-    """What a row says, however many steps it names between the item and the message."""
-    item, *steps, message = (cell or "" for cell in row.values())
-    return Failure(item, ": ".join(filter(None, steps)), message)
-
-
-def _types(
-    told: Mapping[str, str], detections: Iterable[Mapping[str, Any]], scored: Iterable[str]
-) -> dict[str, str]:
-    """Artifact type by detector, by name; one that boxed nothing is looked up by its name."""
-    types = {**told, **{row["detector"]: row["artifact_type"] for row in detections}}
-    for name in scored:
-        if name not in types and name in DETECTORS:
-            with suppress(UserError):  # another package's, broken or gone
-                types[name] = DETECTORS.get(name).artifact_type
-    return dict(sorted(types.items()))
-
-
-def _columns(
-    scores: Mapping[str, Mapping[str, float]], triplets: Sequence[str]
-) -> dict[str, Floats]:
-    return {
-        name: np.array([values.get(triplet, math.nan) for triplet in triplets], np.float64)
-        for name, values in scores.items()
-    }
-
-
-def _boxes(
-    rows: Iterable[Mapping[str, Any]], triplets: Sequence[str], types: Iterable[str]
-) -> Boxes:
-    """The boxes of these triplets."""
-    row_of = {triplet: row for row, triplet in enumerate(triplets)}
-    place_of = {detector: place for place, detector in enumerate(types)}
-    rows = [row for row in rows if row["triplet"] in row_of]
-    return Boxes(
-        np.array([row_of[row["triplet"]] for row in rows], np.int64),
-        np.array([place_of[row["detector"]] for row in rows], np.int64),
-        np.array([[row[edge] for edge in EDGES] for row in rows], np.float64).reshape(-1, 4),
-        np.array([row["confidence"] for row in rows], np.float64),
-    )
+def failures_of(run: Run) -> list[Failure]:
+    """What failed in the run, and what of it cannot be read."""
+    # jobs started from Python have no configuration
+    faults = [line for line in run.missing if not line.startswith(CONFIG)]
+    return [
+        *(Failure(run.folder.name, "", line) for line in faults),
+        *(
+            Failure(*(row.get(name) or "" for name in ("item", "step", "message")))
+            for row in run.failures
+        ),
+    ]

@@ -41,7 +41,7 @@ class Run:
 
     Args:
         folder: the run's folder.
-        job: ``detect`` or ``benchmark``.
+        job: ``detect`` or ``benchmark``; ``mine`` where runs are compared.
         records: its triplets.
         detections: rows of ``detections.parquet``.
         scores: by method and triplet id.
@@ -52,6 +52,7 @@ class Run:
         config: ``config.yaml``.
         settings: ``settings.json``.
         missing: a line per file that should be there and is not, or cannot be read.
+        types: artifact type by detector, where runs are compared.
     """
 
     folder: Path
@@ -66,6 +67,7 @@ class Run:
     config: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    types: dict[str, str] = field(default_factory=dict)
 
 
 def read_run(folder: str | Path) -> Run:
@@ -88,10 +90,10 @@ def read_run(folder: str | Path) -> Run:
         )
     job = "benchmark" if (folder / SETS).is_dir() or (folder / CURVES).is_dir() else "detect"
     run = Run(folder, job)
-    run.records, problems = _part(run, TRIPLETS, parse_manifest, ([], []))
+    run.records, problems = read_part(run, TRIPLETS, ([], []), parse_manifest)
     run.missing += (problem.message for problem in problems)
-    run.detections = _part(run, f"{DETECTIONS}.parquet", _rows, [])
-    for row in _part(run, f"{SCORES}.parquet", _rows, []):
+    run.detections = read_part(run, f"{DETECTIONS}.parquet", [])
+    for row in read_part(run, f"{SCORES}.parquet", []):
         triplet, kind, is_positive = (
             row.pop(key, None) for key in ("triplet", "test_set", "is_positive")
         )
@@ -101,34 +103,36 @@ def read_run(folder: str | Path) -> Run:
             if isinstance(value, float) and method not in CODECS:
                 run.scores.setdefault(method, {})[triplet] = value
     if job == "benchmark":
-        run.metrics = _part(run, METRICS, _json, {})
-        run.thresholds = _part(run, THRESHOLDS, _yaml, {}).get("sets", {})
-    run.settings = _part(run, SETTINGS, _json, {})
-    run.config = _part(run, CONFIG, _yaml, {})
-    run.failures = _part(run, FAILURES, _cells, [])
+        run.metrics = read_part(run, METRICS, {})
+        run.thresholds = read_part(run, THRESHOLDS, {}).get("sets", {})
+    run.settings = read_part(run, SETTINGS, {})
+    run.config = read_part(run, CONFIG, {})
+    run.failures = read_part(run, FAILURES, [])
     return run
 
 
-def _part(run: Run, name: str, read: Callable[[Path], Any], empty: Any) -> Any:
-    """A file's content, or an empty one and a line on what is wrong."""
+def read_part(run: Run, name: str, empty: Any, read: Callable[[Path], Any] | None = None) -> Any:
+    """A file's content, or an empty one and a line in ``run.missing`` on what is wrong."""
+    path = run.folder / name
     content: Any = None
-    if not (run.folder / name).exists():
+    if not path.exists():
         run.missing.append(f"{name} is missing: the run may not have ended.")
     else:
         try:
-            content = read(run.folder / name)
+            content = (read or READERS[path.suffix])(path)
         except UserError as error:
             run.missing.append(f"{name} cannot be read: {error}")
     return content if isinstance(content, type(empty)) else empty
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    return list(read_parquet(path).to_pylist())
 
 
 def _cells(path: Path) -> list[dict[str, str]]:
     return [entry.cells for entry in csv_entries(path, read_text(path, "a list of failures"))]
 
 
-_json = partial(read_json, what="what the run wrote")
-_yaml = partial(read_yaml, what="what the run wrote")
+READERS: Mapping[str, Callable[[Path], Any]] = {
+    ".json": partial(read_json, what="what the run wrote"),
+    ".yaml": partial(read_yaml, what="what the run wrote"),
+    ".csv": _cells,
+    ".parquet": lambda path: read_parquet(path).to_pylist(),
+}
+"""By the suffix of a run's file."""

@@ -3,48 +3,59 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
+from nacd_bench.errors import DataError
 from nacd_bench.runs.compared_run import operating_point
-from nacd_bench.runs.schema import TABLES, UNPAIRED
+from nacd_bench.runs.read import Run
+from nacd_bench.runs.schema import RUNS, TABLES, UNPAIRED
 from nacd_bench.triplets.record import TripletRecord
 
 LEVELS = 7
 Key = tuple[str, ...] | None
+Pair = tuple[TripletRecord, TripletRecord]
 
 
-def paired_triplets(
-    before: Sequence[TripletRecord], after: Sequence[TripletRecord]
-) -> tuple[list[tuple[int, int]], list[dict[str, str]]]:
-    """Rows of both that belong together, in an order that does not depend on that of the rows, and
-    rows of the table ``unpaired``.
+def paired_triplets(before: Run, after: Run) -> tuple[list[Pair], list[dict[str, str]]]:
+    """Triplets that belong together, in an order that does not depend on that of the rows, and rows
+    of the table ``unpaired``.
 
     The same image is the same content of the original. The same operating point is the same preset,
     else the same operating point of the neural codec. Where several triplets of a run agree in both
     (crops, traditional codecs), equal ids decide; where no operating point is known, equal ids do,
     or that there is only one triplet of the image.
+
+    Raises:
+        DataError: nothing belongs together.
     """
-    pairs: list[tuple[int, int]] = []
-    contents = [[triplet.extra["image_sha256"] for triplet in run] for run in (before, after)]
-    left = [{row: _keys(triplet) for row, triplet in enumerate(run)} for run in (before, after)]
+    pairs: list[Pair] = []
+    left = [{triplet.id: triplet for triplet in run.records} for run in (before, after)]
     for level in range(LEVELS):
-        first, second = (_rows(keys, level) for keys in left)
+        first, second = (_by_key(triplets.values(), level) for triplets in left)
         for key in first.keys() & second.keys():
+            # one on each side, and nothing says that the originals differ
             if len(first[key]) == len(second[key]) == 1:
-                row, other = first[key][0], second[key][0]
-                # nothing may say that the originals differ
-                if len({contents[0][row], contents[1][other]} - {None}) < 2:
-                    pairs.append((row, other))
-                    del left[0][row], left[1][other]
-    pairs.sort(key=lambda pair: _order(before[pair[0]], after[pair[1]]))
+                pair = first[key][0], second[key][0]
+                if len({triplet.extra["image_sha256"] for triplet in pair} - {None}) < 2:
+                    pairs.append(pair)
+                    for triplets, triplet in zip(left, pair, strict=True):
+                        del triplets[triplet.id]
     unpaired = []
-    for run, triplets, rows, others in (
-        ("before", before, left[0], contents[1]),
-        ("after", after, left[1], contents[0]),
-    ):
-        lonely = sorted((triplets[row] for row in rows), key=lambda x: (x.id, x.extra["image"]))
-        unpaired += [unpaired_row(run, triplet, _reason(triplet, others)) for triplet in lonely]
-    return pairs, unpaired
+    for name, triplets, other in zip(RUNS, left, (after, before), strict=True):
+        contents = {triplet.extra["image_sha256"] for triplet in other.records}
+        unpaired += [
+            unpaired_row(name, triplets[id_], _reason(triplets[id_], contents))
+            for id_ in sorted(triplets)
+        ]
+    if not pairs:
+        example = "".join(f" The first: {x['triplet']}: {x['reason']}." for x in unpaired[:1])
+        raise DataError(
+            "expected two runs over the same originals at the same operating points, got "
+            f"{len(before.records)} triplets in {before.folder} and {len(after.records)} in "
+            f"{after.folder}, none of which have both in common.{example} Run both versions of the "
+            "codec on the same images with the same presets."
+        )
+    return sorted(pairs, key=_order), unpaired
 
 
 def unpaired_row(
@@ -55,7 +66,16 @@ def unpaired_row(
     return dict(zip(TABLES[UNPAIRED], cells, strict=True))
 
 
-def _keys(triplet: TripletRecord) -> list[Key]:
+def _by_key(triplets: Iterable[TripletRecord], level: int) -> dict[Key, list[TripletRecord]]:
+    rows: dict[Key, list[TripletRecord]] = defaultdict(list)
+    for triplet in triplets:
+        key = _keys(triplet)[level]
+        if key is not None:
+            rows[key].append(triplet)
+    return rows
+
+
+def _keys(triplet: TripletRecord) -> Sequence[Key]:
     """What a partner has in common, from the surest; None where the triplet has no such thing."""
     content, preset = triplet.extra["image_sha256"], triplet.extra["preset"]
     keys: list[Key] = []
@@ -65,18 +85,11 @@ def _keys(triplet: TripletRecord) -> list[Key]:
     return [*keys, (operating_point(triplet), triplet.id)]
 
 
-def _rows(keys: Mapping[int, Sequence[Key]], level: int) -> dict[Key, list[int]]:
-    rows = defaultdict(list)
-    for row, of_row in keys.items():
-        if of_row[level] is not None:
-            rows[of_row[level]].append(row)
-    return rows
-
-
-def _order(first: TripletRecord, second: TripletRecord) -> tuple[str, ...]:
-    image = min(first.extra["image"], second.extra["image"])
-    point = min(operating_point(first), operating_point(second))
-    return (image, first.extra["image_sha256"] or "", point, *sorted((first.id, second.id)))
+def _order(pair: Pair) -> tuple[str, ...]:
+    image = min(triplet.extra["image"] for triplet in pair)
+    point = min(map(operating_point, pair))
+    ids = sorted(triplet.id for triplet in pair)
+    return (image, pair[0].extra["image_sha256"] or "", point, *ids)
 
 
 def _reason(triplet: TripletRecord, others: Collection[str | None]) -> str:

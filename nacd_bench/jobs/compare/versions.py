@@ -3,8 +3,8 @@
 *Plan* which triplets of two runs belong together, *match* the artifacts in them, *aggregate* into
 counts, tests and a verdict::
 
-    done = compare_runs("runs/v1", "runs/v2")
-    done.counts["texture"].new, done.presence["texture"].p
+    figures = compare_runs("runs/v1", "runs/v2").summary
+    figures["types"]["texture"]["new"], figures["types"]["texture"]["presence"]["p"]
 
 An artifact is **fixed** where only the earlier run (before) has it, **new** where only the later
 one (after) has it, and **stayed** where both do. It is **unclear** where the other run may have it
@@ -25,22 +25,21 @@ The comparison's folder::
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, field, replace
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from annotated_types import Ge, Gt, Le, Lt
-from numpy.typing import NDArray
 
-from nacd_bench.errors import DataError, Failure
+from nacd_bench.errors import Failure
 from nacd_bench.evaluation.artifact_matching import IOU, Boxes, match_boxes
-from nacd_bench.evaluation.bootstrap import Floats, IntervalEstimate, Resampling
+from nacd_bench.evaluation.bootstrap import Floats, Resampling
 from nacd_bench.evaluation.paired_versions import (
     DEFAULT,
-    PresenceTest,
-    ScoreTest,
     mean_difference,
     presence_test,
     score_test,
@@ -55,22 +54,30 @@ from nacd_bench.jobs.compare.differences import (
     shared_thresholds,
     shared_types,
 )
-from nacd_bench.jobs.compare.pairs import paired_triplets, unpaired_row
-from nacd_bench.runs.compared_run import ComparedRun, operating_point, read_compared
+from nacd_bench.jobs.compare.pairs import Pair, paired_triplets, unpaired_row
+from nacd_bench.jobs.compare.verdict import objections, verdict
+from nacd_bench.runs.compared_run import codec_of, failures_of, operating_point, read_compared
 from nacd_bench.runs.folder import require_alike
-from nacd_bench.runs.schema import EDGES
+from nacd_bench.runs.read import Run
+from nacd_bench.runs.schema import CHANGES, EDGES, RUNS, SCHEMA_VERSION, TABLES, schema
 from nacd_bench.settings import Count, Name, NotNegative, options
 from nacd_bench.triplets.record import TripletRecord
 
 ONE_BOX = frozenset({"texture", "boundary", "large_color"})
 """Detectors that box the strongest place of an image and no other."""
+COUNTS = (
+    *("before", "after", "fixed", "new", "stayed"),
+    *("unclear_before", "unclear_after", "stronger", "weaker"),
+)
+"""Boxes over the threshold in both runs; artifacts that are fixed, new or stayed; boxes without
+partner that are marginal or hidden; and, of those that stayed, by the confidence of one detector.
+"""
 
 Overlap = Annotated[float, Gt(0), Le(1)]
 Limit = Count | Mapping[str, Count] | None
 """A number of artifacts that are allowed, in all or by type; None allows any number."""
 Level = Annotated[float, Gt(0), Le(1)] | None
 Same = Annotated[float, Ge(0), Lt(1)]
-Columns = Mapping[str, NDArray[Any]]
 
 
 @options
@@ -110,81 +117,58 @@ DEFAULT_RULES = Rules()
 
 
 @dataclass(frozen=True)
-class Counts:
-    """Artifacts of a type, or by a detector.
-
-    Args:
-        before, after: boxes over the threshold in both runs.
-        fixed, new, stayed: as they are named.
-        unclear_before, unclear_after: boxes without partner that are marginal or hidden.
-        stronger, weaker: of those that stayed, by the confidence of one detector.
-    """
-
-    before: int = 0
-    after: int = 0
-    fixed: int = 0
-    new: int = 0
-    stayed: int = 0
-    unclear_before: int = 0
-    unclear_after: int = 0
-    stronger: int = 0
-    weaker: int = 0
-
-
-@dataclass(frozen=True)
 class Compared:
     """What two runs say.
 
     Args:
-        before, after: the runs.
-        rules: what counts as what.
-        pairs: rows of both runs' triplets that belong together.
-        clusters: original of each pair.
+        runs: the earlier and the later one.
+        pairs: their triplets that belong together.
+        changes: the table ``changes``.
         unpaired: what is compared with nothing, rows of the table ``unpaired``.
-        thresholds: that were used, by detector; -inf where none is known.
-        types: artifact type of the detectors that are compared.
-        changes: columns of ``changes.parquet``, equally long.
-        pair_of: the pair of each row of the changes.
-        counts: by type.
-        counts_by_detector: by detector.
-        presence: by type.
-        detector_presence, scores: by detector.
-        per_triplet: mean number of artifacts, after - before, by type.
-        rates: of all triplets, then by preset.
-        warnings: a line each.
+        summary: all figures, as in ``summary.json``.
         failures: of both runs.
     """
 
-    before: ComparedRun
-    after: ComparedRun
-    rules: Rules
-    pairs: Sequence[tuple[int, int]]
-    clusters: Sequence[str]
+    runs: tuple[Run, Run]
+    pairs: Sequence[Pair]
+    changes: pa.Table
     unpaired: Sequence[Mapping[str, str]]
-    thresholds: Mapping[str, float]
-    types: Mapping[str, str]
-    changes: Mapping[str, Sequence[Any]]
-    pair_of: NDArray[np.int64]
-    counts: Mapping[str, Counts]
-    counts_by_detector: Mapping[str, Counts]
-    presence: Mapping[str, PresenceTest]
-    detector_presence: Mapping[str, PresenceTest]
-    scores: Mapping[str, ScoreTest]
-    per_triplet: Mapping[str, IntervalEstimate]
-    rates: Sequence[Mapping[str, Any]]
-    warnings: Sequence[str]
+    summary: Mapping[str, Any]
     failures: Sequence[Failure]
 
+
+class ComparedBox(NamedTuple):
+    """A box that counts: over the threshold, in a pair and of a detector that are compared."""
+
+    pair: int
+    detector: str
+    place: tuple[int, ...]
+    confidence: float
+
+
+class Change(NamedTuple):
+    """An artifact: its boxes before and after, where there are any, and what became of it.
+
+    Args:
+        boxes: at least one; the later one's detector, else the earlier one's, stands for both.
+        iou: of both, or the largest of one without partner.
+        status, change, strength: as in the table ``changes``.
+    """
+
+    boxes: tuple[ComparedBox | None, ComparedBox | None]
+    iou: float
+    status: str
+    change: str
+    strength: float
+
     @property
-    def total(self) -> Counts:
-        """Over all types."""
-        return Counts(
-            *np.sum([astuple(counts) for counts in self.counts.values()], axis=0).tolist()
-        )
+    def box(self) -> ComparedBox:
+        """The later one, else the earlier one."""
+        return self.boxes[1] or self.boxes[0]  # type: ignore[return-value]
 
 
 def compare_runs(
-    before: str | Path | ComparedRun, after: str | Path | ComparedRun, rules: Rules = DEFAULT_RULES
+    before: str | Path | Run, after: str | Path | Run, rules: Rules = DEFAULT_RULES
 ) -> Compared:
     """Compare the artifacts of two runs over the same images.
 
@@ -195,313 +179,303 @@ def compare_runs(
 
     Raises:
         DataError: no run, a run without tables, two runs without a common image or detector, or of
-            other versions.
+            other versions; a limit for a type that does not exist.
     """
-    first = before if isinstance(before, ComparedRun) else read_compared(before)
-    second = after if isinstance(after, ComparedRun) else read_compared(after)
-    require_alike({str(run.folder): run.settings for run in (first, second)})
-    return _Pairs(first, second, rules).compared()
-
-
-class _Pairs:
-    """Two runs side by side.
-
-    Types and detectors are numbered in order; ``scores`` are ``(2, detectors, pairs)``, and
-    ``has_scores[detector, pair]`` says whether both runs have one. ``boxes`` are those that count,
-    of both runs, with the group ``pair * types + type``.
-    """
-
-    def __init__(self, before: ComparedRun, after: ComparedRun, rules: Rules) -> None:
-        self.runs = before, after
-        self.types = shared_types(before, after)
-        self.given = (
-            rules.thresholds
-            if isinstance(rules.thresholds, Mapping)
-            else read_thresholds(rules.thresholds).of(self.types)
+    first, second = (x if isinstance(x, Run) else read_compared(x) for x in (before, after))
+    runs = first, second
+    require_alike({str(run.folder): run.settings for run in runs})
+    types = shared_types(*runs)
+    if not isinstance(rules.thresholds, Mapping):
+        rules = replace(rules, thresholds=read_thresholds(rules.thresholds).of(types))
+    given: Any = rules.thresholds
+    thresholds = shared_thresholds(runs, types, given)
+    pairs, unpaired = paired_triplets(*runs)
+    places = _Places(runs, pairs, types, thresholds, rules)
+    changes = places.changes()
+    unscored = places.unscored()
+    names_of = {kind: {name for name in types if types[name] == kind} for kind in places.kinds}
+    by_type = places.figures(changes, names_of)
+    by_detector = places.figures(changes, {name: {name} for name in types})
+    for name, test in places.score_tests().items():
+        by_detector[name] |= {"type": types[name], "scores": test}
+    rates = mean_rates(pairs)
+    tests = {name: figures["presence"] for name, figures in by_detector.items()}
+    has_one_box = bool(ONE_BOX.intersection(types))
+    warnings = [
+        *differences(runs, types, pairs),
+        *idle_settings(given, rules.margin, thresholds, tests, has_one_box),
+        *rate_changes(rates, rules.rate_tolerance),
+    ]
+    if unscored:
+        warnings.append(
+            f"{len(unscored)} results of a detector are in one run only and are compared with "
+            "nothing, see unpaired.csv."
         )
-        self.rules = replace(rules, thresholds=self.given)
-        self.detectors = list(self.types)
-        self.kinds = sorted(set(self.types.values()))
-        self.kind_of = np.array([self.kinds.index(kind) for kind in self.types.values()])
-        self.pairs, self.unpaired = paired_triplets(before.triplets, after.triplets)
-        if not self.pairs:
-            raise DataError(_nothing_pairs(before, after, self.unpaired))
-        self.triplets = [(before.triplets[row], after.triplets[other]) for row, other in self.pairs]
-        self.clusters = np.array([_cluster(*pair) for pair in self.triplets])
-        rows = np.array(self.pairs).T
+    failures = [
+        replace(failure, message=f"in the run {name}: {failure.message}")
+        for name, run in zip(RUNS, runs, strict=True)
+        for failure in failures_of(run)
+    ]
+    told = asdict(rules)
+    gate = {name: told.pop(name) for name in list(told) if name.startswith("fail_on")}
+    total = {name: sum(figures[name] for figures in by_type.values()) for name in COUNTS}
+    against = objections(gate, total, by_type, by_detector)
+    is_gated = any(limit is not None for limit in gate.values())
+    summary = {
+        "schema_version": SCHEMA_VERSION,
+        "job": "compare",
+        "verdict": verdict(total, len(pairs), against if is_gated else None),
+        "passed": not against if is_gated else None,
+        "objections": against,
+        "gate": gate,
+        "runs": {name: _facts(run) for name, run in zip(RUNS, runs, strict=True)},
+        "rules": {**told, "given_thresholds": given, "thresholds": thresholds},
+        "pairs": len(pairs),
+        "originals": len(set(places.originals)),
+        "unpaired": {name: sum(row["run"] == name for row in unpaired) for name in RUNS},
+        "unpaired_results": len(unpaired) + len(unscored),
+        "total": total,
+        "types": by_type,
+        "detectors": by_detector,
+        "rates": rates,
+        "warnings": warnings,
+        "failures": len(failures),
+    }
+    return Compared(runs, pairs, places.table(changes), [*unpaired, *unscored], summary, failures)
+
+
+class _Places:
+    """What two runs box in their pairs.
+
+    ``scores`` are ``(2, detectors, pairs)``, and ``has_scores[detector, pair]`` says whether both
+    runs have one; ``boxes`` are those that count, of both runs.
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        pairs: Sequence[Pair],
+        types: Mapping[str, str],
+        thresholds: Mapping[str, float],
+        rules: Rules,
+    ) -> None:
+        self.pairs, self.types, self.thresholds, self.rules = pairs, types, thresholds, rules
+        self.kinds = sorted(set(types.values()))
+        self.number = {name: number for number, name in enumerate(types)}
+        self.originals = [_original(*pair) for pair in pairs]
         self.scores = np.array(
             [
-                [run.scores[name][rows[side]] for name in self.detectors]
-                for side, run in enumerate(self.runs)
+                [
+                    [run.scores.get(name, {}).get(pair[side].id, math.nan) for pair in pairs]
+                    for name in types
+                ]
+                for side, run in enumerate(runs)
             ]
         )
         self.has_scores = ~np.isnan(self.scores).any(axis=0)
-        limits = shared_thresholds(self.runs, self.types, self.given)
-        self.thresholds = np.array([limits[name] for name in self.detectors])
-        self.boxes = [self._counted(side, rows[side]) for side in (0, 1)]
+        self.boxes = [list(self._boxes(run, side)) for side, run in enumerate(runs)]
 
-    def compared(self) -> Compared:
-        changes = self._changes()
-        numbers = np.arange(len(self.detectors))
-        of_kind = {kind: self.kind_of == k for k, kind in enumerate(self.kinds)}
-        of_name = {name: numbers == d for d, name in enumerate(self.detectors)}
-        by_detector = holm_corrected(
-            {name: self._presence(chosen) for name, chosen in of_name.items()}
-        )
-        thresholds = dict(zip(self.detectors, self.thresholds.tolist(), strict=True))
-        rates = mean_rates(self.triplets)
-        unscored = self._unscored()
-        return Compared(
-            *self.runs,
-            self.rules,
-            self.pairs,
-            self.clusters.tolist(),
-            [*self.unpaired, *unscored],
-            thresholds,
-            self.types,
-            self._table(changes),
-            changes["pair"],
-            {kind: _counts(changes, chosen) for kind, chosen in of_kind.items()},
-            {name: _counts(changes, chosen) for name, chosen in of_name.items()},
-            holm_corrected({kind: self._presence(chosen) for kind, chosen in of_kind.items()}),
-            by_detector,
-            holm_corrected({name: self._score_test(d) for d, name in enumerate(self.detectors)}),
-            {
-                kind: mean_difference(*self._numbers(chosen), self.rules.bootstrap)
-                for kind, chosen in of_kind.items()
-            },
-            rates,
-            [
-                *differences(*self.runs, self.types, self.triplets),
-                *idle_settings(
-                    self.given,
-                    self.rules.margin,
-                    thresholds,
-                    by_detector,
-                    bool(ONE_BOX.intersection(self.types)),
-                ),
-                *rate_changes(rates, self.rules.rate_tolerance),
-                *_lacking(unscored),
-            ],
-            [
-                replace(failure, message=f"in the run {name}: {failure.message}")
-                for name, run in zip(("before", "after"), self.runs, strict=True)
-                for failure in run.failures
-            ],
-        )
+    def _boxes(self, run: Run, side: int) -> Iterable[ComparedBox]:
+        places = {pair[side].id: place for place, pair in enumerate(self.pairs)}
+        for row in run.detections:
+            name, confidence = row["detector"], row["confidence"]
+            pair, number = places.get(row["triplet"]), self.number.get(name)
+            if pair is None or number is None or confidence <= self.thresholds[name]:
+                continue
+            if self.has_scores[number, pair]:
+                place = tuple(int(row[edge]) for edge in EDGES)
+                yield ComparedBox(pair, name, place, confidence)
 
-    def _counted(self, side: int, rows: NDArray[np.int64]) -> Boxes:
-        """The run's boxes that count: of a pair and a detector that are compared, and strong."""
-        run = self.runs[side]
-        pair_of = np.full(len(run.triplets), -1)
-        pair_of[rows] = np.arange(len(rows))
-        places = {name: place for place, name in enumerate(self.detectors)}
-        detector_of = np.array([places.get(name, -1) for name in run.types], np.int64)
-        pair = pair_of[run.boxes.group]
-        detector = np.append(detector_of, -1)[run.boxes.detector]
-        is_compared = (pair >= 0) & (detector >= 0) & self.has_scores[detector, pair]
-        chosen = np.flatnonzero(is_compared & (run.boxes.confidences > self.thresholds[detector]))
-        pair, detector = pair[chosen], detector[chosen]
-        group = pair * len(self.kinds) + self.kind_of[detector]
-        return replace(run.boxes.rows(chosen), group=group, detector=detector)
-
-    def _changes(self) -> Columns:
-        """Every artifact once, in an order that depends on nothing but what is in the runs.
-
-        ``detector`` and ``confidence`` are ``(2, n)``, -1 and NaN where a run has no box, and
-        ``place`` is ``(2, 4, n)``; ``name`` is the detector of the later run, else of the earlier.
-        """
+    def changes(self) -> list[Change]:
+        """Every artifact once, in an order that depends on nothing but what is in the runs."""
         before, after = self.boxes
-        matching = match_boxes(before, after, self.rules.iou, self.rules.by == "type")
-        lost = np.setdiff1d(np.arange(len(before)), matching.before)
-        come = np.setdiff1d(np.arange(len(after)), matching.after)
-        first = np.concatenate([matching.before, lost, np.full(len(come), -1)])
-        second = np.concatenate([matching.after, np.full(len(lost), -1), come])
-        rows = list(zip(self.boxes, (first, second), strict=True))
-        # a row of -1 takes what is put at the end
-        group, detector, confidence = (
-            np.array([np.append(getattr(boxes, name), missing)[row] for boxes, row in rows])
-            for name, missing in (("group", -1), ("detector", -1), ("confidences", np.nan))
-        )
-        place = np.array([np.vstack([boxes.places, [[-1] * 4]])[row].T for boxes, row in rows])
-        is_second = second >= 0
-        stayed = is_second & (first >= 0)
-        name = np.where(is_second, detector[1], detector[0])
-        pair = np.where(is_second, group[1], group[0]) // len(self.kinds)
-        doubt = np.where(stayed, "", self._doubts(name, pair, is_second, confidence))
-        status = np.select([doubt != "", stayed, is_second], ["unclear", "stayed", "new"], "fixed")
-        largest = np.abs(confidence).max(axis=0)
-        kind = np.select(
-            [
-                detector[0] != detector[1],
-                np.abs(confidence[1] - confidence[0]) <= self.rules.same * largest,
-                confidence[1] > confidence[0],
-            ],
-            ["other detector", "same", "stronger"],
-            "weaker",
-        )
-        nearest = matching.nearest_before[lost], matching.nearest_after[come]
-        columns = {
-            "pair": pair,
-            "status": status,
-            "change": np.where(stayed, kind, doubt),
-            "iou": np.concatenate([matching.iou, *nearest]),
-            "name": name,
-            "detector": detector,
-            "confidence": confidence,
-            "place": place,
-        }
-        corner = np.where(is_second, place[1], place[0])
-        order = np.lexsort((*corner[::-1], name, self.kind_of[name], pair))
-        return {key: values[..., order] for key, values in columns.items()}
+        first, second = (self._columns(boxes) for boxes in self.boxes)
+        matching = match_boxes(first, second, self.rules.iou, self.rules.by == "type")
+        rows = matching.before.tolist(), matching.after.tolist()
+        found: list[Any] = [
+            (before[i], after[j], iou)
+            for i, j, iou in zip(*rows, matching.iou.tolist(), strict=True)
+        ]
+        for i in np.setdiff1d(np.arange(len(before)), rows[0]).tolist():
+            found.append((before[i], None, float(matching.nearest_before[i])))
+        for j in np.setdiff1d(np.arange(len(after)), rows[1]).tolist():
+            found.append((None, after[j], float(matching.nearest_after[j])))
+        strongest: list[dict[Any, float]] = [{}, {}]
+        for boxes, of_run in zip(self.boxes, strongest, strict=True):
+            for box in boxes:
+                key = box.detector, box.pair
+                of_run[key] = max(of_run.get(key, -math.inf), box.confidence)
+        changes = [self._change(first, second, iou, strongest) for first, second, iou in found]
+        return sorted(changes, key=lambda x: (x.box.pair, self.types[x.box.detector], *x.box[1:3]))
 
-    def _doubts(
+    def _columns(self, boxes: Sequence[ComparedBox]) -> Boxes:
+        kinds = {name: self.kinds.index(kind) for name, kind in self.types.items()}
+        return Boxes(
+            np.array([box.pair * len(kinds) + kinds[box.detector] for box in boxes], np.int64),
+            np.array([self.number[box.detector] for box in boxes], np.int64),
+            np.array([box.place for box in boxes], np.float64).reshape(-1, 4),
+            np.array([box.confidence for box in boxes], np.float64),
+        )
+
+    def _change(
         self,
-        detector: NDArray[np.int64],
-        pair: NDArray[np.int64],
-        is_second: NDArray[np.bool_],
-        confidence: Floats,
-    ) -> NDArray[np.str_]:
-        """Why boxes without partner may be in the other run all the same; empty where not."""
-        strongest = np.full((2, *self.has_scores.shape), -math.inf)
-        for side, boxes in enumerate(self.boxes):
-            at = boxes.detector, boxes.group // len(self.kinds)
-            np.maximum.at(strongest[side], at, boxes.confidences)
-        strength = np.where(is_second, confidence[1], confidence[0])
-        other_place = self._with_margin(strongest[(~is_second).astype(int), detector, pair])
-        has_one = np.array([name in ONE_BOX for name in self.detectors])[detector]
-        is_hidden = has_one & (strength <= other_place)
-        enough = self._with_margin(self.thresholds[detector])
-        return np.where(is_hidden, "hidden", np.where(strength > enough, "", "marginal"))
+        before: ComparedBox | None,
+        after: ComparedBox | None,
+        iou: float,
+        strongest: Sequence[Mapping[Any, float]],
+    ) -> Change:
+        """What became of an artifact; ``strongest`` are confidences by detector and pair."""
+        box: Any = after or before
+        over = self.thresholds[box.detector]
+        first, second = (
+            # without a box, the image's score up to the threshold
+            found.confidence if found else min(score, over if math.isfinite(over) else score)
+            for found, score in zip((before, after), self._scores(box), strict=True)
+        )
+        strength = abs(second - first)
+        if before and after:
+            status, change = "stayed", "stronger" if second > first else "weaker"
+            if before.detector != after.detector:
+                change, strength = "other detector", 0.0
+            elif strength <= self.rules.same * max(abs(first), abs(second)):
+                change = "same"
+        else:
+            # the other run may have it all the same
+            elsewhere = strongest[0 if after else 1].get((box.detector, box.pair), -math.inf)
+            status, change = "new" if after else "fixed", ""
+            if box.detector in ONE_BOX and box.confidence <= self._with_margin(elsewhere):
+                status, change = "unclear", "hidden"
+            elif box.confidence <= self._with_margin(over):
+                status, change = "unclear", "marginal"
+        return Change((before, after), iou, status, change, strength)
 
-    def _with_margin(self, values: Floats) -> Floats:
+    def _scores(self, box: ComparedBox) -> list[float]:
+        """Of the box's detector and pair, in both runs."""
+        return self.scores[:, self.number[box.detector], box.pair].tolist()
+
+    def table(self, changes: Sequence[Change]) -> pa.Table:
+        """The table ``changes``."""
+        boxes = [change.box for change in changes]
+        pairs = [self.pairs[box.pair] for box in boxes]
+        scores = [self._scores(box) for box in boxes]
+        limits = {name: x if math.isfinite(x) else None for name, x in self.thresholds.items()}
+        columns: dict[str, Sequence[Any]] = {
+            **{name: [getattr(change, name) for change in changes] for name in Change._fields[1:]},
+            "image": [after.extra["image"] for _, after in pairs],
+            "preset": [operating_point(after) for _, after in pairs],
+            "artifact_type": [self.types[box.detector] for box in boxes],
+            "detector": [box.detector for box in boxes],
+            "threshold": [limits[box.detector] for box in boxes],
+            "original_sha256": [_content(*pair) for pair in pairs],
+        }
+        for side, run in enumerate(RUNS):
+            of_run = [change.boxes[side] for change in changes]
+            columns |= {
+                f"triplet_{run}": [pair[side].id for pair in pairs],
+                f"detector_{run}": [box and box.detector for box in of_run],
+                f"confidence_{run}": [box and box.confidence for box in of_run],
+                f"score_{run}": [score[side] for score in scores],
+                f"bpp_{run}": [pair[side].neural_bpp for pair in pairs],
+                **{
+                    f"{edge}_{run}": [box and box.place[place] for box in of_run]
+                    for place, edge in enumerate(EDGES)
+                },
+            }
+        return pa.table({name: columns[name] for name in TABLES[CHANGES]}, schema(CHANGES))
+
+    def _with_margin(self, value: float) -> float:
         """Higher by the margin; -inf stays."""
-        return values + self.rules.margin * np.abs(np.where(np.isfinite(values), values, 0))
+        return value + self.rules.margin * abs(value) if math.isfinite(value) else value
 
-    def _numbers(self, detectors: NDArray[np.bool_]) -> tuple[Floats, Floats, list[str]]:
+    def figures(
+        self, changes: Sequence[Change], groups: Mapping[str, set[str]]
+    ) -> dict[str, dict[str, Any]]:
+        """Counts, mean numbers and tests of presence of groups of detectors."""
+        numbers = {group: self._numbers(names) for group, names in groups.items()}
+        tests = holm_corrected(
+            {
+                group: presence_test(before > 0, after > 0, originals)
+                for group, (before, after, originals) in numbers.items()
+            }
+        )
+        return {
+            group: {
+                **_counts(changes, groups[group]),
+                "per_triplet": asdict(mean_difference(*counted, self.rules.bootstrap)),
+                "presence": asdict(tests[group]),
+            }
+            for group, counted in numbers.items()
+        }
+
+    def score_tests(self) -> dict[str, dict[str, Any]]:
+        """Tests of the scores by detector."""
+        tests = {}
+        for name, number in self.number.items():
+            rows = np.flatnonzero(self.has_scores[number])
+            before, after = self.scores[:, number, rows]
+            originals = [self.originals[row] for row in rows]
+            tests[name] = score_test(before, after, originals, self.rules.bootstrap)
+        return {name: asdict(test) for name, test in holm_corrected(tests).items()}
+
+    def _numbers(self, detectors: set[str]) -> tuple[Floats, Floats, list[str]]:
         """Boxes per pair that is compared, before and after, and the original of each."""
-        compared = np.flatnonzero(self.has_scores[detectors].any(axis=0))
+        numbers = [self.number[name] for name in detectors]
+        rows = np.flatnonzero(self.has_scores[numbers].any(axis=0))
         before, after = (
             np.bincount(
-                boxes.group[detectors[boxes.detector]] // len(self.kinds), minlength=len(self.pairs)
-            ).astype(np.float64)[compared]
+                np.array([box.pair for box in boxes if box.detector in detectors], np.int64),
+                minlength=len(self.pairs),
+            ).astype(np.float64)[rows]
             for boxes in self.boxes
         )
-        return before, after, self.clusters[compared].tolist()
+        return before, after, [self.originals[row] for row in rows]
 
-    def _presence(self, detectors: NDArray[np.bool_]) -> PresenceTest:
-        before, after, clusters = self._numbers(detectors)
-        return presence_test(before > 0, after > 0, clusters)
-
-    def _score_test(self, detector: int) -> ScoreTest:
-        compared = np.flatnonzero(self.has_scores[detector])
-        before, after = self.scores[:, detector, compared]
-        return score_test(before, after, self.clusters[compared].tolist(), self.rules.bootstrap)
-
-    def _unscored(self) -> list[dict[str, str]]:
+    def unscored(self) -> list[dict[str, str]]:
         """Results of a detector that one of the runs does not have."""
         reason = "the other run has no result of this detector for this triplet"
         lacks = np.isnan(self.scores)
         return [
-            unpaired_row(run, self.triplets[pair][side], reason, name)
-            for d, name in enumerate(self.detectors)
-            for side, run in enumerate(("before", "after"))
-            for pair in np.flatnonzero(lacks[1 - side, d] & ~lacks[side, d])
+            unpaired_row(run, self.pairs[pair][side], reason, name)
+            for name, number in self.number.items()
+            for side, run in enumerate(RUNS)
+            for pair in np.flatnonzero(lacks[1 - side, number] & ~lacks[side, number]).tolist()
         ]
 
-    def _table(self, changes: Columns) -> dict[str, Sequence[Any]]:
-        """The columns of ``changes.parquet``."""
-        names = np.array([*self.detectors, None])
-        triplets = [self.triplets[pair] for pair in changes["pair"]]
-        name, confidence = changes["name"], changes["confidence"]
-        scores = self.scores[:, name, changes["pair"]]
-        over = self.thresholds[name]
-        # without a box, the image's score up to the threshold
-        unboxed = np.where(np.isfinite(over), np.minimum(scores, over), scores)
-        evidence = np.where(np.isnan(confidence), unboxed, confidence)
-        is_other = changes["change"] == "other detector"
-        columns: dict[str, Sequence[Any]] = {
-            "status": changes["status"].tolist(),
-            "change": changes["change"].tolist(),
-            "image": [after.extra["image"] for _, after in triplets],
-            "preset": [operating_point(after) for _, after in triplets],
-            "artifact_type": [self.kinds[k] for k in self.kind_of[name]],
-            "detector": names[name].tolist(),
-            "strength": np.where(is_other, 0.0, np.abs(evidence[1] - evidence[0])).tolist(),
-            "iou": changes["iou"].tolist(),
-            "threshold": _or_none(over, np.isfinite(over)),
-        }
-        for side, run in enumerate(("before", "after")):
-            is_boxed = ~np.isnan(confidence[side])
-            columns |= {
-                f"triplet_{run}": [pair[side].id for pair in triplets],
-                f"detector_{run}": names[changes["detector"][side]].tolist(),
-                f"confidence_{run}": _or_none(confidence[side], is_boxed),
-                f"score_{run}": scores[side].tolist(),
-            }
-            for edge, values in zip(EDGES, changes["place"][side].astype(int), strict=True):
-                columns[f"{edge}_{run}"] = _or_none(values, is_boxed)
-            columns[f"bpp_{run}"] = [pair[side].neural_bpp for pair in triplets]
-        columns["original_sha256"] = [_content(*pair) for pair in triplets]
-        return columns
+
+def _counts(changes: Iterable[Change], detectors: set[str]) -> dict[str, int]:
+    """:data:`COUNTS` of some of the detectors."""
+    counts = Counter(dict.fromkeys(COUNTS, 0))
+    for change in changes:
+        before, after = (box is not None and box.detector in detectors for box in change.boxes)
+        if before or after:
+            counts["before"] += before
+            counts["after"] += after
+            side = "before" if before else "after"
+            counts[f"unclear_{side}" if change.status == "unclear" else change.status] += 1
+            counts[change.change] += 1
+    return {name: counts[name] for name in COUNTS}
 
 
-def _counts(changes: Columns, detectors: NDArray[np.bool_]) -> Counts:
-    """Of some of the detectors."""
-    detector, status, change = (changes[name] for name in ("detector", "status", "change"))
-    before, after = (detector >= 0) & detectors[detector]
-    either = before | after
-    masks = {
-        "before": before,
-        "after": after,
-        "fixed": before & (status == "fixed"),
-        "new": after & (status == "new"),
-        "stayed": either & (status == "stayed"),
-        "unclear_before": before & (status == "unclear"),
-        "unclear_after": after & (status == "unclear"),
-        "stronger": either & (change == "stronger"),
-        "weaker": either & (change == "weaker"),
+def _facts(run: Run) -> dict[str, Any]:
+    """What the summary says of a run."""
+    return {
+        "folder": str(run.folder),
+        "kind": run.job,
+        "triplets": len(run.records),
+        "boxes": len(run.detections),
+        "neural": sorted({codec_of(triplet, "neural") for triplet in run.records}),
+        "nacd_bench": run.settings.get("nacd_bench"),
     }
-    return Counts(**{name: int(mask.sum()) for name, mask in masks.items()})
-
-
-def _or_none(values: NDArray[Any], is_known: NDArray[np.bool_]) -> list[Any]:
-    return [
-        value if has_value else None
-        for value, has_value in zip(values.tolist(), is_known, strict=True)
-    ]
-
-
-def _nothing_pairs(
-    before: ComparedRun, after: ComparedRun, unpaired: Sequence[Mapping[str, str]]
-) -> str:
-    row = unpaired[0] if unpaired else None
-    example = f" The first: {row['triplet']}: {row['reason']}." if row else ""
-    return (
-        "expected two runs over the same originals at the same operating points, got "
-        f"{len(before.triplets)} triplets in {before.folder} and {len(after.triplets)} in "
-        f"{after.folder}, none of which have both in common."
-        f"{example} Run both versions of the codec on the same images with the same presets."
-    )
 
 
 def _content(before: TripletRecord, after: TripletRecord) -> str | None:
     return before.extra["image_sha256"] or after.extra["image_sha256"]
 
 
-def _cluster(before: TripletRecord, after: TripletRecord) -> str:
+def _original(before: TripletRecord, after: TripletRecord) -> str:
     """The original photograph, or what both runs call it."""
     if before.source is not None and before.source == after.source:
         return f"source {before.source}"
     content = _content(before, after)
     image = min(before.extra["image"], after.extra["image"])
     return f"content {content}" if content else f"image {image}"
-
-
-def _lacking(unscored: Sequence[Mapping[str, str]]) -> list[str]:
-    if not unscored:
-        return []
-    return [
-        f"{len(unscored)} results of a detector are in one run only and are compared with nothing, "
-        "see unpaired.csv."
-    ]
