@@ -14,7 +14,7 @@ import time
 import numpy as np
 
 from nacd_bench.coding.originals import list_images
-from nacd_bench.coding.rate import Encodings, Estimate, Match, match_rates
+from nacd_bench.coding.rate import Encodings, Match, Seen, match_rates
 from nacd_bench.registry import CODECS
 from nacd_bench.triplets.images import read_8_bit
 
@@ -35,15 +35,16 @@ def main() -> None:
     }
     print(f"{codec.name}: {codec.version()}; {len(photos)} images, targets {options.targets} bpp")
 
-    alone, together = Estimate.of(codec), Estimate.of(codec)
+    alone: list[Seen] = []
+    together: list[Seen] = []
     single: dict[str, list[Match]] = {}
     one_go: dict[str, list[Match]] = {}
 
-    def matched(name: str, targets: list[float], estimate: Estimate) -> list[Match]:
+    def matched(name: str, targets: list[float], earlier: list[Seen]) -> list[Match]:
         encodings = Encodings(codec, photos[name])
         tolerance = options.tolerance
-        matches = match_rates(encodings, targets, tolerance=tolerance, estimate=estimate)
-        estimate.add(encodings.seen("bpp"))
+        matches = match_rates(encodings, targets, tolerance=tolerance, earlier=earlier)
+        earlier.append(encodings.seen("bpp"))
         return matches
 
     start = time.perf_counter()
@@ -63,7 +64,7 @@ def main() -> None:
     checked = list(photos)[: options.ladders]
     for name in checked:
         full = Encodings(codec, photos[name])
-        bpp = np.array([full.bpp(index) for index in range(len(codec.points.values))])
+        bpp = np.array([full.quantity("bpp", index) for index in range(len(codec.points.values))])
         for match in single[name]:
             best = codec.points.values[int(np.argmin(np.abs(bpp / match.target - 1)))]
             nearest += best == match.point

@@ -269,9 +269,9 @@ class TestReproducible:
         assert len(keys) == len(set(keys))
 
     def test_long_encodes_of_an_unfinished_job_are_kept(self, photos, tmp_path, monkeypatch):
-        from nacd_bench.coding import matched as coding
+        from nacd_bench.coding import rate
 
-        monkeypatch.setattr(coding, "WORTH_KEEPING", 0.0)
+        monkeypatch.setattr(rate, "WORTH_KEEPING", 0.0)
         asked = []
 
         class Stopped(CODECS.get("jpeg")):

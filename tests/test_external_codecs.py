@@ -205,7 +205,7 @@ class TestReferenceSoftware:
     def test_fine_rate_matching(self, software: Make) -> None:
         codec, image = software(), photograph(80, 80)
         encodings = Encodings(codec, image)
-        target = 0.5 * (encodings.bpp(29) + encodings.bpp(30))  # between two QPs
+        target = 0.5 * (encodings.at(29).bpp + encodings.at(30).bpp)  # between two QPs
         match = match_rates(encodings, [target], tolerance=0.01)[0]
         assert match.fine is not None
         assert abs(match.miss) < 0.015

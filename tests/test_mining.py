@@ -375,9 +375,9 @@ class TestRestart:
     def test_long_encodes_outlive_a_kill(
         self, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from nacd_bench.coding import matched as coding
+        from nacd_bench.coding import rate
 
-        monkeypatch.setattr(coding, "WORTH_KEEPING", 0.0)
+        monkeypatch.setattr(rate, "WORTH_KEEPING", 0.0)
         log, folder = tmp_path / "log", tmp_path / "run"
         toy = Toy(log=str(log))
         decode = toy.decode

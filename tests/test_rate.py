@@ -7,13 +7,7 @@ import pytest
 from skimage import data
 
 from nacd_bench.coding.codec import Codec, FineControl, OperatingPoints
-from nacd_bench.coding.rate import (
-    Encodings,
-    Estimate,
-    luma_psnr,
-    match_psnr,
-    match_rates,
-)
+from nacd_bench.coding.rate import Encodings, luma_psnr, match_rates
 from nacd_bench.errors import CodecError
 from nacd_bench.registry import CODECS
 
@@ -58,16 +52,16 @@ def smooth_sizes(seed, points=52, pixels=512 * 768):
     return sizes * 2 ** (draw.normal(0, 0.8, points) / np.sqrt(sizes))
 
 
-def match_rate(codec, image, target, estimate=None, **options):
-    """One target on its own; the estimate learns from it."""
-    return match_all(codec, image, [target], estimate, **options)[0]
+def match_rate(codec, image, target, earlier=None, **options):
+    """One target on its own; ``earlier`` learns from it."""
+    return match_all(codec, image, [target], earlier, **options)[0]
 
 
-def match_all(codec, image, targets, estimate=None, **options):
+def match_all(codec, image, targets, earlier=None, **options):
     encodings = Encodings(codec, image)
-    matches = match_rates(encodings, targets, estimate=estimate, **options)
-    if estimate is not None:
-        estimate.add(encodings.seen("bpp"))
+    matches = match_rates(encodings, targets, earlier=earlier or (), **options)
+    if earlier is not None:
+        earlier.append(encodings.seen("bpp"))
     return matches
 
 
@@ -81,7 +75,7 @@ def assert_nearest(match, rates):
 def test_the_nearest_point_of_the_whole_ladder_of_a_real_codec(name, image):
     codec = CODECS.get(name)()
     full = Encodings(codec, image)
-    rates = [full.bpp(index) for index in range(len(codec.points.values))]
+    rates = [full.quantity("bpp", index) for index in range(len(codec.points.values))]
     # small images: sizes rise and fall by single bytes and stand still
     targets = [0.06, 0.15, 0.3, 0.6, 1.2, 3.0]
     encodings = Encodings(codec, image)
@@ -128,25 +122,25 @@ def test_the_nearest_point_of_ladders_that_are_not_monotone():
 def test_odd_ladders_and_wrong_first_guesses(sizes, slope):
     codec = Ladder(sizes, slope)
     targets = [0.001, 0.02, 0.06, 0.12, 0.25, 0.75, 5.0]
-    estimate = Estimate.of(codec)
-    for match in match_all(codec, BLANK, targets, estimate):
+    earlier = []
+    for match in match_all(codec, BLANK, targets, earlier):
         assert_nearest(match, codec.bpp(BLANK))
     for target in targets:
-        assert_nearest(match_rate(codec, BLANK, target, estimate), codec.bpp(BLANK))
+        assert_nearest(match_rate(codec, BLANK, target, earlier), codec.bpp(BLANK))
 
 
 def test_encodes_per_target_on_smooth_curves():
     """24 imagined images at five targets: the numbers that real ones have to reach."""
     single = one_go = 0
     for together in (False, True):
-        estimate = Estimate.of(Ladder(smooth_sizes(0)))
+        earlier = []
         for seed in range(24):
             codec = Ladder(smooth_sizes(seed))
             if together:
-                matches = match_all(codec, BLANK, TARGETS, estimate)
+                matches = match_all(codec, BLANK, TARGETS, earlier)
                 one_go += sum(match.encodes for match in matches)
             else:
-                matches = [match_rate(codec, BLANK, t, estimate) for t in TARGETS]
+                matches = [match_rate(codec, BLANK, t, earlier) for t in TARGETS]
                 single += sum(match.encodes for match in matches)
             for match in matches:
                 assert_nearest(match, codec.bpp(BLANK))
@@ -165,7 +159,7 @@ def test_no_point_is_encoded_twice_and_every_encode_is_counted():
 
 
 def test_the_answer_does_not_depend_on_what_was_learned_before():
-    taught = Estimate.of(Ladder(smooth_sizes(0)))
+    taught = []
     for seed in range(6):
         match_all(Ladder(smooth_sizes(seed)), BLANK, TARGETS, taught)
     for seed in (7, 8):
@@ -288,14 +282,14 @@ class TestQuality:
     def test_the_nearest_psnr_of_the_whole_ladder(self, name):
         codec = CODECS.get(name)()
         full = Encodings(codec, CAT)
-        psnr = np.array([full.psnr(index) for index in range(len(codec.points.values))])
+        psnr = np.array([full.quantity("psnr", index) for index in range(len(codec.points.values))])
         encodings = Encodings(codec, CAT)
-        matches = match_psnr(encodings, [28.0, 33.3, 38.0, 70.0])
+        matches = match_rates(encodings, [28.0, 33.3, 38.0, 70.0], "psnr")
         assert len(matches) == 4
         for match in matches:
             assert abs(match.got - match.target) == pytest.approx(np.abs(psnr - match.target).min())
             assert match.out_of_range == (match.target > psnr.max())
-        assert len(encodings.data) < (20 if name == "x265" else 40)
+        assert len(encodings.matches) < (20 if name == "x265" else 40)
 
     @pytest.mark.numeric
     def test_psnr_is_of_luma(self):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import struct
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,68 +11,17 @@ import numpy as np
 import torch
 
 from nacd_bench.coding.codec import Codec, Image, bits_per_pixel
-from nacd_bench.coding.rate import Encodings, Estimate, Match, luma_psnr, match_psnr, match_rates
+from nacd_bench.coding.rate import Match, luma_psnr
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.ops.color import luma
 from nacd_bench.ops.planes import one_thread
 from nacd_bench.ops.structure import MSSSIM_SIDE, ms_ssim
-from nacd_bench.triplets.files import write_whole
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-WORTH_KEEPING = 1.0
-"""Seconds of an encode from which on it is kept until its image is done."""
-SECONDS = struct.Struct("<d")
 
 
 class DiskFullError(DataError):
     """No room for a result: unlike a codec's failure it stops the run."""
-
-
-class KeptEncodes:
-    """Encodes of an unfinished image in a folder, so that a kill does not cost hours of them.
-
-    Args:
-        folder: where they lie; for one image in one codec.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def get(self, name: str) -> tuple[bytes, float] | None:
-        """Bitstream and seconds of an encode that was put there."""
-        path = self.folder / name
-        if not path.is_file():
-            return None
-        content = path.read_bytes()
-        return content[SECONDS.size :], SECONDS.unpack_from(content)[0]
-
-    def put(self, name: str, data: bytes, seconds: float) -> None:
-        """Keep an encode that took long."""
-        if seconds >= WORTH_KEEPING:
-            write_whole(self.folder / name, SECONDS.pack(seconds) + data)
-
-
-def matches(
-    encodings: Encodings,
-    kind: str,
-    values: Sequence[float],
-    tolerance: float | None = None,
-    estimate: Estimate | None = None,
-) -> list[Match]:
-    """An image coded at several rates in one go.
-
-    Args:
-        encodings: the image in its codec.
-        kind: what the values are: ``"point"``, ``"bpp"`` or ``"psnr"``.
-        values: operating points, bits per pixel or dB.
-        tolerance: for the codec's fine control, see :func:`nacd_bench.coding.rate.match_rates`.
-        estimate: what earlier images taught about the codec's rate.
-    """
-    if kind == "psnr":
-        return match_psnr(encodings, values, estimate=estimate)
-    if kind == "bpp":
-        return match_rates(encodings, values, tolerance=tolerance, estimate=estimate)
-    return [encodings.at(point) for point in values]
 
 
 def facts(codec: Codec, image: Image, match: Match, decoded: Image) -> dict[str, Any]:

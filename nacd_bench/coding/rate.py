@@ -1,11 +1,10 @@
 """Matching one codec's rate to another's: the nearest operating point in few encodes.
 
-log2(bpp) is close to a straight line over the operating points. The search is a secant on it, with
-the uncertainty carried along: the curve of an image is a Gaussian process around the running
-estimate of its codec, and an operating point is encoded only as long as it may still be nearer to
-a target than the best one so far. So it ends early where the curve is smooth and looks around where
-it is not (small images, whose sizes rise and fall by single bytes), and finds the nearest point
-of the whole ladder. Several targets of one image share every encode.
+log2(bpp) is close to a straight line over the operating points, and closer to a codec's mean curve.
+The search is a secant on the difference to that curve, with bisection as guard. It ends when no
+point that was not encoded may be nearer to a target than the best one, as far as curves bend and
+sizes scatter: early where the curve is smooth, later where it is not (small images, whose sizes
+rise and fall by single bytes). Several targets of one image share every encode.
 
 >>> from nacd_bench.registry import CODECS
 >>> gray = np.arange(96 * 96 * 3, dtype=np.uint32).astype(np.uint8).reshape(96, 96, 3)
@@ -17,20 +16,24 @@ True
 from __future__ import annotations
 
 import math
+import struct
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import pairwise, product
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nacd_bench.coding.codec import Codec, Image, bits_per_pixel
+from nacd_bench.coding.codec import Codec, FineControl, Image, OperatingPoints, bits_per_pixel
 from nacd_bench.errors import CodecError
 from nacd_bench.ops.psnr import psnr
+from nacd_bench.triplets.files import write_whole
 
 Floats = NDArray[np.float64]
+Seen = Mapping[int, float]
+"""One image's log2(bpp), or PSNR in bits of error, by index of the operating point."""
 
 UNITS = {"bpp": "bpp", "psnr": "dB"}
 LOWEST = {"bpp": 0.05, "psnr": 24.0}
@@ -39,28 +42,30 @@ DB_PER_BIT = 20 * math.log10(2)
 """Decibels that halve an error: PSNR is searched on the scale of bits of error."""
 MOST_DB = 100.0
 """Equal images lie far off any curve: a search has no use for more."""
-OFFSET_SD = 1.0
-"""How far one image's log2(bpp) lies from its codec's mean (24 Kodak images: 0.7 to 1.2)."""
-UNSEEN_OFFSET_SD = 3.0
-"""The same for the first image, when the mean is a guess."""
-SLOPE_SD = 0.15
-"""Relative spread of the slope over images."""
-UNSEEN_SLOPE_SD = 0.5
-"""The same as long as no two points of one image have been seen: the codec's slope is a guess."""
+TILT = 0.08
+"""Spread of an image's slope around its codec's, as a share."""
+BEND = 0.05
+"""Departure from a secant per squared octave of rate (24 Kodak images)."""
+RATE_RIPPLE = 0.9
+"""Scatter of log2(bpp) around it, times the square root of the size in bytes; see
+:class:`~nacd_bench.coding.codec.OperatingPoints`."""
 QUALITY_RIPPLE = 0.01
 """Scatter of dB / 6.02 around a smooth curve, which comes from steps of the quantiser."""
-BEND_SD = 0.15
-"""Departure of log2(bpp) from the mean curve, moved and tilted, ..."""
-BEND_LENGTH = 1.5
-"""... and over how many octaves of rate it keeps its sign."""
 CERTAINTY = 3.0
-"""Standard deviations by which a point must miss being nearer before it is left out."""
+"""Spreads by which a point must miss being nearer before it is left out."""
 SURPRISE = 4.0
-"""Standard deviations of a wrong prediction from which on all of them are widened in proportion."""
+"""Spreads of a wrong prediction from which on all of them are widened in proportion."""
+BISECTION = 4
+"""Of so many encodes for one target one halves what is left of the bracket."""
+FAR = 1e3
+"""Octaves to a neighbour that is not there."""
 FINE_STEPS = 5
 """Encodes with a fine control at one operating point."""
 FINEST_STEP = 0.004
 """Octaves of a fine control below which its rate is noise: HM's jumps by single decisions."""
+WORTH_KEEPING = 1.0
+"""Seconds of an encode from which on it is kept until its image is done."""
+SECONDS = struct.Struct("<d")
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class Match:
     """The operating point nearest to a target.
 
     Args:
-        target: what was asked, bpp or dB.
+        target: what was asked, bpp, dB or the point itself.
         got: what came, in the same unit.
         point: the operating point.
         fine: value of the codec's fine control, None where it was not used.
@@ -96,85 +101,65 @@ class Match:
         return self.got / self.target - 1
 
 
-class Kept(Protocol):
-    """Where finished encodes are kept beyond the life of a process."""
-
-    def get(self, name: str) -> tuple[bytes, float] | None:
-        """Bitstream and seconds of an encode that was put there."""
-
-    def put(self, name: str, data: bytes, seconds: float) -> None:
-        """Keep an encode."""
-
-
 class Encodings:
-    """One image in one codec: every operating point is encoded at most once.
+    """One image in one codec: nothing is encoded twice.
 
     Args:
         codec: the codec.
         image: ``(H, W, 3)`` uint8.
-        kept: encodes of this image in this codec by a process that was killed.
+        folder: where encodes that took long are kept, so that a kill does not cost hours of them.
     """
 
-    def __init__(self, codec: Codec, image: Image, kept: Kept | None = None) -> None:
+    def __init__(self, codec: Codec, image: Image, folder: Path | None = None) -> None:
         self.codec = codec
         self.image = image
-        self.kept = kept
+        self.folder = folder
         self.points = codec.points.values
-        self.data: dict[int, bytes] = {}
-        self.seconds: dict[int, float] = {}
+        self.matches: dict[tuple[int, float | None], Match] = {}
         self._psnr: dict[int, float] = {}
 
-    def encode(self, index: int) -> bytes:
-        """The bitstream at the ``index``-th operating point."""
-        if index not in self.data:
-            self.data[index], self.seconds[index] = self.encode_fine(index, None)
-        return self.data[index]
+    def at(self, index: int, fine: float | None = None) -> Match:
+        """The encode at the ``index``-th operating point, its fine control at ``fine``."""
+        if (index, fine) not in self.matches:
+            point = self.points[index]
+            data, seconds = self._encoded(index, fine)
+            height, width = self.image.shape[:2]
+            bpp = bits_per_pixel(self.codec.rate_bytes(data), width, height)
+            match = Match(point, point, point, fine, data, bpp, 1, False, seconds)
+            self.matches[index, fine] = match
+        return self.matches[index, fine]
 
-    def encode_fine(self, index: int, value: float | None) -> tuple[bytes, float]:
-        """Bitstream and seconds at an operating point with the codec's fine control set."""
-        name = f"{index}" if value is None else f"{index}_{value!r}"
-        kept = self.kept.get(name) if self.kept else None
-        if kept is not None:
-            return kept
-        start = time.perf_counter()
-        if value is None:
-            data = self.codec.encode(self.image, self.points[index])
-        else:
-            data = self.codec.encode_fine(self.image, self.points[index], value)
+    def _encoded(self, index: int, fine: float | None) -> tuple[bytes, float]:
+        """Bitstream and seconds, from the folder where they are kept there."""
+        name = f"{index}" if fine is None else f"{index}_{fine!r}"
+        path = self.folder / name if self.folder else None
+        if path and path.is_file():
+            content = path.read_bytes()
+            return content[SECONDS.size :], SECONDS.unpack_from(content)[0]
+        start, arguments = time.perf_counter(), (self.image, self.points[index])
+        data = (
+            self.codec.encode(*arguments)
+            if fine is None
+            else self.codec.encode_fine(*arguments, fine)
+        )
         seconds = time.perf_counter() - start
-        if self.kept:
-            self.kept.put(name, data, seconds)
+        if path and seconds >= WORTH_KEEPING:
+            write_whole(path, SECONDS.pack(seconds) + data)
         return data, seconds
 
-    def at(self, point: float) -> Match:
-        """The result at an operating point."""
-        self.codec.require_point(point)
-        index = self.points.index(point)
-        data, bpp = self.encode(index), self.bpp(index)
-        return Match(point, point, point, None, data, bpp, 1, False, self.seconds[index])
-
-    def bpp(self, index: int) -> float:
-        """Bits per pixel at the ``index``-th operating point."""
-        return self.rate(self.encode(index))
-
-    def rate(self, data: bytes) -> float:
-        """Bits per pixel of a bitstream of this image."""
-        height, width = self.image.shape[:2]
-        return bits_per_pixel(self.codec.rate_bytes(data), width, height)
-
-    def psnr(self, index: int) -> float:
-        """Luma PSNR in dB of the decoded image at the ``index``-th operating point."""
+    def quantity(self, kind: str, index: int) -> float:
+        """``"bpp"`` or luma ``"psnr"`` in dB at the ``index``-th operating point."""
+        match = self.at(index)
+        if kind == "bpp":
+            return match.bpp
         if index not in self._psnr:
-            self._psnr[index] = luma_psnr(self.image, self.codec.decode(self.encode(index)))
+            self._psnr[index] = luma_psnr(self.image, self.codec.decode(match.data))
         return self._psnr[index]
 
-    def quantity(self, kind: str, index: int) -> float:
-        """``"bpp"`` or ``"psnr"`` at the ``index``-th operating point."""
-        return self.psnr(index) if kind == "psnr" else self.bpp(index)
-
     def seen(self, kind: str) -> dict[int, float]:
-        """What the encodes so far teach an :class:`Estimate`, by operating point."""
-        return {index: float(_scaled(kind, self.quantity(kind, index))) for index in self.data}
+        """What the encodes so far teach about the codec, see :data:`Seen`."""
+        indices = [index for index, fine in self.matches if fine is None]
+        return {index: _scaled(kind, self.quantity(kind, index)) for index in indices}
 
 
 def luma_psnr(original: Image, decoded: Image) -> float:
@@ -187,78 +172,63 @@ def luma_psnr(original: Image, decoded: Image) -> float:
     return psnr(float(np.mean((difference @ [0.299, 0.587, 0.114]) ** 2)) / 255**2)
 
 
-@dataclass
-class Estimate:
-    """A codec's mean curve over its operating points, learned from images.
-
-    Args:
-        points: number of operating points.
-        slope: first guess of the step between two of them, in octaves or bits of error.
-        images: values by index of the operating point, see :meth:`Encodings.seen`.
-    """
-
-    points: int
-    slope: float
-    images: list[Mapping[int, float]] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, codec: Codec) -> Estimate:
-        """What is known before the first encode: the codec's own slope."""
-        return cls(len(codec.points.values), codec.points.slope)
-
-    def add(self, seen: Mapping[int, float]) -> None:
-        """Learn from one image."""
-        if seen:
-            self.images.append(dict(seen))
-
-    def curve(self) -> Floats:
-        """The mean curve ``(points,)``; its level is 0 at the first point before any image."""
-        total, weight = np.zeros(self.points - 1), np.zeros(self.points - 1)
-        for seen in self.images:
-            for a, b in pairwise(sorted(seen)):
-                total[a:b] += (seen[b] - seen[a]) / (b - a)
-                weight[a:b] += 1
-        index = np.arange(self.points - 1)
-        near = np.exp(-0.5 * (index[:, None] - index) ** 2)  # a step is like its neighbours
-        prior = 2.0
-        overall = (self.slope * prior + total.sum()) / (prior + weight.sum())
-        steps = (near @ total + overall * prior) / (near @ weight + prior)
-        curve = np.concatenate([[0.0], np.cumsum(steps)])
-        levels = [np.mean([seen[i] - curve[i] for i in seen]) for seen in self.images]
-        return curve + np.mean(levels) if levels else curve
+def mean_curve(points: OperatingPoints, images: Sequence[Seen]) -> Floats:
+    """A codec's mean curve ``(points,)``, its level 0 at the first point before any image."""
+    total, weight = np.zeros(len(points.values) - 1), np.zeros(len(points.values) - 1)
+    for seen in images:
+        for a, b in pairwise(sorted(seen)):
+            total[a:b] += (seen[b] - seen[a]) / (b - a)
+            weight[a:b] += 1
+    index = np.arange(len(total))
+    near = np.exp(-0.5 * (index[:, None] - index) ** 2)  # a step is like its neighbours
+    prior = 2.0
+    overall = (points.slope * prior + total.sum()) / (prior + weight.sum())
+    steps = (near @ total + overall * prior) / (near @ weight + prior)
+    curve = np.concatenate([[0.0], np.cumsum(steps)])
+    levels = [np.mean([seen[i] - curve[i] for i in seen]) for seen in images if seen]
+    return curve + np.mean(levels) if levels else curve
 
 
 def match_rates(
     encodings: Encodings,
     targets: Sequence[float],
+    kind: str = "bpp",
     *,
     tolerance: float | None = None,
-    estimate: Estimate | None = None,
+    earlier: Sequence[Seen] = (),
 ) -> list[Match]:
-    """The operating points whose rates are nearest to targets, in the order of the targets.
+    """The operating points nearest to targets, in the order of the targets.
 
     Args:
         encodings: the image in its codec.
-        targets: bits per pixel; beyond the codec's range its end is taken and
-            :attr:`Match.out_of_range` set.
+        targets: beyond the codec's range its end is taken and :attr:`Match.out_of_range` set.
+        kind: what the targets are: ``"bpp"``, ``"psnr"`` (luma, in dB) or ``"point"``.
         tolerance: use the codec's fine control, if it has one, where the nearest operating point
-            misses the target by more than this share (0.01 is 1 %).
-        estimate: what earlier images taught about the codec.
+            misses a rate by more than this share (0.01 is 1 %).
+        earlier: what earlier images taught about the codec, see :meth:`Encodings.seen`.
 
     Raises:
-        CodecError: a target that is not positive, or an encode that fails.
+        CodecError: a target that is not positive, no such point, or an encode that fails.
     """
-    matches = _Search("bpp", encodings, estimate).run(targets)
-    if tolerance is None or encodings.codec.fine is None:
+    codec = encodings.codec
+    if kind == "point":
+        for point in targets:
+            codec.require_point(point)
+        matches = [encodings.at(encodings.points.index(point)) for point in targets]
+        return [
+            replace(match, target=point, got=point)
+            for match, point in zip(matches, targets, strict=True)
+        ]
+    for target in targets:
+        if not (math.isfinite(target) and target > 0):
+            raise CodecError(
+                f"expected a target above 0 {UNITS[kind]}, got {target}. "
+                "Ask for a rate between 0.02 and 8 bpp or a PSNR between 20 and 60 dB."
+            )
+    matches = _nearest(encodings, targets, kind, [seen for seen in earlier if seen])
+    if tolerance is None or codec.fine is None or kind == "psnr":
         return matches
     return [_refine(encodings, match, tolerance) for match in matches]
-
-
-def match_psnr(
-    encodings: Encodings, targets: Sequence[float], *, estimate: Estimate | None = None
-) -> list[Match]:
-    """The operating points nearest to targets of luma PSNR in dB; each encode is decoded too."""
-    return _Search("psnr", encodings, estimate).run(targets)
 
 
 def _scaled(kind: str, quantity: float) -> float:
@@ -266,181 +236,120 @@ def _scaled(kind: str, quantity: float) -> float:
     return min(quantity, MOST_DB) / DB_PER_BIT if kind == "psnr" else math.log2(max(quantity, 1e-9))
 
 
-class _Search:
-    """Encodes until no operating point may be nearer to any target than the ones it has."""
+def _nearest(
+    encodings: Encodings, targets: Sequence[float], kind: str, earlier: Sequence[Seen]
+) -> list[Match]:
+    """Encodes until no operating point may be nearer to any target than those that it has."""
+    curve = mean_curve(encodings.codec.points, earlier)
+    if not earlier:
+        curve += _scaled(kind, LOWEST[kind])
+    goals = [_scaled(kind, target) for target in targets]
+    encodes, surprise = [0] * len(targets), 1.0
+    while True:
+        seen = encodings.seen(kind)
+        mean, spread = _secants(encodings, kind, curve, seen)
+        candidates = []
+        for place, (target, goal) in enumerate(zip(targets, goals, strict=True)):
+            misses = [abs(encodings.quantity(kind, index) - target) for index in seen]
+            miss = min(misses, default=math.inf)
+            window = _scaled(kind, target - miss), _scaled(kind, target + miss)
+            possible = _possible(seen, mean, CERTAINTY * spread, surprise, window)
+            if not possible:
+                continue
+            index = min(possible, key=lambda index: abs(mean[index] - goal))
+            if encodes[place] % BISECTION == BISECTION - 1:
+                index = possible[len(possible) // 2]
+            from_middle = abs(goal - float(np.median(goals)))
+            off = min((abs(value - goal) for value in seen.values()), default=-from_middle)
+            candidates.append((off, place, index))
+        if not candidates:
+            break
+        _, place, index = max(candidates)  # the middle target first, then what is farthest off
+        encodes[place] += 1
+        error = abs(_scaled(kind, encodings.quantity(kind, index)) - mean[index])
+        surprise *= max(1.0, error / (SURPRISE * surprise * spread[index]))
+    matches = []
+    for target, goal, count in zip(targets, goals, encodes, strict=True):
+        quantities = {index: encodings.quantity(kind, index) for index in sorted(seen)}
+        index = min(quantities, key=lambda index: abs(quantities[index] - target))
+        match = replace(encodings.at(index), target=target, got=quantities[index], encodes=count)
+        matches.append(replace(match, out_of_range=not mean.min() <= goal <= mean.max()))
+    return matches
 
-    def __init__(self, kind: str, encodings: Encodings, estimate: Estimate | None) -> None:
-        self.kind = kind
-        self.encodings = encodings
-        estimate = estimate or Estimate.of(encodings.codec)
-        self.curve = estimate.curve()
-        steps, offset_sd = sum(len(seen) - 1 for seen in estimate.images), OFFSET_SD
-        if not estimate.images:
-            self.curve += _scaled(kind, LOWEST[kind])
-            offset_sd = UNSEEN_OFFSET_SD
-        position = self.curve - self.curve.mean()
-        slope_sd = math.hypot(SLOPE_SD, UNSEEN_SLOPE_SD / (1 + steps))
-        distance = (position[:, None] - position) / BEND_LENGTH
-        self.covariance = (
-            offset_sd**2
-            + slope_sd**2 * np.outer(position, position)
-            + BEND_SD**2 * np.exp(-0.5 * distance**2)
-        )
-        self.surprise = 1.0
-        self.seen = encodings.seen(kind)
 
-    def run(self, targets: Sequence[float]) -> list[Match]:
-        """Encode what is needed for the targets."""
-        for target in targets:
-            if not (math.isfinite(target) and target > 0):
-                raise CodecError(
-                    f"expected a target above 0 {UNITS[self.kind]}, got {target}. "
-                    "Ask for a rate between 0.02 and 8 bpp or a PSNR between 20 and 60 dB."
-                )
-        scaled = [_scaled(self.kind, target) for target in targets]
-        cost = [0] * len(targets)
-        while True:
-            mean, sd = self._predict()
-            candidates = [self._candidate(mean, sd, target) for target in scaled]
-            owners = [i for i, index in enumerate(candidates) if index is not None]
-            if not owners:
-                break
-            if self.seen:  # the target that is farthest off; the middle one first
-                owner = max(
-                    owners, key=lambda i: min(abs(v - scaled[i]) for v in self.seen.values())
-                )
-            else:
-                owner = int(np.argsort(scaled)[len(scaled) // 2])
-            index = candidates[owner]
-            assert index is not None
-            before = len(self.encodings.data)
-            quantity = self.encodings.quantity(self.kind, index)
-            self.seen[index] = _scaled(self.kind, quantity)
-            error = abs(self.seen[index] - mean[index])
-            self.surprise *= max(1.0, error / (SURPRISE * sd[index]))
-            cost[owner] += len(self.encodings.data) - before
-        ends = mean.min(), mean.max()
-        matches = []
-        for target, value, encodes in zip(targets, scaled, cost, strict=True):
-            index = sorted(self.seen)[int(np.argmin(self._misses(value)))]
-            match = self.encodings.at(self.encodings.points[index])
-            got = self.encodings.quantity(self.kind, index)
-            is_out = bool(value < ends[0] or value > ends[1])
-            matches.append(
-                replace(match, target=target, got=got, encodes=encodes, out_of_range=is_out)
-            )
-        return matches
+def _secants(encodings: Encodings, kind: str, curve: Floats, seen: Seen) -> tuple[Floats, Floats]:
+    """Values ``(points,)`` on the secants through what was seen, and how far they may be off."""
+    if not seen:
+        return curve, np.full_like(curve, FAR)
+    order = sorted(seen)
+    values = np.array([seen[index] for index in order])
+    index = np.arange(len(curve))
+    mean = curve + np.interp(index, order, values - curve[order])
+    octaves = np.abs(curve[:, None] - curve[order])
+    below = np.where(index[:, None] >= order, octaves, FAR).min(1)
+    above = np.where(index[:, None] <= order, octaves, FAR).min(1)
+    bend = np.minimum(TILT * np.minimum(below, above), BEND * below * above)
+    pixels = encodings.image.shape[0] * encodings.image.shape[1]
+    scatter = QUALITY_RIPPLE * np.ones_like(mean)
+    if kind == "bpp":
+        scatter = RATE_RIPPLE / np.sqrt(np.maximum(np.exp2(mean) * pixels / 8, 16))
+    return mean, np.hypot(bend, encodings.codec.points.ripple * scatter)
 
-    def _unscaled(self, values: Floats | float) -> Floats:
-        return np.asarray(values * DB_PER_BIT if self.kind == "psnr" else np.exp2(values))
 
-    def _misses(self, target: float) -> Floats:
-        """How far off in its unit every point is that was seen, in order of rate."""
-        values = np.array([self.seen[index] for index in sorted(self.seen)])
-        return np.abs(self._unscaled(values) - self._unscaled(target))
-
-    def _candidate(self, mean: Floats, sd: Floats, target: float) -> int | None:
-        """The unseen point to try next for a target: the one most likely to be nearer."""
-        if not self.seen:
-            return int(np.argmin(np.abs(mean - target)))
-        floor, ceiling = self._bounds()
-        low = self._unscaled(np.maximum(mean - CERTAINTY * sd, floor))
-        high = self._unscaled(np.minimum(mean + CERTAINTY * sd, ceiling))
-        middle, miss = self._unscaled(target), self._misses(target).min()
-        possible = (low < middle + miss) & (high > middle - miss)
-        possible[list(self.seen)] = False
-        if not possible.any():
-            return None
-        doubt = np.where(possible, np.abs(mean - target) / (sd + 0.02), np.inf)
-        return int(np.argmin(doubt))
-
-    def _bounds(self) -> tuple[Floats, Floats]:
-        """Lowest and highest values ``(points,)`` of a curve that rises up to its ripple."""
-        floor, ceiling = np.full_like(self.curve, -np.inf), np.full_like(self.curve, np.inf)
-        seen = sorted(self.seen)
-        values = np.array([self.seen[index] for index in seen])
-        slack = CERTAINTY * math.sqrt(2) * self._ripple(values)
-        floor[seen], ceiling[seen] = values - slack, values + slack
-        return np.maximum.accumulate(floor), np.minimum.accumulate(ceiling[::-1])[::-1]
-
-    def _ripple(self, values: Floats) -> Floats:
-        """Scatter around a smooth curve."""
-        ripple = self.encodings.codec.points.ripple
-        if self.kind == "psnr":
-            return np.full_like(values, QUALITY_RIPPLE * ripple)
-        pixels = self.encodings.image.shape[0] * self.encodings.image.shape[1]
-        return np.asarray(ripple / np.sqrt(np.maximum(np.exp2(values) * pixels / 8, 16)))
-
-    def _predict(self) -> tuple[Floats, Floats]:
-        """Mean and standard deviation ``(points,)`` of the curve, given what was seen."""
-        variance = np.diag(self.covariance)
-        if not self.seen:
-            return self.curve, np.sqrt(variance)
-        seen = sorted(self.seen)
-        values = np.array([self.seen[index] for index in seen])
-        gram = self.covariance[np.ix_(seen, seen)] + np.diag(self._ripple(values) ** 2)
-        weights = np.linalg.solve(gram, self.covariance[seen]).T
-        mean = self.curve + weights @ (values - self.curve[seen])
-        variance = variance - (weights * self.covariance[:, seen]).sum(1)
-        noise = self._ripple(mean) ** 2
-        left_over = values - mean[seen]  # what no smooth curve explains, carried to the neighbours
-        mean += np.interp(np.arange(len(mean)), seen, left_over)
-        return mean, self.surprise * np.sqrt(np.maximum(variance, 0) + noise)
+def _possible(
+    seen: Seen, mean: Floats, reach: Floats, surprise: float, window: tuple[float, float]
+) -> list[int]:
+    """The operating points, not seen yet, that may lie in a window, between points beyond it."""
+    low, high = window
+    first = max((i for i, value in seen.items() if value + 1.5 * reach[i] < low), default=0)
+    last = min((i for i, value in seen.items() if value - 1.5 * reach[i] > high), default=len(mean))
+    may_be = (mean + surprise * reach > low) & (mean - surprise * reach < high)
+    return [index for index in range(first, last) if may_be[index] and index not in seen]
 
 
 def _refine(encodings: Encodings, match: Match, tolerance: float) -> Match:
     """The match with its codec's fine control set so that the miss is within ``tolerance``.
 
-    Where the control does not get there from the nearest operating point (its range ends, or sizes
-    jump by more than the tolerance), the point on the other side of the target is tried as well.
+    The control is found by a secant over its octaves. Where it does not get there from the nearest
+    operating point (its range ends, or sizes jump by more than the tolerance), the point on the
+    other side of the target is tried as well.
     """
-    best, encodes = match, match.encodes
+    control, before = encodings.codec.fine, len(encodings.matches)
+    assert control is not None
+    best = match
     nearest = encodings.points.index(match.point)
-    across = nearest + (1 if match.bpp < match.target else -1)
-    for index in (nearest, across):
+    for index in (nearest, nearest + (1 if match.bpp < match.target else -1)):
         if abs(best.miss) <= tolerance or not 0 <= index < len(encodings.points):
             break
-        before = len(encodings.data)
-        encodings.encode(index)
-        encodes += len(encodings.data) - before
-        for tried in _fine_steps(encodings, index, match):
-            encodes += 1
-            best = tried if abs(tried.miss) < abs(best.miss) else best
+        slope, start = control.slope, encodings.at(index)
+        misses = {math.log2(control.neutral): math.log2(start.bpp / match.target)}
+        for _ in range(FINE_STEPS):
+            value = _next_fine(control, misses, slope)
+            octave = math.log2(value)
+            near = min(misses, key=lambda tried: abs(tried - octave))
+            if abs(octave - near) < FINEST_STEP:
+                break  # the end of the range, or a jump of the rate
+            tried = replace(encodings.at(index, value), target=match.target)
+            tried = replace(tried, got=tried.bpp)
+            misses[octave] = math.log2(tried.bpp / match.target)
+            measured = (misses[octave] - misses[near]) / (octave - near)
+            slope = measured if measured * control.slope > 0 else slope
+            best = min(best, tried, key=lambda one: abs(one.miss))
             if abs(best.miss) <= tolerance:
                 break
-    out_of_range = best.out_of_range and abs(best.miss) > tolerance
+    encodes = match.encodes + len(encodings.matches) - before
+    out_of_range = match.out_of_range and abs(best.miss) > tolerance
     return replace(best, encodes=encodes, out_of_range=out_of_range)
 
 
-def _fine_steps(encodings: Encodings, index: int, match: Match) -> Iterator[Match]:
-    """Encodes with the fine control at one operating point, each nearer to the target's rate.
-
-    The control's octaves are found by a secant, and between two that lie on both sides of the
-    target by the straight line between them.
-    """
-    control = encodings.codec.fine
-    assert control is not None
-    asked, slope = math.log2(match.target), control.slope
-    ends = math.log2(control.low), math.log2(control.high)
-    seen = {math.log2(control.neutral): math.log2(encodings.bpp(index))}
-    for _ in range(FINE_STEPS):
-        low = [octave for octave, rate in seen.items() if rate < asked]
-        high = [octave for octave, rate in seen.items() if rate >= asked]
-        if low and high:
-            a, b = min(product(low, high), key=lambda pair: abs(pair[0] - pair[1]))
-            octave = a + (b - a) * (asked - seen[a]) / (seen[b] - seen[a])
-        else:
-            last = min(seen, key=lambda octave: abs(seen[octave] - asked))
-            octave = min(max(last + (asked - seen[last]) / slope, ends[0]), ends[1])
-        if any(abs(octave - tried) < FINEST_STEP for tried in seen):
-            return  # the end of the range, or a jump of the rate
-        value = round(2**octave, 4)  # as it stands in tables and command lines
-        octave = math.log2(value)
-        data, seconds = encodings.encode_fine(index, value)
-        bpp = encodings.rate(data)
-        before, seen[octave] = dict(seen), math.log2(bpp)
-        near = min(before, key=lambda tried: abs(tried - octave))
-        measured = (seen[octave] - seen[near]) / (octave - near)
-        slope = measured if measured * control.slope > 0 else slope
-        point = encodings.points[index]
-        yield replace(match, got=bpp, point=point, fine=value, data=data, bpp=bpp, seconds=seconds)
+def _next_fine(control: FineControl, misses: Mapping[float, float], slope: float) -> float:
+    """Where a secant through octaves of a fine control and misses in octaves of rate meets 0."""
+    crossings = [
+        (b - a, a + (b - a) * misses[a] / (misses[a] - misses[b]))
+        for a, b in pairwise(sorted(misses))
+        if misses[a] * misses[b] < 0
+    ]
+    last = min(misses, key=lambda octave: abs(misses[octave]))
+    octave = min(crossings)[1] if crossings else last - misses[last] / slope
+    value = min(max(2**octave, control.low), control.high)
+    return round(value, 4)  # as it stands in tables and command lines

@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nacd_bench.coding.originals import Item, list_images
-from nacd_bench.coding.rate import Estimate
 from nacd_bench.coding.sides import (
     NEURAL,
     TARGETS,
@@ -287,12 +286,12 @@ class _Coding:
         """What the first images taught about the rates goes with the others."""
         pilots = sorted(self.coded.works, key=lambda work: work.item.index)
         for place, stage in enumerate(self.stages):
-            estimate = Estimate.of(stage.side.codec)
+            earlier: list[dict[int, float]] = []
             for work in pilots:
                 rows = work.coded.get(stage.name, {}).values()
                 seen = [point for row in rows for point in row.get("seen", {}).items()]
-                estimate.add({int(index): value for index, value in seen})
-            self.stages[place] = replace(stage, estimate=estimate)
+                earlier.append({int(index): value for index, value in seen})
+            self.stages[place] = replace(stage, earlier=earlier)
 
     def _batches(self, items: Sequence[Item]) -> Iterator[list[Work]]:
         """Images that go together: of one size where the neural codec takes several.

@@ -23,16 +23,9 @@ import numpy as np
 import torch
 
 from nacd_bench.coding.codec import Codec, Image, png
-from nacd_bench.coding.matched import (
-    KeptEncodes,
-    describe,
-    facts,
-    luma_msssim,
-    matches,
-    stop_if_disk_full,
-)
+from nacd_bench.coding.matched import describe, facts, luma_msssim, stop_if_disk_full
 from nacd_bench.coding.originals import Item, read_item
-from nacd_bench.coding.rate import Encodings, Estimate, Match
+from nacd_bench.coding.rate import Encodings, Match, Seen, match_rates
 from nacd_bench.coding.sides import Side
 from nacd_bench.detectors import Detector
 from nacd_bench.ops.boxes import region_holding
@@ -201,7 +194,7 @@ class Code:
         tolerance: for its fine control, see :func:`nacd_bench.coding.rate.match_rates`.
         keep: whether decoded images are kept.
         with_msssim: whether MS-SSIM is measured beside PSNR.
-        estimate: what earlier images taught about the codec's rate.
+        earlier: what earlier images taught about the codec's rate.
     """
 
     side: Side
@@ -212,7 +205,7 @@ class Code:
     tolerance: float | None = None
     keep: bool = False
     with_msssim: bool = False
-    estimate: Estimate | None = None
+    earlier: Sequence[Seen] = ()
 
     @property
     def name(self) -> str:
@@ -303,12 +296,19 @@ class Code:
         assert work.pixels is not None
         identity = json_sha256(self.side.identity)[:16]
         place = self.folder / place_of("encodes", work.sha256) / f"{self.name}-{identity}"
-        encodings = Encodings(codec, work.pixels, KeptEncodes(place))
+        encodings = Encodings(codec, work.pixels, place)
         groups = [[preset] for preset in missing] if self.kind == "point" else [list(missing)]
         for presets in groups:
             with work.noted(*(f"{self.name} {preset}" for preset in presets)):
                 values = [missing[preset] for preset in presets]
-                code = partial(matches, encodings, self.kind, values, self.tolerance, self.estimate)
+                code = partial(
+                    match_rates,
+                    encodings,
+                    values,
+                    self.kind,
+                    tolerance=self.tolerance,
+                    earlier=self.earlier,
+                )
                 for preset, match in zip(presets, twice(code), strict=True):
                     with work.noted(f"{self.name} {preset}"):
                         began = time.perf_counter()
