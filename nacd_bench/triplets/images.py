@@ -343,22 +343,18 @@ def _opencv(path: str | Path, data: bytes) -> NDArray[np.uint16]:
 def _require_plain_tiff(path: str | Path, tags: Mapping[int, tuple[int, ...]]) -> None:
     """Kinds of TIFF that a decoder refuses for another reason or misreads without a word."""
     bits, photometric = set(tags.get(BITS, (1,))), tags.get(PHOTOMETRIC, (1,))[0]
-    if not set(tags.get(SAMPLE_FORMAT, (1,))) <= {1, 4}:
-        kinds = {2: "signed", 3: "float", 5: "complex", 6: "complex"}
-        kind = kinds.get(max(tags[SAMPLE_FORMAT]), "unknown")
-        raise _unreadable(path, f"TIFF samples that are {kind}")
-    if photometric in (8, 9, 10):
-        raise _unreadable(path, "colours in CIE Lab")
-    if photometric == 5:
-        raise _unreadable(path, "CMYK")
-    if max(bits) <= 8:
-        return
-    if bits != {16}:
-        raise _unreadable(path, f"TIFF samples of {' and '.join(map(str, sorted(bits)))} bits")
-    if tags.get(PLANAR, (1,)) != (1,):
-        raise _unreadable(path, "TIFF channels in separate planes")
-    if photometric not in (1, 2):
-        raise _unreadable(path, f"TIFF photometric interpretation {photometric}")
+    formats, is_deep = tags.get(SAMPLE_FORMAT, (1,)), max(bits) > 8
+    kinds = {2: "signed", 3: "float", 5: "complex", 6: "complex"}
+    faults = {
+        f"TIFF samples that are {kinds.get(max(formats), 'unknown')}": not {*formats} <= {1, 4},
+        "colours in CIE Lab": photometric in (8, 9, 10),
+        "CMYK": photometric == 5,
+        f"TIFF samples of {' and '.join(map(str, sorted(bits)))} bits": is_deep and bits != {16},
+        "TIFF channels in separate planes": is_deep and tags.get(PLANAR, (1,)) != (1,),
+        f"TIFF photometric interpretation {photometric}": is_deep and photometric not in (1, 2),
+    }
+    if got := next((fault for fault, is_so in faults.items() if is_so), ""):
+        raise _unreadable(path, got)
 
 
 def _unreadable(path: str | Path, got: str) -> ImageError:

@@ -15,6 +15,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -75,16 +76,7 @@ def read_text(
     Raises:
         error: missing, a folder, not readable, other bytes than text.
     """
-    return decoded(path, read_bytes(path, what, error), error, fallback)
-
-
-def decoded(
-    path: str | Path,
-    data: bytes,
-    error: type[UserError] = DataError,
-    fallback: str | None = None,
-) -> str:
-    """The text of a file's bytes, see :func:`read_text`."""
+    data = read_bytes(path, what, error)
     encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
     if encoding == "utf-8" and b"\0" in data:
         encoding = "latin-1"  # which decodes anything: it is refused for its NUL bytes below
@@ -92,10 +84,8 @@ def decoded(
         text = data.decode(encoding)
     except UnicodeDecodeError as cause:
         if fallback and encoding == "utf-8":
-            try:
+            with suppress(UnicodeDecodeError):
                 return data.decode(fallback)
-            except UnicodeDecodeError:
-                pass
         line = 1 + len(re.findall(rb"\r\n|\r|\n", data[: cause.start]))
         got = f"the byte 0x{data[cause.start]:02X} of another encoding (Windows-1252, Latin-1?)"
         if encoding != "utf-8":
@@ -135,15 +125,12 @@ def parsed_json(path: str | Path, text: str, what: str, error: type[UserError] =
     """The content of a JSON file's text, see :func:`read_json`."""
     try:
         return load_json(text)
-    except json.JSONDecodeError as cause:
-        got = "an empty file" if not text.strip() else f"a damaged file ({cause.msg})"
-        raise error(
-            f"{path} line {cause.lineno}: expected {what} as JSON, got {got}. "
-            "Correct it, or save it again."
-        ) from cause
     except ValueError as cause:
+        message, line = getattr(cause, "msg", cause), getattr(cause, "lineno", None)
+        got = f"a damaged file ({message})" if text.strip() else "an empty file"
         raise error(
-            f"{path}: expected {what} as JSON, got {cause}. Correct it, or save it again."
+            f"{path}{f' line {line}' if line else ''}: expected {what} as JSON, got {got}. "
+            "Correct it, or save it again."
         ) from cause
 
 
@@ -179,7 +166,6 @@ def read_yaml(path: str | Path, what: str, error: type[UserError] = DataError) -
     import yaml
 
     text = read_text(path, what, error)
-    loader: Any = None
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
@@ -188,19 +174,15 @@ def read_yaml(path: str | Path, what: str, error: type[UserError] = DataError) -
         if _expanded(node, {}) > LARGEST_YAML:
             raise ValueError(f"more than {LARGEST_YAML:,} values, most of them by aliases")
         return loader.construct_document(node)
-    except RecursionError as cause:
-        got = "lists inside one another, too many to read"
-        raise error(f"{path}: expected {what} in YAML, got {got}. Correct it.") from cause
     except Exception as cause:  # PyYAML's, and what a tag such as !!bool makes Python raise
         mark = getattr(cause, "problem_mark", None)
         place = f" line {mark.line + 1}" if mark else ""
         got = " ".join(str(getattr(cause, "problem", None) or cause).split())
+        if isinstance(cause, RecursionError):
+            got = "lists inside one another, too many to read"
         raise error(
             f"{path}{place}: expected {what} in YAML, got a fault ({got}). Correct it."
         ) from cause
-    finally:
-        if loader is not None:
-            loader.dispose()
 
 
 def read_yaml_as(path: str | Path, kind: type[T], what: str) -> T:
@@ -314,14 +296,13 @@ def _csv_entry(
 ) -> Entry:
     while len(cells) > len(header) and not cells[-1].strip():
         cells.pop()
-    fault = ""
-    if len(cells) != len(header):
-        fault = (
-            f"expected {len(header)} cells as in the header, got {len(cells)}. "
-            f"Quote cells that hold {separator!r}."
-        )
+    fault = (
+        f"expected {len(header)} cells as in the header, got {len(cells)}. "
+        f"Quote cells that hold {separator!r}."
+    )
     pairs = zip(header, cells, strict=False)
-    return Entry(number, line, {name: cell for name, cell in pairs if name}, fault)
+    named = {name: cell for name, cell in pairs if name}
+    return Entry(number, line, named, fault if len(cells) != len(header) else "")
 
 
 def _json_line_entries(text: str) -> list[Entry]:

@@ -28,9 +28,9 @@ import numpy as np
 
 from nacd_bench.detectors.text_finders.finder import TextFinder, TextPolygon, named, require_image
 from nacd_bench.errors import TextFinderError
-from nacd_bench.triplets.files import composed, read_bytes, sha256
+from nacd_bench.triplets.files import composed, sha256
 from nacd_bench.triplets.formats import has_image_suffix
-from nacd_bench.triplets.text_files import decoded, parsed_json
+from nacd_bench.triplets.text_files import parsed_json, read_text
 
 EXPECTED = (
     'expected a polygon file {"images": {id: [{"points": [[x, y], ...], "confidence": 0.9}]}} or '
@@ -54,9 +54,8 @@ class PolygonFile(TextFinder):
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        content = read_bytes(self.path, "a polygon file", TextFinderError)
-        self._sha256 = sha256(content)
-        text = decoded(self.path, content, TextFinderError)
+        text = read_text(self.path, "a polygon file", TextFinderError)
+        self._sha256 = sha256(text)
         try:
             self._images = _polygons(parsed_json(self.path, text, "polygons", TextFinderError))
         except TextFinderError as error:

@@ -18,6 +18,7 @@ import threading
 import time
 import weakref
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,10 @@ MAX_FAILURES = 4
 """Deaths and time-outs in a row after which no worker is started any more."""
 
 
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@dataclass(eq=False)
 class MMOCR(TextFinder):
     """MMOCR's text detection in its own interpreter.
 
@@ -51,41 +56,28 @@ class MMOCR(TextFinder):
 
     name = "mmocr"
 
-    def __init__(
-        self,
-        python: str | Path,
-        config: str | Path,
-        checkpoint: str | Path,
-        device: str | None = None,
-        time_limit: float = 120.0,
-        start_limit: float = 300.0,
-    ) -> None:
-        self.python = Path(python)
-        self.config = Path(config)
-        self.checkpoint = Path(checkpoint)
-        self.device = device
-        self.time_limit = time_limit
-        self.start_limit = start_limit
-        self._reset()
-
-    def _reset(self) -> None:
-        self._worker: _Worker | None = None
-        self._failures = 0
-        self._broken = ""
-        self._lock = threading.Lock()
+    python: str | Path
+    config: str | Path
+    checkpoint: str | Path
+    device: str | None = None
+    time_limit: float = 120.0
+    start_limit: float = 300.0
+    _worker: _Worker | None = field(default=None, init=False)
+    _failures: int = field(default=0, init=False)
+    _broken: str = field(default="", init=False)
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
         """Starts the interpreter for its versions and the configuration with all it inherits."""
         worker = self._start("describe", self.config)
         worker.close()
-        with self.checkpoint.open("rb") as file:
+        with Path(self.checkpoint).open("rb") as file:
             checkpoint = hashlib.file_digest(file, "sha256").hexdigest()
         return {"finder": self.name, **worker.hello, "checkpoint": checkpoint}
 
     def find(self, image: np.ndarray, image_id: str = "") -> list[TextPolygon]:
         require_image(image, image_id)
-        with self._lock:
+        with _ONE_AT_A_TIME:
             answer = self._ask(image, image_id)
         try:
             pairs = zip(answer["polygons"], answer["scores"], strict=True)
@@ -103,18 +95,15 @@ class MMOCR(TextFinder):
 
     def _ask(self, image: np.ndarray, image_id: str) -> Mapping[str, Any]:
         size = json.dumps({"height": image.shape[0], "width": image.shape[1]}).encode()
-        attempts = 2
-        while True:
-            worker = self._running(image_id)
+        for is_second in (False, True):
             try:
-                answer = worker.ask(size + b"\n", image, self.time_limit)
+                answer = self._running(image_id).ask(size + b"\n", image, self.time_limit)
                 self._failures = 0
                 return answer
             except _NoAnswerError as error:
                 self.close()
                 self._failures += 1
-                attempts = 0 if error.late else attempts - 1
-                if not attempts:
+                if error.late or is_second:
                     remedy = (
                         "Raise time_limit or leave the image out."
                         if error.late
@@ -123,6 +112,7 @@ class MMOCR(TextFinder):
                     raise TextFinderError(
                         f"{named(image_id)}expected MMOCR's text, but its worker {error}. {remedy}"
                     ) from error
+        raise AssertionError("unreachable")
 
     def _running(self, image_id: str) -> _Worker:
         if not self._worker and self._failures >= MAX_FAILURES:
@@ -142,10 +132,10 @@ class MMOCR(TextFinder):
 
     def _start(self, *arguments: str | Path) -> _Worker:
         for what in ("config", "checkpoint"):
-            path: Path = getattr(self, what)
-            if not path.is_file():
+            if not Path(getattr(self, what)).is_file():
                 raise TextFinderError(
-                    f"expected MMOCR's {what} as a file, got {path}. Give {what}= as a path."
+                    f"expected MMOCR's {what} as a file, got {getattr(self, what)}. "
+                    f"Give {what}= as a path."
                 )
         advice = f"Check with: {self.python} -c 'from mmocr.apis import TextDetInferencer'"
         command = [str(self.python), str(SCRIPT), *map(str, arguments)]
@@ -169,12 +159,7 @@ class MMOCR(TextFinder):
         return worker
 
     def __getstate__(self) -> dict[str, Any]:
-        of_process = ("_worker", "_lock", "_failures", "_broken")  # stay with this process
-        return {key: value for key, value in self.__dict__.items() if key not in of_process}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._reset()
+        return {**self.__dict__, "_worker": None, "_failures": 0, "_broken": ""}
 
 
 class _NoAnswerError(Exception):
