@@ -32,15 +32,13 @@ GAMMA = 2.2
 
 def large_place(scene: Scene, rng: np.random.Generator) -> Region | None:
     """Anywhere."""
-    size = (rng.uniform(*LARGE_SIDES), rng.uniform(*LARGE_SIDES))
-    return place_on(np.ones(scene.shape), size, rng, edge=LARGE_EDGE)
+    return place_on(np.ones(scene.shape), LARGE_SIDES, rng, edge=LARGE_EDGE)
 
 
 def small_place(scene: Scene, rng: np.random.Generator) -> Region | None:
     """Where the original has strong colours."""
-    size = (rng.uniform(*SMALL_SIDES), rng.uniform(*SMALL_SIDES))
     chroma = np.hypot(*_chroma(scene.original))
-    place = place_on(chroma, size, rng, edge=SMALL_EDGE)
+    place = place_on(chroma, SMALL_SIDES, rng, edge=SMALL_EDGE)
     if place is None or chroma[place.mask >= 0.5].mean() < LEAST_CHROMA:
         return None
     return place

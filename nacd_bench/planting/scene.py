@@ -104,7 +104,7 @@ def blurred(plane: Floats, sigma: float) -> Floats:
 
 def place_on(
     worth: Floats,
-    size: tuple[float, float],
+    sides: tuple[float, float],
     rng: np.random.Generator,
     avoid: Sequence[Box] = (),
     edge: float = EDGE,
@@ -113,8 +113,8 @@ def place_on(
 
     Args:
         worth: ``(H, W)``, how much a pixel is wanted.
-        size: width and height of the region in pixels; cut to the image.
-        rng: chooses among the best places, and the region's shape.
+        sides: smallest and largest width and height of the region in pixels; cut to the image.
+        rng: chooses size and shape of the region, and one of the best places.
         avoid: what the region fades out at.
         edge: pixels over which it fades out.
 
@@ -122,7 +122,7 @@ def place_on(
         None where nothing of worth is left outside ``avoid``.
     """
     height, width = worth.shape
-    w, h = min(size[0], width), min(size[1], height)
+    w, h = (min(rng.uniform(*sides), most) for most in (width, height))
     free = without(avoid, worth.shape)
     mean = cv2.blur(worth * free, (odd(w), odd(h)), borderType=cv2.BORDER_CONSTANT)
     xs = np.arange(width)[None, :]

@@ -44,11 +44,10 @@ LEAST_SLOPE = 10.0
 
 def place(scene: Scene, rng: np.random.Generator) -> Region | None:
     """Where the original has much texture and no text."""
-    size = (rng.uniform(*SIDES), rng.uniform(*SIDES))
     detail = np.abs(_detail(luma(scene.original)))
     # the root prefers detail everywhere to one strong edge
     avoid = [text.around(2 * GRAIN) for text in scene.texts]
-    region = place_on(np.sqrt(detail), size, rng, avoid)
+    region = place_on(np.sqrt(detail), SIDES, rng, avoid)
     return region if region and detail[region.mask >= 0.5].mean() >= LEAST_DETAIL else None
 
 
@@ -95,9 +94,8 @@ def _detail(y: Floats) -> Floats:
 
 def edge_place(scene: Scene, rng: np.random.Generator) -> Region | None:
     """Where the original has strong edges and no text."""
-    size = (rng.uniform(*EDGE_SIDES), rng.uniform(*EDGE_SIDES))
     slope = np.hypot(*np.gradient(blurred(luma(scene.original), SCALE)))
-    region = place_on(slope, size, rng, [text.around(2 * SCALE) for text in scene.texts])
+    region = place_on(slope, EDGE_SIDES, rng, [text.around(2 * SCALE) for text in scene.texts])
     return region if region and slope[region.mask >= 0.5].max() >= LEAST_SLOPE else None
 
 

@@ -11,6 +11,7 @@ import os
 import stat
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -238,6 +239,5 @@ def write_whole(path: str | Path, data: bytes) -> None:
             f"{error.strerror}. Choose another folder, free space or change the permissions."
         ) from error
     finally:
-        part_is_left = part.parent.is_dir() and part.exists()
-        if part_is_left:
-            part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()

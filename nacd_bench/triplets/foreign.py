@@ -51,6 +51,7 @@ from nacd_bench.triplets.rows import (
     finite_number,
     is_missing,
     read_cells,
+    read_number,
     read_row,
     shortened,
     stem,
@@ -165,7 +166,7 @@ def _record(
     cells, wrong = read_cells(mapped.columns, dict.fromkeys(mapped.columns, partial(_cell, row)))
     cells |= mapped.values
     readers: dict[str, Callable[[Any], Any]] = {
-        "confidence": _confidence,
+        "confidence": read_number,
         "preset": text,
         "artifact_type": partial(_artifact_type, types=mapped.types),
         "box": partial(read_box, form=mapped.box or "xywh"),
@@ -221,13 +222,6 @@ def _value_at(row: Any, column: str) -> Any:
             return None
         row = row[name]
     return row
-
-
-def _confidence(cell: Any) -> float:
-    number = finite_number(cell)
-    if number is None:
-        raise RowError(f"expected a number, got {shortened(cell)}. Correct or empty it.")
-    return number
 
 
 def _artifact_type(cell: Any, types: Mapping[str, str]) -> str:

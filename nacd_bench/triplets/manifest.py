@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import partial
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ from nacd_bench.triplets.rows import (
     PATHS,
     RATES,
     VERSION_COLUMN,
+    finite_number,
     is_missing,
     read_row,
     row_id,
@@ -76,23 +76,21 @@ def parse_manifest(path: str | Path) -> tuple[list[TripletRecord], list[Failure]
     Raises:
         DataError: the file cannot be read as a table at all.
     """
-    rows, faulty = _rows(path)
+    rows, problems = read_table(path)
     _require_columns(path, rows)
     _require_version(path, rows)
     resolve = partial(resolved, base=folder_of(path))
     times = Counter(row_id(row.cells) for row in rows)
     records = []
-    problems = [(row.number, _problem(path, row, f"line {row.line}", row.fault)) for row in faulty]
     for row in rows:
         record, wrong = read_row(row.cells, row.number, resolve)
         name = row_id(row.cells)
         if name and times[name] > 1:
             wrong.append(f"expected ids that differ, got '{name}' {times[name]} times. Rename it.")
-        place = f"row {row.number}"
-        problems += [(row.number, _problem(path, row, place, phrase)) for phrase in wrong]
+        problems += [_problem(path, row, f"row {row.number}", phrase) for phrase in wrong]
         if record is not None and not wrong:
             records.append(record)
-    return records, [problem for _, problem in sorted(problems, key=itemgetter(0))]
+    return records, problems
 
 
 def read_table(path: str | Path) -> tuple[list[Entry], list[Failure]]:
@@ -101,15 +99,10 @@ def read_table(path: str | Path) -> tuple[list[Entry], list[Failure]]:
     Raises:
         DataError: another suffix, or not a table of the kind that the suffix names.
     """
-    rows, faulty = _rows(path)
-    return rows, [_problem(path, row, f"line {row.line}", row.fault) for row in faulty]
-
-
-def _rows(path: str | Path) -> tuple[list[Entry], list[Entry]]:
-    """The rows that can be read, and the others."""
     _require_suffix(path)
     rows = table_entries(path, "a table of triplets")
-    return [row for row in rows if not row.fault], [row for row in rows if row.fault]
+    problems = [_problem(path, row, f"line {row.line}", row.fault) for row in rows if row.fault]
+    return [row for row in rows if not row.fault], problems
 
 
 def _problem(path: str | Path, row: Entry, place: str, phrase: str) -> Failure:
@@ -188,15 +181,12 @@ def _require_columns(path: str | Path, rows: Sequence[Entry]) -> None:
 
 def _require_version(path: str | Path, rows: Sequence[Entry]) -> None:
     for row in rows:
-        version = row.cells.get(VERSION_COLUMN)
-        try:
-            is_known = is_missing(version) or 1 <= float(version) <= SCHEMA_VERSION  # type: ignore[arg-type]
-        except (TypeError, ValueError, OverflowError):
-            is_known = False
-        if not is_known:
+        cell = row.cells.get(VERSION_COLUMN)
+        version = SCHEMA_VERSION if is_missing(cell) else finite_number(cell) or 0
+        if not 1 <= version <= SCHEMA_VERSION:
             raise DataError(
                 f"{path} row {row.number}: expected {VERSION_COLUMN} 1 to {SCHEMA_VERSION}, got "
-                f"{version}. A newer nacd-bench wrote it: upgrade with pip install -U nacd-bench."
+                f"{cell}. A newer nacd-bench wrote it: upgrade with pip install -U nacd-bench."
             )
 
 

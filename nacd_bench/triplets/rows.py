@@ -143,23 +143,22 @@ def _name(value: Any) -> str:
 def _rate(value: Any) -> float | None:
     if text(value).lower() == "nan":  # as NumPy writes what is missing
         return None
-    return _number(value, "a positive number of bits per pixel")
+    return read_number(value, "a positive number of bits per pixel")
 
 
-def _number(value: Any, what: str) -> float:
+def read_number(value: Any, what: str = "a number") -> float:
+    """A cell as a finite number; :class:`RowError` for anything else."""
     number = finite_number(value)
     if number is None:
-        got = shortened(value)
-        raise RowError(f"expected {what}, got {got}. Correct it or leave it empty.")
+        raise RowError(f"expected {what}, got {shortened(value)}. Correct it or leave it empty.")
     return number
 
 
 def _whole(value: Any, what: str = "a whole number of votes") -> int:
-    number = _number(value, what)
-    if not number.is_integer():
-        raise RowError(f"expected {what}, got {shortened(value)}. Round it.")
-    if abs(number) > LARGEST:
-        raise RowError(f"expected {what}, got {shortened(value)}. Correct it or leave it empty.")
+    number = read_number(value, what)
+    if not number.is_integer() or abs(number) > LARGEST:
+        remedy = "Correct it or leave it empty" if number.is_integer() else "Round it"
+        raise RowError(f"expected {what}, got {shortened(value)}. {remedy}.")
     return int(number)
 
 
