@@ -143,15 +143,23 @@ def contradictions(record: TripletRecord) -> Iterator[str]:
                 f"expected {name} to be a positive number of bits per pixel, got {rate}. "
                 "Correct it or leave it empty."
             )
+    decided: dict[tuple[str, Box | None], tuple[int, bool]] = {}
     for number, label in enumerate(record.labels, 1):
-        for phrase in _label_contradictions(label):
-            yield f"label {number}: {phrase}"
+        yield from (f"label {number}: {phrase}" for phrase in _label_contradictions(label))
+        if label.confirmed is None:
+            continue
+        decision = (number, label.confirmed)
+        first, confirmed = decided.setdefault((label.artifact_type, label.box), decision)
+        if confirmed != label.confirmed:
+            yield (
+                f"expected one decision about an artifact, got labels {first} and {number} of the "
+                "same type and box, one confirmed and one refused. Keep one of them."
+            )
     if record.artifact_free and any(label.confirmed for label in record.labels):
         yield (
             "expected artifact_free or confirmed artifacts, got both. "
             "Clear artifact_free or the labels' confirmed."
         )
-    yield from _decided_both_ways(record.labels)
 
 
 def boxes_outside(record: TripletRecord, width: int, height: int) -> list[str]:
@@ -181,18 +189,3 @@ def _label_contradictions(label: Label) -> Iterator[str]:
             )
         if x0 < 0 or y0 < 0:
             yield f"expected a box inside the image, got {list(label.box)}. Cut it at 0."
-
-
-def _decided_both_ways(labels: Sequence[Label]) -> Iterator[str]:
-    decided: dict[tuple[str, Box | None], tuple[int, bool]] = {}
-    for number, label in enumerate(labels, 1):
-        if label.confirmed is None:
-            continue
-        first, confirmed = decided.setdefault(
-            (label.artifact_type, label.box), (number, label.confirmed)
-        )
-        if confirmed != label.confirmed:
-            yield (
-                f"expected one decision about an artifact, got labels {first} and {number} of the "
-                "same type and box, one confirmed and one refused. Keep one of them."
-            )

@@ -20,9 +20,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
+from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +75,8 @@ class RapidOCR(TextFinder):
     def settings(self) -> Mapping[str, Any]:
         return {
             "finder": self.name,
-            "rapidocr": _version("rapidocr"),
-            "onnxruntime": _version("onnxruntime"),
+            "rapidocr": version("rapidocr"),
+            "onnxruntime": version("onnxruntime"),
             "model": self.model_path.name,
             "sha256": sha256(self.model_path.read_bytes()),
             "max_side": self.max_side,
@@ -94,14 +92,13 @@ class RapidOCR(TextFinder):
         path = Path(self.model)
         if path.is_file():
             return path
-        spec = find_spec("rapidocr")
-        folder = Path(spec.origin).parent / "models" if spec and spec.origin else None
-        if folder and path.parent == Path() and (folder / path).is_file():
+        folder = Path(str(distribution("rapidocr").locate_file("rapidocr/models")))
+        if path.parent == Path() and (folder / path).is_file():
             return folder / path
-        models = sorted(file.name for file in folder.glob("*det*.onnx")) if folder else []
+        models = sorted(file.name for file in folder.glob("*det*.onnx"))
         raise TextFinderError(
             f"expected text finder rapidocr's network '{path}' as a file or in the wheel of "
-            f"rapidocr {_version('rapidocr')}, which has {', '.join(models) or 'none'}. "
+            f"rapidocr {version('rapidocr')}, which has {', '.join(models) or 'none'}. "
             "Give the path of a PP-OCR detector as model, or reinstall rapidocr."
         )
 
@@ -133,7 +130,8 @@ class RapidOCR(TextFinder):
     def _network(self) -> Callable[[np.ndarray], np.ndarray]:
         """Text probability: ``(1, 3, H, W)`` normalised BGR to ``(1, 1, H, W)``."""
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it would report to its makers
-        onnxruntime = _imported("onnxruntime")
+        import onnxruntime
+
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         options.enable_cpu_mem_arena = False  # sizes vary, an arena would keep the largest
@@ -152,7 +150,9 @@ class RapidOCR(TextFinder):
     @cached_property
     def _rectangles(self) -> Callable[..., tuple[np.ndarray, list[float]]]:
         """Rectangles ``(n, 4, 2)`` and confidences of a probability map, in the image's pixels."""
-        return _imported("rapidocr.ch_ppocr_det.utils").DBPostProcess(
+        from rapidocr.ch_ppocr_det.utils import DBPostProcess
+
+        process: Callable[..., tuple[np.ndarray, list[float]]] = DBPostProcess(
             thresh=self.mask_threshold,
             box_thresh=self.min_confidence,
             max_candidates=MAX_CANDIDATES,
@@ -160,6 +160,7 @@ class RapidOCR(TextFinder):
             score_mode="slow",
             use_dilation=False,
         )
+        return process
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
@@ -173,21 +174,3 @@ def _normalized(pixels: np.ndarray) -> np.ndarray:
     table = ((levels - MEAN) / DEVIATION).T
     blue_green_red = pixels[..., ::-1].transpose(2, 0, 1)
     return np.stack([row[plane] for row, plane in zip(table, blue_green_red, strict=True)])[None]
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "(not installed)"
-
-
-def _imported(module: str) -> Any:
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise TextFinderError(
-            f"text finder rapidocr needs the package {module.partition('.')[0]}, which does not "
-            f"load ({error!s:.200}). pip install 'rapidocr>=3.10' onnxruntime, or use another "
-            "text finder."
-        ) from error
