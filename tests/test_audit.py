@@ -39,9 +39,8 @@ from nacd_bench.evaluation.bootstrap import Resampling
 from nacd_bench.evaluation.comparison import compare
 from nacd_bench.evaluation.duplicates import with_duplicates
 from nacd_bench.jobs.benchmark.results import Benchmarked, write_results
-from nacd_bench.jobs.verify.raters import collect
-from nacd_bench.jobs.verify.results import import_votes
-from nacd_bench.jobs.verify.tasks import Key, Task, candidate_task, read_key, write_key
+from nacd_bench.jobs.verify.results import collect, import_votes
+from nacd_bench.jobs.verify.tasks import Key, Task, new_task, read_key, write_key
 from nacd_bench.jobs.verify.votes import Vote
 from nacd_bench.pipeline.scoring import Scored
 from nacd_bench.registry import CODECS
@@ -515,7 +514,7 @@ def votes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dic
     (folder / "tasks").mkdir()
     table = pa.Table.from_pylist(rows, schema=schema(CANDIDATES))
     pq.write_table(table, folder / "tasks" / "candidates.parquet")
-    tasks = [candidate_task(0, row["candidate"], row["artifact_type"]) for row in rows]
+    tasks = [new_task(0, "candidate", row["candidate"], row["artifact_type"]) for row in rows]
     tasks += [Task(f"c{i}", "texture", "planted", "x", answer="A") for i in range(4)]
     write_key(folder / "tasks", Key("mined", 3, {task.id: task for task in tasks}, "made"))
     given: dict[str, dict[str, str]] = {"q": {tasks[0].id: "A"}}

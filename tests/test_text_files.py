@@ -22,10 +22,9 @@ from nacd_bench.detectors.text_finders.file import PolygonFile
 from nacd_bench.errors import CodecError, DataError, UserError
 from nacd_bench.evaluation.reference import read_reference
 from nacd_bench.evaluation.thresholds import read_thresholds
-from nacd_bench.jobs.verify.raters import collect
+from nacd_bench.jobs.verify.results import collect
 from nacd_bench.jobs.verify.tasks import CANDIDATE, Key, Task
-from nacd_bench.jobs.verify.times import is_later, order_of, readings
-from nacd_bench.jobs.verify.votes import read_votes
+from nacd_bench.jobs.verify.votes import is_later, read_votes
 from nacd_bench.triplets.files import as_on_disk, read_bytes, write_whole
 from nacd_bench.triplets.foreign import import_records, read_mapping
 from nacd_bench.triplets.licenses import LicenseTable
@@ -595,8 +594,8 @@ class TestTimes:
         ],
     )
     def test_one_is_later(self, earlier: str, later: str) -> None:
-        assert is_later(readings(later), readings(earlier))
-        assert not is_later(readings(earlier), readings(later))
+        assert is_later(later, earlier)
+        assert not is_later(earlier, later)
 
     @pytest.mark.parametrize(
         ("one", "other"),
@@ -610,14 +609,8 @@ class TestTimes:
         ],
     )
     def test_none_is(self, one: str, other: str) -> None:
-        assert not is_later(readings(one), readings(other))
-        assert not is_later(readings(other), readings(one))
-
-    def test_a_file_says_its_order(self) -> None:
-        order = order_of(["2/1/2026", "1/3/2026", "31/1/2026"])
-        assert is_later(readings("1/3/2026", order), readings("2/1/2026", order))
-        order = order_of(["2/1/2026", "1/31/2026"])
-        assert is_later(readings("2/1/2026", order), readings("1/3/2026", order))
+        assert not is_later(one, other)
+        assert not is_later(other, one)
 
     def test_any_order_of_votes_and_files(self, tmp_path: Path) -> None:
         key = Key(

@@ -23,16 +23,15 @@ from PIL import Image
 from nacd_bench.cli.main import main
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.jobs.verify import exporters
-from nacd_bench.jobs.verify.controls import (
-    FEWEST,
+from nacd_bench.jobs.verify.export import FEWEST, control_jobs, export
+from nacd_bench.jobs.verify.pictures import (
+    TIME,
     CropTriplet,
-    control_pair,
-    planted_jobs,
-    rows_for_controls,
+    checkerboard,
+    picture_name,
+    read_crops,
+    task_pictures,
 )
-from nacd_bench.jobs.verify.export import export
-from nacd_bench.jobs.verify.pictures import checkerboard
-from nacd_bench.jobs.verify.task_files import TIME, picture_name, read_crops
 from nacd_bench.jobs.verify.tasks import (
     CANDIDATE,
     IDENTICAL,
@@ -40,10 +39,11 @@ from nacd_bench.jobs.verify.tasks import (
     QUESTIONS,
     Key,
     Task,
-    candidate_task,
-    digest,
+    drawn,
+    new_task,
     read_key,
 )
+from nacd_bench.planting.controls import strong_artifact
 from nacd_bench.runs.candidates import TablesWriter, kept, read_mined
 from nacd_bench.runs.schema import CANDIDATES, schema
 
@@ -167,8 +167,8 @@ class TestWhatPeopleSee:
 
     def test_ids_do_not_lead_to_sides(self) -> None:
         """The seed is often 0: with it and an id, a side has to stay unknown."""
-        found = [candidate_task(0, f"candidate{n}", "texture") for n in range(1000)]
-        guesses = ["AB"[int(digest(0, "side", task.id)[:8], 16) % 2] for task in found]
+        found = [new_task(0, CANDIDATE, f"candidate{n}", "texture") for n in range(1000)]
+        guesses = ["AB"[drawn(0, "side", task.id) % 2] for task in found]
         right = sum(a == task.neural for a, task in zip(guesses, found, strict=True))
         assert 400 < right < 600 and 400 < sum(task.neural == "A" for task in found) < 600
 
@@ -203,24 +203,25 @@ class TestWhatPeopleSee:
 class TestControls:
     @pytest.mark.parametrize("artifact_type", ["texture", "color", "text"])
     def test_a_planted_one_is_strong(self, mined: Path, artifact_type: str) -> None:
-        table = kept(read_mined(mined))
-        rows = rows_for_controls(table.to_pylist(), set(), artifact_type, seed=3, most=6)
-        assert [row["artifact_type"] for row in rows[:2]] == [artifact_type] * 2
-        for job in planted_jobs(rows, artifact_type, seed=3):
-            pair = control_pair(job, read_crops(mined, job[1]), seed=3)
-            if pair is not None:
+        rows = kept(read_mined(mined)).to_pylist()
+        jobs = control_jobs(rows, set(), PLANTED, artifact_type, seed=3, count=2)
+        for number, (_, row) in enumerate(jobs):
+            assert number > 1 or row["artifact_type"] == artifact_type
+            crops = read_crops(mined, row)
+            made = strong_artifact(crops.original, crops.traditional, artifact_type, number)
+            if made is not None:
                 break
         else:
             pytest.fail("nothing could be planted")
-        crops, right = pair
-        changed = np.abs(right.astype(float) - crops.traditional).max(axis=2)
+        _, decode, right = made
+        changed = np.abs(right.astype(float) - decode).max(axis=2)
         assert (changed > 20).sum() > 300
 
     def test_nothing_is_planted_into_a_gray_wall(self, mined: Path) -> None:
         row = next(r for r in rows_by_candidate(mined).values() if r["artifact_type"] == "texture")
         flat = np.full((300, 300, 3), 128, np.uint8)
-        job = next(planted_jobs([row], "texture", seed=0))
-        assert control_pair(job, CropTriplet(flat, flat, flat), seed=0) is None
+        job = next(control_jobs([row], set(), PLANTED, "texture", seed=0, count=2))
+        assert task_pictures(job, CropTriplet(flat, flat, flat), seed=0, cell=32) is None
 
     def test_where_none_can_be_made_it_is_said(self, own: Path, tmp_path: Path) -> None:
         rows = [r for r in rows_by_candidate(own).values() if r["detector"] == "boundary"]
@@ -236,8 +237,12 @@ class TestControls:
         table = kept(read_mined(mined))
         own = table.filter(pc.equal(table["artifact_type"], "texture"))["candidate"].to_pylist()
         asked = set(own[1:])
-        rows = rows_for_controls(table.to_pylist(), asked, "texture", seed=0, most=2)
-        assert rows[0]["candidate"] == own[0] and rows[1]["candidate"] in asked
+        planted, identical = (
+            control_jobs(table.to_pylist(), asked, kind, "texture", seed=0, count=2)
+            for kind in (PLANTED, IDENTICAL)
+        )
+        assert next(planted)[1]["candidate"] == own[0]
+        assert next(identical)[1]["candidate"] in asked
 
     def test_none_where_none_are_asked_for(self, mined: Path, tmp_path: Path) -> None:
         done = export(mined, tmp_path / "tasks", **PAGE_ONLY)
@@ -291,11 +296,10 @@ class TestFormats:
         found = json.loads((tmp_path / "auto/label_studio/tasks.json").read_text())
         assert found[0]["data"]["image"].startswith("/data/local-files/?d=images/")
         done = export(mined, tmp_path / "embedded", label_studio_images="embedded", **QUICK)
-        parts = sorted((tmp_path / "embedded/label_studio").glob("tasks*.json"))
-        assert len(parts) > 1 and not done.notes
-        names = [each["data"]["task"] for part in parts for each in json.loads(part.read_text())]
-        assert sorted(names) == sorted(done.key.tasks)
-        assert f"`{parts[0].name}`" in (tmp_path / "embedded/label_studio/README.md").read_text()
+        assert not done.notes
+        found = json.loads((tmp_path / "embedded/label_studio/tasks.json").read_text())
+        assert [each["data"]["task"] for each in found] == sorted(done.key.tasks)
+        assert found[0]["data"]["image"].startswith("data:image/png;base64,")
 
     def test_toloka(self, tasks: Path) -> None:
         text = (tasks / "toloka" / "tasks.tsv").read_text()
@@ -439,7 +443,9 @@ class TestBadInput:
         assert [row["item"] for row in left_out] == sorted(r["candidate"] for r in rows[:3])
         said = " ".join(row["message"] for row in left_out)
         assert "expected three crops of one size" in said and "expected an image" in said
-        assert "3 failed" in capsys.readouterr().out
+        printed = capsys.readouterr().out
+        assert "3 failed" in printed
+        assert f"{len(key.tasks)} tasks for 3 people each" in printed
         table = pq.read_table(folder / "candidates.parquet")
         assert set(table["candidate"].to_pylist()) == asked
 

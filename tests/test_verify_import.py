@@ -16,9 +16,8 @@ from mined_folder import make_mined
 from nacd_bench.cli.main import main
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.evaluation.agreement import is_confirmed, krippendorff_alpha, share_confirmed
-from nacd_bench.jobs.verify.raters import collect
-from nacd_bench.jobs.verify.results import Imported, import_votes
-from nacd_bench.jobs.verify.tasks import Key, Task, candidate_task, write_key
+from nacd_bench.jobs.verify.results import Imported, collect, import_votes
+from nacd_bench.jobs.verify.tasks import Key, Task, new_task, write_key
 from nacd_bench.jobs.verify.votes import Vote, read_votes
 from nacd_bench.runs.candidates import kept, read_mined
 
@@ -31,7 +30,9 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("verify")
     run = make_mined(folder / "run")
     rows = kept(read_mined(run))
-    asked = [candidate_task(0, row["candidate"], row["artifact_type"]) for row in rows.to_pylist()]
+    asked = [
+        new_task(0, "candidate", row["candidate"], row["artifact_type"]) for row in rows.to_pylist()
+    ]
     controls = [
         Task("c1", "texture", "planted", "x", answer="A"),
         Task("c2", "text", "identical", "x", answer="same"),
@@ -409,7 +410,7 @@ class TestResults:
 
 
 def test_equal_times_decide_nothing() -> None:
-    task = candidate_task(0, "c", "text")
+    task = new_task(0, "candidate", "c", "text")
     key = Key(run="", raters=3, tasks={task.id: task}, export=EXPORT)
     twice = [Vote("u", task.id, answer, "2026", "here") for answer in "AB"]
     found = collect(twice, key, 0.7)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from nacd_bench.cli.printing import console, empty_table, listed_failures
+from nacd_bench.cli.printing import console, listed_failures
 from nacd_bench.numbers import estimate, percent, share
+from nacd_bench.runs.tables import Table
 
 
 def run(**config: Any) -> int:
@@ -15,21 +16,20 @@ def run(**config: Any) -> int:
     out = console()
     for path, kind in done.kinds.items():
         out.print(f"{path}: {kind}", markup=False)
-    people = empty_table("rater", "votes", "controls", "right", "")
+    people = []
     for rater in done.raters:
         note = "" if rater["controls"] else "no controls answered"
         note = "dropped" if rater["dropped"] else note
         numbers = str(rater["votes"]), str(rater["controls"])
-        people.add_row(rater["name"], *numbers, percent(rater["accuracy"]), note)
-    out.print(people)
-    shares = empty_table("detector", "operating point", "decided", "share confirmed [95 %]")
-    shown = set()
+        people.append((rater["name"], *numbers, percent(rater["accuracy"]), note))
+    out.print(Table(("rater", "votes", "controls", "right", ""), people).rich())
+    shares: dict[tuple[str, str], tuple[str, ...]] = {}
     for row in done.precision:
-        if (row["detector"], row["preset"]) not in shown:  # bins are in precision.csv
-            shown.add((row["detector"], row["preset"]))
-            interval = estimate(row["share"], row["low"], row["high"])
-            shares.add_row(row["detector"], row["preset"], str(row["decided"]), interval)
-    out.print(shares)
+        interval = estimate(row["share"], row["low"], row["high"])
+        place = row["detector"], row["preset"]
+        shares.setdefault(place, (*place, str(row["decided"]), interval))  # bins: precision.csv
+    columns = ("detector", "operating point", "decided", "share confirmed [95 %]")
+    out.print(Table(columns, list(shares.values())).rich())
     alphas = done.summary["krippendorff_alpha"].items()
     counts = ", ".join(f"{done.summary[name]} {name}" for name in DECISIONS.values())
     out.print(

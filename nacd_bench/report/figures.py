@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nacd_bench import numbers
+from nacd_bench.evaluation.agreement import ALL
 from nacd_bench.evaluation.auc import AUC, ThresholdCurve
 from nacd_bench.report.sheets import contact_sheet
 from nacd_bench.runs.read import Run
@@ -218,3 +220,35 @@ def _axes(title: str) -> tuple[Figure, Any]:
     axes.set_title(title, fontsize=10)
     axes.grid(color="0.92")
     return figure, axes
+
+
+def write_confirmed(folder: Path, shares: Sequence[Mapping[str, Any]]) -> None:
+    """Write ``precision.svg`` and ``.png``: share confirmed by people against confidence.
+
+    Args:
+        folder: of the votes.
+        shares: see :func:`nacd_bench.evaluation.agreement.precision`; a panel per detector.
+    """
+    from matplotlib.figure import Figure
+
+    of_detector: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for share in shares:
+        if share["preset"] == ALL:
+            of_detector[share["detector"]].append(share)
+    count = max(1, len(of_detector))
+    figure = Figure(figsize=(3.4 * count, 3.2), layout="constrained")
+    panels = figure.subplots(1, count, squeeze=False, sharey=True)[0]
+    for (name, (whole, *bins)), axes in zip(of_detector.items(), panels, strict=False):
+        low, middle, high, x = (
+            np.array([part[column] for part in bins or [whole]])
+            for column in ("low", "share", "high", "mean_confidence")
+        )
+        ends = np.maximum([middle - low, high - middle], 0)
+        axes.errorbar(x, middle, yerr=ends, marker="o", capsize=3)
+        axes.axhline(whole["share"], color="0.6", linewidth=0.8, linestyle=":")
+        title = f"{name}, {whole['decided']} candidates"
+        axes.set(title=title, xlabel="confidence", ylim=(0, 1.02))
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("share confirmed, 95 % interval")
+    for kind, data in figure_files(figure, ("svg", "png")).items():
+        write_whole(folder / f"precision.{kind}", data)

@@ -128,10 +128,12 @@ def writable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def csv_bytes(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
+def csv_bytes(
+    columns: Sequence[str], rows: Iterable[Mapping[str, Any]], delimiter: str = ","
+) -> bytes:
     """A CSV file with these columns."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n", delimiter=delimiter)
     writer.writeheader()
     writer.writerows(rows)
     return writable(text.getvalue()).encode()

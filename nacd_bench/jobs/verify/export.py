@@ -16,59 +16,61 @@ A picture that is there is not made again, so that an export that was stopped go
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, NamedTuple, get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from annotated_types import MinLen
 
 from nacd_bench.errors import DataError, Failure
-from nacd_bench.jobs.verify.controls import (
-    TaskJob,
-    control_count,
-    identical_jobs,
-    planted_jobs,
-    rows_for_controls,
-)
-from nacd_bench.jobs.verify.exporters import AUTO, write_label_studio, write_readme, write_toloka
-from nacd_bench.jobs.verify.page import write_voting_page
-from nacd_bench.jobs.verify.selection import selected
-from nacd_bench.jobs.verify.task_files import (
-    LABEL_STUDIO,
-    PAGE,
-    TOLOKA,
+from nacd_bench.jobs.verify.exporters import AUTO, write_exports
+from nacd_bench.jobs.verify.pictures import (
     Format,
+    Row,
+    TaskJob,
     make_task,
     remove_other_pictures,
     task_died,
 )
 from nacd_bench.jobs.verify.tasks import (
+    CANDIDATE,
     CANDIDATES_FILE,
+    IDENTICAL,
+    PLANTED,
     Key,
     Task,
-    candidate_task,
-    export_id,
+    drawn,
+    new_task,
     write_key,
 )
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.pipeline.workers import Workers, cores, finished_jobs
+from nacd_bench.registry import unknown
+from nacd_bench.report.sheets import strongest_in_turn
 from nacd_bench.runs.candidates import kept, read_mined
 from nacd_bench.runs.folder import open_run, require_own
+from nacd_bench.runs.schema import FAILURES
 from nacd_bench.runs.tables import write_parquet
 from nacd_bench.settings import Count, Name, Number, Processes, Share, checked
 from nacd_bench.triplets.batch import ROLES
-from nacd_bench.triplets.files import sha256
+from nacd_bench.triplets.files import json_sha256, sha256
 
 FEW = 50
 """Tasks that are not worth starting processes for."""
+FEWEST = 2
+"""Controls of each artifact type that has tasks: a planted and an identical one."""
 SPARE = 4
 """Candidates that are at hand for a control: not each of them has room for an artifact."""
+TRIES = 3
+"""Times that a crop may be used for a planted control, each time with another artifact."""
+LARGE = 600
+"""Side of a crop, in pixels, over which an artifact may be lost in it."""
 COLUMNS = (
     *("candidate", "artifact_type"),
     *(f"{kind}{edge}" for kind in ("", "crop_") for edge in ("x0", "y0", "x1", "y1")),
@@ -79,8 +81,7 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 Words = str | Sequence[str] | None
 
 
-@dataclass(frozen=True)
-class Exported:
+class Exported(NamedTuple):
     """An export on disk.
 
     Args:
@@ -96,8 +97,8 @@ class Exported:
     key: Key
     formats: Sequence[str]
     detectors: Mapping[tuple[str, str], int]
-    failures: Sequence[Failure] = ()
-    notes: Sequence[str] = ()
+    failures: Sequence[Failure]
+    notes: Sequence[str]
 
 
 @checked
@@ -142,11 +143,14 @@ def export(
         DataError: no mined folder, nothing to ask, or a folder with something else in it.
     """
     run, folder = Path(run), Path(folder)
+    if folder.resolve() == run.resolve():
+        raise DataError(
+            f"expected a folder of its own for the tasks, got the mined folder {run}. Name "
+            "another: folder=tasks"
+        )
     candidates = kept(read_mined(run))
-    asked_for = {"artifact_type": types, "detector": detectors, "preset": presets}
-    names = {
-        column: [given] if isinstance(given, str) else given for column, given in asked_for.items()
-    }
+    given = {"artifact_type": types, "detector": detectors, "preset": presets}
+    names = {name: [value] if isinstance(value, str) else value for name, value in given.items()}
     chosen = selected(candidates, names, min_confidence or {}, limit)
     wanted = [name for name in FORMATS if name in formats]
     settings = {
@@ -156,11 +160,6 @@ def export(
         **{"label_studio_images": label_studio_images, "toloka_images": toloka_images},
         "candidates_sha256": sha256("\n".join(chosen["candidate"].to_pylist())),
     }
-    if folder.resolve() == run.resolve():
-        raise DataError(
-            f"expected a folder of its own for the tasks, got the mined folder {run}. Name "
-            "another: folder=tasks"
-        )
     require_own(folder)
     if workers is None:
         workers = cores() if len(chosen) > FEW else 0
@@ -169,12 +168,12 @@ def export(
         open_run(folder, "verify export", settings) as this,
         Workers(workers, make, task_died) as pool,
     ):
-        jobs = (
-            (candidate_task(seed, row["candidate"], row["artifact_type"]), row)
-            for row in chosen.select(COLUMNS).to_pylist()
-        )
         tasks = []
-        with progress_bar("tasks", len(chosen), show_progress) as progress:
+        jobs = [
+            (new_task(seed, CANDIDATE, row["candidate"], row["artifact_type"]), row)
+            for row in chosen.select(COLUMNS).to_pylist()
+        ]
+        with progress_bar("tasks", len(jobs), show_progress) as progress:
             for (task, _), fault in finished_jobs(pool, jobs):
                 if fault:
                     this.fail(task.candidate, "", fault)
@@ -185,26 +184,95 @@ def export(
         if not tasks:
             raise DataError(
                 f"expected at least one candidate with its crops, got none of {len(chosen)}; "
-                f"{folder / 'failures.csv'} has them all. The first: {this.failures[0].message}"
+                f"{folder / FAILURES} has them all. The first: {this.failures[0].message}"
             )
-        known, notes = _controls(pool, candidates, tasks, controls, seed, show_progress)
-        everything = {task.id: task for task in (*tasks, *known)}
-        key = Key(str(run.resolve()), raters, everything, export_id(settings, everything))
-        made = pa.array([task.candidate for task in tasks], pa.string())
-        chosen = chosen.filter(pc.is_in(chosen["candidate"], made))
+        mixed_in, notes = _controls(pool, candidates, tasks, controls, seed, show_progress)
+        by_id = {task.id: task for task in (*tasks, *mixed_in)}
+        key = Key(str(run.resolve()), raters, by_id, json_sha256([settings, sorted(by_id)])[:16])
+        asked = pa.array([task.candidate for task in tasks], pa.string())
+        chosen = chosen.filter(pc.is_in(chosen["candidate"], asked))
         write_parquet(folder / CANDIDATES_FILE, chosen)
-        if PAGE in wanted:
-            write_voting_page(folder, key.tasks, key.export)
-        if LABEL_STUDIO in wanted:
-            notes += write_label_studio(folder, key, label_studio_images)
-        if TOLOKA in wanted:
-            write_toloka(folder, key, toloka_images)
-        write_readme(folder, key, wanted)
+        notes += write_exports(folder, key, wanted, label_studio_images, toloka_images)
         remove_other_pictures(folder, key.tasks)
         write_key(folder, key)
     columns = (chosen[name].to_pylist() for name in ("artifact_type", "detector"))
     by_detector = dict(sorted(Counter(zip(*columns, strict=True)).items()))
     return Exported(folder, key, wanted, by_detector, this.failures, notes)
+
+
+def selected(
+    candidates: pa.Table,
+    names: Mapping[str, Sequence[str] | None],
+    min_confidence: Mapping[str, float],
+    limit: int | None,
+) -> pa.Table:
+    """The candidates that people are asked about, in their order.
+
+    Args:
+        candidates: the rows.
+        names: what is taken, by column; None: anything.
+        min_confidence: by detector.
+        limit: rows of each type, the strongest of each detector in turn.
+
+    Raises:
+        DataError: a name that no candidate has, or nothing is left.
+    """
+    taken = candidates
+    for column, given in (*names.items(), ("detector", list(min_confidence))):
+        known = sorted(candidates[column].unique().to_pylist())
+        for name in given or ():
+            if name not in known:
+                what = unknown(column.replace("_", " "), name, known)
+                raise DataError(f"{what} in this mined folder")
+    for column, given in names.items():
+        if given is not None:
+            taken = taken.filter(pc.is_in(taken[column], pa.array(given, pa.string())))
+    for name, least in min_confidence.items():
+        is_weak = pc.and_(pc.equal(taken["detector"], name), pc.less(taken["confidence"], least))
+        taken = taken.filter(pc.invert(is_weak))
+    if limit is not None:
+        rows = taken.select(["candidate", "artifact_type", "detector", "confidence"]).to_pylist()
+        kinds = {row["artifact_type"] for row in rows}
+        strongest = [row for kind in kinds for row in strongest_in_turn(rows, kind)[:limit]]
+        ids = pa.array([row["candidate"] for row in strongest], pa.string())
+        taken = taken.filter(pc.is_in(taken["candidate"], ids))
+    if not len(taken):
+        raise DataError(
+            "expected candidates that pass types, detectors, presets, limit and min_confidence, "
+            f"got none of {len(candidates)} without duplicates. Ask for less, or mine with lower "
+            "thresholds."
+        )
+    return taken
+
+
+def control_jobs(
+    rows: Sequence[Row], asked: Set[str], kind: str, artifact_type: str, seed: int, count: int
+) -> Iterator[TaskJob]:
+    """Controls of a kind and type that may work, the best first.
+
+    They are made of candidates of the type before others, of those that are not too large, and
+    then of those that nobody is asked about, so that nobody sees a place twice.
+
+    Args:
+        rows: with the columns of candidates.
+        asked: ids of candidates with a task.
+        kind: planted or identical; neither is made of what the other is made of.
+        artifact_type: of the controls.
+        seed: decides the rest of the order.
+        count: controls of the type that are wanted.
+    """
+
+    def rank(row: Row) -> tuple[bool, bool, bool, int]:
+        side = max(row[f"crop_{axis}1"] - row[f"crop_{axis}0"] for axis in "xy")
+        by_chance = drawn(seed, "control", artifact_type, row["candidate"])
+        is_other = row["artifact_type"] != artifact_type
+        return is_other, side > LARGE, row["candidate"] in asked, by_chance
+
+    best = heapq.nsmallest(SPARE * (count + 1), rows, key=rank)
+    half = best[::2] if kind == PLANTED else best[1::2] or best
+    for attempt in range(TRIES if kind == PLANTED else 1):
+        for row in half:
+            yield new_task(seed, kind, row["candidate"], artifact_type, attempt), row
 
 
 def _controls(
@@ -216,10 +284,12 @@ def _controls(
     show_progress: bool,
 ) -> tuple[list[Task], list[str]]:
     """The controls of each type that has tasks, half of them planted, half identical; and notes."""
+    if not share:
+        return [], []
     asked = {task.candidate for task in tasks}
     counts = Counter(task.artifact_type for task in tasks)
-    wanted = {kind: control_count(share, count) for kind, count in sorted(counts.items())}
-    rows = candidates.select(COLUMNS).to_pylist() if share else []
+    wanted = {kind: max(FEWEST, round(share * count)) for kind, count in sorted(counts.items())}
+    rows = candidates.select(COLUMNS).to_pylist()
     controls: list[Task] = []
     notes = []
 
@@ -234,10 +304,10 @@ def _controls(
 
     with progress_bar("control tasks", sum(wanted.values()), show_progress) as progress:
         for kind, count in wanted.items():
-            best = rows_for_controls(rows, asked, kind, seed, most=SPARE * (count + 1))
-            halves = (best[::2], best[1::2]) if len(best) > 1 else (best, best)
-            made = [*first(planted_jobs(halves[0], kind, seed), count - count // 2)]
-            made += first(identical_jobs(halves[1], kind, seed), count // 2)
+            planted, identical = (
+                control_jobs(rows, asked, how, kind, seed, count) for how in (PLANTED, IDENTICAL)
+            )
+            made = [*first(planted, count - count // 2), *first(identical, count // 2)]
             if len(made) < count:
                 notes.append(
                     f"{len(made)} of {count} control tasks for {kind} could be made: no other "

@@ -1,29 +1,178 @@
-"""The pictures of a task: crops, checkerboards, and all of a task side by side in one."""
+"""The pictures of a task, made in any process, the same in each.
+
+    page/pictures/ab/<task>-A.png, <task>-B.png, <task>-original.png     for the voting page
+    label_studio/images/ab/<task>.png, toloka/images/ab/<task>.png       all of them in one
+
+Names and bytes say nothing about sides and controls: A and B are coded alike, and every file has
+one and the same time. Controls are made of crops of the same kind as those that people are asked
+about, so that sizes and contents do not give them away.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image as Pillow
 
-from nacd_bench.coding.codec import Image
-from nacd_bench.jobs.verify.tasks import asked_like
-from nacd_bench.report import sheets
+from nacd_bench.coding.codec import Image, png
+from nacd_bench.coding.matched import describe, stop_if_disk_full
+from nacd_bench.errors import ImageError
+from nacd_bench.jobs.verify.tasks import CANDIDATE, IDENTICAL, Task, asked_like, drawn, shown
+from nacd_bench.planting.controls import strong_artifact
+from nacd_bench.report.sheets import sheet
+from nacd_bench.triplets.batch import ROLES
+from nacd_bench.triplets.files import linked, write_whole
+from nacd_bench.triplets.images import read_8_bit
 
+PAGE, LABEL_STUDIO, TOLOKA = "page", "label_studio", "toloka"
+Format = Literal["page", "label_studio", "toloka"]
+"""Each is the folder of the same name."""
+FOLDERS = {PAGE: "pictures", LABEL_STUDIO: "images", TOLOKA: "images"}
+"""Of the picture files of a format."""
+TIME = 946_684_800
+"""When every picture was written, as its file says: 2000, a time that archives can hold."""
+SIDE = 300
+"""Of the part that is shown of another type's crop, in pixels."""
 LEAST_CELL = 4
 """Pixels of a checkerboard's cell at the least."""
 CELLS_PER_BOX = 3
 """Cells along the shorter side of an artifact at the least, so that no cell can hide it."""
 
+Row = Mapping[str, Any]
+TaskJob = tuple[Task, Row]
+"""What is asked, and the candidate whose crops are shown."""
 
-def cell_size(largest: int, width: int, height: int) -> int:
-    """The cell for an artifact of this size, in pixels.
 
-    >>> cell_size(30, 300, 300), cell_size(30, 24, 40), cell_size(30, 5, 5)
-    (30, 8, 4)
+class CropTriplet(NamedTuple):
+    """The crops of a candidate, ``(H, W, 3)`` uint8, all of one size."""
+
+    original: Image
+    neural: Image
+    traditional: Image
+
+
+def picture_name(task: str, suffix: str = "") -> str:
+    """A file of a task in a folder of pictures; 256 folders share them.
+
+    >>> picture_name("t5d95d4db5e3a50dd", "-A")
+    '5d/t5d95d4db5e3a50dd-A.png'
     """
-    return max(LEAST_CELL, min(largest, min(width, height) // CELLS_PER_BOX))
+    return f"{task[1:3]}/{task}{suffix}.png"
+
+
+def make_task(
+    job: TaskJob, run: Path, folder: Path, formats: Sequence[str], seed: int, cell: int
+) -> str:
+    """Make and write the pictures of a task, unless they are there; why they could not be made.
+
+    Args:
+        job: the task, and the row of candidates that it is made of.
+        run: the mined folder.
+        folder: of the export.
+        formats: of the export.
+        seed: of the export.
+        cell: of a checkerboard at the most, in pixels.
+
+    Raises:
+        DiskFullError: no room; whatever else goes wrong is the task's fault.
+    """
+    try:
+        task = job[0]
+        files: dict[Path, str] = {}
+        for name in formats:
+            for caption in shown(task.artifact_type) if name == PAGE else ("",):
+                suffix = caption and f"-{caption}"
+                files[folder / name / FOLDERS[name] / picture_name(task.id, suffix)] = caption
+        if all(path.is_file() for path in files):
+            return ""
+        pictures = task_pictures(job, read_crops(run, job[1]), seed, cell)
+        if pictures is None:
+            return "no strong artifact can be planted there."
+        tiles = [(caption, Pillow.fromarray(picture)) for caption, picture in pictures.items()]
+        written: dict[str, Path] = {}
+        for path, caption in files.items():
+            # a sheet that is there already is linked, without its room where the file system can
+            if caption or not ("" in written and linked(written[""], path)):
+                picture = pictures[caption] if caption else sheet([("", tiles)], least=0)
+                write_whole(path, png(picture))
+                os.utime(path, (TIME, TIME))
+            written[caption] = path
+    except Exception as error:  # one bad crop costs no other task
+        stop_if_disk_full(error, folder)
+        return describe(error)
+    return ""
+
+
+def task_died(job: TaskJob) -> str:
+    """The fault of a task that took its process down."""
+    return f"the process that read the crops of {job[0].candidate} died (out of memory?)."
+
+
+def remove_other_pictures(folder: Path, tasks: Collection[str]) -> None:
+    """Remove pictures of tasks that are not part of the export after all."""
+    for name, pictures in FOLDERS.items():
+        for path in (folder / name / pictures).glob("*/*.png"):
+            if path.stem.partition("-")[0] not in tasks:
+                path.unlink()
+
+
+def read_crops(run: Path, row: Row) -> CropTriplet:
+    """The three crops of a candidate.
+
+    Raises:
+        ImageError: one is missing or damaged, or their sizes differ.
+    """
+    lacking = [role for role in ROLES if not row[f"crop_{role}"]]
+    if lacking:
+        raise ImageError(
+            f"expected the crops of {row['candidate']}, got none for {', '.join(lacking)}. Mine "
+            "again into the same folder."
+        )
+    crops = CropTriplet(*(read_8_bit(run / row[f"crop_{role}"])[0] for role in ROLES))
+    sizes = {crop.shape for crop in crops}
+    if len(sizes) > 1:
+        raise ImageError(
+            f"expected three crops of one size, got {sorted(sizes)} for {row['candidate']}. Mine "
+            "again into an empty folder."
+        )
+    return crops
+
+
+def task_pictures(
+    job: TaskJob, crops: CropTriplet, seed: int, cell: int
+) -> dict[str, Image] | None:
+    """What a rater sees, by caption, in order; None for a control that cannot be made.
+
+    Texture shows the original too, color two checkerboards, text two decodes.
+    """
+    task, row = job
+    asked = asked_like(task.artifact_type)
+    width, height = row["x1"] - row["x0"], row["y1"] - row["y0"]
+    if row["artifact_type"] != task.artifact_type:  # the middle of it
+        height, width = (min(SIDE, length) for length in crops.original.shape[:2])
+        top = (crops.original.shape[0] - height) // 2
+        left = (crops.original.shape[1] - width) // 2
+        part = slice(top, top + height), slice(left, left + width)
+        crops = CropTriplet(*(np.ascontiguousarray(crop[part]) for crop in crops))
+    original, first, second = crops
+    if task.kind == IDENTICAL:
+        first = second = first if drawn(seed, task.id) % 2 else second
+    elif task.kind != CANDIDATE:
+        control = strong_artifact(original, second, asked, drawn(seed, "plant", task.id) >> 32)
+        if control is None:
+            return None
+        original, second, first = control
+    if asked == "color":
+        size = max(LEAST_CELL, min(cell, min(width, height) // CELLS_PER_BOX))
+        first, second = (checkerboard(original, decode, size) for decode in (first, second))
+    is_turned = "B" in (task.neural, task.answer)
+    a, b = (second, first) if is_turned else (first, second)
+    pictures = {"original": original, "A": a, "B": b}
+    return {caption: pictures[caption] for caption in shown(task.artifact_type)}
 
 
 def checkerboard(original: Image, decode: Image, cell: int) -> Image:
@@ -36,25 +185,3 @@ def checkerboard(original: Image, decode: Image, cell: int) -> Image:
     rows, columns = (np.arange(length) // cell for length in original.shape[:2])
     is_decode = (rows[:, None] + columns[None, :]) % 2 == 1
     return np.where(is_decode[:, :, None], decode, original)
-
-
-def task_pictures(
-    artifact_type: str, original: Image, a: Image, b: Image, cell: int
-) -> dict[str, Image]:
-    """What a rater sees, by caption, in order.
-
-    Args:
-        artifact_type: texture shows the original too, color two checkerboards, text two decodes.
-        original, a, b: ``(H, W, 3)``, of one size.
-        cell: of the checkerboards, in pixels.
-    """
-    asked = asked_like(artifact_type)
-    if asked == "color":
-        return {side: checkerboard(original, each, cell) for side, each in (("A", a), ("B", b))}
-    return {"original": original, "A": a, "B": b} if asked == "texture" else {"A": a, "B": b}
-
-
-def sheet(pictures: Mapping[str, Image]) -> Image:
-    """All pictures of a task side by side, each under its caption, pixel by pixel."""
-    tiles = [(caption, Pillow.fromarray(picture)) for caption, picture in pictures.items()]
-    return sheets.sheet([("", tiles)], least=0)

@@ -12,15 +12,14 @@ The folder::
 
 from __future__ import annotations
 
-import io
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from nacd_bench.errors import DataError, Failure, UserError
 from nacd_bench.evaluation.agreement import (
@@ -28,32 +27,33 @@ from nacd_bench.evaluation.agreement import (
     NEURAL,
     SAME,
     SHARES,
+    TRADITIONAL,
     Rule,
     is_confirmed,
     krippendorff_alpha,
     precision,
 )
-from nacd_bench.jobs.verify.raters import collect
-from nacd_bench.jobs.verify.tasks import CANDIDATE, CANDIDATES_FILE, Key, read_key
-from nacd_bench.jobs.verify.votes import VotesFile, read_votes
+from nacd_bench.jobs.verify.tasks import CANDIDATE, CANDIDATES_FILE, Key, Task, read_key
+from nacd_bench.jobs.verify.votes import Vote, VotesFile, is_later, read_votes
+from nacd_bench.report.figures import write_confirmed
 from nacd_bench.runs.folder import open_run
-from nacd_bench.runs.schema import CANDIDATES, VERIFIED, schema
+from nacd_bench.runs.schema import CANDIDATES, SUMMARY, VERIFIED, schema
 from nacd_bench.runs.tables import write_csv, write_table
 from nacd_bench.settings import Name, Names, Number, Share, checked
 from nacd_bench.triplets.files import json_bytes, write_whole
 from nacd_bench.triplets.text_files import read_columns
 
 DECISIONS = {True: "confirmed", False: "refused", None: "undecided"}
+RATER = ("name", "votes", "controls", "right", "dropped", "accuracy")
 
 
-@dataclass(frozen=True)
-class Imported:
+class Imported(NamedTuple):
     """What votes say.
 
     Args:
         folder: where it was written.
         rows: ``verified.parquet``.
-        raters: everybody who voted, see :class:`~nacd_bench.jobs.verify.raters.Collected`.
+        raters: everybody who voted, see :class:`Collected`.
         precision: by detector, operating point and confidence, see
             :data:`~nacd_bench.evaluation.agreement.SHARES`.
         summary: ``summary.json``.
@@ -68,6 +68,24 @@ class Imported:
     summary: Mapping[str, Any]
     kinds: Mapping[str, str]
     failures: Sequence[Failure]
+
+
+@dataclass
+class Collected:
+    """What is left of all votes.
+
+    Args:
+        raters: everybody by name: how many ``votes`` (controls included), how many ``controls``, of
+            these ``right``, their share as ``accuracy``, and whether the votes are ``dropped``.
+        answers: by candidate what each rater said, dropped ones left out.
+        faults: votes that do not count, and why.
+        repeated: votes that were there twice with the same answer, counted once.
+    """
+
+    raters: list[dict[str, Any]] = field(default_factory=list)
+    answers: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    faults: list[Failure] = field(default_factory=list)
+    repeated: int = 0
 
 
 @checked
@@ -97,56 +115,64 @@ def import_votes(
     """
     key = read_key(tasks)
     needed = raters or key.raters
-    candidates = _candidates(Path(tasks), key)
+    try:
+        columns = schema(CANDIDATES)
+        candidates = read_columns(Path(tasks) / CANDIDATES_FILE, columns, columns.names)
+    except DataError as error:
+        raise DataError(
+            f"{error} Export again into another folder with the same settings: the ids are the "
+            "same."
+        ) from error
+    asked = [task.candidate for task in key.tasks.values() if task.kind == CANDIDATE]
+    candidates = candidates.filter(pc.is_in(candidates["candidate"], pa.array(asked, pa.string())))
     paths = [votes] if isinstance(votes, str | Path) else votes
-    files, failures = _read_all(dict.fromkeys(map(str, paths)), key.export)
-    collected = collect(
-        (vote for file in files.values() for vote in file.votes), key, min_control_accuracy
-    )
+    files, failures = _read_all(map(str, paths), key.export)
+    every_vote = (vote for file in files.values() for vote in file.votes)
+    collected = collect(every_vote, key, min_control_accuracy)
     failures += collected.faults
-    names = candidates["candidate"].to_pylist()
-    answers = [list(collected.answers.get(name, {}).values()) for name in names]
-    for name, values in {
-        "votes_for": [own.count(NEURAL) for own in answers],
-        "votes_against": [len(own) - own.count(NEURAL) for own in answers],
-        "confirmed": [is_confirmed(own, rule, needed) for own in answers],
-        "votes_same": [own.count(SAME) for own in answers],
-        "raters": list(map(len, answers)),
-        "run": [key.run] * len(answers),
-    }.items():
-        column = schema(VERIFIED).field(name)
-        candidates = candidates.append_column(column, pa.array(values, column.type))
+    rows, answers = [], []
     units: dict[str, list[list[str]]] = defaultdict(list)
-    for kind, own in zip(candidates["artifact_type"].to_pylist(), answers, strict=True):
-        units[ALL].append(own)
-        units[kind].append(own)
-    decisions = Counter(map(DECISIONS.get, candidates["confirmed"].to_pylist()))
+    for row in candidates.to_pylist():
+        given = list(collected.answers.get(row["candidate"], {}).values())
+        votes_for = given.count(NEURAL)
+        row |= {"votes_for": votes_for, "votes_against": len(given) - votes_for}
+        row |= {"votes_same": given.count(SAME), "raters": len(given), "run": key.run}
+        rows.append({**row, "confirmed": is_confirmed(given, rule, needed)})
+        answers.append(given)
+        units[row["artifact_type"]].append(given)
+    decisions = Counter(DECISIONS[row["confirmed"]] for row in rows)
     summary = {
         **{"rule": rule, "raters": needed, "min_control_accuracy": min_control_accuracy},
         "files": Counter(file.kind for file in files.values()),  # names may be those of people
-        "candidates": len(candidates),
+        "candidates": len(rows),
         **{name: decisions[name] for name in DECISIONS.values()},
         "votes": sum(map(len, answers)),
         "votes_repeated": collected.repeated,
         "people": len(collected.raters),
         "people_dropped": sum(rater["dropped"] for rater in collected.raters),
-        "krippendorff_alpha": {kind: krippendorff_alpha(own) for kind, own in units.items()},
+        "krippendorff_alpha": {
+            kind: krippendorff_alpha(said) for kind, said in {ALL: answers, **units}.items()
+        },
         "failures": len(failures),
     }
-    shares = list(precision(candidates.to_pylist(), bins))
+    folder = Path(folder)
+    shares = list(precision(rows, bins))
+    table = pa.Table.from_pylist(rows, schema=schema(VERIFIED))
+    with open_run(folder, "verify import", {}, failures=failures):
+        write_table(folder / VERIFIED, table)
+        write_csv(folder / "raters.csv", collected.raters, RATER)
+        write_csv(folder / "precision.csv", shares, SHARES)
+        write_whole(folder / SUMMARY, json_bytes(summary))
+        write_confirmed(folder, shares)
     kinds = {path: file.kind for path, file in files.items()}
-    done = Imported(Path(folder), candidates, collected.raters, shares, summary, kinds, failures)
-    _write(done)
-    return done
+    return Imported(folder, table, collected.raters, shares, summary, kinds, failures)
 
 
-def _read_all(
-    paths: Sequence[str] | Mapping[str, Any], export: str
-) -> tuple[dict[str, VotesFile], list[Failure]]:
+def _read_all(paths: Iterable[str], export: str) -> tuple[dict[str, VotesFile], list[Failure]]:
     """The files of votes that can be read, by path, and what is wrong with all of them."""
     files: dict[str, VotesFile] = {}
     failures: list[Failure] = []
-    for path in paths:
+    for path in dict.fromkeys(paths):
         try:
             files[path] = read_votes(path)
         except UserError as error:
@@ -165,54 +191,71 @@ def _read_all(
     return files, failures
 
 
-def _candidates(tasks: Path, key: Key) -> pa.Table:
-    """The candidates that have a task, in the order of the export."""
-    try:
-        rows = read_columns(tasks / CANDIDATES_FILE, schema(CANDIDATES), schema(CANDIDATES).names)
-    except DataError as error:
-        raise DataError(
-            f"{error} Export again into another folder with the same settings: the ids are the "
-            "same."
-        ) from error
-    asked = {task.candidate for task in key.tasks.values() if task.kind == CANDIDATE}
-    return rows.filter(pa.array([name in asked for name in rows["candidate"].to_pylist()]))
+def collect(votes: Iterable[Vote], key: Key, least_accuracy: float) -> Collected:
+    """One answer per rater and candidate, of raters who answered the controls right.
+
+    A rater with several answers to a task is taken by the latest one, in whatever order the votes
+    come; where the times do not say which that is (equal, missing, or to be read in two ways),
+    none counts.
+
+    Args:
+        votes: of all files.
+        key: of the export.
+        least_accuracy: share of controls that a rater has to answer right, 0 to 1.
+    """
+    collected = Collected()
+    given: dict[str, dict[str, list[Vote]]] = defaultdict(lambda: defaultdict(list))
+    for vote in votes:
+        if vote.task in key.tasks:
+            given[vote.rater][vote.task].append(vote)
+        else:
+            fault = (
+                f"expected a task of this export, got {vote.task!r} by {vote.rater}. "
+                "The vote belongs to another export."
+            )
+            collected.faults.append(Failure(vote.place, "", fault))
+    for rater, by_task in sorted(given.items()):
+        answers = {task: _counted(several, collected) for task, several in sorted(by_task.items())}
+        answers = {task: answer for task, answer in answers.items() if answer}
+        if not answers:
+            continue
+        controls = [task for task in answers if key.tasks[task].kind != CANDIDATE]
+        right = sum(answers[task] == key.tasks[task].answer for task in controls)
+        accuracy = right / len(controls) if controls else None
+        dropped = accuracy is not None and accuracy < least_accuracy
+        facts = {"votes": len(answers), "controls": len(controls), "right": right}
+        collected.raters.append({"name": rater, **facts, "dropped": dropped, "accuracy": accuracy})
+        for task in () if dropped else [task for task in answers if task not in controls]:
+            said = meaning(key.tasks[task], str(answers[task]))
+            collected.answers[key.tasks[task].candidate][rater] = said
+    return collected
 
 
-def _write(done: Imported) -> None:
-    folder = done.folder
-    with open_run(folder, "verify import", {}, failures=done.failures):
-        write_table(folder / VERIFIED, done.rows)
-        columns = ("name", "votes", "controls", "right", "dropped", "accuracy")
-        write_csv(folder / "raters.csv", done.raters, columns)
-        write_csv(folder / "precision.csv", done.precision, SHARES)
-        write_whole(folder / "summary.json", json_bytes(done.summary))
-        for kind in ("svg", "png"):
-            write_whole(folder / f"precision.{kind}", _figure(done.precision, kind))
+def meaning(task: Task, answer: str) -> str:
+    """Which result an answer calls the worse one.
+
+    >>> meaning(Task("t1", "texture", CANDIDATE, "c", neural="B"), "B")
+    'neural'
+    """
+    return SAME if answer == SAME else NEURAL if answer == task.neural else TRADITIONAL
 
 
-def _figure(shares: Sequence[Mapping[str, Any]], kind: str) -> bytes:
-    """Share confirmed against confidence, one panel per detector, as a file of a format."""
-    from matplotlib.figure import Figure
-
-    of_detector: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for share in shares:
-        if share["preset"] == ALL:
-            of_detector[share["detector"]].append(share)
-    count = max(1, len(of_detector))
-    sheet = Figure(figsize=(3.4 * count, 3.2), layout="constrained")
-    panels = sheet.subplots(1, count, squeeze=False, sharey=True)[0]
-    for (name, (whole, *bins)), axes in zip(of_detector.items(), panels, strict=False):
-        low, middle, high, x = (
-            np.array([part[column] for part in bins or [whole]])
-            for column in ("low", "share", "high", "mean_confidence")
-        )
-        ends = np.maximum([middle - low, high - middle], 0)
-        axes.errorbar(x, middle, yerr=ends, marker="o", capsize=3)
-        axes.axhline(whole["share"], color="0.6", linewidth=0.8, linestyle=":")
-        title = f"{name}, {whole['decided']} candidates"
-        axes.set(title=title, xlabel="confidence", ylim=(0, 1.02))
-        axes.grid(alpha=0.3)
-    panels[0].set_ylabel("share confirmed, 95 % interval")
-    file = io.BytesIO()
-    sheet.savefig(file, format=kind, metadata={"Date": None} if kind == "svg" else None)
-    return file.getvalue()
+def _counted(votes: Sequence[Vote], collected: Collected) -> str | None:
+    """The answer that counts of all that a rater gave to a task; None where none does."""
+    votes = sorted(votes, key=lambda vote: (vote.answer, vote.time, vote.place))
+    answers = list(dict.fromkeys(vote.answer for vote in votes))
+    collected.repeated += len(votes) - len(answers)
+    if len(answers) == 1:
+        return answers[0]
+    latest = [
+        vote.answer
+        for vote in votes
+        if all(is_later(vote.time, other.time) for other in votes if other.answer != vote.answer)
+    ]
+    what = "neither counts, since their times do not say which is the later one"
+    if latest:
+        what = f"the later one counts, {latest[0]}"
+    listed = ", ".join(f"{vote.answer} at {vote.time or 'no time'}" for vote in votes)
+    fault = f"{votes[0].rater} answered task {votes[0].task} twice, {' and '.join(answers)} "
+    collected.faults.append(Failure(votes[-1].place, "", f"{fault}({listed}): {what}."))
+    return latest[0] if latest else None

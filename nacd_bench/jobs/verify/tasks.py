@@ -3,6 +3,11 @@
 Ids and sides are hashes of the seed and the candidate's id, so that they depend neither on the
 order nor on the number of tasks. A rater sees neither, so that an id does not lead to a side even
 where the seed is known.
+
+Control tasks are mixed in, whose answer is known. A *planted* one shows the traditional decode on
+both sides, one of them with a strong artifact of the task's type put into it; that side is the
+right answer. An *identical* one shows the same decode twice, and the right answer is that there is
+no difference.
 """
 
 from __future__ import annotations
@@ -10,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from nacd_bench.errors import DataError
 from nacd_bench.triplets.files import json_bytes, json_sha256, write_whole
@@ -54,6 +58,11 @@ class Task:
     neural: str | None = None
     answer: str | None = None
 
+    @property
+    def question(self) -> str:
+        """What is asked."""
+        return QUESTIONS[asked_like(self.artifact_type)]
+
 
 @dataclass(frozen=True)
 class Key:
@@ -63,7 +72,7 @@ class Key:
         run: the mined folder, absolute.
         raters: how many were to look at each candidate.
         tasks: by id.
-        export: id of the export, which votes name: see :func:`export_id`.
+        export: id of the export, which votes name.
     """
 
     run: str
@@ -90,35 +99,25 @@ def shown(artifact_type: str) -> tuple[str, ...]:
     return ("original", "A", "B") if asked_like(artifact_type) == "texture" else ("A", "B")
 
 
-def export_id(settings: Mapping[str, Any], tasks: Mapping[str, Task]) -> str:
-    """What tells an export from another: 16 digits that settings and tasks decide."""
-    return json_sha256([dict(settings), sorted(tasks)])[:16]
+def drawn(seed: int, *names: str) -> int:
+    """A number of 64 bits that the seed and some names decide."""
+    return int(json_sha256([seed, *names])[:16], 16)
 
 
-def digest(seed: int, *names: str) -> str:
-    """64 hexadecimal digits that the seed and some names decide."""
-    return json_sha256([seed, *names])
+def new_task(seed: int, kind: str, candidate: str, artifact_type: str, attempt: int = 0) -> Task:
+    """A question on a candidate's crops; its letter in front keeps spreadsheets from reading its
+    id as a number.
 
-
-def task_id(seed: int, kind: str, candidate: str, attempt: int = 0, artifact_type: str = "") -> str:
-    """An id that says nothing; its letter in front keeps spreadsheets from reading a number.
-
-    >>> task_id(0, "candidate", "kodim01_quality-3_texture_0")
-    't2874098e6da63218'
+    >>> new_task(0, PLANTED, "kodim01_quality-3_texture_0", "texture").id
+    'td650f8c7d9160171'
     """
-    return "t" + digest(seed, "id", kind, candidate, str(attempt), artifact_type)[:16]
-
-
-def drawn_side(seed: int, kind: str, candidate: str, *more: str) -> str:
-    """``"A"`` or ``"B"``, by chance; more are names of whatever else tells two tasks apart."""
-    return ANSWERS[int(digest(seed, "side", kind, candidate, *more)[:8], 16) % 2]
-
-
-def candidate_task(seed: int, candidate: str, artifact_type: str) -> Task:
-    """The task that asks about a candidate."""
-    name = task_id(seed, CANDIDATE, candidate)
-    neural = drawn_side(seed, CANDIDATE, candidate)
-    return Task(name, artifact_type, CANDIDATE, candidate, neural=neural)
+    names = kind, candidate, str(attempt), artifact_type
+    side = ANSWERS[drawn(seed, "side", *names) % 2]
+    answer = {PLANTED: side, IDENTICAL: "same"}.get(kind)
+    neural = side if kind == CANDIDATE else None
+    return Task(
+        f"t{drawn(seed, 'id', *names):016x}", artifact_type, kind, candidate, neural, answer
+    )
 
 
 def write_key(folder: Path, key: Key) -> None:

@@ -2,25 +2,26 @@
 
 What a file is follows from its content, not its name. Each kind is rows of cells whose columns have
 one of a few names. Tables may have gone through a spreadsheet: another separator, a byte order mark
-or UTF-16, capitals, blanks, empty rows and columns.
+or UTF-16, capitals, blanks, empty rows and columns, other forms of dates.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from dateutil import parser
 
 from nacd_bench.errors import DataError, Failure
+from nacd_bench.jobs.verify.exporters import VOTES_SCHEMA
 from nacd_bench.jobs.verify.tasks import ANSWERS
-from nacd_bench.jobs.verify.times import order_of
 from nacd_bench.triplets.files import composed
 from nacd_bench.triplets.rows import shortened
 from nacd_bench.triplets.text_files import csv_entries, parsed_json, read_text
 
-PAGE_SCHEMA = "nacd-bench votes 1"
 NAMES = {
     "rater": ("rater", "assignment:worker_id", "annotator", "completed_by", "worker_id"),
     "task": ("task", "input:task"),
@@ -30,13 +31,17 @@ NAMES = {
     "status": ("assignment:status",),
 }
 """Names of columns, lower case, by what they hold; the first that is not empty is taken."""
-
-Rows = list[tuple[str, Mapping[str, Any] | str]]
+WIDEST_ZONE = timedelta(hours=14)
+"""How far a time without a zone may lie from the same time in UTC."""
+EPOCHS = (1e8, 1e11, 1e17)
+"""Numbers from the first are seconds since 1970, from the second a thousand times more of
+milliseconds or microseconds, up to the last."""
+Cells = Mapping[str, Any]
+Rows = list[tuple[str, Cells | str]]
 """Where a row stands, and its cells, or what is wrong with it."""
 
 
-@dataclass(frozen=True)
-class Vote:
+class Vote(NamedTuple):
     """One answer of one rater.
 
     Args:
@@ -45,7 +50,6 @@ class Vote:
         answer: ``"A"``, ``"B"`` or ``"same"``.
         time: when, as the file has it, or empty.
         place: where it was read, for messages.
-        order: of day and month in the file's dates, where these say it (:mod:`.times`).
     """
 
     rater: str
@@ -53,11 +57,9 @@ class Vote:
     answer: str
     time: str
     place: str
-    order: str = ""
 
 
-@dataclass(frozen=True)
-class VotesFile:
+class VotesFile(NamedTuple):
     """What was read of a file.
 
     Args:
@@ -68,9 +70,9 @@ class VotesFile:
     """
 
     kind: str
-    votes: list[Vote] = field(default_factory=list)
-    faults: list[Failure] = field(default_factory=list)
-    exports: set[str] = field(default_factory=set)
+    votes: list[Vote]
+    faults: list[Failure]
+    exports: set[str]
 
 
 def read_votes(path: str | Path) -> VotesFile:
@@ -83,40 +85,36 @@ def read_votes(path: str | Path) -> VotesFile:
     text = read_text(path, "a file of votes", fallback="cp1252")
     is_json = re.match(r"\s*[\[{]", text)
     kind, rows = _rows_of_json(path, text) if is_json else _rows_of_table(path, text)
-    file = VotesFile(kind)
-    cells_of = [cells if isinstance(cells, str) else _named(cells) for _, cells in rows]
-    order = order_of(cells["time"] for cells in cells_of if not isinstance(cells, str))
+    file = VotesFile(kind, [], [], set())
     answers = {answer.lower(): answer for answer in ANSWERS}
-    for (place, _), cells in zip(rows, cells_of, strict=True):
-        where, fault = f"{path} {place}", ""
-        if isinstance(cells, str):
-            file.faults.append(Failure(where, "", cells))
-            continue
+    for place, row in rows:
+        cells = _named({} if isinstance(row, str) else row)
         is_open = kind == "Toloka" and not cells["answer"]
-        if is_open or cells["status"].upper() == "REJECTED":
+        if not isinstance(row, str) and (is_open or cells["status"].upper() == "REJECTED"):
             continue
-        file.exports.update({cells["export"]} - {""})
-        answer = answers.get(cells["answer"].lower())
-        if not cells["rater"]:
+        answer = answers.get(cells["answer"].lower(), "")
+        fault = row if isinstance(row, str) else ""
+        if not fault and not cells["rater"]:
             fault = "expected a rater's name, got nothing. Fill it in."
-        elif not cells["task"]:
+        elif not fault and not cells["task"]:
             fault = "expected the id of a task, got nothing. Fill it in."
-        elif answer is None:
+        elif not fault and not answer:
             fault = (
                 f"expected the answer {', '.join(ANSWERS)}, got {cells['answer']!r}. "
                 "Correct it or remove the row."
             )
+        file.exports.update({cells["export"]} - {""})
         if fault:
-            file.faults.append(Failure(where, "", fault))
+            file.faults.append(Failure(f"{path} {place}", "", fault))
         else:
-            vote = Vote(cells["rater"], cells["task"], str(answer), cells["time"], where, order)
-            file.votes.append(vote)
+            facts = cells["rater"], cells["task"], answer, cells["time"]
+            file.votes.append(Vote(*facts, f"{path} {place}"))
     return file
 
 
 def _rows_of_json(path: str | Path, text: str) -> tuple[str, Rows]:
     content = parsed_json(path, text, "votes")
-    if isinstance(content, Mapping) and content.get("schema") == PAGE_SCHEMA:
+    if isinstance(content, Mapping) and content.get("schema") == VOTES_SCHEMA:
         votes = content.get("votes")
         if not isinstance(votes, list):
             raise DataError(f"{path}: expected a list of votes, got {votes!r:.60}. Save it again.")
@@ -126,33 +124,30 @@ def _rows_of_json(path: str | Path, text: str) -> tuple[str, Rows]:
     tasks = content if isinstance(content, list) else []
     for kind, needed in (("Label Studio, JSON", "annotations"), ("Label Studio, JSON-MIN", "task")):
         if tasks and all(isinstance(task, Mapping) and needed in task for task in tasks):
-            found: Rows = []
-            for number, task in enumerate(tasks, 1):
-                place = f"task {number}"
-                found += _annotations(place, task) if needed == "annotations" else [(place, task)]
-            return kind, found
+            several = [_annotations(task) if needed == "annotations" else [task] for task in tasks]
+            places = enumerate(several, 1)
+            return kind, [(f"task {number}", row) for number, rows in places for row in rows]
     raise _unknown(path, "JSON of another kind")
 
 
-def _annotations(place: str, task: Mapping[str, Any]) -> Rows:
+def _annotations(task: Cells) -> Sequence[Cells | str]:
     """What every annotator said of a task, as Label Studio's JSON has it."""
-    rows: Rows = []
+    rows: list[Cells | str] = []
     try:
         data = task.get("data")
         name = data.get("task") if isinstance(data, Mapping) else None
         for annotation in task["annotations"]:
             choices = [
-                choice
+                str(choice)
                 for result in annotation.get("result", ())
                 if result.get("type") == "choices"
                 for choice in result.get("value", {}).get("choices", ())
             ]
-            answer = " and ".join(map(str, choices))
             if not annotation.get("was_cancelled"):  # skipped
-                rows.append((place, {**annotation, "task": name, "answer": answer}))
+                rows.append({**annotation, "task": name, "answer": " and ".join(choices)})
     except (AttributeError, TypeError) as error:
-        fault = f"expected annotations as Label Studio exports them, got others ({error}). "
-        rows.append((place, f"{fault}Export again."))
+        fault = f"expected annotations as Label Studio exports them, got others ({error})."
+        rows.append(f"{fault} Export again.")
     return rows
 
 
@@ -167,7 +162,7 @@ def _rows_of_table(path: str | Path, text: str) -> tuple[str, Rows]:
     return kind, [(f"line {entry.line}", entry.fault or entry.cells) for entry in entries]
 
 
-def _named(cells: Mapping[str, Any]) -> dict[str, str]:
+def _named(cells: Cells) -> dict[str, str]:
     """The cells of a row by what they hold."""
     texts = {name.lower(): _text(value) for name, value in cells.items()}
     return {
@@ -193,3 +188,42 @@ def _unknown(path: str | Path, got: str) -> DataError:
         f"{path}: expected votes from the voting page (JSON, CSV), Label Studio (JSON, JSON-MIN, "
         f"CSV) or Toloka (TSV), got {got}. Tables need the columns rater, task and answer."
     )
+
+
+def readings(text: str) -> list[datetime]:
+    """What a time means with the day first, and with the month first; nothing for what is no time.
+
+    >>> [str(reading.date()) for reading in readings("1/9/2026")]
+    ['2026-09-01', '2026-01-09']
+    >>> readings("2026-01-09T12:00:00Z") == readings("2026-01-09T13:00:00+01:00")
+    True
+    """
+    is_number = re.fullmatch(r"\d+(\.\d*)?", text)
+    number = float(text) if is_number else 0.0
+    while EPOCHS[1] <= number < EPOCHS[2]:
+        number /= 1e3
+    if EPOCHS[0] <= number < EPOCHS[1]:
+        return 2 * [datetime.fromtimestamp(number, UTC)]
+    # in ISO 8601 and in 9.1.2026 there is no doubt
+    sure = re.match(r"\d{4}|\s*\d{1,2}\.", text)
+    orders = [sure[0].endswith(".")] * 2 if sure else [True, False]
+    start = datetime(1970, 1, 1)
+    try:
+        return [parser.parse(text, default=start, dayfirst=order) for order in orders]
+    except (ValueError, OverflowError):
+        return []
+
+
+def is_later(one: str, other: str) -> bool:
+    """Whether a time is later than another, whichever order of day and month both have.
+
+    One with a time zone is later than one without when it is so in every zone.
+    """
+    pairs = list(zip(readings(one), readings(other), strict=False))
+    return bool(pairs) and all(_surely_later(a, b) for a, b in pairs)
+
+
+def _surely_later(a: datetime, b: datetime) -> bool:
+    if (a.tzinfo is None) == (b.tzinfo is None):
+        return a > b
+    return a.replace(tzinfo=a.tzinfo or UTC) - b.replace(tzinfo=b.tzinfo or UTC) > WIDEST_ZONE
