@@ -1,5 +1,6 @@
 """Localisation: small cases by hand, average precision against pycocotools."""
 
+import itertools
 import math
 
 import numpy as np
@@ -16,18 +17,19 @@ FAST = Resampling(resamples=300)
 BOX = [100, 100, 200, 200]
 HALF = [150, 100, 250, 200]  # IoU 1/3 with BOX; its centre x = 200 lies just outside
 FAR = [500, 500, 600, 600]
+NAMES = itertools.count(10**6)
 
 
 def image(labelled: object, boxes: object = (), confidences: object = None) -> Placed:
     given = np.arange(len(boxes), 0, -1) if confidences is None else confidences  # type: ignore[arg-type]
-    return Placed(labelled, boxes, given)  # type: ignore[arg-type]
+    return Placed(labelled, boxes, given, str(next(NAMES)))  # type: ignore[arg-type]
 
 
 def drawn(seed: int, n: int = 40) -> list[Placed]:
     """Up to two labelled boxes, up to three found ones near them or elsewhere."""
     rng = np.random.default_rng(seed)
     images = []
-    for _ in range(n):
+    for number in range(n):
         count = int(rng.integers(0, 3))
         corner = rng.integers(0, 300, (count, 2))
         labelled = np.hstack([corner, corner + rng.integers(40, 200, (count, 2))])
@@ -41,7 +43,7 @@ def drawn(seed: int, n: int = 40) -> list[Placed]:
                 boxes.append(np.concatenate([place, place + rng.integers(40, 200, 2)]))
         found = np.array(boxes, float).reshape(-1, 4).round()
         found[:, 2:] = np.maximum(found[:, 2:], found[:, :2] + 1)
-        images.append(Placed(labelled, found, rng.random(len(found)).round(6)))
+        images.append(Placed(labelled, found, rng.random(len(found)).round(6), f"own {number:02}"))
     return images
 
 

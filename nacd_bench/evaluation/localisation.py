@@ -47,7 +47,7 @@ class Placed:
             artifact; None when it has one in an unknown place.
         boxes: ``(n, 4)``, the detector's; kept from the strongest down.
         confidences: ``(n,)``.
-        cluster: its source image; None makes each image its own.
+        cluster: its source image.
 
     Raises:
         ValueError: boxes and confidences that do not fit.
@@ -58,7 +58,7 @@ class Placed:
         labelled: ArrayLike | None,
         boxes: ArrayLike,
         confidences: ArrayLike,
-        cluster: str | None = None,
+        cluster: str,
     ) -> None:
         places = np.asarray(boxes, np.float64).reshape(-1, 4)
         values = np.asarray(confidences, np.float64).reshape(-1)
@@ -142,8 +142,8 @@ def localisation(
             f"{len(images)} images. Add boxes to the labels."
         )
     boxed = [image for image in placed if len(image.labelled)]
-    units = Clusters(np.ones(len(boxed)), _cluster_names(boxed))
-    everywhere = Clusters(has_box, _cluster_names(placed))
+    units = Clusters(np.ones(len(boxed)), [image.cluster for image in boxed])
+    everywhere = Clusters(has_box, [image.cluster for image in placed])
     sources = units.on_sides[0]
 
     def mean(values: list[float]) -> IntervalEstimate:
@@ -184,11 +184,3 @@ def _average_precision(images: Sequence[Placed], iou: float) -> Statistic:
         return np.take_along_axis(padded, at, axis=1).mean(axis=1)
 
     return statistic
-
-
-def _cluster_names(images: Sequence[Placed]) -> list[str]:
-    """Names for the bootstrap; images without one get one that is taken by no other."""
-    return [
-        f"image {i:9}" if image.cluster is None else f"source {image.cluster}"
-        for i, image in enumerate(images)
-    ]

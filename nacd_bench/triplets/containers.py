@@ -48,7 +48,8 @@ class Contents:
         icc: the ICC profile; empty without one.
         nclx: primaries and transfer function of a HEIC or AVIF, 2 bytes each; empty without.
         color: PNG's chunks ``gAMA``, ``cHRM``, ``sRGB`` and ``cICP``.
-        orientation: of the file's own tag (TIFF), None where it is EXIF's to say.
+        orientation: of the file's own tag (TIFF), as :func:`exif_orientation`; None where it is
+            EXIF's to say.
         frames: pictures in the file; None where only its decoder knows.
         tags: of a TIFF's first picture.
     """
@@ -58,7 +59,7 @@ class Contents:
     icc: bytes = b""
     nclx: bytes = b""
     color: dict[bytes, bytes] = field(default_factory=dict)
-    orientation: int | None = None
+    orientation: tuple[int, str] | None = None
     frames: int | None = None
     tags: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
@@ -93,26 +94,25 @@ def bits_per_sample(contents: Contents, image_format: str) -> int:
     return 8
 
 
-def exif_orientation(block: bytes) -> int:
-    """The orientation in an EXIF block, 1 to 8; 1 where it says nothing or nonsense.
+def exif_orientation(block: bytes) -> tuple[int, str]:
+    """The orientation in an EXIF block, 1 to 8, and why the block cannot be read.
 
-    Raises:
-        ValueError: the block cannot be read.
+    It is 1 where the block is empty, unreadable, or says nothing or nonsense.
     """
     block = block.removeprefix(b"Exif\0\0")
-    if block[:4] not in (b"II*\0", b"MM\0*"):
-        raise ValueError("it does not begin as EXIF does")
-    order = "<" if block[:2] == b"II" else ">"
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
+    if order is None:
+        return 1, "it does not begin as EXIF does" if block else ""
     try:
         (place,) = struct.unpack_from(order + "I", block, 4)
         (count,) = struct.unpack_from(order + "H", block, place)
         for entry in range(place + 2, place + 2 + 12 * count, 12):
             tag, kind, number, value = struct.unpack_from(order + "HHIHxx", block, entry)
             if tag == ORIENTATION and kind == 3 and number:
-                return value if 1 <= value <= 8 else 1
-    except struct.error as error:
-        raise ValueError("its directory lies outside or is cut short") from error
-    return 1
+                return value if 1 <= value <= 8 else 1, ""
+    except struct.error:
+        return 1, "its directory lies outside or is cut short"
+    return 1, ""
 
 
 # --- PNG
@@ -266,7 +266,7 @@ def _tiff(data: bytes) -> Contents:
     return Contents(
         data[: page.offset] + table + data[page.offset + len(table) :],
         icc=page.iccprofile or b"",
-        orientation=orientation if 1 <= orientation <= 8 else 1,
+        orientation=(orientation if 1 <= orientation <= 8 else 1, ""),
         frames=1 + sum(other.imagewidth and not other.is_reduced for other in pages[1:]),
         tags=tags,
     )

@@ -112,16 +112,13 @@ def decode_image(path: str | Path, data: bytes, opaque: bool = False) -> Image:
         raise _damaged(path, image_format, error) from error
     except Exception as error:  # Pillow's plug-ins raise OSError, SyntaxError, struct.error, ...
         raise _broken(path, image_format, error) from error
-    notes, orientation, profile = [], contents.orientation, SRGB
+    notes, profile = [], SRGB
     suffix = suffix_of(path)
     if suffix in SUFFIXES and suffix not in FORMATS[image_format]:
         notes.append(f"it is a {image_format}, not what its suffix {suffix} says; read as such")
-    try:
-        if orientation is None:
-            orientation = exif_orientation(contents.exif) if contents.exif else 1
-    except ValueError as error:
-        orientation = 1
-        notes.append(f"its EXIF block cannot be read ({error}), so its orientation is unknown")
+    orientation, fault = contents.orientation or exif_orientation(contents.exif)
+    if fault:
+        notes.append(f"its EXIF block cannot be read ({fault}), so its orientation is unknown")
     try:
         profile = profile_name(contents.icc, contents.color, contents.nclx)
     except ValueError as error:

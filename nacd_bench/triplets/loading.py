@@ -15,7 +15,7 @@ from nacd_bench.triplets.files import composed
 from nacd_bench.triplets.images import Image, read_image
 from nacd_bench.triplets.record import TripletRecord, boxes_outside
 from nacd_bench.triplets.rows import stem
-from nacd_bench.triplets.sides import profile_notes, sides_fault, sides_notes
+from nacd_bench.triplets.sides import sides_fault, sides_notes
 
 MOST_WORKERS = 8
 
@@ -51,7 +51,7 @@ def load_triplet(record: TripletRecord) -> LoadedTriplet:
     if fault:
         raise ImageError(fault)
     notes = {getattr(record, role): images[role].notes for role in ROLES}
-    notes[record.original] += tuple(profile_notes(images))
+    notes[record.original] += tuple(sides_notes(images))
     is_deep = any(image.bit_depth > 8 for image in images.values())
     pixels = {
         role: image.pixels.float() / 255 if is_deep and image.bit_depth == 8 else image.pixels

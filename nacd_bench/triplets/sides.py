@@ -21,6 +21,7 @@ from nacd_bench.triplets.record import TripletRecord
 
 SMALL = 64
 """Longer side of what is compared, in pixels: small enough that coding does not show."""
+COLOURS = "colour profiles differ and are not applied, numbers are compared as they are stored"
 FITS = 0.5
 """Share of the squared error below which another way of turning or colouring fits better."""
 
@@ -76,13 +77,8 @@ def sides_notes(images: Mapping[str, Image]) -> list[str]:
     """Phrases on what differs between the images of a triplet and is compared all the same."""
     what = "bit depths differ, all are compared on the scale from black to white"
     depths = {role: image.bit_depth for role, image in images.items()}
-    return profile_notes(images) + _differing(what, depths)
-
-
-def profile_notes(images: Mapping[str, Image]) -> list[str]:
-    """A phrase on colour profiles that differ between the images of a triplet, or none."""
-    what = "colour profiles differ and are not applied, numbers are compared as they are stored"
-    return _differing(what, {role: image.profile for role, image in images.items()})
+    profiles = {role: image.profile for role, image in images.items()}
+    return _differing(COLOURS, profiles) + _differing(what, depths)
 
 
 def _differing(what: str, values: Mapping[str, object]) -> list[str]:
