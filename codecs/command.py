@@ -26,7 +26,7 @@ import shlex
 import shutil
 import string
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict
 from functools import partial
 from importlib.resources import files
@@ -65,36 +65,9 @@ def _with_different_values(points: OperatingPoints) -> OperatingPoints:
     return points
 
 
-def _compiled(pattern: str) -> str:
-    try:
-        return re.compile(pattern).pattern
-    except re.error as error:
-        raise ValueError from error
-
-
 Words = str | Sequence[str | int | float]
 Side = Literal["input", "output"]
-Kinds = Annotated[
-    str | Mapping[Side, str],
-    Field(description=f"{', '.join(KINDS)} or {{input: ..., output: ...}}"),
-]
-Depths = Annotated[
-    int | Mapping[Side, int], Field(description="a whole number or {input: ..., output: ...}")
-]
-Sides = Annotated[
-    Sequence[Number],
-    Field(min_length=2, max_length=2, description="two whole numbers, height and width"),
-]
-Points = Annotated[
-    OperatingPoints,
-    AfterValidator(_with_different_values),
-    Field(description="{name: ..., values: [...]}, in order of rising rate and all different"),
-]
-Pattern = Annotated[
-    str, AfterValidator(_compiled), Field(description="a regular expression of Python's")
-]
-Name = Annotated[str, Field(pattern=r"\S", description="a name")]
-Suffix = Annotated[str, Field(pattern=r"^\.[^/]+$", description="an ending like .bin")]
+Pattern = Annotated[re.Pattern[str], Field(description="a regular expression of Python's")]
 
 
 @options
@@ -113,19 +86,6 @@ class Installed:
     variable: str
     names: Sequence[str]
     kind: Literal["program", "file", "folder"] = "program"
-
-    def matches(
-        self, pointed: str | None, names: Sequence[str], above: Sequence[Path]
-    ) -> list[Path]:
-        """What is where the user points, or else on ``PATH`` or in the folders ``above``."""
-        if self.kind == "program":
-            commands = [str(Path(name).expanduser()) for name in ([pointed] if pointed else names)]
-            return [Path(path).absolute() for path in map(shutil.which, commands) if path]
-        folders = [Path(pointed).expanduser().absolute()] if pointed else above
-        if self.kind == "folder":
-            return [base for base in folders if all((base / name).exists() for name in names)]
-        paths = [path for base in folders for path in (base, *(base / name for name in names))]
-        return [path for path in paths if path.is_file()]
 
 
 @options
@@ -179,21 +139,33 @@ class Row:
 
     encode: Words
     decode: Words
-    points: Points
+    points: Annotated[
+        OperatingPoints,
+        AfterValidator(_with_different_values),
+        Field(description="{name: ..., values: [...]}, in order of rising rate and all different"),
+    ]
     point_scale: Positive = 1.0
-    name: Name = "command"
-    image_format: Kinds = "png"
-    bit_depth: Depths = 8
+    name: Annotated[str, Field(pattern=r"\S", description="a name")] = "command"
+    image_format: Annotated[
+        str | Mapping[Side, str],
+        Field(description=f"{', '.join(KINDS)} or {{input: ..., output: ...}}"),
+    ] = "png"
+    bit_depth: Annotated[
+        int | Mapping[Side, int],
+        Field(description="a whole number or {input: ..., output: ...}"),
+    ] = 8
     matrix: str = "bt601"
     range: str = "full"
     takes: Mapping[str, Sequence[int]] | None = None
     multiple: Number | None = None
     standard: Literal["hevc", "vvc", "av1"] | None = None
-    bitstream_suffix: Suffix = ".bin"
+    bitstream_suffix: Annotated[
+        str, Field(pattern=r"^\.[^/]+$", description="an ending like .bin")
+    ] = ".bin"
     fine: FineControl | None = None
     version: str = "{version}"
     version_command: Words | None = None
-    version_pattern: Pattern = ".+"
+    version_pattern: Pattern = re.compile(".+")
     checks: Sequence[Check] = ()
     time_limit: Positive = 600.0
     environment: Mapping[str, str | int | float] | None = None
@@ -201,7 +173,10 @@ class Row:
     working_directory: str = "."
     exit_statuses: Sequence[int] = (0,)
     exit_hints: Mapping[str, str] | None = None
-    min_size: Sides = (1, 1)
+    min_size: Annotated[
+        Sequence[Number],
+        Field(min_length=2, max_length=2, description="two whole numbers, height and width"),
+    ] = (1, 1)
     find: Mapping[str, Installed] | None = None
     get: str = "Install it."
 
@@ -241,8 +216,15 @@ class CommandLine(Codec):
         self.row = row = Row(**{key: content[key] for key in KEYS if key in content})
         self.name, self.points, self.fine = row.name, row.points, row.fine
         self.min_size = (row.min_size[0], row.min_size[1])
-        self.input = self._format("input")
-        self.output = self._format("output")
+        self.input, self.output = (
+            ImageFormat(
+                _of_side(side, row.image_format, "png"),
+                _of_side(side, row.bit_depth, 8),
+                row.matrix,
+                row.range,
+            )
+            for side in ("input", "output")
+        )
         if row.takes and self.input.depth not in row.takes.get(self.input.kind, ()):
             known = "; ".join(f"{kind} with {list(depths)}" for kind, depths in row.takes.items())
             raise CodecError(
@@ -252,7 +234,7 @@ class CommandLine(Codec):
         self.multiple = row.multiple or (2 if self.input.kind == "yuv420p" else 1)
         self.places: dict[str, Any] = {**self.settings, **self.input.places}
         for place, wanted in (row.find or {}).items():
-            self.places[place] = self._found(place, wanted, self.settings.pop(place, None))
+            self.places[place] = self._installed(place, wanted, self.settings.pop(place, None))
         for key, value in self.settings.items():
             if isinstance(value, Sequence) and not isinstance(value, str):
                 self.places[key] = words_of(key, value)
@@ -271,21 +253,22 @@ class CommandLine(Codec):
     def _parse_commands(self) -> None:
         """Split the commands and hold them to their places."""
         row = self.row
-        sizes = {"bitstream", "point", "width", "height", *self.places}
-        point = ["point"] if len(self.points.values) > 1 else []
-        self.commands = {
-            "encode": words_of("encode", row.encode),
-            "decode": words_of("decode", row.decode),
+        commands = {
+            "encode": row.encode,
+            "decode": row.decode,
+            "version_command": row.version_command,
+            **{f"checks {number}": check.command for number, check in enumerate(row.checks, 1)},
         }
-        if row.version_command is not None:
-            self.commands["version_command"] = words_of("version_command", row.version_command)
+        self.commands = {
+            what: words_of(what, words) for what, words in commands.items() if words is not None
+        }
+        of_all = {"bitstream", "point", "width", "height"}
+        point = {"point"} if len(self.points.values) > 1 else set()
         of_encode = {"input", "reconstruction", "fine", "fine_arguments"}
-        encode = self._used("encode", sizes | of_encode, ["input", "bitstream", *point])
-        decode = self._used("decode", sizes | {"output"}, ["bitstream", "output"])
-        for number, check in enumerate(row.checks, 1):
-            self.commands[f"checks {number}"] = words_of("checks", check.command)
+        encode = self._used("encode", of_all | of_encode, {"input", "bitstream", *point})
+        decode = self._used("decode", of_all | {"output"}, {"bitstream", "output"})
         for what in list(self.commands)[2:]:
-            self._used(what, set(self.places), [])
+            self._used(what)
         self.keeps_reconstruction = "reconstruction" in encode
         is_told = bool(decode & {"width", "height", "point"})
         has_planes = self.input.has_planes or self.output.has_planes
@@ -328,22 +311,20 @@ class CommandLine(Codec):
         Raises:
             CodecError: it, or one of the checks, prints something else than it has to.
         """
-        row = self.row
+        row, version = self.row, ""
         if row.version_command is None:
             return f"{Path(self.commands['encode'][0]).name} without a version command"
-        version = self._printed("version_command", row.version_pattern)
-        for name, check in enumerate(row.checks, 1):
-            self._printed(f"checks {name}", check.pattern.replace("{version}", re.escape(version)))
+        patterns = [row.version_pattern.pattern, *(check.pattern.pattern for check in row.checks)]
+        for what, pattern in zip(list(self.commands)[2:], patterns, strict=True):
+            pattern = pattern.replace("{version}", re.escape(version))
+            limit = min(BANNER_LIMIT, row.time_limit)
+            words = self._filled(self.commands[what])
+            finished = run(words, limit, self.folder, self.environment)
+            match = re.search(pattern, finished.output.strip())
+            if not match:
+                raise finished.failure(f"printed no version like {pattern!r}. {row.get}")
+            version = version or match[match.lastindex or 0]
         return self._text("version", row.version, version=version)
-
-    def _printed(self, what: str, pattern: str) -> str:
-        words = self._filled(self.commands[what])
-        limit = min(BANNER_LIMIT, self.row.time_limit)
-        finished = run(words, limit, self.folder, self.environment)
-        match = re.search(pattern, finished.output.strip())
-        if not match:
-            raise finished.failure(f"printed no version like {pattern!r}. {self.row.get}")
-        return match[match.lastindex or 0]
 
     def encode(self, image: Image, point: float) -> bytes:
         return self.encode_fine(image, point, self.fine.neutral if self.fine else 1)
@@ -422,14 +403,14 @@ class CommandLine(Codec):
             image = self.output.read(content, width, height, depth)
         except CodecError as error:
             raise finished.failure(f"wrote a file that cannot be used: {error}") from error
-        if self.needs_side_data:
-            if image.shape[:2] not in ((height, width), (height - rows, width - columns)):
-                raise finished.failure(
-                    f"wrote an image of {image.shape[1]} x {image.shape[0]} where {width} x "
-                    f"{height} was expected"
-                )
-            return image[: height - rows, : width - columns]
-        return image[: image.shape[0] - rows, : image.shape[1] - columns]
+        if not self.needs_side_data:
+            height, width = image.shape[:2]
+        elif image.shape[:2] not in ((height, width), (height - rows, width - columns)):
+            raise finished.failure(
+                f"wrote an image of {image.shape[1]} x {image.shape[0]} where {width} x {height} "
+                "was expected"
+            )
+        return image[: height - rows, : width - columns]
 
     def rate_bytes(self, data: bytes) -> float:
         return len(data) - (SIDE_DATA.size if self.needs_side_data else 0)
@@ -440,20 +421,26 @@ class CommandLine(Codec):
         names = {key: value.name for key, value in self.places.items() if isinstance(value, Path)}
         return shlex.join(self._filled(self.commands["encode"], point=point, fine=fine, **names))
 
-    def _format(self, side: Side) -> ImageFormat:
-        row = self.row
-        kind, depth = row.image_format, row.bit_depth
-        kind = kind if isinstance(kind, str) else kind.get(side, "png")
-        depth = depth if isinstance(depth, int) else depth.get(side, 8)
-        return ImageFormat(kind, depth, row.matrix, row.range)
-
-    def _found(self, place: str, wanted: Installed, given: str | None) -> Path:
+    def _installed(self, place: str, wanted: Installed, given: str | None) -> Path:
         """A program, file or folder of the user's."""
-        pointed = str(given) if given else os.environ.get(wanted.variable)
+        pointed = given or os.environ.get(wanted.variable)
         names = [self._text("find", name) for name in wanted.names]
         programs = [path for path in self.places.values() if isinstance(path, Path)]
-        above = [folder for path in programs for folder in path.resolve().parents]
-        matches = wanted.matches(pointed, names, above)
+        folders = [folder for path in programs for folder in path.resolve().parents]
+        if pointed:
+            folders = [Path(pointed).expanduser().absolute()]
+        if wanted.kind == "program":
+            commands = [str(Path(name).expanduser()) for name in ([pointed] if pointed else names)]
+            matches = [Path(path).absolute() for path in map(shutil.which, commands) if path]
+        elif wanted.kind == "folder":
+            matches = [
+                base
+                for base in folders
+                if pointed and all((base / name).exists() for name in names)
+            ]
+        else:
+            paths = [path for base in folders for path in (base, *(base / name for name in names))]
+            matches = [path for path in paths if path.is_file()]
         if matches:
             return matches[0]
         listed = " or ".join(names)
@@ -467,21 +454,24 @@ class CommandLine(Codec):
             f"{', or put it on PATH' if wanted.kind == 'program' else ''}."
         )
 
-    def _used(self, what: str, places: set[str], needed: Sequence[str]) -> set[str]:
+    def _used(
+        self, what: str, places: Set[str] = frozenset(), needed: Set[str] = frozenset()
+    ) -> set[str]:
         """The places in a command, and in the lists that are arguments of it."""
         words = self.commands[what]
         lists = [self.places.get(word[1:-1]) for word in words if word[:1] == "{"]
         nested = [word for value in lists if isinstance(value, list) for word in value]
         used = places_in([*words, *nested])
+        known = {*places, *self.places}
         for name, spec in used.items():
-            if name not in places:
-                known = [f"{{{place}}}" for place in sorted(places)]
-                raise CodecError(unknown(f"placeholder in {what}", f"{{{name}}}", known))
+            if name not in known:
+                others = [f"{{{place}}}" for place in sorted(known)]
+                raise CodecError(unknown(f"placeholder in {what}", f"{{{name}}}", others))
             if spec and (name not in NUMBERS or "!" in spec):
                 raise CodecError(
                     f"{{{name}}} in {what} takes no conversion or format; only numbers do."
                 )
-        missing = [f"{{{name}}}" for name in needed if name not in used]
+        missing = [f"{{{name}}}" for name in sorted(needed - used.keys())]
         if not words or missing:
             raise CodecError(
                 f"the command {what} lacks {', '.join(missing) or 'a program'}: "
@@ -531,6 +521,10 @@ class CommandLine(Codec):
         if hint:
             raise finished.failure(f"failed: {hint}")
         return require_file(finished, path, size, self.row.exit_statuses)
+
+
+def _of_side(side: str, value: Any, default: Any) -> Any:
+    return value.get(side, default) if isinstance(value, Mapping) else value
 
 
 hm, vtm, ffmpeg, jpeg_ai = (

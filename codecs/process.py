@@ -21,11 +21,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 from nacd_bench.errors import CodecError
 
 KEPT_START, KEPT_END = 4096, 65536
 """Bytes of a program's output that are kept, from its start (the banner) and its end."""
+CUT = b"\n[more bytes left out]\n"
 SHOWN_OUTPUT = 1500
 """Characters of it that an error message shows."""
 LEAST_ROOM = 1 << 20
@@ -35,7 +37,7 @@ FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @dataclass(frozen=True)
 class Finished:
-    """A program that ended by itself.
+    """A program that ended.
 
     Args:
         arguments: the command line.
@@ -51,9 +53,11 @@ class Finished:
 
     def failure(self, what: str) -> CodecError:
         """An error that says ``what`` went wrong, with exit status, command line and output."""
+        shown = self.output.strip()[-SHOWN_OUTPUT:].strip()
+        said = f"Its last words:\n{shown}" if shown else "It printed nothing."
         return CodecError(
-            f"{Path(self.arguments[0]).name} {what} (exit status {_status(self.code)})."
-            f"{_told(self.arguments, self.output)}"
+            f"{Path(self.arguments[0]).name} {what} (exit status {_status(self.code)}).\n"
+            f"Command: {shlex.join(self.arguments)}\n{said}"
         )
 
 
@@ -78,7 +82,7 @@ def run(
         CodecError: the program cannot be started, or did not end in time.
     """
     words = tuple(str(word) for word in arguments)
-    started = time.monotonic()
+    started, output = time.monotonic(), bytearray()
     with ExitStack() as ending:
         with _uninterrupted():
             try:
@@ -96,21 +100,26 @@ def run(
                     f"{words[0]} does not start: {error}. It must be an executable file for this "
                     f"machine (working directory {folder or Path.cwd()})."
                 ) from error
-            output = _Output(process)
-            for last in (output.close, process.wait, partial(_kill, process)):
-                ending.callback(last)
+            assert process.stdout is not None
+            reader = threading.Thread(target=_read, args=[process.stdout, output], daemon=True)
             timer = threading.Timer(time_limit, _kill, [process])
+            # The last goes first. A child in another session may hold the output open.
+            for last in (partial(reader.join, 1), process.wait, partial(_kill, process)):
+                ending.callback(last)
             ending.callback(timer.cancel)
+            reader.start()
             timer.start()
         process.wait()  # without a limit: it would poll
         seconds = time.monotonic() - started
+    finished = Finished(
+        words, process.returncode, output.decode("utf-8", "backslashreplace"), seconds
+    )
     if seconds >= time_limit:
-        raise CodecError(
-            f"{Path(words[0]).name} was stopped, with its children, after its time limit of "
-            f"{time_limit:g} s. Raise time_limit if the image is large."
-            f"{_told(words, output.text())}"
+        raise finished.failure(
+            f"was stopped, with its children, after its time limit of {time_limit:g} s: raise "
+            "time_limit if the image is large"
         )
-    return Finished(words, process.returncode, output.text(), seconds)
+    return finished
 
 
 def require_file(
@@ -180,43 +189,19 @@ def _uninterrupted() -> Iterator[None]:
             signal.raise_signal(arrived)
 
 
-class _Output:
-    """Reads a program's output in a thread, whose start and end it keeps."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdout is not None
-        self.pipe = process.stdout
-        self.kept = bytearray()
-        self.left_out = 0
-        self.thread = threading.Thread(target=self._read, daemon=True)
-        self.thread.start()
-
-    def _read(self) -> None:
-        with suppress(OSError, ValueError):
-            while block := os.read(self.pipe.fileno(), KEPT_END):
-                self.kept += block
-                excess = max(len(self.kept) - KEPT_START - KEPT_END, 0)
-                del self.kept[KEPT_START : KEPT_START + excess]
-                self.left_out += excess
-
-    def text(self) -> str:
-        cut = f"\n[{self.left_out} bytes left out]\n".encode() if self.left_out else b""
-        whole = bytes(self.kept[:KEPT_START]) + cut + bytes(self.kept[KEPT_START:])
-        return whole.decode("utf-8", "backslashreplace")
-
-    def close(self) -> None:
-        self.thread.join(1)
-        if not self.thread.is_alive():  # a child in another session may hold the pipe
-            self.pipe.close()
+def _read(pipe: IO[bytes], output: bytearray) -> None:
+    """Read a program's output, of which the start and the end are kept."""
+    with pipe, suppress(OSError, ValueError):
+        while block := os.read(pipe.fileno(), KEPT_END):
+            output += block
+            if len(output) > KEPT_START + len(CUT) + KEPT_END:
+                output[KEPT_START:-KEPT_END] = CUT
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """Kill a program and all of its session."""
     with suppress(ProcessLookupError, PermissionError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)  # a session's leader is its group's, too
-        else:
-            process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # a session's leader is its group's, too
 
 
 def _status(code: int) -> str:
@@ -226,17 +211,9 @@ def _status(code: int) -> str:
     ('-6, SIGABRT', '134, perhaps SIGABRT', '1')
     """
     number = -code if code < 0 else code - 128
-    try:
-        name = signal.Signals(number).name if number > 0 else ""
-    except ValueError:
-        name = ""
-    return f"{code}, {'' if code < 0 else 'perhaps '}{name}" if name else str(code)
-
-
-def _told(arguments: Sequence[str], output: str) -> str:
-    shown = output.strip()[-SHOWN_OUTPUT:].strip()
-    said = f"Its last words:\n{shown}" if shown else "It printed nothing."
-    return f"\nCommand: {shlex.join(arguments)}\n{said}"
+    if number not in set(signal.Signals):
+        return str(code)
+    return f"{code}, {'' if code < 0 else 'perhaps '}{signal.Signals(number).name}"
 
 
 def _full_disk(folder: Path) -> OSError | None:
