@@ -154,8 +154,8 @@ class Row:
         int | Mapping[Side, int],
         Field(description="a whole number or {input: ..., output: ...}"),
     ] = 8
-    matrix: str = "bt601"
-    range: str = "full"
+    matrix: Literal["bt601", "bt709"] = "bt601"
+    range: Literal["full", "limited"] = "full"
     takes: Mapping[str, Sequence[int]] | None = None
     multiple: Number | None = None
     standard: Literal["hevc", "vvc", "av1"] | None = None

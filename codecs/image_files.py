@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
@@ -44,8 +45,8 @@ class ImageFormat:
 
     kind: str = "png"
     depth: int = 8
-    matrix: str = "bt601"
-    range: str = "full"
+    matrix: Literal["bt601", "bt709"] = "bt601"
+    range: Literal["full", "limited"] = "full"
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -53,16 +54,20 @@ class ImageFormat:
         if self.depth not in KINDS[self.kind]:
             known = [str(depth) for depth in KINDS[self.kind]]
             raise CodecError(unknown(f"bit depth of {self.kind}", str(self.depth), known))
-        YuvFormat(matrix=self.matrix, range=self.range)
 
     @property
     def has_planes(self) -> bool:
         """True where the file does not say its own size."""
         return self.kind.startswith("yuv")
 
+    def planes_in(self, chroma: Any) -> YuvFormat:
+        """What the samples of planes mean."""
+        depth: Any = self.depth
+        return YuvFormat(chroma, depth, self.matrix, self.range)
+
     @property
     def planes(self) -> YuvFormat:
-        return YuvFormat(int(self.kind[3:6]), self.depth, self.matrix, self.range)
+        return self.planes_in(int(self.kind[3:6]))
 
     @property
     def places(self) -> dict[str, int | str]:
@@ -117,19 +122,15 @@ class ImageFormat:
     def _read_y4m(self, data: bytes) -> Image:
         """The first picture of a YUV4MPEG2 file."""
         header, _, frames = data.partition(b"\n")
-        size = re.match(rb"YUV4MPEG2 W(\d+) H(\d+)", header)
-        coded = re.search(rb" C(\d{3})(?:\w*p(\d+))?", header)
-        if not size or not coded:
+        sizes = re.match(rb"YUV4MPEG2 W(\d+) H(\d+).* C(\d{3})(?:\w*p(\d+))?", header)
+        if not sizes:
             raise CodecError(
                 f"expected a whole Y4M file with its chroma format, got {len(data)} bytes that "
                 f"begin with {header[:60]!r}."
             )
-        width, height = int(size[1]), int(size[2])
-        planes = YuvFormat(int(coded[1]), self.depth, self.matrix, self.range)
+        width, height, chroma, depth = (int(number or 8) for number in sizes.groups())
+        planes = self.planes_in(chroma)
         samples = frames.partition(b"\n")[2]  # after the line FRAME
         return to_image(
-            planes_from_bytes(samples, planes, width, height, int(coded[2] or 8)),
-            planes,
-            width,
-            height,
+            planes_from_bytes(samples, planes, width, height, depth), planes, width, height
         )

@@ -12,53 +12,43 @@ with a 2 x 2 mean down and bilinear up, and 44.9 dB with a 2 x 2 mean and replic
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nacd_bench.coding.codec import Image
 from nacd_bench.errors import CodecError
-from nacd_bench.registry import unknown
+from nacd_bench.settings import options
 
 Plane = NDArray[Any]
 Planes = tuple[Plane, Plane, Plane]
 """Y ``(H, W)`` and Cb, Cr, each ``(H, W)`` for 4:4:4 or ``(H/2, W/2)`` for 4:2:0."""
 
+Phases = Sequence[Sequence[tuple[int, Any]]]
+
 LUMA_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
 """Weights of red and blue in Y (H.273, table 4)."""
-CHROMAS = (420, 444)
 DEPTHS = (8, 10, 12)
-RANGES = ("full", "limited")
 
 
-@dataclass(frozen=True)
+@options
 class YuvFormat:
     """What the samples of raw planes mean.
 
     Args:
-        chroma: 420 or 444.
-        depth: bits per sample, 8, 10 or 12; more than 8 are stored as 16-bit little-endian.
-        matrix: ``"bt601"`` or ``"bt709"``.
+        chroma: of the chroma planes.
+        depth: bits per sample; more than 8 are stored as 16-bit little-endian.
+        matrix: of red, green and blue in Y.
         range: ``"full"`` (Y from 0 to 255 at 8 bits) or ``"limited"`` (Y from 16 to 235, chroma
             from 16 to 240).
     """
 
-    chroma: int = 420
-    depth: int = 8
-    matrix: str = "bt601"
-    range: str = "full"
-
-    def __post_init__(self) -> None:
-        for what, value, known in (
-            ("chroma format", self.chroma, CHROMAS),
-            ("bit depth", self.depth, DEPTHS),
-            ("matrix", self.matrix, tuple(LUMA_WEIGHTS)),
-            ("range", self.range, RANGES),
-        ):
-            if value not in known:
-                raise CodecError(unknown(what, str(value), [str(one) for one in known]))
+    chroma: Literal[420, 444] = 420
+    depth: Literal[8, 10, 12] = 8
+    matrix: Literal["bt601", "bt709"] = "bt601"
+    range: Literal["full", "limited"] = "full"
 
     def coded_size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height of Y after padding.
@@ -95,7 +85,7 @@ def to_planes(image: Image, format: YuvFormat) -> Planes:
     cb = (blue - y) / _f(2 - 2 * of_blue)
     cr = (red - y) / _f(2 - 2 * of_red)
     if format.chroma == 420:
-        cb, cr = (_halved(_halved(plane, 0), 1) for plane in (cb, cr))
+        cb, cr = (_resampled(_resampled(plane, 0, DOWN, 2), 1, DOWN, 2) for plane in (cb, cr))
     (y_scale, y_offset), (c_scale, c_offset) = _scales(format)
     return (
         _rounded(y * y_scale + y_offset, format.depth),
@@ -110,7 +100,7 @@ def to_image(planes: Planes, format: YuvFormat, width: int, height: int) -> Imag
     y = (planes[0].astype(np.float32) - y_offset) / y_scale
     cb, cr = ((plane.astype(np.float32) - c_offset) / c_scale for plane in planes[1:])
     if format.chroma == 420:
-        cb, cr = (_doubled(_doubled(plane, 0), 1) for plane in (cb, cr))
+        cb, cr = (_resampled(_resampled(plane, 0, UP), 1, UP) for plane in (cb, cr))
     of_red, of_blue = LUMA_WEIGHTS[format.matrix]
     red = y + _f(2 - 2 * of_red) * cr
     blue = y + _f(2 - 2 * of_blue) * cb
@@ -184,25 +174,18 @@ def _lanczos(distances: NDArray[Any]) -> list[Any]:
     return [_f(weight) for weight in weights / weights.sum()]
 
 
-DOWN = _lanczos((np.arange(12) - 5.5) / 2)
-"""Weights of the 12 samples around the middle between two, for half the rate."""
-UP = _lanczos(np.arange(6) - 2.75)
-"""Weights of the 6 samples around a point a quarter of a sample before the fourth of them."""
+DOWN = (tuple(enumerate(_lanczos((np.arange(12) - 5.5) / 2))),)
+"""Weights of the 12 samples around the middle between two, by place, for half the rate."""
+_UP = _lanczos(np.arange(6) - 2.75)
+UP = (tuple(enumerate(_UP, 2)), tuple(enumerate(reversed(_UP), 3)))
+"""Weights of the 6 samples around points a quarter of a sample before and behind one of them."""
 
 
-def _halved(plane: Plane, axis: int) -> Plane:
+def _resampled(plane: Plane, axis: int, phases: Phases, step: int = 1) -> Plane:
+    """A sample for each phase at every ``step``-th sample along an axis, borders replicated."""
     rows = np.moveaxis(plane, axis, 0)
     padded = np.pad(rows, ((5, 5), (0, 0)), "edge")
-    count = len(rows)
-    total = sum(DOWN[k] * padded[k : k + count : 2] for k in range(12))
-    return np.moveaxis(np.asarray(total), 0, axis)
-
-
-def _doubled(plane: Plane, axis: int) -> Plane:
-    rows = np.moveaxis(plane, axis, 0)
-    padded = np.pad(rows, ((3, 3), (0, 0)), "edge")
-    count = len(rows)
-    result = np.empty((2 * count, rows.shape[1]), np.float32)
-    result[0::2] = sum(UP[k] * padded[k : k + count] for k in range(6))
-    result[1::2] = sum(UP[5 - k] * padded[k + 1 : k + 1 + count] for k in range(6))
-    return np.moveaxis(result, 0, axis)
+    samples = [
+        sum(weight * padded[k : k + len(rows) : step] for k, weight in phase) for phase in phases
+    ]
+    return np.moveaxis(np.stack(samples, 1).reshape(-1, rows.shape[1]), 0, axis)
