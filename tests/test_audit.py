@@ -32,7 +32,7 @@ from triplet_folder import ROLES, make_triplets, small_photo
 from nacd_bench.baselines import PSNR
 from nacd_bench.cli import compress as compress_command
 from nacd_bench.cli.main import main
-from nacd_bench.coding.curves import Curve, bd_rate, bd_rates, curves
+from nacd_bench.coding.curves import bd_rate, bd_rates, curves
 from nacd_bench.detectors import LargeColor, Texture
 from nacd_bench.evaluation.balanced import BalancedSet, set_of
 from nacd_bench.evaluation.bootstrap import Resampling
@@ -320,14 +320,16 @@ class TestCompress:
     ]
 
     def test_means_of_a_step_leave_out_what_is_missing(self) -> None:
-        for curve, factor in zip(curves(self.ROWS), (0.9, 1.0), strict=True):
-            assert curve.bpp == pytest.approx([factor * rate * 2 for rate in (0.1, 0.2, 0.5)])
-            assert curve.psnr == pytest.approx([30, 33, 36.5])
-            assert curve.msssim == pytest.approx([0.93, 0.933, 0.9365])
-            assert curve.images == [2, 2, 2]
+        table = curves(self.ROWS)
+        assert [row["codec"] for row in table] == ["n"] * 3 + ["t"] * 3
+        expected = {"psnr": [30, 33, 36.5], "msssim": [0.93, 0.933, 0.9365], "images": [2] * 3}
+        for rows, factor in ((table[:3], 0.9), (table[3:], 1.0)):
+            curve = {name: [row[name] for row in rows] for name in rows[0]}
+            assert curve["bpp"] == pytest.approx([factor * rate * 2 for rate in (0.1, 0.2, 0.5)])
+            assert all(curve[name] == pytest.approx(values) for name, values in expected.items())
             # beside MS-SSIM stand the rates of the image that has one
-            assert curve.msssim_bpp == pytest.approx([factor * rate for rate in (0.1, 0.2, 0.5)])
-            assert curve.msssim_images == [1, 1, 1]
+            assert curve["msssim_bpp"] == pytest.approx([factor * rate for rate in (0.1, 0.2, 0.5)])
+            assert curve["msssim_images"] == [1, 1, 1]
 
     @pytest.fixture(scope="class")
     def compressed(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -439,8 +441,9 @@ class TestCompress:
     def test_nothing_is_printed_as_0_or_1_that_is_not(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        high, none = ([0.00003], [51.0], [0.99999988], [1]), ([0.5], [51.0], [math.nan], [1])
-        found = [Curve("webp", ["high"], *each, each[0], [1]) for each in (high, none)]
+        step = {"codec": "webp", "preset": "high", "psnr": 51.0, "images": 1}
+        found = [{**step, "bpp": 0.00003, "msssim": 0.99999988}]
+        found.append({**step, "bpp": 0.5, "msssim": math.nan})
         nothing: dict[str, Any] = {key: {} for key in ("left_out", "notes", "duplicates")}
         lists: Any = {key: [] for key in ("bd_rates", "rows", "decoded_again", "failures")}
         given = {"curves": found, "encodes": 0, "manifest": "m", "folder": Path("f")}
@@ -460,9 +463,9 @@ class TestCompress:
                 {**row, **black, "source": "black"} for row in self.ROWS if row["source"] == "b"
             ]
             assert curves([*self.ROWS, *same]) == curves(self.ROWS)
-            assert bd_rates([*self.ROWS, *same])[0].images == 2
-        (only, _) = curves([{**row, **dict.fromkeys(psnr, 300.0)} for row in self.ROWS])
-        assert only.images == [2, 2, 2] and only.psnr == [300.0] * 3
+            assert bd_rates([*self.ROWS, *same])[0]["images"] == 2
+        only = curves([{**row, **dict.fromkeys(psnr, 300.0)} for row in self.ROWS])[:3]
+        assert [(row["images"], row["psnr"]) for row in only] == [(2, 300.0)] * 3
 
     @pytest.mark.parametrize("seed", range(5))
     def test_bd_rate_is_the_area_between_the_curves(self, seed: int) -> None:
@@ -487,9 +490,9 @@ class TestCompress:
         assert bd_rate(anchor, own, *longer) == pytest.approx(expected, abs=1e-3)
 
     def test_bd_rate_is_the_mean_over_images_that_have_one(self) -> None:
-        found = {each.quality: each for each in bd_rates(self.ROWS)}
-        assert found["psnr"].percent == pytest.approx(-10) and found["psnr"].images == 2
-        assert found["msssim"].percent == pytest.approx(-10) and found["msssim"].images == 1
+        psnr, msssim = bd_rates(self.ROWS)
+        assert psnr["percent"] == pytest.approx(-10) and psnr["images"] == 2
+        assert msssim["percent"] == pytest.approx(-10) and msssim["images"] == 1
 
 
 @pytest.fixture(scope="module")

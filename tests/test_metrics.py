@@ -480,7 +480,7 @@ def test_steps_without_loss_are_left_out_of_the_bd_rate() -> None:
         for step, (psnr, msssim) in enumerate(quality)
     ]
     rows[-1]["neural_bpp"] = 8 * rows[-1]["traditional_bpp"]  # would count for most of the scale
-    assert [found.percent for found in bd_rates(rows)] == [pytest.approx(-10)] * 2
+    assert [row["percent"] for row in bd_rates(rows)] == [pytest.approx(-10)] * 2
 
 
 def test_the_definitions_are_of_all_baselines() -> None:

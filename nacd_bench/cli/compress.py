@@ -18,18 +18,15 @@ def run(**settings: Any) -> int:
     for twin, first in done.coded.duplicates.items():
         out.print(f"{twin}: left out, the same bytes as {first}", markup=False)
     table = empty_table("codec", "step", "bpp", "PSNR of Y in dB", "MS-SSIM of Y", "images")
-    for curve in done.curves:
-        steps = zip(curve.presets, curve.bpp, curve.psnr, curve.msssim, curve.images, strict=True)
-        for preset, bpp, psnr, msssim, images in steps:
-            table.add_row(
-                curve.name, preset, share(bpp, 4), f"{psnr:.2f}", share(msssim, 6), str(images)
-            )
+    for step in done.curves:
+        numbers = share(step["bpp"], 4), f"{step['psnr']:.2f}", share(step["msssim"], 6)
+        table.add_row(step["codec"], step["preset"], *numbers, str(step["images"]))
     out.print(table)
     for rate in done.bd_rates:
-        if rate.images:
+        if rate["images"]:
             out.print(
-                f"BD-rate by {rate.quality} of {rate.neural} against {rate.traditional}: "
-                f"{rate.percent:+.1f} % (mean of {rate.images} images)",
+                "BD-rate by {quality} of {neural} against {traditional}: {percent:+.1f} % "
+                "(mean of {images} images)".format(**rate),
                 markup=False,
             )
     out.print(

@@ -13,8 +13,8 @@ import io
 import math
 import warnings
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -23,50 +23,8 @@ from nacd_bench.ops.psnr import EQUAL
 
 SIDES = ("neural", "traditional")
 QUALITIES = ("psnr", "msssim")
-COLUMNS = ("bpp", *QUALITIES)
-TABLE_COLUMNS = (*COLUMNS, "msssim_bpp", "msssim_images")
 LABELS = {"psnr": "PSNR of Y (dB)", "msssim": "MS-SSIM of Y"}
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One codec's mean over the images at each rate step.
-
-    Args:
-        name: the codec, with a note where its rate is estimated.
-        presets: names of the rate steps.
-        bpp, psnr, msssim: means; NaN where no image is large enough for MS-SSIM.
-        images: number of images at each step.
-        msssim_bpp, msssim_images: mean rate and number of those that are large enough.
-    """
-
-    name: str
-    presets: list[str]
-    bpp: list[float]
-    psnr: list[float]
-    msssim: list[float]
-    images: list[int]
-    msssim_bpp: list[float]
-    msssim_images: list[int]
-
-
-@dataclass(frozen=True)
-class BDRate:
-    """Mean over images of the BD-rate of the neural codec against a traditional one.
-
-    Args:
-        neural, traditional: the codecs, with a note where a rate is estimated; the second is the
-            anchor.
-        quality: ``"psnr"`` or ``"msssim"``.
-        percent: mean over images; NaN where no image has two steps with overlapping quality.
-        images: how many images went in.
-    """
-
-    neural: str
-    traditional: str
-    quality: str
-    percent: float
-    images: int
+Rows = Sequence[Mapping[str, Any]]
 
 
 def bd_rate(
@@ -103,59 +61,52 @@ def _rising(bpp: Sequence[float], quality: Sequence[float]) -> tuple[list[float]
     return [best[value] for value in sorted(best)], sorted(best)
 
 
-def curves(rows: Sequence[Mapping[str, Any]]) -> list[Curve]:
-    """The curve of the neural codec, then those of the traditional ones.
+def curves(rows: Rows) -> list[dict[str, Any]]:
+    """Mean rate and quality of each codec at each step, those of the neural one first.
 
     Each step averages over the images of which every codec has a result at that step. Those that a
     codec gives back unchanged have no finite PSNR and are left out, where there are others.
 
     Args:
         rows: the triplets of a run, see :mod:`nacd_bench.pipeline.coding`.
+
+    Returns:
+        ``codec`` (with a note where its rate is estimated), ``preset``, ``images``, ``bpp``,
+        ``psnr``, ``msssim``; ``msssim_bpp`` and ``msssim_images`` are of those that are large
+        enough for MS-SSIM. A mean of none is NaN.
     """
     labels = list(dict.fromkeys(row["traditional_label"] for row in rows))
     steps: dict[str, dict[str, dict[str, Mapping[str, Any]]]] = defaultdict(dict)
     for row in rows:
         same = steps[row["preset"]].setdefault(row["source"], {})
         same[row["traditional_label"]] = row
-    common = {
-        preset: _with_loss([same for same in images.values() if len(same) == len(labels)])
-        for preset, images in steps.items()
-    }
-    sides = [("neural", labels[0])] if labels else []
-    sides += [("traditional", label) for label in labels]
-    return [
-        _curve(
-            role, {preset: [same[label] for same in images] for preset, images in common.items()}
-        )
-        for role, label in sides
-    ]
-
-
-def _with_loss(
-    images: Sequence[Mapping[str, Mapping[str, Any]]],
-) -> Sequence[Mapping[str, Mapping[str, Any]]]:
-    """The images that no codec gives back unchanged, or all where there is none."""
-    lossy = [
-        same
-        for same in images
-        if all(row[f"{role}_psnr"] < EQUAL for row in same.values() for role in SIDES)
-    ]
-    return lossy or images
-
-
-def _curve(role: str, steps: Mapping[str, Sequence[Mapping[str, Any]]]) -> Curve:
-    steps = {preset: rows for preset, rows in steps.items() if rows}
-    first = next(iter(steps.values()), [{}])[0]
-    means = {column: [_mean(rows, role, column) for rows in steps.values()] for column in COLUMNS}
-    large = [[row for row in rows if row[f"{role}_msssim"] is not None] for rows in steps.values()]
-    return Curve(
-        _name(first, role),
-        list(steps),
-        **means,
-        images=[len(rows) for rows in steps.values()],
-        msssim_bpp=[_mean(rows, role, "bpp") for rows in large],
-        msssim_images=[len(rows) for rows in large],
-    )
+    table = []
+    for role, label in product(SIDES, labels):
+        if role == "neural" and label != labels[0]:  # it is the same against each of them
+            continue
+        for preset, images in steps.items():
+            whole = [same for same in images.values() if len(same) == len(labels)]
+            lossy = [
+                same
+                for same in whole
+                if all(row[f"{role}_psnr"] < EQUAL for row in same.values() for role in SIDES)
+            ]
+            of_step = [same[label] for same in lossy or whole]
+            large = [row for row in of_step if row[f"{role}_msssim"] is not None]
+            if of_step:
+                table.append(
+                    {
+                        "codec": _name(of_step[0], role),
+                        "preset": preset,
+                        "images": len(of_step),
+                        "bpp": _mean(row[f"{role}_bpp"] for row in of_step),
+                        "psnr": _mean(row[f"{role}_psnr"] for row in of_step),
+                        "msssim": _mean(row[f"{role}_msssim"] for row in large),
+                        "msssim_bpp": _mean(row[f"{role}_bpp"] for row in large),
+                        "msssim_images": len(large),
+                    }
+                )
+    return table
 
 
 def _name(row: Mapping[str, Any], role: str) -> str:
@@ -163,35 +114,38 @@ def _name(row: Mapping[str, Any], role: str) -> str:
     return f"{name} (rate estimated)" if row.get(f"{role}_rate_is_estimated") else name
 
 
-def _mean(rows: Sequence[Mapping[str, Any]], role: str, column: str) -> float:
-    values = [row[f"{role}_{column}"] for row in rows]
-    values = [value for value in values if value is not None]
-    return float(np.mean(values)) if values else math.nan
+def _mean(values: Iterable[float]) -> float:
+    numbers = list(values)
+    return float(np.mean(numbers)) if numbers else math.nan
 
 
-def bd_rates(rows: Sequence[Mapping[str, Any]]) -> list[BDRate]:
-    """BD-rates of the neural codec against each traditional one, image by image, averaged."""
-    images: dict[str, dict[str, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+def bd_rates(rows: Rows) -> list[dict[str, Any]]:
+    """BD-rates of the neural codec against each traditional one, image by image, averaged.
+
+    Returns:
+        ``neural`` and ``traditional`` (with a note where a rate is estimated), ``quality``
+        (``psnr``, ``msssim``), ``percent`` and ``images``: how many have two steps of overlapping
+        quality on both sides. Of none the percentage is NaN.
+    """
+    codecs: dict[str, dict[str, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        images[row["traditional_label"]][row["source"]].append(row)
-    rates = []
-    for sources in images.values():
+        codecs[row["traditional_label"]][row["source"]].append(row)
+    table = []
+    for images in codecs.values():
+        first = next(iter(images.values()))[0]
+        names = {role: _name(first, role) for role in SIDES}
         for quality in QUALITIES:
-            percents = [_of_image(same, quality) for same in sources.values()]
+            percents = []
+            for same in images.values():
+                columns = []
+                for role in reversed(SIDES):
+                    columns.append([row[f"{role}_bpp"] for row in same])
+                    columns.append([_scaled(row[f"{role}_{quality}"], quality) for row in same])
+                percents.append(bd_rate(*columns))
             finite = [percent for percent in percents if math.isfinite(percent)]
-            mean = float(np.mean(finite)) if finite else math.nan
-            first = next(row for same in sources.values() for row in same)
-            names = _name(first, "neural"), _name(first, "traditional")
-            rates.append(BDRate(*names, quality, mean, len(finite)))
-    return rates
-
-
-def _of_image(rows: Sequence[Mapping[str, Any]], quality: str) -> float:
-    columns = []
-    for role in ("traditional", "neural"):
-        columns.append([row[f"{role}_bpp"] for row in rows])
-        columns.append([_scaled(row[f"{role}_{quality}"], quality) for row in rows])
-    return bd_rate(*columns)
+            facts = {"quality": quality, "percent": _mean(finite), "images": len(finite)}
+            table.append({**names, **facts})
+    return table
 
 
 def _scaled(value: float | None, quality: str) -> float:
@@ -203,15 +157,16 @@ def _scaled(value: float | None, quality: str) -> float:
     return value if value < EQUAL else math.inf
 
 
-def figure(by_codec: Sequence[Curve], format: str = "svg") -> bytes:
-    """Both qualities against bits per pixel, as a file of a format that matplotlib writes."""
+def figure(table: Rows, format: str = "svg") -> bytes:
+    """Both qualities of :func:`curves` against bits per pixel, as a file that matplotlib writes."""
     from matplotlib.figure import Figure
 
     sheet = Figure(figsize=(9, 4), layout="constrained")
     for axes, quality in zip(sheet.subplots(1, 2), QUALITIES, strict=True):
-        for curve in by_codec:
-            rates = curve.bpp if quality == "psnr" else curve.msssim_bpp
-            axes.plot(rates, getattr(curve, quality), marker="o", label=curve.name)
+        rate = "bpp" if quality == "psnr" else "msssim_bpp"
+        for name in dict.fromkeys(row["codec"] for row in table):
+            points = [(row[rate], row[quality]) for row in table if row["codec"] == name]
+            axes.plot(*zip(*points, strict=True), marker="o", label=name)
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlabel("bits per pixel")
@@ -221,13 +176,3 @@ def figure(by_codec: Sequence[Curve], format: str = "svg") -> bytes:
     file = io.BytesIO()
     sheet.savefig(file, format=format, metadata={"Date": None} if format == "svg" else None)
     return file.getvalue()
-
-
-def table(by_codec: Sequence[Curve]) -> list[dict[str, Any]]:
-    """The curves as rows, one per codec and step."""
-    return [
-        {"codec": curve.name, "preset": preset, "images": count}
-        | {column: getattr(curve, column)[i] for column in TABLE_COLUMNS}
-        for curve in by_codec
-        for i, (preset, count) in enumerate(zip(curve.presets, curve.images, strict=True))
-    ]

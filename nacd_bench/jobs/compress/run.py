@@ -21,11 +21,11 @@ The run's folder::
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from nacd_bench.coding.curves import BDRate, Curve, bd_rates, curves, figure, table
+from nacd_bench.coding.curves import bd_rates, curves, figure
 from nacd_bench.coding.sides import TARGETS, AnyCodec, TargetRate
 from nacd_bench.errors import Failure
 from nacd_bench.jobs.compress.decode_check import COLUMNS, decoded_again, is_fault
@@ -44,15 +44,15 @@ class Compressed:
     Args:
         coded: images, results, failures.
         rows: one dictionary per triplet, as in the manifest.
-        curves: mean rate and quality of each codec, the neural one first.
-        bd_rates: how many bits the neural codec saves.
+        curves: rows of :func:`~nacd_bench.coding.curves.curves`.
+        bd_rates: rows of :func:`~nacd_bench.coding.curves.bd_rates`.
         decoded_again: what a second decode of each bitstream gave, with ``check="decode"``.
     """
 
     coded: CodedImages
     rows: list[dict[str, Any]]
-    curves: list[Curve]
-    bd_rates: list[BDRate]
+    curves: list[dict[str, Any]]
+    bd_rates: list[dict[str, Any]]
     decoded_again: list[dict[str, Any]]
 
     @property
@@ -135,7 +135,7 @@ def compress(
         checked = decoded_again(coded, count, show_progress)
         write_csv(coded.folder / "decode_check.csv", checked, COLUMNS)
     by_codec, saved = curves(rows), bd_rates(rows)
-    for name, values in (("rate_distortion", table(by_codec)), ("bd_rate", [*map(asdict, saved)])):
+    for name, values in (("rate_distortion", by_codec), ("bd_rate", saved)):
         write_csv(coded.folder / f"{name}.csv", values, list(values[0] if values else ()))
     for kind in ("svg", "png") if rows else ():
         write_whole(coded.folder / f"rate_distortion.{kind}", figure(by_codec, kind))
