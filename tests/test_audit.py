@@ -39,9 +39,7 @@ from nacd_bench.evaluation.bootstrap import Resampling
 from nacd_bench.evaluation.comparison import compare
 from nacd_bench.evaluation.duplicates import with_duplicates
 from nacd_bench.jobs.benchmark.results import Benchmarked, write_results
-from nacd_bench.jobs.verify.results import collect, import_votes
-from nacd_bench.jobs.verify.tasks import Key, Task, new_task, read_key, write_key
-from nacd_bench.jobs.verify.votes import Vote
+from nacd_bench.jobs.verify.results import import_votes
 from nacd_bench.pipeline.scoring import Scored
 from nacd_bench.registry import CODECS
 from nacd_bench.report.run_page import write_report
@@ -50,6 +48,8 @@ from nacd_bench.runs.read import read_run
 from nacd_bench.runs.results import write_tables
 from nacd_bench.runs.schema import CANDIDATES, CODED, IMAGES, schema
 from nacd_bench.runs.tables import write_failures
+from nacd_bench.runs.tasks import Key, Task, new_task, read_key, write_key
+from nacd_bench.runs.votes import Vote, collect
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.manifest import read_manifest
 from nacd_bench.triplets.record import Label, TripletRecord

@@ -30,11 +30,9 @@ from nacd_bench.cli.main import main
 from nacd_bench.coding.originals import read_named
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.jobs.dataset.build import Built, build
-from nacd_bench.jobs.dataset.card import card, markdown
 from nacd_bench.jobs.dataset.check import check
 from nacd_bench.jobs.dataset.sources import _path_of, read_verified
-from nacd_bench.jobs.dataset.stats import dataset_stats, table_one
-from nacd_bench.jobs.dataset.unite import Part, distinct_names, unite
+from nacd_bench.report.data_card import card, dataset_stats, markdown, table_one
 from nacd_bench.runs.candidates import TablesWriter, kept, read_mined
 from nacd_bench.runs.dataset import (
     ARTIFACTS,
@@ -45,6 +43,7 @@ from nacd_bench.runs.dataset import (
     read_dataset,
 )
 from nacd_bench.runs.schema import CANDIDATES, CODED, schema
+from nacd_bench.runs.unite import Part, distinct_names, unite
 from nacd_bench.triplets.images import pixels_sha256
 from nacd_bench.triplets.licenses import License, LicenseTable
 from nacd_bench.triplets.manifest import read_manifest
@@ -714,7 +713,7 @@ class TestCard:
         )
         assert f"| total | {' | '.join(map(str, stats['by_type'].values()))} | {total} |" in text
         assert "| raters, all | 3 |" in text and "| rule | any |" in text
-        assert "| neural | webp |" in text
+        assert "| neural, codec, name | webp |" in text
 
     def test_hostile_texts(self) -> None:
         from markdown_it import MarkdownIt
@@ -1042,7 +1041,7 @@ class TestCheck:
         (built / "checksums.sha256").unlink()
         text = "\n".join(check(built).faults)
         assert "expected a list of checksums, got" in text
-        assert "expected annotations as COCO, got KeyError: 'images'" in text
+        assert "expected images as triplets.parquet and artifacts.parquet say, got others" in text
         (built / ARTIFACTS).write_bytes(b"PAR1")
         assert "artifacts.parquet: expected a Parquet file" in "\n".join(check(built).faults)
         (built / TRIPLETS).unlink()

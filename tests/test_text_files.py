@@ -22,9 +22,8 @@ from nacd_bench.detectors.text_finders.file import PolygonFile
 from nacd_bench.errors import CodecError, DataError, UserError
 from nacd_bench.evaluation.reference import read_reference
 from nacd_bench.evaluation.thresholds import read_thresholds
-from nacd_bench.jobs.verify.results import collect
-from nacd_bench.jobs.verify.tasks import CANDIDATE, Key, Task
-from nacd_bench.jobs.verify.votes import is_later, read_votes
+from nacd_bench.runs.tasks import CANDIDATE, Key, Task
+from nacd_bench.runs.votes import collect, is_later, read_votes
 from nacd_bench.triplets.files import as_on_disk, read_bytes, write_whole
 from nacd_bench.triplets.foreign import import_records, read_mapping
 from nacd_bench.triplets.licenses import LicenseTable

@@ -32,7 +32,10 @@ from nacd_bench.jobs.verify.pictures import (
     read_crops,
     task_pictures,
 )
-from nacd_bench.jobs.verify.tasks import (
+from nacd_bench.planting.controls import strong_artifact
+from nacd_bench.runs.candidates import TablesWriter, kept, read_mined
+from nacd_bench.runs.schema import CANDIDATES, schema
+from nacd_bench.runs.tasks import (
     CANDIDATE,
     IDENTICAL,
     PLANTED,
@@ -43,9 +46,6 @@ from nacd_bench.jobs.verify.tasks import (
     new_task,
     read_key,
 )
-from nacd_bench.planting.controls import strong_artifact
-from nacd_bench.runs.candidates import TablesWriter, kept, read_mined
-from nacd_bench.runs.schema import CANDIDATES, schema
 
 QUICK: dict[str, Any] = {"workers": 0, "show_progress": False}
 PAGE_ONLY: dict[str, Any] = {**QUICK, "formats": ("page",), "controls": 0}

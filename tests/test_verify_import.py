@@ -16,10 +16,10 @@ from mined_folder import make_mined
 from nacd_bench.cli.main import main
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.evaluation.agreement import is_confirmed, krippendorff_alpha, share_confirmed
-from nacd_bench.jobs.verify.results import Imported, collect, import_votes
-from nacd_bench.jobs.verify.tasks import Key, Task, new_task, write_key
-from nacd_bench.jobs.verify.votes import Vote, read_votes
+from nacd_bench.jobs.verify.results import Imported, import_votes
 from nacd_bench.runs.candidates import kept, read_mined
+from nacd_bench.runs.tasks import Key, Task, new_task, write_key
+from nacd_bench.runs.votes import Vote, collect, read_votes
 
 EXPORT = "e1"
 
@@ -46,7 +46,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def key_of(tasks: Path) -> Key:
-    from nacd_bench.jobs.verify.tasks import read_key
+    from nacd_bench.runs.tasks import read_key
 
     return read_key(tasks)
 

@@ -13,7 +13,7 @@ import pytest
 from mined_folder import make_mined
 
 from nacd_bench.jobs.verify.export import export
-from nacd_bench.jobs.verify.tasks import Key
+from nacd_bench.runs.tasks import Key
 
 
 @pytest.fixture(scope="module")

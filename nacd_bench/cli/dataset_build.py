@@ -9,7 +9,7 @@ from nacd_bench.cli.printing import console, listed_failures
 
 def run(**config: Any) -> int:
     from nacd_bench.jobs.dataset.build import build
-    from nacd_bench.jobs.dataset.stats import dataset_stats, table_one
+    from nacd_bench.report.data_card import dataset_stats, table_one
     from nacd_bench.triplets.licenses import UNKNOWN
 
     made = build(**config)

@@ -14,8 +14,7 @@ SUFFIXES = (".json", ".md")
 
 @checked
 def run(*, dataset: Name, output: Names | None) -> int:
-    from nacd_bench.jobs.dataset.card import markdown_table
-    from nacd_bench.jobs.dataset.stats import dataset_stats, further_tables, table_one
+    from nacd_bench.report.data_card import dataset_stats, further_tables, markdown_table, table_one
     from nacd_bench.runs.dataset import read_dataset
     from nacd_bench.triplets.files import write_whole
 

@@ -12,7 +12,7 @@ from nacd_bench.runs.tables import Table
 def run(**config: Any) -> int:
     from nacd_bench.jobs.verify.export import export
     from nacd_bench.jobs.verify.pictures import PAGE
-    from nacd_bench.jobs.verify.tasks import CANDIDATE, IDENTICAL, PLANTED
+    from nacd_bench.runs.tasks import CANDIDATE, IDENTICAL, PLANTED
 
     done = export(**config)
     kinds = Counter((task.artifact_type, task.kind) for task in done.key.tasks.values())

@@ -10,17 +10,24 @@ from typing import Any, Literal, NamedTuple
 
 from nacd_bench.coding.sides import CodecSpec
 from nacd_bench.errors import DataError, Failure
-from nacd_bench.jobs.dataset.card import default_title, write_card
-from nacd_bench.jobs.dataset.coco import write_coco
 from nacd_bench.jobs.dataset.images import ImageFile, make_images
 from nacd_bench.jobs.dataset.sources import Sources
-from nacd_bench.jobs.dataset.unite import deduplicated, unite
-from nacd_bench.runs.dataset import CHECKSUMS, HASHES, TABLES, DataSet, dataset_of, write_tables
+from nacd_bench.report.data_card import card
+from nacd_bench.runs.dataset import (
+    CARD,
+    CHECKSUMS,
+    HASHES,
+    TABLES,
+    DataSet,
+    dataset_of,
+    write_tables,
+)
 from nacd_bench.runs.folder import file_names, open_run, require_alike, require_own
 from nacd_bench.runs.schema import CODECS, FAILURES, IMAGES
+from nacd_bench.runs.unite import deduplicated, unite
 from nacd_bench.settings import Count, Name, Names, Processes, Share, checked
 from nacd_bench.triplets.files import json_sha256, sha256, write_whole
-from nacd_bench.triplets.licenses import LicenseTable, given_license
+from nacd_bench.triplets.licenses import UNKNOWN, LicenseTable, given_license
 from nacd_bench.triplets.record import TripletRecord
 
 Mode = Literal["copy", "link", "references"]
@@ -32,7 +39,7 @@ class Built(NamedTuple):
     Args:
         folder: where it lies.
         dataset: what it holds.
-        counts: see :class:`~nacd_bench.jobs.dataset.unite.United`.
+        counts: see :class:`~nacd_bench.runs.unite.United`.
         failures: what was left out or is contradictory.
     """
 
@@ -139,10 +146,11 @@ def build(
         # what was kept of two may be gone
         artifacts = deduplicated(artifacts, records.values(), iou)
         dataset = dataset_of(records.values(), artifacts, settings)
-        title = title or default_title(dataset)
-        write_tables(folder, dataset)
-        write_coco(folder, dataset, title)
-        write_card(folder, dataset, title)
+        codecs = sorted({record.neural_codec or UNKNOWN for record in dataset.records})
+        title = title or f"Visual artifacts of {', '.join(codecs)}"
+        write_tables(folder, dataset, title)
+        text = card(dataset, title)
+        write_whole(folder / CARD, text.encode("utf-8", "backslashreplace"))
         for path in (folder / IMAGES).rglob("*"):
             if path.is_file() and path not in hashes:
                 path.unlink()

@@ -14,9 +14,9 @@ from nacd_bench.coding.matched import describe, stop_if_disk_full
 from nacd_bench.coding.originals import read_named
 from nacd_bench.coding.sides import CodecSpec
 from nacd_bench.errors import DataError, ImageError
-from nacd_bench.jobs.dataset.unite import BITSTREAM
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.pipeline.workers import Workers, cores, finished_jobs
+from nacd_bench.runs.unite import BITSTREAM
 from nacd_bench.triplets.files import linked, read_bytes, sha256, write_whole
 from nacd_bench.triplets.images import decode_image, pixels_sha256, to_8_bit
 
@@ -60,16 +60,14 @@ def make_images(
     once = {file.name: file for file in files}
     if workers is None:
         workers = min(MOST_WORKERS, cores()) if len(once) > MOST_WORKERS else 0
-    jobs: dict[int, list[ImageFile]] = {0: [], workers: []}
-    for file in once.values():
-        jobs[0 if _belongs_here(file) else workers].append(file)
     outcomes: dict[str, Outcome] = {}
     with progress_bar("images", len(once), show_progress) as progress:
-        for count, here in jobs.items():
-            with Workers(count, make_image, _died) as pool:
-                for file, outcome in finished_jobs(pool, here):
-                    outcomes[file.name] = outcome
-                    progress(progress.failures + bool(outcome[1]))
+        # where a codec wants to be in this process, all are made here
+        count = 0 if any(map(_belongs_here, once.values())) else workers
+        with Workers(count, make_image, _died) as pool:
+            for file, outcome in finished_jobs(pool, once.values()):
+                outcomes[file.name] = outcome
+                progress(progress.failures + bool(outcome[1]))
     return outcomes
 
 

@@ -19,7 +19,6 @@ import pyarrow.compute as pc
 from nacd_bench.coding.originals import tar_of
 from nacd_bench.coding.sides import CodecSpec
 from nacd_bench.errors import DataError, Failure
-from nacd_bench.jobs.dataset.unite import Part
 from nacd_bench.runs.candidates import kept, read_mined
 from nacd_bench.runs.dataset import (
     ARTIFACT_FACTS,
@@ -42,6 +41,7 @@ from nacd_bench.runs.schema import (
     VERIFIED,
     schema,
 )
+from nacd_bench.runs.unite import Part
 from nacd_bench.triplets.files import as_on_disk, is_url, sha256
 from nacd_bench.triplets.licenses import LicenseTable
 from nacd_bench.triplets.record import TripletRecord, boxes_outside, contradictions

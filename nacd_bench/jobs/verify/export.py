@@ -38,7 +38,15 @@ from nacd_bench.jobs.verify.pictures import (
     remove_other_pictures,
     task_died,
 )
-from nacd_bench.jobs.verify.tasks import (
+from nacd_bench.pipeline.progress import progress_bar
+from nacd_bench.pipeline.workers import Workers, cores, finished_jobs
+from nacd_bench.registry import unknown
+from nacd_bench.report.sheets import strongest_in_turn
+from nacd_bench.runs.candidates import kept, read_mined
+from nacd_bench.runs.folder import open_run, require_own
+from nacd_bench.runs.schema import FAILURES
+from nacd_bench.runs.tables import write_parquet
+from nacd_bench.runs.tasks import (
     CANDIDATE,
     CANDIDATES_FILE,
     IDENTICAL,
@@ -49,14 +57,6 @@ from nacd_bench.jobs.verify.tasks import (
     new_task,
     write_key,
 )
-from nacd_bench.pipeline.progress import progress_bar
-from nacd_bench.pipeline.workers import Workers, cores, finished_jobs
-from nacd_bench.registry import unknown
-from nacd_bench.report.sheets import strongest_in_turn
-from nacd_bench.runs.candidates import kept, read_mined
-from nacd_bench.runs.folder import open_run, require_own
-from nacd_bench.runs.schema import FAILURES
-from nacd_bench.runs.tables import write_parquet
 from nacd_bench.settings import Count, Name, Number, Processes, Share, checked
 from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import json_sha256, sha256

@@ -24,11 +24,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader
 
 from nacd_bench.jobs.verify.pictures import FOLDERS, LABEL_STUDIO, PAGE, TOLOKA, picture_name
-from nacd_bench.jobs.verify.tasks import ANSWERS, QUESTIONS, Key, asked_like, shown
 from nacd_bench.report.page import write_page
+from nacd_bench.runs.tasks import ANSWERS, QUESTIONS, VOTES_SCHEMA, Key, asked_like, shown
 from nacd_bench.triplets.files import csv_bytes, writable, write_whole
 
-VOTES_SCHEMA = "nacd-bench votes 1"
 AUTO, EMBEDDED = "auto", "embedded"
 """Where pictures are: in the JSON, or (anything else) at an address; auto: in it while it is small.
 """

@@ -21,9 +21,9 @@ from PIL import Image as Pillow
 from nacd_bench.coding.codec import Image, png
 from nacd_bench.coding.matched import describe, stop_if_disk_full
 from nacd_bench.errors import ImageError
-from nacd_bench.jobs.verify.tasks import CANDIDATE, IDENTICAL, Task, asked_like, drawn, shown
 from nacd_bench.planting.controls import strong_artifact
 from nacd_bench.report.sheets import sheet
+from nacd_bench.runs.tasks import CANDIDATE, IDENTICAL, Task, asked_like, drawn, shown
 from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import linked, write_whole
 from nacd_bench.triplets.images import read_8_bit

@@ -35,7 +35,8 @@ CANDIDATE, PLANTED, IDENTICAL = "candidate", "planted", "identical"
 """Kinds of tasks: the first asks, the answer of the other two is known."""
 KEY, CANDIDATES_FILE = "key.json", "candidates.parquet"
 """Files of an export that no rater may see."""
-SCHEMA = "nacd-bench verification 2"
+SCHEMA, VOTES_SCHEMA = "nacd-bench verification 2", "nacd-bench votes 1"
+"""Of ``key.json``, and of the votes that the voting page saves."""
 
 
 @dataclass(frozen=True)
