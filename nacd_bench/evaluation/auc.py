@@ -69,6 +69,9 @@ class ScoredImages:
             out and counted as ``n_excluded``.
         names: ``(n,)`` source image of each; None makes each image its own.
 
+    ``has_both`` says whether there are images with the artifact and images without; ``ranks`` are
+    those of the scores ``(n,)`` from 0, equal where scores are equal.
+
     Raises:
         ValueError: other shapes or values.
     """
@@ -96,16 +99,8 @@ class ScoredImages:
         self.n_positive = int(self.truth.sum())
         self.n_negative = int((~self.truth).sum())
         self.n_excluded = int((~has_score).sum())
-
-    @property
-    def has_both(self) -> bool:
-        """Whether there are images with the artifact and images without."""
-        return bool(self.n_positive and self.n_negative)
-
-    @property
-    def ranks(self) -> NDArray[np.intp]:
-        """``(n,)`` rank of each score from 0, equal where scores are equal."""
-        return np.unique(self.scores, return_inverse=True)[1]
+        self.has_both = bool(self.n_positive and self.n_negative)
+        self.ranks: NDArray[np.intp] = np.unique(self.scores, return_inverse=True)[1]
 
     def require_both(self) -> None:
         """:class:`DataError` unless there are images with the artifact and images without."""
@@ -187,6 +182,9 @@ class ThresholdCurve:
     From nothing positive to everything there are k + 1 points for k different scores:
     ``thresholds`` fall from the highest score, the last is NaN where the lowest score is -inf;
     ``tp`` and ``fp`` are whole numbers of images with a score greater than the threshold.
+    ``recall`` is the true positive rate, ``precision`` NaN at the first point, where nothing is
+    positive; ``average_precision`` is their mean over the steps of recall, not interpolated, and
+    ``prevalence`` the share of positives, which is the precision of a guess.
 
     >>> curve = ThresholdCurve([0, 0, 1, 1], [0.1, 0.4, 0.4, 0.8])
     >>> [round(threshold, 3) for threshold in curve.thresholds.tolist()]
@@ -199,37 +197,16 @@ class ThresholdCurve:
         self.data = ScoredImages(truth, scores)
         self.data.require_both()
         self.thresholds = _thresholds(self.data.scores)
-        self.tp = self._above(self.data.truth)
-        self.fp = self._above(~self.data.truth)
+        self.tp, self.fp = (self._above(side) for side in (self.data.truth, ~self.data.truth))
+        self.false_positive_rate = self.fp / self.data.n_negative
+        self.recall = self.tp / self.data.n_positive
+        self.precision: Floats = np.append(np.nan, self.tp[1:] / (self.tp + self.fp)[1:])
+        self.average_precision = float(np.sum(np.diff(self.recall) * self.precision[1:]))
+        self.prevalence = float(self.data.truth.mean())
 
     def _above(self, side: NDArray[np.bool_]) -> Floats:
         at_level = np.bincount(self.data.ranks[side], minlength=len(self.thresholds) - 1)
         return np.concatenate([[0.0], np.cumsum(at_level[::-1])])
-
-    @property
-    def false_positive_rate(self) -> Floats:
-        return self.fp / self.data.n_negative
-
-    @property
-    def recall(self) -> Floats:
-        """The true positive rate."""
-        return self.tp / self.data.n_positive
-
-    @property
-    def precision(self) -> Floats:
-        """NaN at the first point, where nothing is positive."""
-        positive = self.tp + self.fp
-        return np.divide(self.tp, positive, out=np.full_like(positive, np.nan), where=positive > 0)
-
-    @property
-    def average_precision(self) -> float:
-        """Mean of the precisions over the steps of recall, not interpolated."""
-        return float(np.sum(np.diff(self.recall) * self.precision[1:]))
-
-    @property
-    def prevalence(self) -> float:
-        """Share of positives, which is the precision of a guess."""
-        return float(self.data.truth.mean())
 
     def rows(self) -> list[dict[str, float]]:
         """A dictionary per point, for a table."""

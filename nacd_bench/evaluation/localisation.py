@@ -49,6 +49,9 @@ class Placed:
         confidences: ``(n,)``.
         cluster: its source image.
 
+    ``points_inside`` says whether the centre of the strongest box lies in a labelled one,
+    ``best_iou`` is its overlap with one.
+
     Raises:
         ValueError: boxes and confidences that do not fit.
     """
@@ -75,18 +78,10 @@ class Placed:
         self.labelled = np.asarray([] if labelled is None else labelled, np.float64).reshape(-1, 4)
         self.ious = box_iou(self.boxes[:, None], self.labelled)
         self.cluster = cluster
-
-    @property
-    def points_inside(self) -> bool:
-        """Whether the centre of the strongest box lies in a labelled one."""
         centers = (self.boxes[:1, None, :2] + self.boxes[:1, None, 2:]) / 2
         is_inside = (self.labelled[:, :2] <= centers) & (centers < self.labelled[:, 2:])
-        return bool(is_inside.all(axis=-1).any())
-
-    @property
-    def best_iou(self) -> float:
-        """Of the strongest box with a labelled one."""
-        return float(self.ious[:1].max(initial=0))
+        self.points_inside = bool(is_inside.all(axis=-1).any())
+        self.best_iou = float(self.ious[:1].max(initial=0))
 
     def matches(self, iou: float) -> NDArray[np.bool_]:
         """``(n,)`` whether each box takes a labelled box of its own, the strongest first."""
