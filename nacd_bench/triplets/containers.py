@@ -31,11 +31,7 @@ _HEIF_EXIF = re.compile(rb"(infe\x02.{7})Exif", re.DOTALL)
 
 
 class DamagedError(Exception):
-    """What is wrong with a file's structure: ``truncated`` or not."""
-
-    def __init__(self, message: str, truncated: bool = False) -> None:
-        super().__init__(message)
-        self.truncated = truncated
+    """The picture is not whole: ``"truncated"`` or ``"damaged"``, and what shows it."""
 
 
 @dataclass
@@ -74,24 +70,23 @@ def take_apart(image_format: str, data: bytes) -> Contents:
     return parts[image_format](data) if image_format in parts else Contents(data)
 
 
-def bits_per_sample(contents: Contents, image_format: str) -> int:
-    """Bits per sample as the file's header states them (PPM: bits of its largest value)."""
-    data = contents.picture
+def largest_sample(contents: Contents, image_format: str) -> int:
+    """The largest value of a sample, by the file's header or its bits."""
+    data, bits = contents.picture, 8
+    if image_format == "PPM" and (header := PPM_HEADER.match(data)):
+        return int(header[4])
     if image_format == "PNG":
-        return data[24]
-    if image_format == "TIFF":
-        return max(contents.tags.get(BITS, (1,)))
-    if image_format == "PPM":
-        header = PPM_HEADER.match(data)
-        return int(header[4]).bit_length() if header else 8
-    if image_format == "AVIF":
+        bits = data[24]
+    elif image_format == "TIFF":
+        bits = max(contents.tags.get(BITS, (1,)))
+    elif image_format == "AVIF":
         flags = data[data.find(b"av1C") + 6]
-        return 8 if not flags & 0x40 else 12 if flags & 0x20 else 10
-    if image_format == "JPEG 2000":
+        bits = 8 if not flags & 0x40 else 12 if flags & 0x20 else 10
+    elif image_format == "JPEG 2000":
         sizes = data.find(b"\xff\x4f\xff\x51") + 40
         count = int.from_bytes(data[sizes : sizes + 2], "big")
-        return max((byte & 0x7F) + 1 for byte in data[sizes + 2 : sizes + 2 + 3 * count : 3])
-    return 8
+        bits = max((byte & 0x7F) + 1 for byte in data[sizes + 2 : sizes + 2 + 3 * count : 3])
+    return 2**bits - 1
 
 
 def exif_orientation(block: bytes) -> tuple[int, str]:
@@ -124,18 +119,20 @@ def _png(data: bytes) -> Contents:
     position, kind = 8, b""
     while kind != b"IEND":
         if position + 12 > len(data):
-            raise DamagedError(f"its {len(data)} bytes end before the end chunk", truncated=True)
+            raise DamagedError("truncated", f"its {len(data)} bytes end before the end chunk")
         length, kind = struct.unpack_from(">I4s", data, position)
         end = position + 8 + length
         if end + 4 > len(data):
-            raise DamagedError(f"its {len(data)} bytes end inside a chunk", truncated=True)
+            raise DamagedError("truncated", f"its {len(data)} bytes end inside a chunk")
         is_pixels = not kind[0] & 0x20 or kind == b"tRNS"
         is_whole = (
             zlib.crc32(memoryview(data)[position + 4 : end])
             == struct.unpack_from(">I", data, end)[0]
         )
         if is_pixels and not is_whole:
-            raise DamagedError(f"wrong checksum in chunk {kind.decode('ascii', 'replace')!r}")
+            raise DamagedError(
+                "damaged", f"wrong checksum in chunk {kind.decode('ascii', 'replace')!r}"
+            )
         if is_pixels:
             kept.append(data[position : end + 4])
         elif is_whole:
@@ -172,7 +169,7 @@ def _jpeg(data: bytes) -> Contents:
     while code != 0xD9:
         marker = _JPEG_MARKER.search(data, position)
         if marker is None:
-            raise DamagedError(f"its {len(data)} bytes have no end marker", truncated=True)
+            raise DamagedError("truncated", f"its {len(data)} bytes have no end marker")
         kept.append(data[position : marker.start()])
         code = data[marker.start() + 1]
         end = marker.end()
@@ -193,7 +190,7 @@ def _jpeg(data: bytes) -> Contents:
             kept.append(data[marker.start() : end])
             segments.append((code, body))
     if fault := _scans_fault(segments):
-        raise DamagedError(fault)
+        raise DamagedError("damaged", fault)
     contents.icc = b"".join(part[2:] for part in sorted(profile))
     contents.picture = b"".join(kept)
     return contents
@@ -248,12 +245,12 @@ def _tiff(data: bytes) -> Contents:
             pages: list[Any] = list(file.pages)
             page, order, is_big = pages[0], file.byteorder, file.is_bigtiff
     except Exception as error:  # of whatever kind: damage shows everywhere
-        raise DamagedError(f"its directories: {error}", truncated=True) from error
+        raise DamagedError("truncated", f"its directories: {error}") from error
     tags = {tag.code: _whole_numbers(tag.value) for tag in page.tags}
     if data[8:10] == b"CR" or _DNG in tags or tags.get(PHOTOMETRIC) == (32803,):
-        raise DamagedError("it is a camera's raw file")
+        raise DamagedError("damaged", "it is a camera's raw file")
     if page.is_reduced:
-        raise DamagedError("its first picture is a preview, as in a camera's raw file")
+        raise DamagedError("damaged", "its first picture is a preview, as in a camera's raw file")
     _require_whole_strips(tags, len(data))
     size, count_format, offset = (20, "Q", 8) if is_big else (12, "H", 4)
     entries = [
@@ -281,7 +278,7 @@ def _require_whole_strips(tags: Mapping[int, tuple[int, ...]], size: int) -> Non
     for places, counts in ((273, 279), (324, 325)):
         for place, count in zip(tags.get(places, ()), tags.get(counts, ()), strict=False):
             if place + count > size:
-                raise DamagedError(f"its {size} bytes end inside the pixels", truncated=True)
+                raise DamagedError("truncated", f"its {size} bytes end inside the pixels")
     lengths = tags.get(279, ())
     if tags.get(COMPRESSION, (1,)) != (1,) or not all(lengths) or not lengths:
         return
@@ -291,4 +288,4 @@ def _require_whole_strips(tags: Mapping[int, tuple[int, ...]], size: int) -> Non
         samples = planes
     line = (width * max(tags.get(BITS, (1,))) * (samples // planes) + 7) // 8
     if sum(lengths) < line * height * planes:
-        raise DamagedError("its strips are shorter than its lines", truncated=True)
+        raise DamagedError("truncated", "its strips are shorter than its lines")

@@ -10,7 +10,8 @@ what the file says. Metadata that is broken is a note, never a reason to refuse 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,12 +26,11 @@ from nacd_bench.triplets.containers import (
     BITS,
     PHOTOMETRIC,
     PLANAR,
-    PPM_HEADER,
     SAMPLE_FORMAT,
     Contents,
     DamagedError,
-    bits_per_sample,
     exif_orientation,
+    largest_sample,
     take_apart,
 )
 from nacd_bench.triplets.files import read_bytes, sha256
@@ -103,15 +103,9 @@ def decode_image(path: str | Path, data: bytes, opaque: bool = False) -> Image:
         opaque: take a PNG with an alpha channel that hides nothing, as programs write them.
     """
     image_format = _require_format(path, data)
-    try:
+    with _explained(path, image_format):
         contents = take_apart(image_format, data)
         pixels, bits = _decoded(path, image_format, contents, opaque)
-    except ImageError:
-        raise
-    except DamagedError as error:
-        raise _damaged(path, image_format, error) from error
-    except Exception as error:  # Pillow's plug-ins raise OSError, SyntaxError, struct.error, ...
-        raise _broken(path, image_format, error) from error
     notes, profile = [], SRGB
     suffix = suffix_of(path)
     if suffix in SUFFIXES and suffix not in FORMATS[image_format]:
@@ -131,12 +125,8 @@ def image_size(path: str | Path) -> tuple[int, int]:
     """Width and height of an image's pixels as stored, by its header; :class:`ImageError`."""
     data = read_bytes(path, "an image file", ImageError)
     image_format = _require_format(path, data)
-    try:
+    with _explained(path, image_format):
         picture = _open(path, take_apart(image_format, data).picture, image_format)
-    except ImageError:
-        raise
-    except Exception as error:
-        raise _broken(path, image_format, error) from error
     return picture.size
 
 
@@ -195,16 +185,16 @@ def _decoded(
     if contents.frames is None:  # the second picture of a JPEG is a preview or a depth map
         contents.frames = getattr(picture, "n_frames", 1)
     _require_plain(path, picture, contents.frames)
-    bits = bits_per_sample(contents, image_format)
+    largest = largest_sample(contents, image_format)
     if image_format == "JPEG":
         _require_whole_jpeg(contents.picture)
     picture.load()  # also where Pillow's pixels are not used: it finds what is cut short
     contents.exif = contents.exif or picture.info.get("exif", b"")
     if not contents.icc:
         contents.icc = picture.info.get("icc_profile") or b""
-    if bits > 8:
-        return _deep(path, picture, contents, image_format, bits), bits
-    return _eight_bit(picture), bits
+    if largest > 255:
+        return _deep(path, picture, contents.picture, largest), largest.bit_length()
+    return _eight_bit(picture), largest.bit_length()
 
 
 def _heic(path: str | Path, picture: Any, contents: Contents) -> tuple[Tensor, int]:
@@ -233,7 +223,7 @@ def _require_whole_jpeg(data: bytes) -> None:
         simplejpeg.decode_jpeg(data, "GRAY", min_factor=8, strict=True)
     except ValueError as error:
         if str(error).startswith(_DAMAGE):  # others are kinds of JPEG that it does not read
-            raise DamagedError(str(error)) from error
+            raise DamagedError("damaged", error) from error
 
 
 def _without_alpha(path: str | Path, picture: PillowImage) -> PillowImage:
@@ -301,15 +291,11 @@ def _eight_bit(picture: PillowImage) -> Tensor:
     return torch.from_numpy(planes)
 
 
-def _deep(
-    path: str | Path, picture: PillowImage, contents: Contents, image_format: str, bits: int
-) -> Tensor:
+def _deep(path: str | Path, picture: PillowImage, data: bytes, largest: int) -> Tensor:
     """``(3, H, W)`` float32 in [0, 1] of 9 to 16 bits per sample, which Pillow cuts to 8 in RGB."""
-    samples, largest = _opencv(path, contents.picture), 2**bits - 1
-    if image_format == "PPM" and (header := PPM_HEADER.match(contents.picture)):
-        largest = int(header[4])
-        if samples.max() > largest:
-            raise _unreadable(path, f"values above its largest value {largest}")
+    samples = _opencv(path, data)
+    if samples.max() > largest:
+        raise _unreadable(path, f"values above its largest value {largest}")
     if samples.shape[:2] != (picture.height, picture.width):
         raise _unreadable(path, f"{samples.shape[1]} x {samples.shape[0]} samples")
     return _scaled(samples, largest)
@@ -361,22 +347,27 @@ def _unreadable(path: str | Path, got: str) -> ImageError:
     )
 
 
-def _damaged(path: str | Path, image_format: str, error: DamagedError) -> ImageError:
-    got = "truncated" if error.truncated else "damaged"
-    return ImageError(
-        f"{path}: expected a whole {image_format}, got a {got} one ({error}). "
-        "Copy or make it again."
-    )
-
-
-def _broken(path: str | Path, image_format: str, error: Exception) -> ImageError:
-    text = " ".join(str(error).split("<_io")[0].split()) or type(error).__name__
-    if "truncated" in text.lower() or "not enough" in text.lower():
-        return _damaged(path, image_format, DamagedError(text, truncated=True))
-    return ImageError(
-        f"{path}: expected a {image_format} that can be decoded, got a damaged one or a rare kind "
-        f"({text}). Make it again or save it as PNG."
-    )
+@contextmanager
+def _explained(path: str | Path, image_format: str) -> Iterator[None]:
+    """Whatever a decoder raises as an :class:`ImageError` that says what to do."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's plug-ins raise OSError, SyntaxError, struct.error, ...
+        kind, fault = error.args if isinstance(error, DamagedError) else ("", error)
+        text = " ".join(str(fault).split("<_io")[0].split()) or type(error).__name__
+        if "truncated" in text.lower() or "not enough" in text.lower():
+            kind = kind or "truncated"
+        if kind:
+            raise ImageError(
+                f"{path}: expected a whole {image_format}, got a {kind} one ({text}). "
+                "Copy or make it again."
+            ) from error
+        raise ImageError(
+            f"{path}: expected a {image_format} that can be decoded, got a damaged one or a rare "
+            f"kind ({text}). Make it again or save it as PNG."
+        ) from error
 
 
 def _require_size(path: str | Path, width: int, height: int) -> None:
