@@ -2,19 +2,21 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.stats import kstest, norm, rankdata
 
 from nacd_bench.errors import DataError
-from nacd_bench.evaluation.bootstrap import Clusters
-from nacd_bench.evaluation.delong import (
-    against_best,
-    paired_test,
-)
+from nacd_bench.evaluation.balanced import SIDES, BalancedSet
+from nacd_bench.evaluation.bootstrap import Clusters, Resampling
+from nacd_bench.evaluation.comparison import compare
 from nacd_bench.evaluation.delong import delong_covariance as covariance_of
+from nacd_bench.evaluation.delong import paired_test
 from nacd_bench.evaluation.significance import holm, holm_corrected
+from nacd_bench.triplets.detection import Result
+from nacd_bench.triplets.record import TripletRecord
 
 pytestmark = pytest.mark.numeric
 
@@ -235,15 +237,28 @@ class TestPairedTest:
 
 class TestAgainstBest:
     def test_the_best_baseline_is_the_rival(self) -> None:
-        methods = {"albumin": ALBUMIN, "none": ALBUMIN * math.nan}
-        found = against_best(EVENT, methods, {"protein": PROTEIN, "kg": KG, "dead": KG * math.nan})
-        assert [each.second for each in found] == ["kg", "kg"]
-        assert found[0] == paired_test(EVENT, ALBUMIN, KG, names=("albumin", "kg"))
-        assert math.isnan(found[1].p) and found[1].n_excluded == 43
-
-    def test_no_baseline_with_scores(self) -> None:
-        with pytest.raises(DataError, match="1 baselines without"):
-            against_best(EVENT, {"a": KG}, {"dead": KG * math.nan})
+        records = tuple(
+            TripletRecord(
+                str(i), "o", "n", "t", extra={"side": SIDES[1 - event], "cluster": f"{i}"}
+            )
+            for i, event in enumerate(EVENT)
+        )
+        sets = {"text": BalancedSet("text", records)}
+        methods = {"albumin": ALBUMIN, "none": KG * math.nan, "protein": PROTEIN, "kg": KG}
+        methods["dead"] = methods["none"]
+        scores = {
+            name: {str(i): Result(float(value)) for i, value in enumerate(values)}
+            for name, values in methods.items()
+        }
+        detectors = {"albumin": "text", "none": "text"}
+        fast = Resampling(20)
+        compared = compare(sets, scores, detectors, ["protein", "kg", "dead"], resampling=fast)
+        first, second = compared["text"].tests
+        names = [record.id for record in records]
+        test = paired_test(EVENT, ALBUMIN, KG, names, ("albumin", "kg"))
+        assert first == replace(test, p_holm=test.p)
+        assert second.second == "kg" and math.isnan(second.p) and second.n_excluded == 43
+        assert not compare(sets, scores, detectors, ["dead"], resampling=fast)["text"].tests
 
 
 class TestHolm:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from nacd_bench.evaluation.auc import AUC, auc_estimates
 from nacd_bench.evaluation.balanced import BalancedSet
 from nacd_bench.evaluation.bootstrap import DEFAULT, FEW, Clusters, Resampling
-from nacd_bench.evaluation.delong import PairedTest, against_best
+from nacd_bench.evaluation.delong import PairedTest, paired_test
 from nacd_bench.evaluation.localisation import Localisation, Placed, localisation
 from nacd_bench.evaluation.significance import holm_corrected
 from nacd_bench.evaluation.thresholds import Criterion, Threshold, best_thresholds
@@ -126,6 +126,13 @@ def _compare(
     aucs = auc_estimates(truth, values, clusters, resampling)
     of_type = {name: values[name] for name, its_type in detectors.items() if its_type == kind}
     rivals = {name: values[name] for name in baselines if not math.isnan(aucs[name].value)}
+    # picked on the images that are then tested on: a hard rival, and the tests lean towards "same"
+    best = max(rivals, key=lambda name: aucs[name].value, default="")
+    tests = [
+        paired_test(truth, scores, rivals[best], clusters, (name, best))
+        for name, scores in of_type.items()
+        if best
+    ]
     notes = list(balanced.notes)
     positive, negative = Clusters(truth, clusters).on_sides
     if min(positive, negative) < FEW:
@@ -140,7 +147,7 @@ def _compare(
         sum(truth),
         len(truth) - sum(truth),
         aucs,
-        against_best(truth, of_type, rivals, clusters) if of_type and rivals else [],
+        tests,
         {
             method: best_thresholds(truth, values[method])
             for method in methods

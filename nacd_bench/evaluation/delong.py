@@ -17,7 +17,7 @@ a sum of whole numbers with a sign per source, so that p is exact and not drawn.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,8 +25,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm, rankdata
 
 from nacd_bench.errors import DataError
-from nacd_bench.evaluation.auc import ScoredImages, auc_estimates
-from nacd_bench.evaluation.bootstrap import FEW, Clusters, Floats, Resampling, exact_interval
+from nacd_bench.evaluation.auc import ScoredImages
+from nacd_bench.evaluation.bootstrap import FEW, Clusters, Floats, exact_interval
 from nacd_bench.evaluation.significance import sign_flip_p
 
 DELONG, PERMUTATION = "delong", "permutation"
@@ -192,40 +192,3 @@ def _exchanged(positive: NDArray[np.bool_], values: Floats) -> NDArray[np.int64]
     signed[positive] = (straight + mixed).sum(axis=1)
     signed[~positive] = (straight - mixed).sum(axis=0)
     return signed
-
-
-def against_best(
-    truth: ArrayLike,
-    methods: Mapping[str, ArrayLike],
-    baselines: Mapping[str, ArrayLike],
-    clusters: Sequence[str] | None = None,
-) -> list[PairedTest]:
-    """Each method against the baseline of the largest AUC on this set, without correction.
-
-    The best is picked on the images that are then tested on: it is a hard rival, and the test
-    leans towards "no difference". Correct the tests of all sets together by
-    :func:`~nacd_bench.evaluation.significance.holm_corrected`.
-
-    Args:
-        truth, clusters: as :func:`paired_test`.
-        methods, baselines: ``(n,)`` scores by name.
-
-    Returns:
-        A test per method, in order; NaN where a method lacks a class.
-
-    Raises:
-        DataError: one class only, or no baseline with scores for both.
-    """
-    only_values = Resampling(resamples=1)
-    aucs = auc_estimates(truth, baselines, clusters, only_values)
-    usable = {name: auc.value for name, auc in aucs.items() if not math.isnan(auc.value)}
-    if not usable:
-        raise DataError(
-            "expected a baseline with scores on both sides to test against, got "
-            f"{len(baselines)} baselines without. Add a baseline."
-        )
-    best = max(usable, key=lambda name: usable[name])
-    return [
-        paired_test(truth, scores, baselines[best], clusters, (name, best))
-        for name, scores in methods.items()
-    ]
