@@ -53,14 +53,8 @@ def time_statistics(triplets: int = 100, methods: int = 17, detectors: int = 5) 
     marks = [time.perf_counter()]
     auc_estimates(truth, scores, clusters)
     marks.append(time.perf_counter())
-    holm_corrected(
-        dict(
-            enumerate(
-                paired_test(truth, scores, next(iter(others.values())), clusters)
-                for scores in ours.values()
-            )
-        )
-    )
+    tests = [paired_test(truth, values, rival, clusters) for values in ours.values()]
+    holm_corrected(dict(enumerate(tests)))
     marks.append(time.perf_counter())
     for each in scores.values():
         ThresholdCurve(truth, each).rows(), best_thresholds(truth, each)

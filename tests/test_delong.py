@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from scipy.stats import kstest, norm, rankdata
 
-from nacd_bench.errors import DataError
 from nacd_bench.evaluation.balanced import SIDES, BalancedSet
 from nacd_bench.evaluation.bootstrap import Clusters, Resampling
 from nacd_bench.evaluation.comparison import compare
@@ -119,8 +118,8 @@ class TestCovariance:
         assert four == pytest.approx(once, abs=1e-12)
 
     def test_one_source_on_a_side(self) -> None:
-        with pytest.raises(DataError, match="1 with the artifact and 3 without"):
-            delong_covariance([1, 0, 0, 0], [[1, 2, 3, 4]])
+        aucs, covariance = delong_covariance([1, 0, 0, 0], [[1, 2, 3, 4]])
+        assert aucs.tolist() == [0] and np.isnan(covariance).all()
 
 
 class TestPairedTest:

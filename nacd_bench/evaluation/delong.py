@@ -24,7 +24,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm, rankdata
 
-from nacd_bench.errors import DataError
 from nacd_bench.evaluation.auc import ScoredImages
 from nacd_bench.evaluation.bootstrap import FEW, Clusters, Floats, exact_interval
 from nacd_bench.evaluation.significance import sign_flip_p
@@ -79,8 +78,7 @@ def delong_covariance(
         values: ``(k, n)`` scores without NaN.
         clusters: the source image of each.
 
-    Raises:
-        DataError: fewer than two source images with or without the artifact.
+    The covariance is NaN with fewer than two source images with or without the artifact.
 
     >>> positive = np.array([False, False, False, True, True])
     >>> scores = np.array([[1.0, 2, 3, 3, 4]])
@@ -90,13 +88,10 @@ def delong_covariance(
     """
     sides = (positive, ~positive)
     sources = [int(np.count_nonzero(clusters.sums(side))) for side in sides]
-    if min(sources) < 2:
-        raise DataError(
-            "expected two or more source images on each side for DeLong's test, got "
-            f"{sources[0]} with the artifact and {sources[1]} without. Add images."
-        )
     placements = _placements(positive, values)
     aucs = placements[:, positive].mean(axis=1)
+    if min(sources) < 2:
+        return aucs, np.full((len(aucs), len(aucs)), math.nan)
     a, b = (clusters.sums((placements - aucs[:, None]) * side) for side in sides)
     (i10, i01), m, n, count = sources, positive.sum(), (~positive).sum(), clusters.count
     both = count / (count - 1) * (a @ b.T) / (m * n)
@@ -139,14 +134,11 @@ def paired_test(
     untested = PairedTest(*names, data.n_positive, data.n_negative, data.n_excluded)
     if not data.has_both:
         return untested
-    a, b = _placements(data.truth, values)[:, data.truth].mean(axis=1).tolist()
+    aucs, covariance = delong_covariance(data.truth, values, data.clusters)
+    a, b = aucs.tolist()
     difference = a - b
-    try:
-        _, covariance = delong_covariance(data.truth, values, data.clusters)
-        variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
-        error = math.sqrt(variance) if variance > 1e-15 else 0.0
-    except DataError:  # one source on a side
-        error = math.nan
+    variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+    error = 0.0 if variance <= 1e-15 else math.sqrt(variance)
     if error:
         z = difference / error
     else:
