@@ -37,6 +37,12 @@ def lines(source: Path) -> list[str]:
     return [problem.message for problem in find_triplets(source)[1]]
 
 
+def refused(match: str, source: Any) -> None:
+    """Nothing in the source can be used, and the message says why."""
+    with pytest.raises(DataError, match=match):
+        find_triplets(source)
+
+
 class TestLayout:
     @pytest.mark.parametrize("names", [RELEASED, OWN, ("orig", "neural", "classic")])
     def test_equal_stems_make_triplets(self, tmp_path: Path, names: tuple[str, ...]) -> None:
@@ -132,10 +138,8 @@ class TestProblems:
         assert "a.jxl: expected an image" in str(error.value)
 
     def test_empty_folders(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match=r"expected the folders orig/.*It has: no folders"):
-            find_triplets(tmp_path)
-        with pytest.raises(DataError, match=r"orig: expected original images .*, got none\. Put"):
-            find_triplets(make(tmp_path / "data", ""))
+        refused(r"expected the folders orig/.*It has: no folders", tmp_path)
+        refused(r"orig: expected original images .*, got none\. Put", make(tmp_path / "data", ""))
 
     def test_no_stem_in_common(self, tmp_path: Path) -> None:
         root = make(tmp_path / "data", "a")
@@ -147,13 +151,11 @@ class TestProblems:
     def test_a_missing_folder_with_near_misses(self, tmp_path: Path) -> None:
         root = make(tmp_path / "data", "a", ("orig", "AI", "classics"))
         message = r"got no ai/ \(is it AI\?\), no classic/ \(is it classics\?\)\. It has: AI, "
-        with pytest.raises(DataError, match=message):
-            find_triplets(root)
+        refused(message, root)
 
     def test_a_role_twice(self, tmp_path: Path) -> None:
         root = make(make(tmp_path / "data"), "ab", ("neural",))
-        with pytest.raises(DataError, match="one folder of neural images, got ai and neural"):
-            find_triplets(root)
+        refused("one folder of neural images, got ai and neural", root)
 
     def test_a_folder_that_cannot_be_listed(self, other_user: Any) -> None:
         folder, without_rights = other_user
@@ -219,10 +221,8 @@ class TestSources:
         (record,), problems = find_triplets(paths)
         assert problems == []
         assert record == TripletRecord("a", *map(str, paths))
-        with pytest.raises(DataError, match=r"expected three image files .*, got 2\. Name all"):
-            find_triplets(paths[:2])
-        with pytest.raises(DataError, match=r"a\.png: expected three image files .*, got one\."):
-            find_triplets(paths[0])
+        refused(r"expected three image files .*, got 2\. Name all", paths[:2])
+        refused(r"a\.png: expected three image files .*, got one\.", paths[0])
 
     @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
     def test_a_manifest_and_a_run_folder(self, tmp_path: Path, suffix: str) -> None:
@@ -249,20 +249,16 @@ class TestSources:
 
     def test_a_folder_with_a_manifest_of_another_name(self, tmp_path: Path) -> None:
         (tmp_path / "labels.csv").write_text("x")
-        with pytest.raises(DataError, match=r"Or name a manifest in it: labels\.csv"):
-            find_triplets(tmp_path)
+        refused(r"Or name a manifest in it: labels\.csv", tmp_path)
 
     def test_nothing_and_something_else(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match=r"got nothing of that name\. Correct the path"):
-            find_triplets(tmp_path / "nowhere")
+        refused(r"got nothing of that name\. Correct the path", tmp_path / "nowhere")
         (tmp_path / "a.txt").write_text("x")
-        with pytest.raises(DataError, match=r"a\.txt: expected a folder, .* another kind of file"):
-            find_triplets(tmp_path / "a.txt")
+        refused(r"a\.txt: expected a folder, .* another kind of file", tmp_path / "a.txt")
 
     def test_a_manifest_without_rows(self, tmp_path: Path) -> None:
         write_manifest(tmp_path / "a.parquet", [])
-        with pytest.raises(DataError, match="expected at least one complete triplet, got none"):
-            find_triplets(tmp_path / "a.parquet")
+        refused("expected at least one complete triplet, got none", tmp_path / "a.parquet")
 
 
 def test_a_data_set_moves_with_its_manifest(tmp_path: Path) -> None:

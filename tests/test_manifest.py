@@ -73,6 +73,12 @@ def plain(name: str = "a", **cells: object) -> dict[str, object]:
     return {"id": name, "original": "o.png", "neural": "n.png", "traditional": "t.png", **cells}
 
 
+def refused(match: str, path: Path) -> None:
+    """The table cannot be read, and the message says why."""
+    with pytest.raises(DataError, match=match):
+        read_manifest(path)
+
+
 class TestRoundTrip:
     @pytest.mark.parametrize("suffix", SUFFIXES)
     def test_everything_comes_back(self, tmp_path: Path, suffix: str) -> None:
@@ -210,8 +216,7 @@ class TestFaults:
     ) -> None:
         rows = [plain("good"), plain("bad", **cells)]
         path = write_rows(tmp_path / f"a{suffix}", rows)
-        with pytest.raises(DataError, match=rf"a{suffix} row 2 \(id 'bad'\): .*{message}"):
-            read_manifest(path)
+        refused(rf"a{suffix} row 2 \(id 'bad'\): .*{message}", path)
         good, problems = parse_manifest(path)
         assert [each.id for each in good] == ["good"]
         assert {each.item for each in problems} == {"bad"}
@@ -238,15 +243,13 @@ class TestFaults:
     @pytest.mark.parametrize("suffix", SUFFIXES)
     def test_newer_schema(self, tmp_path: Path, suffix: str) -> None:
         path = write_rows(tmp_path / f"a{suffix}", [plain(schema_version=SCHEMA_VERSION + 1)])
-        with pytest.raises(DataError, match=r"expected schema_version 1 to 1, got 2. .* upgrade"):
-            read_manifest(path)
+        refused(r"expected schema_version 1 to 1, got 2. .* upgrade", path)
 
     @pytest.mark.parametrize("suffix", SUFFIXES)
     def test_missing_columns(self, tmp_path: Path, suffix: str) -> None:
         path = write_rows(tmp_path / f"a{suffix}", [{"id": "a", "orginal": "o.png"}])
         message = "original, neural, traditional are missing. Got id, orginal"
-        with pytest.raises(DataError, match=message):
-            read_manifest(path)
+        refused(message, path)
 
     def test_csv_with_cells_missing_or_too_many(self, tmp_path: Path) -> None:
         text = "id,original,neural,traditional\na,o,n\nb,o,n,t\nc,o,n,t,x\n"
@@ -259,16 +262,13 @@ class TestFaults:
 
     def test_csv_with_a_column_twice(self, tmp_path: Path) -> None:
         (tmp_path / "a.csv").write_text("original,neural,traditional,neural\no,n,t,n\n")
-        with pytest.raises(DataError, match="got neural more than once"):
-            read_manifest(tmp_path / "a.csv")
+        refused("got neural more than once", tmp_path / "a.csv")
 
     def test_csv_with_labels_that_are_no_json(self, tmp_path: Path) -> None:
         (tmp_path / "a.csv").write_text("original,neural,traditional,labels\no,n,t,texture\n")
-        with pytest.raises(DataError, match=r"row 1 .*labels: expected a JSON list"):
-            read_manifest(tmp_path / "a.csv")
+        refused(r"row 1 .*labels: expected a JSON list", tmp_path / "a.csv")
         (tmp_path / "a.csv").write_text('original,neural,traditional,labels\no,n,t,"{}"\n')
-        with pytest.raises(DataError, match=r"row 1 .*labels: expected a list of labels, got {}"):
-            read_manifest(tmp_path / "a.csv")
+        refused(r"row 1 .*labels: expected a list of labels, got {}", tmp_path / "a.csv")
 
     def test_csv_with_an_open_quote(self, tmp_path: Path) -> None:
         (tmp_path / "a.csv").write_text('original,neural,traditional\no,n,"t\n')
@@ -299,19 +299,16 @@ class TestFaults:
     )
     def test_no_table_at_all(self, tmp_path: Path, name: str, content: bytes, message: str) -> None:
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(DataError, match=message):
-            read_manifest(tmp_path / name)
+        refused(message, tmp_path / name)
 
     def test_truncated_parquet(self, tmp_path: Path) -> None:
         write_manifest(tmp_path / "a.parquet", records(tmp_path))
         data = (tmp_path / "a.parquet").read_bytes()
         (tmp_path / "a.parquet").write_bytes(data[:-20])
-        with pytest.raises(DataError, match=r"a\.parquet: expected a Parquet file"):
-            read_manifest(tmp_path / "a.parquet")
+        refused(r"a\.parquet: expected a Parquet file", tmp_path / "a.parquet")
 
     def test_nothing_there(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match=r"a\.csv: expected a table of triplets, got nothing"):
-            read_manifest(tmp_path / "a.csv")
+        refused(r"a\.csv: expected a table of triplets, got nothing", tmp_path / "a.csv")
 
 
 class TestWriting:
