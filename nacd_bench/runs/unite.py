@@ -170,7 +170,10 @@ def _united_triplets(
     for key, record in once.items():
         image = record.extra["image_sha256"]
         paths = {
-            role: min((getattr(twin, role) for twin in same), key=_is_made_and_path)
+            role: min(
+                (getattr(twin, role) for twin in same),
+                key=lambda path: (path.endswith(BITSTREAM), path),
+            )
             for role, same in zip(ROLES, (images[image], twins[key], twins[key]), strict=True)
         }
         facts = {**licenses[image].columns, "preset_index": places[record.extra["preset"]]}
@@ -178,10 +181,6 @@ def _united_triplets(
             record, id=ids[key], source=sources[image], extra={**record.extra, **facts}, **paths
         )
     return united
-
-
-def _is_made_and_path(path: str) -> tuple[bool, str]:
-    return path.endswith(BITSTREAM), path
 
 
 def _preset_places(records: Iterable[TripletRecord]) -> dict[str, int]:

@@ -7,8 +7,8 @@ for a clean image.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -190,29 +190,42 @@ class Sources:
                 self._fail(row["candidate"], fault)
             else:
                 artifacts[row["triplet"]].append(artifact_of(row))
-        for triplet in list(artifacts):
-            if not any(artifact.is_found for artifact in artifacts[triplet]):
-                del artifacts[triplet]
-        records = self._records(folder, settings, artifacts)
+        named = {
+            triplet: of_triplet
+            for triplet, of_triplet in artifacts.items()
+            if any(artifact.is_found for artifact in of_triplet)
+        }
+        records = self._records(folder, settings, named)
         self.parts.append((records, [a for record in records for a in artifacts[record.id]]))
 
     def add_negatives(self, number: int, seed: int) -> None:
-        """Add triplets in which nothing was found: of each image one, then second ones."""
+        """Add triplets in which no detector found anything: of each image one, then second ones."""
+        free: list[tuple[str, str, str, str]] = []
         folders = [name for name in self.runs if (Path(name) / CODED).is_dir()]
-        free = [
-            (rank, folder, triplet)
-            for folder in folders
-            for rank, triplet in _free_triplets(Path(folder), seed)
-        ]
+        for folder in folders:
+            coded = read_mined(folder, CODED)
+            rows = coded.select(["triplet", "image_sha256", "scores"]).to_pylist()
+            looked = {row["triplet"]: {name for name, _ in row["scores"] or ()} for row in rows}
+            detectors = set().union(*looked.values())
+            boxed = set(read_mined(folder)["triplet"].to_pylist())
+            free += (
+                (sha256(f"{seed}\0{row['triplet']}"), folder, row["triplet"], row["image_sha256"])
+                for row in rows
+                if row["triplet"] not in boxed and looked[row["triplet"]] == detectors
+            )
         if len(free) < number:
             message = (
                 f"expected {number} triplets in which nothing was found, got {len(free)}. "
                 "All of them are taken: ask for fewer, or mine more images."
             )
             self.failures.append(Failure("negatives", "", message))
-        chosen = sorted(free)[:number]
+        times: Counter[str] = Counter()
+        ranked = []
+        for mark, folder, triplet, image in sorted(free):
+            ranked.append((times[image], mark, folder, triplet))
+            times[image] += 1
         for folder in folders:
-            triplets = {triplet: () for _, other, triplet in chosen if other == folder}
+            triplets = {name: () for *_, other, name in sorted(ranked)[:number] if other == folder}
             records = self._records(Path(folder), self.runs[folder], triplets)
             self.parts.append(([replace(record, artifact_free=True) for record in records], ()))
 
@@ -221,52 +234,51 @@ class Sources:
     ) -> list[TripletRecord]:
         """The triplets of a mined folder that are named; what is wrong with others is noted."""
         images = read_mined(folder, IMAGES)
-        columns = (images[name].to_pylist() for name in ("image_sha256", "names"))
-        names = dict(zip(*columns, strict=True))
+        names = dict(
+            zip(images["image_sha256"].to_pylist(), images["names"].to_pylist(), strict=True)
+        )
         coded = read_mined(folder, CODED)
         coded = coded.filter(pc.is_in(coded["triplet"], pa.array(artifacts, pa.string())))
-        for triplet in sorted(artifacts.keys() - set(coded["triplet"].to_pylist())):
+        rows = {row["triplet"]: row for row in coded.to_pylist()}
+        for triplet in sorted(artifacts.keys() - rows.keys()):
             self._fail(triplet, f"expected the triplet in {folder / CODED}, got none of that name.")
-        licenses: dict[str, Mapping[str, Any] | None] = {}
+        licenses: dict[str, Mapping[str, Any]] = {}
+        for image, row in {row["image_sha256"]: row for row in rows.values()}.items():
+            names[image] = names.get(image) or [row["image_path"]]
+            try:
+                licenses[image] = self.licenses.of(image, names[image]).columns
+            except DataError as error:
+                self.failures.append(Failure(row["image"], "", str(error)))
         records = []
-        for row in coded.to_pylist():
+        for triplet, row in rows.items():
             image = row["image_sha256"]
-            row["names"] = names.get(image) or [row["image_path"]]
             if image not in licenses:
-                licenses[image] = None
-                try:
-                    licenses[image] = self.licenses.of(image, row["names"]).columns
-                except DataError as error:
-                    self.failures.append(Failure(row["image"], "", str(error)))
-            license = licenses[image]
-            if license is None:
                 continue
+            # two decisions about one place are united later
+            labels = {(a.artifact_type, a.box): a.label for a in artifacts[triplet]}
             facts = {name: row[name] for name in (*IMAGE_FACTS, *HASHES.values())}
             record = TripletRecord(
-                row["triplet"],
-                _path_of(row["names"], self.originals),
+                triplet,
+                _path_of(names[image], self.originals),
                 _decode_of(folder, row, "neural"),
                 _decode_of(folder, row, "traditional"),
                 source=row["image"],
                 **{name: row[name] for name in CODECS},
-                # of a place only once: two decisions about it are united later
-                labels=tuple(
-                    {(a.artifact_type, a.box): a.label for a in artifacts[row["triplet"]]}.values()
-                ),
-                extra={**facts, **license},
+                labels=tuple(labels.values()),
+                extra={**facts, **licenses[image]},
             )
             faults = [*contradictions(record), *boxes_outside(record, row["width"], row["height"])]
             if faults:
-                self._fail(record.id, " ".join(faults))
-                continue
-            records.append(record)
-            for side in SIDES:
-                given = settings.get(side, {}).get("codec")
-                is_codec = isinstance(given, dict) and "name" in given
-                self.codecs[getattr(record, side)] = CodecSpec(**given) if is_codec else None
+                self._fail(triplet, " ".join(faults))
+            else:
+                records.append(record)
+        for side in SIDES:
+            given = settings.get(side, {}).get("codec")
+            codec = CodecSpec(**given) if isinstance(given, dict) and "name" in given else None
+            self.codecs |= {getattr(record, side): codec for record in records}
         return records
 
-    def _fail(self, item: Any, message: str) -> None:
+    def _fail(self, item: str, message: str) -> None:
         message = f"{message} It is left out: correct the row, or verify it again."
         self.failures.append(Failure(str(item), "", message))
 
@@ -277,27 +289,8 @@ def _decode_of(folder: Path, row: Mapping[str, Any], side: str) -> str:
     return str(decoded if decoded.is_file() else folder / row[f"{side}_bitstream"])
 
 
-def _free_triplets(folder: Path, seed: int) -> Iterator[tuple[Any, str]]:
-    """Triplets that all detectors looked at and found nothing in, with what orders them."""
-    candidates = read_mined(folder)
-    boxed = set(candidates["triplet"].to_pylist())
-    images = set(candidates["image_sha256"].to_pylist())
-    coded = read_mined(folder, CODED).select(["triplet", "image_sha256", "scores"]).to_pylist()
-    looked = {row["triplet"]: {name for name, _ in row["scores"] or ()} for row in coded}
-    detectors = set().union(*looked.values())
-    free: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for row in coded:
-        if row["triplet"] not in boxed and looked[row["triplet"]] == detectors:
-            mark = sha256(f"{seed}\0{row['image_sha256']}\0{row['triplet']}")
-            free[row["image_sha256"]].append((mark, row["triplet"]))
-    for image, triplets in free.items():
-        for place, (mark, triplet) in enumerate(sorted(triplets)):
-            yield (place, image in images, mark), triplet
-
-
-def _path_of(names: Iterable[str], originals: str | Path | None) -> str:
+def _path_of(names: Sequence[str], originals: str | Path | None) -> str:
     """Where an image lies now, of all places where it was found."""
-    names = list(names)
     for name in names if originals else ():
         parts = PurePosixPath(name).parts
         for place in range(len(parts)):
