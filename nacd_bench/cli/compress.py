@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from nacd_bench.cli.printing import console, empty_table, listed_failures, listed_oddities
+from nacd_bench.cli.printing import console, listed_failures, listed_oddities
 from nacd_bench.numbers import share
 
 
 def run(**settings: Any) -> int:
     from nacd_bench.jobs.compress.decode_check import in_words, is_fault
     from nacd_bench.jobs.compress.run import compress
+    from nacd_bench.runs.tables import Table
 
     done = compress(**settings)
     out = console()
     listed_oddities(out, done.coded.left_out, done.coded.notes)
     for twin, first in done.coded.duplicates.items():
         out.print(f"{twin}: left out, the same bytes as {first}", markup=False)
-    table = empty_table("codec", "step", "bpp", "PSNR of Y in dB", "MS-SSIM of Y", "images")
+    rows = []
     for step in done.curves:
         numbers = share(step["bpp"], 4), f"{step['psnr']:.2f}", share(step["msssim"], 6)
-        table.add_row(step["codec"], step["preset"], *numbers, str(step["images"]))
-    out.print(table)
+        rows.append((step["codec"], step["preset"], *numbers, str(step["images"])))
+    columns = ("codec", "step", "bpp", "PSNR of Y in dB", "MS-SSIM of Y", "images")
+    out.print(Table(columns, rows).rich())
     for rate in done.bd_rates:
         if rate["images"]:
             out.print(

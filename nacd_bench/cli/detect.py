@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nacd_bench.cli.printing import console, empty_table, listed_failures, listed_oddities
+from nacd_bench.cli.printing import console, listed_failures, listed_oddities
 from nacd_bench.cli.report import with_report
 from nacd_bench.numbers import number
 from nacd_bench.settings import checked
@@ -14,23 +14,26 @@ from nacd_bench.settings import checked
 def run(*, report: bool, **settings: Any) -> int:
     from nacd_bench.jobs.detect import detect
     from nacd_bench.pipeline.methods import arguments
+    from nacd_bench.runs.tables import Table
 
     detected = detect(**arguments(settings))
     out = console()
-    table = empty_table("detector", "type", "triplets", "detections", "strongest", "in")
+    rows = []
     for name, artifact_type in detected.detectors.items():
         scores = {key: of[name].score for key, of in detected.results.items() if name in of}
         best = max(scores, key=lambda key: scores[key], default=None)
         count = sum(row["detector"] == name for row in detected.detections)
         strongest = number(None if best is None else scores[best])
-        table.add_row(name, artifact_type, str(len(scores)), str(count), strongest, best or "-")
+        counts = str(len(scores)), str(count)
+        rows.append((name, artifact_type, *counts, strongest, best or "-"))
     out.print()
     if settings["data"]["_target_"].endswith(".embedded_sample"):
         out.print("The embedded sample: photographs from installed packages.")
     for line in detected.codecs:
         out.print(line, markup=False)
     listed_oddities(out, {}, detected.notes)
-    out.print(table)
+    columns = ("detector", "type", "triplets", "detections", "strongest", "in")
+    out.print(Table(columns, rows).rich())
     out.print(
         f"{len(detected.records)} triplets, {detected.computed} computed in "
         f"{detected.seconds:.1f} s. Results: {detected.folder}/ (detections.parquet, scores.parquet"

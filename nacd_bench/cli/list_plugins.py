@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from nacd_bench.cli.printing import console, empty_table
+from nacd_bench.cli.printing import console
 from nacd_bench.errors import UserError
 from nacd_bench.registry import (
     BASELINES,
@@ -26,7 +26,9 @@ REGISTRIES: dict[str, Registry] = {
 
 @checked
 def run(*, kind: Literal["all", "detectors", "baselines", "codecs", "text_finders"]) -> int:
-    table = empty_table("kind", "name", "from", "what it is")
+    from nacd_bench.runs.tables import Table
+
+    rows = []
     faults: list[str] = []
     for plural, registry in REGISTRIES.items():
         if kind not in ("all", plural):
@@ -38,10 +40,10 @@ def run(*, kind: Literal["all", "detectors", "baselines", "codecs", "text_finder
             except UserError as error:
                 faults.append(str(error))
                 what = "does not load, see below"
-            table.add_row(registry.kind, name, origin, what)
+            rows.append((registry.kind, name, origin, what))
         faults += registry.clashes
     out = console()
-    out.print(table)
+    out.print(Table(("kind", "name", "from", "what it is"), rows).rich())
     for fault in faults:
         out.print(fault, markup=False)
     return 1 if faults else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nacd_bench.cli.printing import console, empty_table, listed_failures, listed_oddities
+from nacd_bench.cli.printing import console, listed_failures, listed_oddities
 from nacd_bench.errors import PluginError
 from nacd_bench.settings import Number, checked
 
@@ -50,13 +50,16 @@ def run(*, plan: bool | Number, tables: bool, **settings: Any) -> int:
 
 
 def _summary(summary: Summary, folder: Path, out: Console) -> int:
+    from nacd_bench.runs.tables import Table
+
     listed_oddities(out, summary.left_out, summary.notes)
-    table = empty_table("type", "operating point", "candidates", "without duplicates")
-    for name, count in sorted(summary.candidates.items()):
-        kind, _, preset = name.partition(" ")
-        table.add_row(kind, preset, str(count), str(summary.kept[name]))
-    if table.row_count:
-        out.print(table)
+    rows = [
+        (*name.split(" ", 1), str(count), str(summary.kept[name]))
+        for name, count in sorted(summary.candidates.items())
+    ]
+    if rows:
+        columns = ("type", "operating point", "candidates", "without duplicates")
+        out.print(Table(columns, rows).rich())
     out.print(
         f"{summary.images} images ({summary.names} names), {summary.triplets} triplets, "
         f"{summary.candidates.total()} candidates, {summary.kept.total()} without duplicates; "

@@ -16,17 +16,6 @@ MOST_LINES = 20
 """Failures shown; the file has them all."""
 
 
-def empty_table(*columns: str) -> Any:
-    """An empty table with these columns."""
-    from rich import box
-    from rich.table import Table
-
-    made = Table(box=box.SIMPLE_HEAD)
-    for column in columns:
-        made.add_column(column, overflow="fold")
-    return made
-
-
 def console() -> Console:
     """Standard output, as wide as its terminal."""
     from rich.console import Console

@@ -6,12 +6,12 @@ from collections import Counter
 from typing import Any
 
 from nacd_bench.cli.printing import console, listed_failures
-from nacd_bench.runs.tables import Table
 
 
 def run(**config: Any) -> int:
     from nacd_bench.jobs.verify.export import export
     from nacd_bench.jobs.verify.pictures import PAGE
+    from nacd_bench.runs.tables import Table
     from nacd_bench.runs.tasks import CANDIDATE, IDENTICAL, PLANTED
 
     done = export(**config)

@@ -6,11 +6,11 @@ from typing import Any
 
 from nacd_bench.cli.printing import console, listed_failures
 from nacd_bench.numbers import estimate, percent, share
-from nacd_bench.runs.tables import Table
 
 
 def run(**config: Any) -> int:
     from nacd_bench.jobs.verify.results import DECISIONS, import_votes
+    from nacd_bench.runs.tables import Table
 
     done = import_votes(**config)
     out = console()
