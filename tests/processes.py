@@ -16,8 +16,8 @@ from types import TracebackType
 from typing import Any
 
 COMMAND = "import sys; from nacd_bench.cli.main import main; sys.exit(main(sys.argv[1:]))"
-IMPORTS = ("cli.main", "cli.benchmark", "cli.dataset_build", "cli.detect")
-IMPORTS += ("cli.mine", "planting.sample", "pipeline.lightning", "report.page")
+IMPORTS = ("cli.main", "cli.datasets", "cli.images", "cli.runs", "jobs.benchmark.run")
+IMPORTS += ("jobs.mine.run", "planting.sample", "pipeline.lightning", "report.page")
 
 
 class Process:

@@ -183,7 +183,7 @@ def test_import_writes_a_manifest_and_names_faults(tmp_path: Path, run_here: Run
     (tmp_path / "a.csv").write_text("name,kind,x,y,w,h\n1,tex,0,0,20,10\n2,none,,,,\n")
     (tmp_path / "map.yaml").write_text(
         "columns: {original: 'o/{name}.png', neural: 'n/{name}.png', traditional: 't/{name}.png',\n"
-        "  artifact_type: kind, box: [x, y, w, h]}\ntypes: {tex: texture, none: free}\n"
+        "  artifact_type: kind, box: [x, y, w, h]}\nbox: xywh\ntypes: {tex: texture, none: free}\n"
     )
     arguments = ("import", "a.csv", "mapping=map.yaml", "output=out/b.csv")
     done = run_here(*arguments)
@@ -422,9 +422,9 @@ def test_a_command_runs_under_a_debugger_and_under_coverage(run_here: Run) -> No
         sys.settrace(before)
 
 
-def test_what_a_configuration_is_and_where_it_is_from(run_here: Run) -> None:
+def test_what_a_configuration_is_and_where_it_is_from(tmp_path: Path, run_here: Run) -> None:
     done = run_here("detect", "triplets", "folder=1_0", "--cfg", "job")
     assert (done.returncode == 0 and "folder: '1_0'" in done.stdout) or "folder: 1_0" in done.stdout
-    assert run_here("detect", "--info", "defaults").returncode == 0
+    assert run("detect", "--info", "defaults", cwd=tmp_path).returncode == 0  # it sets up logging
     done = run_here("detect", "--confg")
     assert done.returncode == 1 and "nrecognized arguments: --confg" in done.stderr

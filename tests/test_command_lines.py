@@ -11,14 +11,12 @@ import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_module
 
-from nacd_bench.cli import main as cli
-from nacd_bench.cli.commands import COMMANDS
+from nacd_bench.cli.commands import COMMANDS, Command
 from nacd_bench.cli.main import main, split_command
 from nacd_bench.registry import DETECTORS, Plugin
 
@@ -57,8 +55,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, 
         DETECTORS.entries, "darkening", Plugin("my_package.darkening:Darkening", "my-package", "")
     )
     called: list[dict[str, Any]] = []
-    stub = SimpleNamespace(run=lambda **config: called.append(config) or 0)
-    monkeypatch.setattr(cli, "import_module", lambda name: stub)
+    monkeypatch.setattr(Command, "run", lambda _, **config: called.append(config) or 0)
     return called
 
 

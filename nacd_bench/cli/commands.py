@@ -1,8 +1,10 @@
-"""The commands, as the command line knows them."""
+"""The commands, as the command line knows them: a row each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -10,105 +12,127 @@ class Command:
     """What the command line needs to know of a command.
 
     Args:
-        module: of :mod:`nacd_bench.cli`, whose ``run(**settings)`` prints what was done and returns
-            the exit status.
+        place: ``module:function`` in :mod:`nacd_bench.cli`, see :meth:`run`.
         usage: what follows the command's name in the list of commands.
         summary: a line for that list.
         paths: settings that paths on the command line fill in this order, the last one all that
             are left.
         data: the choice of the group ``data`` that paths stand for.
         flags: settings that ``--NAME`` makes true.
-        job: the function that takes the settings that ``run`` does not take itself.
+        jobs: ``module:object`` in :mod:`nacd_bench.jobs` of all that take settings which the
+            function passes on.
     """
 
-    module: str
+    place: str
     usage: str
     summary: str
     paths: tuple[str, ...] = ()
     data: str | None = None
     flags: tuple[str, ...] = ()
-    job: str = ""
+    jobs: tuple[str, ...] = ()
+
+    def run(self, **settings: Any) -> int:
+        """Call the command's function, which prints the results; the exit status."""
+        status: int = self.targets[0](**settings)
+        return status
+
+    @property
+    def targets(self) -> list[Any]:
+        """The function, and what else takes the settings."""
+        places = [f"cli.{self.place}", *(f"jobs.{job}" for job in self.jobs)]
+        return [_loaded(f"nacd_bench.{place}") for place in places]
+
+
+def _loaded(target: str) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)
 
 
 COMMANDS: dict[str, Command] = {
     "detect": Command(
-        "detect",
+        "runs:detect",
         "[WHERE]",
         "find, box and score artifacts in triplets of images",
         ("data.source",),
         "triplets",
-        job="nacd_bench.jobs.detect:detect",
+        jobs=("detect:detect",),
     ),
     "benchmark": Command(
-        "benchmark",
+        "runs:benchmark",
         "[WHERE]",
         "how well each method finds artifacts in labelled triplets",
         ("data.source",),
         "labelled",
-        job="nacd_bench.jobs.benchmark.run:benchmark",
+        jobs=("benchmark.run:benchmark",),
     ),
     "report": Command(
-        "report",
+        "runs:report",
         "RUN",
         "a run's pictures and figures as pages for a browser",
         ("run",),
         flags=("serve",),
     ),
     "compress": Command(
-        "compress",
+        "images:compress",
         "IMAGES",
         "make such triplets: two codecs at a matched rate",
         ("images",),
-        job="nacd_bench.jobs.compress.run:compress",
+        jobs=("compress.run:compress",),
     ),
     "mine": Command(
-        "mine",
+        "images:mine",
         "[IMAGES]",
         "from many images to candidates for artifacts",
         ("images",),
         flags=("plan", "tables"),
-        job="nacd_bench.jobs.mine.run:mine",
+        jobs=("mine.run:mine",),
     ),
     "verify export": Command(
-        "verify_export",
+        "images:verify_export",
         "RUN",
         "tasks for people, who say whether candidates are artifacts",
         ("run",),
-        job="nacd_bench.jobs.verify.export:export",
+        jobs=("verify.export:export",),
     ),
     "verify import": Command(
-        "verify_import",
+        "images:verify_import",
         "TASKS VOTES",
         "votes back: confirmed candidates, precision of detectors",
         ("tasks", "votes"),
-        job="nacd_bench.jobs.verify.results:import_votes",
+        jobs=("verify.results:import_votes",),
     ),
     "dataset build": Command(
-        "dataset_build",
+        "datasets:build",
         "INPUT ...",
         "confirmed artifacts, and other data sets, to one with card and COCO",
         ("inputs",),
-        job="nacd_bench.jobs.dataset.build:build",
+        jobs=("dataset.build:build",),
     ),
     "dataset stats": Command(
-        "dataset_stats", "DATA", "what is in a data set, counted", ("dataset",)
+        "datasets:stats", "DATA", "what is in a data set, counted", ("dataset",)
     ),
-    "dataset check": Command("dataset_check", "DATA", "whether a data set is whole", ("dataset",)),
+    "dataset check": Command("datasets:check", "DATA", "whether a data set is whole", ("dataset",)),
     "compare": Command(
-        "compare",
+        "runs:compare",
         "RUN_A RUN_B",
         "two versions of a codec: what is fixed, new, or stayed",
         ("before", "after"),
-        job="nacd_bench.jobs.compare.run:compare nacd_bench.jobs.compare.versions:Rules",
+        jobs=("compare.run:compare", "compare.versions:Rules"),
     ),
     "import": Command(
-        "import_table", "TABLE", "read somebody else's table of labelled triplets", ("source",)
+        "datasets:import_table",
+        "TABLE",
+        "read somebody else's table of labelled triplets",
+        ("source",),
     ),
     "validate": Command(
-        "validate", "WHERE", "list every problem of a data folder or manifest", ("source",)
+        "datasets:validate",
+        "WHERE",
+        "list every problem of a data folder or manifest",
+        ("source",),
     ),
     "list": Command(
-        "list_plugins", "", "detectors, baselines, codecs and text finders that are there"
+        "plugins:list_plugins", "", "detectors, baselines, codecs and text finders that are there"
     ),
 }
 """By their words on the command line; the configuration of ``verify export`` is verify_export."""

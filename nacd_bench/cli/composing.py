@@ -11,9 +11,9 @@ from __future__ import annotations
 import inspect
 import os
 import re
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from importlib import import_module
 from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING, Any
@@ -36,10 +36,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 REGISTRIES: Mapping[str, Registry] = {
-    "detector": DETECTORS,
-    "baseline": BASELINES,
-    "codec": CODECS,
-    "text_finder": TEXT_FINDERS,
+    registry.kind.replace(" ", "_"): registry
+    for registry in (DETECTORS, BASELINES, CODECS, TEXT_FINDERS)
 }
 """Configuration groups to whose choices other packages add."""
 GROUPS = (*REGISTRIES, "data", "logger", "preset")
@@ -65,13 +63,13 @@ def composed(command: str, words: Sequence[str]) -> dict[str, Any]:
     """
     from omegaconf import OmegaConf
 
-    plain: Any = OmegaConf.to_container(configuration(command, words), resolve=True)
-    missing = [f"{name}=..." for name in _missing(plain)]
+    config = configuration(command, words)
+    missing = [f"{name}=..." for name in sorted(OmegaConf.missing_keys(config))]
     if missing:
         raise UserError(
             f"expected {', '.join(missing)} (see nacd-bench {command} --help), got nothing."
         )
-    return plain  # type: ignore[no-any-return]
+    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
 
 
 def configuration(command: str, words: Sequence[str]) -> DictConfig:
@@ -125,23 +123,18 @@ def hydra() -> Iterator[Hydra]:
 def chosen(running: Hydra, command: str, choices: Sequence[str], **how: Any) -> DictConfig:
     """What Hydra composes of choices."""
     from hydra import compose
-    from hydra.errors import HydraException
+    from hydra.errors import HydraException, MissingConfigException
 
     name = command.replace(" ", "_")
-    for choice in choices:
-        group, _, value = choice.partition("=")
-        if group.partition("@")[0] not in GROUPS:
-            continue
-        options = running.config_loader.get_group_options(group.partition("@")[0])
-        for option in filter(None, re.split(r"[\[\],\s'\"]+", value)):
-            if option not in options:
-                kind = group.partition("@")[0].replace("_", " ")
-                raise UserError(unknown(kind, option, options))
     try:
-        config = compose(name, [*choices], **how)
+        return without_presets(compose(name, [*choices], **how))
+    except MissingConfigException as error:
+        group, _, choice = str(error.missing_cfg_file).rpartition("/")
+        options = running.config_loader.get_group_options(group)
+        raise UserError(unknown(group.replace("_", " "), choice, options)) from error
     except HydraException as error:
-        there = compose(name, return_hydra_config=True).hydra.runtime.choices
-        known = [group for group in there if not group.startswith("hydra/")]
+        groups = compose(name, return_hydra_config=True).hydra.runtime.choices
+        known = [group for group in groups if not group.startswith("hydra/")]
         for group in (choice.partition("=")[0] for choice in choices):
             if group not in known and not group.startswith("hydra"):
                 raise UserError(unknown(f"choice of {command}", group, known)) from error
@@ -149,7 +142,6 @@ def chosen(running: Hydra, command: str, choices: Sequence[str], **how: Any) -> 
             f"expected choices of {command} as group=choice, got {' '.join(choices)}: "
             f"{str(error).splitlines()[0]}"
         ) from error
-    return without_presets(config)
 
 
 def without_presets(config: DictConfig) -> DictConfig:
@@ -164,13 +156,8 @@ def without_presets(config: DictConfig) -> DictConfig:
 
 
 def types_of_command(command: str) -> dict[str, Any]:
-    """The types of a command's settings: those that its module takes itself, and its job's."""
-    module = import_module(f"nacd_bench.cli.{COMMANDS[command].module}")
-    kinds = types_of(module.run)
-    for target in COMMANDS[command].job.split():
-        where, _, job = target.partition(":")
-        kinds |= types_of(getattr(import_module(where), job))
-    return kinds
+    """The types of a command's settings: those of all that take some of them."""
+    return dict(ChainMap(*map(types_of, COMMANDS[command].targets)))
 
 
 def is_choice(name: str) -> bool:
@@ -185,13 +172,14 @@ def kind_of(command: str, config: Any, kinds: Mapping[str, Any], name: str) -> A
     """
     place, node, kind = "", config, None
     for key in name.split("."):
-        known = [each for each in node if each != "_target_"] if isinstance(node, Mapping) else []
-        known += [each for each in kinds if place and each.isidentifier() and each not in known]
-        if key not in known and "*" not in kinds:
-            near = [f"{place}{each}" for each in known]
+        node = node if isinstance(node, Mapping) else {}
+        known = dict.fromkeys([*node, *(kinds if place else ())])
+        near = [
+            f"{place}{other}" for other in known if other.isidentifier() and other != "_target_"
+        ]
+        if f"{place}{key}" not in near and "*" not in kinds:
             raise UserError(unknown(f"setting of {command}", f"{place}{key}", near))
-        kind = kinds.get(key, kinds.get("*", Any))
-        node = node.get(key) if isinstance(node, Mapping) else None
+        kind, node = kinds.get(key, kinds.get("*", Any)), node.get(key)
         kinds, place = _kinds_in(node, kind), f"{place}{key}."
     return kind
 
@@ -223,30 +211,24 @@ def read(name: str, kind: Any, text: str) -> Any:
     >>> read("folder", str, "1_0"), read("workers", int | None, "1_0")
     ('1_0', 10)
     """
-    for value in _readings(kind, text):
-        if fits(kind, value):
-            return value
-    raise refused(name, kind, text)
-
-
-def _readings(kind: Any, text: str) -> Iterator[Any]:
-    """What a text may stand for, the most likely first."""
     import yaml
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    parsed = []
+    parsed: list[Any] = []
     with suppress(HydraException):
         override = OverridesParser.create().parse_override(f"value={text}")
-        parsed += [] if override.is_sweep_override() else [override.value()]
-    if text == "null":
-        yield None
+        parsed = [] if override.is_sweep_override() else [override.value()]
+    # what it may stand for, the most likely first
+    values = [None] if text == "null" else []
     if kind is Any or (text[:1] in ("[", "{") and not os.access(text, os.F_OK)):
-        yield from parsed
+        values += parsed
         with suppress(yaml.YAMLError):
-            yield yaml.load(text, yaml.BaseLoader)  # which makes nothing but text
-    yield text
-    yield from parsed
+            values.append(yaml.load(text, yaml.BaseLoader))  # which makes nothing but text
+    for value in [*values, text, *parsed]:
+        if fits(kind, value):
+            return value
+    raise refused(name, kind, text)
 
 
 def escaped(value: Any) -> Any:
@@ -269,14 +251,6 @@ def with_names(command: str, paths: Sequence[str]) -> Iterator[tuple[str, str | 
     rest = list(paths[len(names) - 1 :]) if names else []
     if rest:
         yield names[-1], rest[0] if len(rest) == 1 else rest
-
-
-def _missing(config: Any, place: str = "") -> Iterator[str]:
-    if isinstance(config, Mapping):
-        for key, value in config.items():
-            yield from _missing(value, f"{place}.{key}" if place else str(key))
-    elif config == "???":
-        yield place
 
 
 def help_text(command: str, words: Sequence[str]) -> str:
@@ -308,9 +282,3 @@ def in_yaml(command: str, words: Sequence[str]) -> str:
     from omegaconf import OmegaConf
 
     return OmegaConf.to_yaml(configuration(command, words))
-
-
-def inform(command: str, what: str) -> None:
-    """Print what Hydra says of a command's configuration: ``defaults``, ``searchpath``, ``all``."""
-    with hydra() as running:
-        running.show_info(what, command.replace(" ", "_"), [])

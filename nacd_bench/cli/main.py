@@ -1,7 +1,7 @@
 """The command line: ``nacd-bench COMMAND [PATHS] [setting=value ...]``.
 
-Each command is a primary configuration of ``conf/`` and a module of :mod:`nacd_bench.cli`, which
-hands its settings to a job and prints the results.
+Each command is a primary configuration of ``conf/`` and a row of :mod:`nacd_bench.cli.commands`,
+which names the function that hands its settings to a job and prints the results.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from difflib import get_close_matches
-from importlib import import_module
 from typing import NoReturn
 
 from nacd_bench import __version__
@@ -119,12 +118,14 @@ def _with_options(command: str, arguments: Sequence[str]) -> int:
     elif asked.cfg:
         print(composing.in_yaml(command, asked.words), end="")
     elif asked.info:
-        composing.inform(command, asked.info)
+        with composing.hydra() as running:
+            running.show_info(asked.info, command.replace(" ", "_"), [])
     elif asked.multirun:
-        return import_module("nacd_bench.cli.sweep").run(command, asked.words)
+        from nacd_bench.cli.sweep import sweep
+
+        return sweep(command, asked.words)
     else:
-        module = import_module(f"nacd_bench.cli.{COMMANDS[command].module}")
-        return module.run(**composing.composed(command, asked.words))
+        return COMMANDS[command].run(**composing.composed(command, asked.words))
     return 0
 
 

@@ -23,7 +23,7 @@ from nacd_bench.cli.composing import (
     with_names,
     without_presets,
 )
-from nacd_bench.cli.printing import console
+from nacd_bench.cli.printing import show
 from nacd_bench.errors import UserError
 from nacd_bench.jobs.benchmark.run import benchmark
 from nacd_bench.jobs.benchmark.sweep import (
@@ -42,7 +42,7 @@ QUIET = ("hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logg
 """The harness writes its own run folders."""
 
 
-def run(command: str, words: Sequence[str]) -> int:
+def sweep(command: str, words: Sequence[str]) -> int:
     """Benchmarks of all combinations, and one table and plot over all of them."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
@@ -56,19 +56,19 @@ def run(command: str, words: Sequence[str]) -> int:
     settings += ["data=labelled"] if paths else []
     try:
         overrides = OverridesParser.create().parse_overrides(settings)
-        folders = [str(each.value()) for each in overrides if each.key_or_group == "folder"]
+        folders = [str(x.value()) for x in overrides if x.key_or_group == "folder"]
         if "" in folders:
             raise refused("folder", Name, "")
         folder = Path(folders[-1] if folders else time.strftime("runs/sweep-%Y%m%d-%H%M%S"))
         place = str(folder).replace("\\", "\\\\").replace("'", "\\'")
-        choices = [each for each in overrides if is_choice(each.key_or_group)]
+        choices = [x for x in overrides if is_choice(x.key_or_group)]
         with hydra() as running:
             if not any(choice.is_sweep_override() for choice in choices):
-                config = chosen(running, command, [str(each.input_line) for each in choices])
-                for each in overrides:
-                    if each not in choices:
-                        plain = OmegaConf.to_container(config)
-                        kind_of(command, plain, types_of_command(command), each.key_or_group)
+                config = chosen(running, command, [str(choice.input_line) for choice in choices])
+                plain, kinds = OmegaConf.to_container(config), types_of_command(command)
+                for override in overrides:
+                    if override not in choices:
+                        kind_of(command, plain, kinds, override.key_or_group)
             # the one way to Hydra's launchers that does not go through sys.argv
             running.multirun(
                 command,
@@ -87,26 +87,17 @@ def run(command: str, words: Sequence[str]) -> int:
             f"expected settings of a sweep in Hydra's grammar, got {' '.join(settings)}: "
             f"{str(cause).splitlines()[0]}"
         ) from error
-    return _ended(folder)
-
-
-def _ended(folder: Path) -> int:
-    """Write and print a sweep's table, and what failed; the exit status."""
-    sweep = read_sweep(folder)
-    write_sweep(sweep)
-    out = console()
-    out.print()
-    out.print(sweep_table(sweep).rich())
-    out.print(f"Table and plot: {folder}/ (sweep.csv, sweep.md, sweep.png)", markup=False)
-    failed = [f"run {run.number}: {run.error}" for run in sweep.runs if run.error]
+    done = read_sweep(folder)
+    write_sweep(done)
+    failed = [f"run {run.number}: {run.error}" for run in done.runs if run.error]
     failed += [
         f"run {run.number}: {run.n_failures} failures, see {folder / str(run.number)}/failures.csv"
-        for run in sweep.runs
+        for run in done.runs
         if run.n_failures
     ]
-    for line in failed:
-        out.print(line, markup=False)
-    return 1 if failed or not sweep.runs else 0
+    show("", sweep_table(done), f"Table and plot: {folder}/ (sweep.csv, sweep.md, sweep.png)")
+    show(*failed)
+    return 1 if failed or not done.runs else 0
 
 
 def _job(folder: Path, paths: Sequence[str], config: Any) -> float:

@@ -1,0 +1,113 @@
+"""Commands on tables and data sets: their job, and what it prints."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from nacd_bench.cli.printing import show, show_failures
+from nacd_bench.errors import UserError
+from nacd_bench.settings import Name, Names, Processes, checked
+
+NOTES = {
+    "equal_triplets": "triplets were there more than once",
+    "equal_artifacts": "artifacts were there more than once",
+    "duplicates": "artifacts count elsewhere as the same one",
+    "emptied": "triplets were left out, nothing in them counts",
+    "renamed": "triplets got a new id, others had theirs",
+}
+"""What is told of the counts of a build."""
+
+
+def build(**settings: Any) -> int:
+    from nacd_bench.jobs.dataset import build as job
+    from nacd_bench.report.data_card import dataset_stats, table_one
+    from nacd_bench.triplets.licenses import UNKNOWN
+
+    made = job.build(**settings)
+    stats = dataset_stats(made.dataset)
+    show(*table_one(stats))
+    counts = {what: made.counts.get(name) for name, what in NOTES.items()}
+    show(*(f"{count} {what}." for what, count in counts.items() if count))
+    unknown, images = stats["licenses"].get(UNKNOWN, 0), stats["images"]
+    if unknown:
+        show(f"The licence of {unknown} of {images} images is unknown.")
+    free = stats["artifact_free_triplets"]
+    show(
+        f"{stats['artifacts']} artifacts in {stats['triplets'] - free} triplets of {images} "
+        f"images, {free} triplets free of artifacts. Data set: {made.folder}. Next: nacd-bench "
+        f"benchmark {made.folder}"
+    )
+    return show_failures(made.failures, made.folder)
+
+
+@checked
+def stats(*, dataset: Name, output: Names | None) -> int:
+    from nacd_bench.report.data_card import dataset_stats, further_tables, markdown_table, table_one
+    from nacd_bench.runs.dataset import read_dataset
+    from nacd_bench.triplets.files import json_bytes, write_whole
+
+    outputs = [Path(output)] if isinstance(output, str | Path) else list(map(Path, output or ()))
+    for path in outputs:
+        if path.suffix not in (".json", ".md"):
+            raise UserError(f"expected output as a file with .json or .md, got {path}. Rename it.")
+    counts = dataset_stats(read_dataset(dataset))
+    tables = [*table_one(counts), *further_tables(counts)]
+    show(*tables)
+    text = "\n\n".join(map(markdown_table, tables)).encode("utf-8", "backslashreplace")
+    for path in outputs:
+        write_whole(path, text + b"\n" if path.suffix == ".md" else json_bytes(counts))
+        show(f"Written: {path}")
+    return 0
+
+
+@checked
+def check(*, dataset: Name, require_licenses: bool, workers: Processes, show_progress: bool) -> int:
+    from nacd_bench.jobs.dataset import check as job
+    from nacd_bench.pipeline.progress import progress_bar
+
+    with progress_bar("triplets", 0, show_progress) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar(0)
+
+        done = job.check(dataset, require_licenses, workers, progress)
+    show(*done.faults, *(f"Mind: {line}" for line in done.remarks))
+    show(f"{done.triplets} triplets, {done.files} files, {len(done.faults)} faults.")
+    return 1 if done.faults else 0
+
+
+@checked
+def import_table(*, source: Name, mapping: Name, output: Name) -> int:
+    from nacd_bench.triplets.foreign import import_records
+    from nacd_bench.triplets.manifest import write_manifest
+
+    records = import_records(source, mapping)
+    write_manifest(output, records)
+    labels = Counter(label.artifact_type for record in records for label in record.labels)
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(labels.items())) or "none"
+    free = sum(bool(record.artifact_free) for record in records)
+    show(
+        f"{len(records)} triplets, labels: {counts}; {free} free of artifacts. Written: {output}. "
+        f"Images were not opened: nacd-bench validate {output}"
+    )
+    return 0
+
+
+@checked
+def validate(*, source: Names, workers: Processes, show_progress: bool) -> int:
+    from nacd_bench.pipeline.progress import progress_bar
+    from nacd_bench.triplets import loading
+    from nacd_bench.triplets.source import find_triplets
+
+    records, problems = find_triplets(source)
+    with progress_bar("triplets", len(records), show_progress) as tick:
+        problems, notes = loading.validate(
+            records, problems, lambda done, total: tick(len(problems)), workers
+        )
+    show(*(problem.message for problem in problems), *(f"note: {note}" for note in notes))
+    counted = f" {len(notes)} notes." if notes else ""
+    show(f"{len(records)} triplets, {len(problems)} problems.{counted}")
+    return 1 if problems else 0

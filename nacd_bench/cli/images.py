@@ -1,0 +1,157 @@
+"""The way from images to confirmed artifacts: what its commands print."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nacd_bench.cli.printing import show, show_failures, show_oddities
+from nacd_bench.errors import PluginError
+from nacd_bench.numbers import estimate, percent, share
+from nacd_bench.runs.tables import Table
+from nacd_bench.settings import Number, checked
+
+if TYPE_CHECKING:
+    from nacd_bench.jobs.mine.results import Summary
+
+
+def compress(**settings: Any) -> int:
+    from nacd_bench.jobs.compress import run as job
+    from nacd_bench.jobs.compress.decode_check import in_words, is_fault
+
+    done = job.compress(**settings)
+    show_oddities(done.coded.left_out, done.coded.notes)
+    twins = done.coded.duplicates.items()
+    show(*(f"{twin}: left out, the same bytes as {first}" for twin, first in twins))
+    rows = []
+    for step in done.curves:
+        numbers = share(step["bpp"], 4), f"{step['psnr']:.2f}", share(step["msssim"], 6)
+        rows.append([step["codec"], step["preset"], *numbers, str(step["images"])])
+    show(
+        Table(("codec", "step", "bpp", "PSNR of Y in dB", "MS-SSIM of Y", "images"), rows),
+        *(
+            "BD-rate by {quality} of {neural} against {traditional}: {percent:+.1f} % "
+            "(mean of {images} images)".format(**rate)
+            for rate in done.bd_rates
+            if rate["images"]
+        ),
+        f"{len(done.rows)} triplets, {done.encodes} encodes. Manifest: {done.coded.manifest}. "
+        f"Next: nacd-bench detect {done.folder}",
+    )
+    faults = [in_words(row) for row in filter(is_fault, done.decoded_again)]
+    if done.decoded_again:
+        show(
+            f"Decoded again in a fresh process: {len(done.decoded_again)} decodes, "
+            f"{len(faults) or 'none'} with another picture."
+        )
+    status = show_failures(faults, done.folder, "decode_check.csv")
+    return max(status, show_failures(done.failures, done.folder))
+
+
+@checked
+def mine(*, plan: bool | Number, tables: bool, **settings: Any) -> int:
+    from nacd_bench.jobs.mine import run as job
+    from nacd_bench.jobs.mine.forecast import SAMPLE, forecast
+    from nacd_bench.pipeline.methods import arguments
+
+    folder = Path(settings["folder"])
+    if tables:
+        return _show_candidates(job.write_results(folder), folder)
+    given = arguments(settings)
+    failures = given.pop("failures")
+    if failures:  # candidates of the other detectors would look like all
+        raise PluginError("\n".join(map(str, failures)))
+    if plan:
+        show(*forecast(given, SAMPLE if plan is True else plan))
+        return 0
+    done = job.mine(**given)
+    show("", *filter(None, [done.message]))
+    if done.summary is None:
+        show(
+            f"Shard {settings['shard']} is done ({done.done} images in {done.seconds:.1f} s). "
+            f"{done.waiting_for} shards are not; the last writes the tables."
+        )
+        return 0
+    status = _show_candidates(done.summary, folder)
+    show(f"{done.done} images worked on in {done.seconds:.1f} s.")
+    return status
+
+
+def _show_candidates(summary: Summary, folder: Path) -> int:
+    show_oddities(summary.left_out, summary.notes)
+    rows = [
+        [*name.split(" ", 1), str(count), str(summary.kept[name])]
+        for name, count in sorted(summary.candidates.items())
+    ]
+    if rows:
+        show(Table(("type", "operating point", "candidates", "without duplicates"), rows))
+    show(
+        f"{summary.images} images ({summary.names} names), {summary.triplets} triplets, "
+        f"{summary.candidates.total()} candidates, {summary.kept.total()} without duplicates; "
+        f"{summary.failed} images with failures, {summary.unreadable} unreadable. Results: "
+        f"{folder}/ (candidates/, coded/, images/, crops/, bitstreams/, strongest_*.png). Next: "
+        f"nacd-bench verify export {folder} folder=TASKS"
+    )
+    return show_failures(summary.failures, folder)
+
+
+def verify_export(**settings: Any) -> int:
+    from nacd_bench.jobs.verify import export as job
+    from nacd_bench.jobs.verify.pictures import PAGE
+    from nacd_bench.runs.tasks import CANDIDATE, IDENTICAL, PLANTED
+
+    done = job.export(**settings)
+    tasks, folder = done.key.tasks, done.folder
+    kinds = Counter((task.artifact_type, task.kind) for task in tasks.values())
+    rows = []
+    for name in sorted({name for name, _ in kinds}):
+        detectors = [
+            f"{count} {who}" for (kind, who), count in done.detectors.items() if kind == name
+        ]
+        asked, *controls = (kinds[name, kind] for kind in (CANDIDATE, PLANTED, IDENTICAL))
+        counts = (sum((asked, *controls)), asked, ", ".join(detectors), *controls)
+        rows.append([name, *map(str, counts)])
+    table = Table(("type", "tasks", "on candidates", "of", "planted", "identical"), rows)
+    show("", table, *(f"Note: {note}" for note in done.notes))
+    show(
+        f"{len(tasks)} tasks for {done.key.raters} people each: {folder}/ "
+        f"({', '.join(f'{name}/' for name in done.formats)}). Keep key.json from raters; "
+        "README.md says what is for whom."
+    )
+    if PAGE in done.formats:
+        show(f"To vote, in a browser: {folder / PAGE / 'index.html'}")
+    show(f"Then: nacd-bench verify import {folder} VOTES")
+    return show_failures(done.failures, folder)
+
+
+def verify_import(**settings: Any) -> int:
+    from nacd_bench.jobs.verify.results import DECISIONS, import_votes
+
+    done = import_votes(**settings)
+    show(*(f"{path}: {kind}" for path, kind in done.kinds.items()))
+    raters = []
+    for rater in done.raters:
+        note = "" if rater["controls"] else "no controls answered"
+        note = "dropped" if rater["dropped"] else note
+        numbers = str(rater["votes"]), str(rater["controls"]), percent(rater["accuracy"])
+        raters.append([rater["name"], *numbers, note])
+    shares: dict[tuple[str, str], list[str]] = {}
+    for row in done.precision:
+        interval = estimate(row["share"], row["low"], row["high"])
+        place = row["detector"], row["preset"]
+        shares.setdefault(place, [*place, str(row["decided"]), interval])  # bins: precision.csv
+    columns = ("detector", "operating point", "decided", "share confirmed [95 %]")
+    show(
+        Table(("rater", "votes", "controls", "right", ""), raters),
+        Table(columns, list(shares.values())),
+    )
+    alphas = done.summary["krippendorff_alpha"].items()
+    counts = ", ".join(f"{done.summary[name]} {name}" for name in DECISIONS.values())
+    show(
+        f"{counts} of {len(done.rows)} candidates. Krippendorff's alpha: "
+        f"{', '.join(f'{kind} {share(value)}' for kind, value in alphas)}. Results: {done.folder}/ "
+        "(verified.parquet, precision.csv, precision.png, raters.csv). Next: nacd-bench dataset "
+        f"build {done.folder} folder=DATA"
+    )
+    return show_failures(done.failures, done.folder)

@@ -1,0 +1,157 @@
+"""Runs of detectors and other methods, their reports and comparisons: what commands print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from nacd_bench.cli.printing import show, show_failures, show_oddities
+from nacd_bench.errors import UserError
+from nacd_bench.numbers import number
+from nacd_bench.runs.tables import Table
+from nacd_bench.settings import Count, Name, checked
+
+Inches = Annotated[float, Field(ge=1, le=40, description="a width of 1 to 40 inches")]
+HEAT_MAPS = 24
+"""Triplets per detector with a heat map in the report that a job ends with."""
+GATE_FAILED = 3
+"""Exit status when the gate of a comparison does not let the later run pass."""
+
+
+@checked
+def detect(*, report: bool, **settings: Any) -> int:
+    from nacd_bench.jobs import detect as job
+    from nacd_bench.pipeline.methods import arguments
+
+    done = job.detect(**arguments(settings))
+    rows = []
+    for name, artifact_type in done.detectors.items():
+        scores = {
+            key: results[name].score for key, results in done.results.items() if name in results
+        }
+        best = max(scores, key=lambda key: scores[key], default=None)
+        count = sum(row["detector"] == name for row in done.detections)
+        strongest = number(None if best is None else scores[best])
+        rows.append([name, artifact_type, str(len(scores)), str(count), strongest, best or "-"])
+    is_sample = settings["data"]["_target_"].endswith(".embedded_sample")
+    sample = ["The embedded sample: photographs from installed packages."] * is_sample
+    show("", *sample, *done.codecs)
+    show_oddities({}, done.notes)
+    show(
+        Table(("detector", "type", "triplets", "detections", "strongest", "in"), rows),
+        f"{len(done.records)} triplets, {done.computed} computed in {done.seconds:.1f} s. Results: "
+        f"{done.folder}/ (detections.parquet, scores.parquet"
+        + (", overlays/)" if settings["overlays"] else ")"),
+    )
+    status = _with_report(done.folder, settings["show_progress"]) if report else 0
+    return max(status, show_failures(done.failures, done.folder))
+
+
+@checked
+def benchmark(*, report: bool, **settings: Any) -> int:
+    from nacd_bench.jobs.benchmark import run as job
+    from nacd_bench.jobs.benchmark.results import further_tables, main_table
+    from nacd_bench.pipeline.methods import arguments
+
+    done = job.benchmark(**arguments(settings))
+    show(
+        "",
+        *(
+            f"set {comparison.artifact_type}: {note}"
+            for comparison in done.comparisons.values()
+            for note in comparison.notes
+        ),
+        main_table(done),
+        *further_tables(done),
+        *([f"Reference: {done.reference.source}"] if done.reference is not None else []),
+        f"{done.scored.computed} scores computed, {done.scored.cached} from the cache, in "
+        f"{done.facts['wall_seconds']:.1f} s. Results: {done.folder}/ (metrics.json, "
+        "scores.parquet, table.md, table.tex, thresholds.yaml, curves/, sets/)",
+        *filter(None, [done.message]),
+    )
+    status = _with_report(done.folder, settings["show_progress"]) if report else 0
+    return max(status, show_failures(done.failures, done.folder))
+
+
+def compare(**settings: Any) -> int:
+    from nacd_bench.jobs.compare import run as job
+    from nacd_bench.jobs.compare.files import tables
+
+    done = job.compare(**settings)
+    folder, summary = done.folder, done.compared.summary
+    unpaired = summary["unpaired_results"]
+    show(
+        "",
+        *(
+            f"{name}: {run['folder']}, {run['kind']}, {run['triplets']} triplets"
+            for name, run in summary["runs"].items()
+        ),
+        *tables(summary),
+        *(f"Note: {line}" for line in summary["warnings"]),
+        *([f"{unpaired} results without partner: {folder / 'unpaired.csv'}"] if unpaired else []),
+        f"Results: {folder}/ (changes.csv, summary.json, summary.md)",
+    )
+    if done.page is not None:
+        show(f"Pictures, for a browser: {done.page}")
+    if done.unseen:
+        show(f"{done.unseen} pictures are missing, see {folder / 'failures.csv'}")
+    status = show_failures(done.compared.failures, folder)
+    show(summary["verdict"])
+    return GATE_FAILED if summary["objections"] else status
+
+
+@checked
+def report(
+    *,
+    run: Name,
+    heat_maps: Count,
+    figures: Inches | None,
+    serve: bool,
+    port: Count,
+    show_progress: bool,
+) -> int:
+    from nacd_bench.report.figures import write_figures
+    from nacd_bench.report.serve import HOST, server
+    from nacd_bench.runs.read import read_run
+
+    page = _write_report(Path(run), heat_maps, show_progress)
+    show(f"Report: {page}")
+    if figures is not None:
+        written = write_figures(read_run(run), figures)
+        show(f"{len(written)} figures: {page.parent / 'figures'}")
+    if serve:
+        with server(page.parent, port) as running:
+            show(f"Serving at http://{HOST}:{running.server_address[1]}/ until Ctrl-C")
+            running.serve_forever()
+    return 0
+
+
+def _with_report(folder: Path, show_progress: bool) -> int:
+    """The report that a job ends with; a fault in it is said and costs no results."""
+    try:
+        page = _write_report(folder, HEAT_MAPS, show_progress)
+    except (UserError, OSError) as error:
+        show(f"The report could not be written: {error}")
+        return 1
+    show(f"Report, for a browser: {page}")
+    return 0
+
+
+def _write_report(folder: Path, heat_maps: int, show_progress: bool) -> Path:
+    """Write the report of a run with the detectors of its configuration."""
+    from nacd_bench.pipeline.methods import made_methods
+    from nacd_bench.pipeline.progress import progress_bar
+    from nacd_bench.report.run_page import write_report
+    from nacd_bench.runs.read import read_run
+
+    run = read_run(folder)
+    nodes = run.config.get("detector") or {}
+    try:
+        detectors = made_methods("detector", nodes)[0] if nodes else []
+    except UserError as error:
+        run.missing.append(f"heat maps: {error}")
+        detectors = []
+    with progress_bar("triplets in the report", len(run.records), show_progress) as tick:
+        return write_report(run, [detector.eval() for detector in detectors], heat_maps, tick)
