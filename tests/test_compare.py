@@ -19,13 +19,14 @@ from mined_folder import make_mined
 from nacd_bench.cli.main import main
 from nacd_bench.coding.codec import png
 from nacd_bench.errors import DataError, UserError
+from nacd_bench.evaluation.artifact_changes import Rules
 from nacd_bench.evaluation.artifact_matching import Boxes, match_boxes
 from nacd_bench.evaluation.bootstrap import Resampling
 from nacd_bench.evaluation.paired_versions import presence_test, score_test
 from nacd_bench.evaluation.significance import wilcoxon_p
 from nacd_bench.jobs.compare.differences import mean_rates, rate_changes
 from nacd_bench.jobs.compare.run import compare
-from nacd_bench.jobs.compare.versions import Rules, compare_runs
+from nacd_bench.jobs.compare.versions import compare_runs
 from nacd_bench.planting import Scene, plant
 from nacd_bench.planting.photographs import photo
 from nacd_bench.registry import CODECS

@@ -77,7 +77,7 @@ def benchmark(*, report: bool, **settings: Any) -> int:
 
 def compare(**settings: Any) -> int:
     from nacd_bench.jobs.compare import run as job
-    from nacd_bench.jobs.compare.files import tables
+    from nacd_bench.report.comparison_tables import tables
 
     done = job.compare(**settings)
     folder, summary = done.folder, done.compared.summary

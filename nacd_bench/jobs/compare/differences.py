@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from nacd_bench.errors import DataError
-from nacd_bench.jobs.compare.pairs import Pair
 from nacd_bench.registry import unknown
 from nacd_bench.runs.compared_run import operating_point, part_of, run_thresholds
+from nacd_bench.runs.paired_runs import Pair
 from nacd_bench.runs.read import Run
 
 FEW = 5

@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from nacd_bench.errors import DataError, Failure
-from nacd_bench.jobs.compare.files import notes, tables, write_results
-from nacd_bench.jobs.compare.versions import Compared, Rules, compare_runs
+from nacd_bench.evaluation.artifact_changes import Rules
+from nacd_bench.jobs.compare.versions import Compared, compare_runs
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.report.comparison_page import FOLDER, write_comparison
+from nacd_bench.report.comparison_tables import markdown, notes, tables
 from nacd_bench.report.run_pixels import PairPixels
 from nacd_bench.runs.folder import open_run
+from nacd_bench.runs.schema import CHANGES, TABLES, UNPAIRED
+from nacd_bench.runs.tables import write_csv, write_table
 from nacd_bench.settings import Count, Name, checked
+from nacd_bench.triplets.files import json_bytes, writable, write_whole
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ def compare(
         decode: decode bitstreams of mined runs for pictures.
         show_progress: a progress bar.
         rules: what counts as what, and what the later run may do: see
-            :class:`~nacd_bench.jobs.compare.versions.Rules`.
+            :class:`~nacd_bench.evaluation.artifact_changes.Rules`.
 
     Raises:
         DataError: see :func:`~nacd_bench.jobs.compare.versions.compare_runs`; a folder in use, or
@@ -74,7 +78,7 @@ def compare(
     settings = {"before": str(before), "after": str(after), **asdict(chosen)}
     unseen: Mapping[str, str] = {}
     with open_run(folder, "compare", settings, anew=True, failures=compared.failures) as opened:
-        write_results(folder, compared)
+        _write_results(folder, compared)
         if report:
             number = min(pictures, len(compared.changes))
             names = (Path(run).resolve().name for run in (before, after))
@@ -96,6 +100,14 @@ def compare(
         opened.failures += [Failure(name, "picture", text) for name, text in unseen.items()]
     page = folder / FOLDER / "index.html" if report else None
     return Comparison(folder, compared, page, len(unseen))
+
+
+def _write_results(folder: Path, compared: Compared) -> None:
+    """Write the changes, the summary and what is compared with nothing into a folder."""
+    write_table(folder / CHANGES, compared.changes)
+    write_csv(folder / f"{UNPAIRED}.csv", compared.unpaired, list(TABLES[UNPAIRED]))
+    write_whole(folder / "summary.json", json_bytes(compared.summary))
+    write_whole(folder / "summary.md", writable(markdown(compared.summary)).encode())
 
 
 def _in_words(run: Mapping[str, Any]) -> str:

@@ -1,26 +1,15 @@
-"""What a comparison of two runs leaves in its folder, and shows to people."""
+"""A comparison of two runs for people: tables and Markdown of what its summary says."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from nacd_bench import numbers
-from nacd_bench.jobs.compare.versions import Compared
-from nacd_bench.runs.schema import CHANGES, RUNS, TABLES, UNPAIRED
-from nacd_bench.runs.tables import Table, write_csv, write_table
-from nacd_bench.triplets.files import json_bytes, writable, write_whole
+from nacd_bench.runs.schema import RUNS
+from nacd_bench.runs.tables import Table
 
 COUNTS = ("before", "after", "new", "fixed", "stayed", "stronger", "weaker", "unclear")
-
-
-def write_results(folder: Path, compared: Compared) -> None:
-    """Write the changes, the summary and what is compared with nothing into a folder."""
-    write_table(folder / CHANGES, compared.changes)
-    write_csv(folder / f"{UNPAIRED}.csv", compared.unpaired, list(TABLES[UNPAIRED]))
-    write_whole(folder / "summary.json", json_bytes(compared.summary))
-    write_whole(folder / "summary.md", writable(markdown(compared.summary)).encode())
 
 
 def tables(summary: Mapping[str, Any]) -> list[Table]:
