@@ -73,29 +73,6 @@ def dataset_stats(dataset: DataSet) -> dict[str, Any]:
     """
     records = {record.id: record for record in dataset.records}
     counted = [artifact for artifact in dataset.artifacts if artifact.counts]
-    rows = [
-        {
-            "type": artifact.artifact_type,
-            "preset": str(records[artifact.triplet].extra["preset"]),
-            "version": codec_label(records[artifact.triplet]),
-            "detector": artifact.detector or UNKNOWN,
-        }
-        for artifact in counted
-    ]
-    places = {str(r.extra["preset"]): int(r.extra["preset_index"]) for r in dataset.records}
-    values = {
-        # after the known types those of other packages' detectors
-        "type": [*dict.fromkeys((*ARTIFACT_TYPES, *sorted(row["type"] for row in rows)))],
-        "preset": sorted(places, key=lambda preset: (places[preset], preset)),
-        "version": sorted({codec_label(record) for record in dataset.records}),
-        "detector": sorted({row["detector"] for row in rows}),
-    }
-
-    def crossed(outer: str, inner: str) -> dict[str, dict[str, int]]:
-        counts = Counter((row[outer], row[inner]) for row in rows)
-        return {a: {b: counts[a, b] for b in values[inner]} for a in values[outer]}
-
-    counts = {name: Counter(row[name] for row in rows) for name in ("type", "detector")}
     states = Counter(artifact.status for artifact in dataset.artifacts)
     rights = {record.source: license_of(record.extra) for record in dataset.records}
     votes = Counter(
@@ -103,6 +80,11 @@ def dataset_stats(dataset: DataSet) -> dict[str, Any]:
         for artifact in dataset.artifacts
         if artifact.confirmed is not None
     )
+    places = {str(r.extra["preset"]): int(r.extra["preset_index"]) for r in dataset.records}
+    presets = sorted(places, key=lambda preset: (places[preset], preset))
+    codecs = {
+        side: sorted({codec_label(record, side) for record in dataset.records}) for side in SIDES
+    }
     return {
         "images": len(rights),
         "triplets": len(records),
@@ -110,24 +92,44 @@ def dataset_stats(dataset: DataSet) -> dict[str, Any]:
         "artifacts": len(counted),
         "verified": sum(artifact.confirmed is True for artifact in counted),
         **{state: states[state] for state in STATES},
-        "by_type": {name: counts["type"][name] for name in values["type"]},
-        "by_preset": crossed("preset", "type"),
-        "by_version": crossed("version", "type"),
-        "by_version_and_preset": crossed("version", "preset"),
-        "by_detector": {name: counts["detector"][name] for name in values["detector"]},
+        **_tallies(counted, records, presets, codecs["neural"]),
         "votes": dict(sorted(votes.items())),
         "box_sizes": _sizes(counted, records),
         "bits_per_pixel": {
             preset: {side: _mean_rate(dataset, preset, side) for side in SIDES}
-            for preset in values["preset"]
+            for preset in presets
         },
-        "codecs": {
-            side: sorted({codec_label(record, side) for record in dataset.records})
-            for side in SIDES
-        },
+        "codecs": codecs,
         "licenses": _by_count(right.license for right in rights.values()),
         "sources": _by_count(right.image_source or UNKNOWN for right in rights.values()),
     }
+
+
+def _tallies(
+    counted: Sequence[Artifact],
+    records: Mapping[str, TripletRecord],
+    presets: Sequence[str],
+    versions: Sequence[str],
+) -> dict[str, Any]:
+    """Artifacts by type, preset, version of the codec, and detector."""
+    kinds = [artifact.artifact_type for artifact in counted]
+    rates = [str(records[artifact.triplet].extra["preset"]) for artifact in counted]
+    codecs = [codec_label(records[artifact.triplet]) for artifact in counted]
+    # after the known types those of other packages' detectors
+    types = [*dict.fromkeys((*ARTIFACT_TYPES, *sorted(kinds)))]
+    by_type, by_detector = Counter(kinds), Counter(a.detector or UNKNOWN for a in counted)
+    tallies: dict[str, Any] = {
+        "by_type": {name: by_type[name] for name in types},
+        "by_detector": dict(sorted(by_detector.items())),
+    }
+    for name, rows, outer, columns, inner in (
+        ("by_preset", rates, presets, kinds, types),
+        ("by_version", codecs, versions, kinds, types),
+        ("by_version_and_preset", codecs, versions, rates, presets),
+    ):
+        counts = Counter(zip(rows, columns, strict=True))
+        tallies[name] = {row: {column: counts[row, column] for column in inner} for row in outer}
+    return tallies
 
 
 def _by_count(names: Iterable[str]) -> dict[str, int]:
@@ -159,8 +161,8 @@ def _sizes(
 def _mean_rate(dataset: DataSet, preset: str, side: str) -> float | None:
     records = [record for record in dataset.records if record.extra["preset"] == preset]
     rates = [getattr(record, f"{side}_bpp") for record in records]
-    known = [rate for rate in rates if rate is not None]
-    return float(np.mean(known)) if known else None
+    rates = [rate for rate in rates if rate is not None]
+    return float(np.mean(rates)) if rates else None
 
 
 def table_one(stats: Mapping[str, Any]) -> list[Table]:
@@ -225,7 +227,8 @@ def card(dataset: DataSet, title: str) -> str:
     licenses = [(name, str(count)) for name, count in stats["licenses"].items()]
     images = {str(record.source): license_of(record.extra) for record in dataset.records}
     by_image = [
-        (name, own.license, own.attribution, own.source_url) for name, own in sorted(images.items())
+        (name, right.license, right.attribution, right.source_url)
+        for name, right in sorted(images.items())
     ]
     return environment.get_template("data_card.md.j2").render(
         **{"TRIPLETS": TRIPLETS, "ARTIFACTS": ARTIFACTS, "COCO": COCO},

@@ -81,13 +81,7 @@ def unite(parts: Iterable[Part], iou: float | None = IOU) -> United:
     ids = distinct_names({key: artifact.id for key, artifact in once.items()})
     named = [replace(artifact, id=ids[key]) for key, artifact in once.items()]
     artifacts = deduplicated(named, triplets.values(), iou)
-    counting = {artifact.triplet for artifact in artifacts if artifact.counts}
-    labelled = {artifact.triplet for artifact in artifacts}
-    kept: dict[str, TripletRecord] = {}
-    for key, record in triplets.items():
-        is_free = record.id not in labelled and all(twin.artifact_free for twin in twins[key])
-        if is_free or record.id in counting:
-            kept[record.id] = replace(record, artifact_free=is_free or None, labels=())
+    kept = _kept(triplets, twins, artifacts)
     counts = {
         "triplets": sum(map(len, twins.values())),
         "equal_triplets": sum(map(len, twins.values())) - len(twins),
@@ -99,6 +93,22 @@ def unite(parts: Iterable[Part], iou: float | None = IOU) -> United:
     }
     artifacts = [artifact for artifact in artifacts if artifact.triplet in kept]
     return United(list(kept.values()), artifacts, failures, counts)
+
+
+def _kept(
+    triplets: Mapping[str, TripletRecord],
+    twins: Mapping[str, Sequence[TripletRecord]],
+    artifacts: Sequence[Artifact],
+) -> dict[str, TripletRecord]:
+    """By id, the triplets with an artifact that counts, and those that are free in all sources."""
+    counting = {artifact.triplet for artifact in artifacts if artifact.counts}
+    labelled = {artifact.triplet for artifact in artifacts}
+    kept = {}
+    for key, record in triplets.items():
+        is_free = record.id not in labelled and all(twin.artifact_free for twin in twins[key])
+        if is_free or record.id in counting:
+            kept[record.id] = replace(record, artifact_free=is_free or None, labels=())
+    return kept
 
 
 def content_key(record: TripletRecord) -> str:

@@ -96,16 +96,13 @@ def read_votes(path: str | Path) -> VotesFile:
         if not isinstance(row, str) and (is_open or cells["status"].upper() == "REJECTED"):
             continue
         answer = answers.get(cells["answer"].lower(), "")
-        fault = row if isinstance(row, str) else ""
-        if not fault and not cells["rater"]:
-            fault = "expected a rater's name, got nothing. Fill it in."
-        elif not fault and not cells["task"]:
-            fault = "expected the id of a task, got nothing. Fill it in."
-        elif not fault and not answer:
-            fault = (
-                f"expected the answer {', '.join(ANSWERS)}, got {cells['answer']!r}. "
-                "Correct it or remove the row."
-            )
+        faults = {
+            "expected a rater's name, got nothing. Fill it in.": cells["rater"],
+            "expected the id of a task, got nothing. Fill it in.": cells["task"],
+            f"expected the answer {', '.join(ANSWERS)}, got {cells['answer']!r}. Correct it or "
+            "remove the row.": answer,
+        }
+        fault = row if isinstance(row, str) else next((f for f in faults if not faults[f]), "")
         file.exports.update({cells["export"]} - {""})
         if fault:
             file.faults.append(Failure(f"{path} {place}", "", fault))
@@ -285,8 +282,8 @@ def collect(votes: Iterable[Vote], key: Key, least_accuracy: float) -> Collected
         facts = {"votes": len(answers), "controls": len(controls), "right": right}
         collected.raters.append({"name": rater, **facts, "dropped": dropped, "accuracy": accuracy})
         for task in () if dropped else [task for task in answers if task not in controls]:
-            said = meaning(key.tasks[task], str(answers[task]))
-            collected.answers[key.tasks[task].candidate][rater] = said
+            answer = meaning(key.tasks[task], str(answers[task]))
+            collected.answers[key.tasks[task].candidate][rater] = answer
     return collected
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from nacd_bench.coding.sides import CodecSpec
 from nacd_bench.errors import DataError, Failure
-from nacd_bench.jobs.dataset.images import ImageFile, make_images
+from nacd_bench.jobs.dataset.images import ImageFile, Outcome, make_images
 from nacd_bench.jobs.dataset.sources import Sources
 from nacd_bench.report.data_card import card
 from nacd_bench.runs.dataset import (
@@ -22,7 +22,7 @@ from nacd_bench.runs.dataset import (
     dataset_of,
     write_tables,
 )
-from nacd_bench.runs.folder import file_names, open_run, require_alike, require_own
+from nacd_bench.runs.folder import RunFolder, file_names, open_run, require_alike, require_own
 from nacd_bench.runs.schema import CODECS, FAILURES, IMAGES
 from nacd_bench.runs.unite import deduplicated, unite
 from nacd_bench.settings import Count, Name, Names, Processes, Share, checked
@@ -31,6 +31,8 @@ from nacd_bench.triplets.licenses import UNKNOWN, LicenseTable, given_license
 from nacd_bench.triplets.record import TripletRecord
 
 Mode = Literal["copy", "link", "references"]
+Files = dict[tuple[str, str], ImageFile]
+"""By the triplet's id and the role."""
 
 
 class Built(NamedTuple):
@@ -124,18 +126,7 @@ def build(
     with open_run(folder, "dataset build", settings, failures=failures) as run:
         files = _image_files(folder, united.records, sources.codecs, images)
         outcomes = make_images(files.values(), workers, show_progress)
-        records: dict[str, TripletRecord] = {}
-        hashes: dict[Path, str] = {}
-        for record in united.records:
-            needed = {role: files[record.id, role] for role in HASHES}
-            faults = {role: outcomes[file.name][1] for role, file in needed.items()}
-            for role, fault in faults.items():
-                if fault:
-                    run.fail(record.id, role, fault)
-            if not any(faults.values()):
-                paths: Any = {role: str(f.target or f.source) for role, f in needed.items()}
-                records[record.id] = replace(record, **paths)
-                hashes |= {f.target: outcomes[f.name][0] for f in needed.values() if f.target}
+        records = _kept_triplets(united.records, files, outcomes, run)
         if not records:
             first = run.failures[0] if run.failures else "nothing was confirmed"
             raise DataError(
@@ -151,13 +142,41 @@ def build(
         write_tables(folder, dataset, title)
         text = card(dataset, title)
         write_whole(folder / CARD, text.encode("utf-8", "backslashreplace"))
-        for path in (folder / IMAGES).rglob("*"):
-            if path.is_file() and path not in hashes:
-                path.unlink()
-        hashes |= {folder / name: sha256((folder / name).read_bytes()) for name in TABLES}
-        lines = [f"{hashes[path]}  {path.relative_to(folder).as_posix()}\n" for path in hashes]
-        write_whole(folder / CHECKSUMS, "".join(sorted(lines)).encode())
+        _write_checksums(folder, dataset, files, outcomes)
     return Built(folder, dataset, united.counts, run.failures)
+
+
+def _kept_triplets(
+    records: Sequence[TripletRecord], files: Files, outcomes: Mapping[str, Outcome], run: RunFolder
+) -> dict[str, TripletRecord]:
+    """Triplets whose images are all to be had, with their paths, by id; others are failures."""
+    kept = {}
+    for record in records:
+        needed = {role: files[record.id, role] for role in HASHES}
+        faults = {role: outcomes[file.name][1] for role, file in needed.items()}
+        for role, fault in faults.items():
+            if fault:
+                run.fail(record.id, role, fault)
+        if not any(faults.values()):
+            paths: Any = {role: str(file.target or file.source) for role, file in needed.items()}
+            kept[record.id] = replace(record, **paths)
+    return kept
+
+
+def _write_checksums(
+    folder: Path, dataset: DataSet, files: Files, outcomes: Mapping[str, Outcome]
+) -> None:
+    """Write the hashes of all files, and remove images that do not belong to them."""
+    hashes = {name: sha256((folder / name).read_bytes()) for name in TABLES}
+    for record in dataset.records:
+        for file in (files[record.id, role] for role in HASHES):
+            if file.target is not None:
+                hashes[file.target.relative_to(folder).as_posix()] = outcomes[file.name][0]
+    for path in (folder / IMAGES).rglob("*"):
+        if path.is_file() and path.relative_to(folder).as_posix() not in hashes:
+            path.unlink()
+    lines = [f"{digest}  {name}\n" for name, digest in sorted(hashes.items())]
+    write_whole(folder / CHECKSUMS, "".join(lines).encode())
 
 
 def _content(record: TripletRecord) -> list[Any]:
@@ -176,7 +195,7 @@ def _image_files(
     records: Sequence[TripletRecord],
     codecs: Mapping[str, CodecSpec | None],
     mode: Mode,
-) -> dict[tuple[str, str], ImageFile]:
+) -> Files:
     """What makes the image of each role of a triplet, and the path that it will have."""
     names = file_names(name for r in records for name in (r.id, r.source or r.id))
     files = {}
