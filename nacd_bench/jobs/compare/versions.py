@@ -100,21 +100,9 @@ def compare_runs(
     given: Any = rules.thresholds
     thresholds = shared_thresholds(runs, types, given)
     pairs, unpaired = paired_triplets(*runs)
-    scores = np.array(
-        [
-            [
-                [run.scores.get(name, {}).get(pair[side].id, math.nan) for pair in pairs]
-                for name in types
-            ]
-            for side, run in enumerate(runs)
-        ]
-    )
-    originals = [_original(*pair) for pair in pairs]
-    places = [{pair[side].id: place for place, pair in enumerate(pairs)} for side in (0, 1)]
-    boxes = [_boxes(run, of_run, types) for run, of_run in zip(runs, places, strict=True)]
-    artifacts = PairedArtifacts(types, thresholds, originals, scores, boxes, rules)
+    artifacts = _artifacts(runs, pairs, types, thresholds, rules)
     changes = artifacts.changes()
-    unscored = _unscored(pairs, scores, types)
+    unscored = _unscored(pairs, artifacts.scores, types)
     names_of = {kind: {name for name in types if types[name] == kind} for kind in artifacts.kinds}
     by_type = artifacts.figures(changes, names_of)
     by_detector = artifacts.figures(changes, {name: {name} for name in types})
@@ -133,11 +121,7 @@ def compare_runs(
             f"{len(unscored)} results of a detector are in one run only and are compared with "
             "nothing, see unpaired.csv."
         )
-    failures = [
-        replace(failure, message=f"in the run {name}: {failure.message}")
-        for name, run in zip(RUNS, runs, strict=True)
-        for failure in failures_of(run)
-    ]
+    failures = _failures(runs)
     told = asdict(rules)
     gate = {name: told.pop(name) for name in list(told) if name.startswith("fail_on")}
     total = {name: sum(figures[name] for figures in by_type.values()) for name in COUNTS}
@@ -153,7 +137,7 @@ def compare_runs(
         "runs": {name: _facts(run) for name, run in zip(RUNS, runs, strict=True)},
         "rules": {**told, "given_thresholds": given, "thresholds": thresholds},
         "pairs": len(pairs),
-        "originals": len(set(originals)),
+        "originals": len(set(artifacts.originals)),
         "unpaired": {name: sum(row["run"] == name for row in unpaired) for name in RUNS},
         "unpaired_results": len(unpaired) + len(unscored),
         "total": total,
@@ -165,6 +149,29 @@ def compare_runs(
     }
     table = _table(changes, pairs, artifacts)
     return Compared(runs, pairs, table, [*unpaired, *unscored], summary, failures)
+
+
+def _artifacts(
+    runs: Sequence[Run],
+    pairs: Sequence[Pair],
+    types: Mapping[str, str],
+    thresholds: Mapping[str, float],
+    rules: Rules,
+) -> PairedArtifacts:
+    """What the runs box and score in their pairs."""
+    scores = np.array(
+        [
+            [
+                [run.scores.get(name, {}).get(pair[side].id, math.nan) for pair in pairs]
+                for name in types
+            ]
+            for side, run in enumerate(runs)
+        ]
+    )
+    originals = [_original(*pair) for pair in pairs]
+    places = [{pair[side].id: place for place, pair in enumerate(pairs)} for side in (0, 1)]
+    boxes = [_boxes(run, of_run, types) for run, of_run in zip(runs, places, strict=True)]
+    return PairedArtifacts(types, thresholds, originals, scores, boxes, rules)
 
 
 def _boxes(run: Run, places: Mapping[str, int], types: Mapping[str, str]) -> Iterator[ComparedBox]:
@@ -193,19 +200,25 @@ def _table(
         "original_sha256": [_content(*pair) for pair in of_change],
     }
     for side, run in enumerate(RUNS):
-        of_run = [change.boxes[side] for change in changes]
-        columns |= {
-            f"triplet_{run}": [pair[side].id for pair in of_change],
-            f"detector_{run}": [box and box.detector for box in of_run],
-            f"confidence_{run}": [box and box.confidence for box in of_run],
-            f"score_{run}": [score[side] for score in scores],
-            f"bpp_{run}": [pair[side].neural_bpp for pair in of_change],
-            **{
-                f"{edge}_{run}": [box and box.place[place] for box in of_run]
-                for place, edge in enumerate(EDGES)
-            },
-        }
+        triplets = [pair[side] for pair in of_change]
+        found = [change.boxes[side] for change in changes]
+        columns |= {f"{name}_{run}": values for name, values in _of_run(triplets, found).items()}
+        columns[f"score_{run}"] = [score[side] for score in scores]
     return pa.table({name: columns[name] for name in TABLES[CHANGES]}, schema(CHANGES))
+
+
+def _of_run(
+    triplets: Sequence[TripletRecord], boxes: Sequence[ComparedBox | None]
+) -> dict[str, Sequence[Any]]:
+    """The columns that both runs have, but for the scores."""
+    places = [box.place if box else (None,) * len(EDGES) for box in boxes]
+    return {
+        "triplet": [triplet.id for triplet in triplets],
+        "detector": [box and box.detector for box in boxes],
+        "confidence": [box and box.confidence for box in boxes],
+        "bpp": [triplet.neural_bpp for triplet in triplets],
+        **{edge: [place[number] for place in places] for number, edge in enumerate(EDGES)},
+    }
 
 
 def _unscored(pairs: Sequence[Pair], scores: Floats, types: Iterable[str]) -> list[dict[str, str]]:
@@ -217,6 +230,15 @@ def _unscored(pairs: Sequence[Pair], scores: Floats, types: Iterable[str]) -> li
         for number, name in enumerate(types)
         for side, run in enumerate(RUNS)
         for pair in np.flatnonzero(lacks[1 - side, number] & ~lacks[side, number]).tolist()
+    ]
+
+
+def _failures(runs: Sequence[Run]) -> list[Failure]:
+    """Of both runs."""
+    return [
+        replace(failure, message=f"in the run {name}: {failure.message}")
+        for name, run in zip(RUNS, runs, strict=True)
+        for failure in failures_of(run)
     ]
 
 
