@@ -13,10 +13,11 @@ import tarfile
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import chain, takewhile
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from nacd_bench.errors import DataError, ImageError
 from nacd_bench.triplets.files import LARGEST_FILE, as_on_disk, file_url, is_url, read_bytes
@@ -107,17 +108,19 @@ def list_images(
     results = run_folder.resolve() if run_folder is not None else None
     seen: set[str] = set()
     n_results = 0
-    for path, stamp, unread in _files(sources, files_only):
-        is_result = (
-            results is not None and not is_url(path) and results in Path(path).absolute().parents
-        )
-        n_results += is_result
-        if path in seen or is_result:
+    for path, stamp, is_named in chain.from_iterable(_files(root, files_only) for root in sources):
+        is_tar = not files_only and path.lower().endswith(TARS)
+        is_read = is_named or is_tar or has_image_suffix(path)
+        unread = None if is_read or path in seen else _unread_kind(path)
+        if path in seen or not (is_read or unread):
+            continue
+        if results and not is_url(path) and results in Path(path).absolute().parents:
+            n_results += 1
             continue
         seen.add(path)
         if unread:
             listing.left_out[unread] += 1
-        elif _is_tar(path) and not files_only:
+        elif is_tar:
             _add_members(listing, path, stamp)
         else:
             listing.items.append(Item(len(listing.items), file_url(path) or path, path, stamp))
@@ -152,14 +155,14 @@ def read_item(item: Item) -> bytes:
     if item.offset is None or item.size is None:
         return read_bytes(item.path, "an image file", ImageError)
     try:
-        file = _opened.tar(item.path, item.stamp)
+        file = _tar_file(item.path, item.stamp)
         file.seek(item.offset)
         data, left = io.BytesIO(), min(item.size, LARGEST_FILE)
         while left and (piece := file.read(min(left, PIECE))):
             data.write(piece)
             left -= len(piece)
     except Exception as error:  # the operating system's, a decompressor's, a remote file system's
-        _opened.close()
+        _opened.key = None
         raise ImageError(
             f"{item.name}: expected a tar file that can be read, got {type(error).__name__}: "
             f"{error}. Copy {item.path} again."
@@ -189,7 +192,11 @@ def tar_of(name: str) -> str | None:
     >>> tar_of("data/shard-0.tar/a/b.png"), tar_of("a.tar.png")
     ('data/shard-0.tar', None)
     """
-    places = [place for place, letter in enumerate(name) if letter == "/" and _is_tar(name[:place])]
+    places = [
+        place
+        for place, letter in enumerate(name)
+        if letter == "/" and name[:place].lower().endswith(TARS)
+    ]
     return name[: places[0]] if places else None
 
 
@@ -201,35 +208,21 @@ def gone(listing: Listing) -> str | None:
     return None
 
 
-def _files(sources: Iterable[str | Path], files_only: bool) -> Iterator[tuple[str, str, str]]:
-    """Paths of all files with their stamps, and the kind of a picture that is not read."""
-    for source in sources:
-        if is_url(source) and not files_only:
-            yield from _remote(str(source))
-            continue
-        for path, is_named in _local(source):
-            is_read = has_image_suffix(path) or (_is_tar(path) and not files_only)
-            if is_url(path) and not files_only:
-                yield from _remote(str(path))
-            elif (is_named or is_read) and os.path.isdir(path):  # noqa: PTH112 - long names
-                yield from _files([path], files_only)
-            elif is_named or is_read:
-                yield str(path), _stamp(path), ""
-            elif kind := _unread_kind(path):
-                yield str(path), "", kind
-
-
-def _local(source: str | Path) -> Iterator[tuple[str | Path, bool]]:
-    """Files of this machine, and whether they are named one by one; URLs that a list names."""
+def _files(source: str | Path, files_only: bool) -> Iterator[tuple[str, str, bool]]:
+    """Paths of all files of a source, their stamps, and whether they are named one by one."""
     path = as_on_disk(source)
-    if path.is_dir():
-        yield from ((file, False) for file in sorted(_walk(path)))
+    if is_url(source):
+        yield from [(str(source), "", True)] if files_only else _remote(str(source))
+    elif path.is_dir():
+        for file in sorted(_walk(path)):
+            yield from _named(file, False, files_only)
     elif path.suffix.lower() == ".txt" and path.is_file():
         for line in map(str.strip, lines_of(read_text(path, "a list of images"))):
             if line:
-                yield line if is_url(line) else as_on_disk(path.parent / line), True
+                name = line if is_url(line) else as_on_disk(path.parent / line)
+                yield from _named(name, True, files_only)
     elif path.exists():
-        yield path, True
+        yield from _named(path, True, files_only)
     else:
         plain = tuple(takewhile(lambda part: not glob.has_magic(part), path.parts))
         wanted = as_on_disk(Path(*plain)).joinpath(*path.parts[len(plain) :])
@@ -241,7 +234,19 @@ def _local(source: str | Path) -> Iterator[tuple[str | Path, bool]]:
             )
         for name in names:
             if not is_passed_over(set(Path(name).parts) - set(wanted.parts)):
-                yield Path(name), False
+                yield from _named(name, has_image_suffix(name), files_only)
+
+
+def _named(path: str | Path, is_named: bool, files_only: bool) -> Iterator[tuple[str, str, bool]]:
+    """The file that a name stands for, or the files where it is a folder's or a URL."""
+    if is_url(path) or (is_named and os.path.isdir(path)):  # noqa: PTH112 - long names
+        yield from _files(path, files_only)
+    else:
+        stamp = ""
+        with suppress(OSError):
+            facts = Path(path).stat()
+            stamp = f"{facts.st_size} {facts.st_mtime_ns}"
+        yield str(path), stamp, is_named
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -254,18 +259,20 @@ def _walk(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _unread_kind(path: str | Path) -> str | None:
-    if suffix_of(path) in RESULTS or not Path(path).is_file():
+def _unread_kind(path: str) -> str | None:
+    """The kind of a picture that is not read, by its first bytes and its name."""
+    head = b""
+    if suffix_of(path) in RESULTS or not (is_url(path) or Path(path).is_file()):
         return None
-    try:
-        with Path(path).open("rb") as file:
-            return unread_kind(path, file.read(HEAD))
-    except OSError:
-        return unread_kind(path, b"")
+    with suppress(OSError):
+        if not is_url(path):
+            with Path(path).open("rb") as file:
+                head = file.read(HEAD)
+    return unread_kind(path, head)
 
 
-def _remote(url: str) -> Iterator[tuple[str, str, str]]:
-    """The files of an URL by name, as :func:`_files`."""
+def _remote(url: str) -> Iterator[tuple[str, str, bool]]:
+    """The files of an URL, as :func:`_files`; an unread kind is known by its name only."""
     import fsspec
 
     try:
@@ -284,25 +291,10 @@ def _remote(url: str) -> Iterator[tuple[str, str, str]]:
     for name in sorted(files):
         facts = files[name]
         below = set(name.split("/")) - set(path.split("/"))
-        if facts.get("type") == "directory" or is_passed_over(below):
-            continue
-        if facts.get("is_named") or has_image_suffix(name) or _is_tar(name):
+        if facts.get("type") != "directory" and not is_passed_over(below):
             marks = [facts.get(key) for key in ("size", "ETag", "mtime", "LastModified", "created")]
-            yield system.unstrip_protocol(name), " ".join(map(str, filter(None, marks))), ""
-        elif kind := unread_kind(name, b""):
-            yield name, "", kind
-
-
-def _stamp(path: str | Path) -> str:
-    try:
-        facts = Path(path).stat()
-    except OSError:
-        return ""
-    return f"{facts.st_size} {facts.st_mtime_ns}"
-
-
-def _is_tar(path: str | Path) -> bool:
-    return str(path).lower().endswith(TARS)
+            stamp = " ".join(map(str, filter(None, marks)))
+            yield system.unstrip_protocol(name), stamp, "is_named" in facts
 
 
 def _add_members(listing: Listing, path: str, stamp: str) -> None:
@@ -341,32 +333,21 @@ def _decompressed(path: str) -> IO[bytes]:
 
     ending = path.lower().rpartition(".")[2]
     compression = {"gz": "gzip", "tgz": "gzip", "bz2": "bz2", "xz": "xz"}.get(ending)
-    file: Any = fsspec.open(
-        path if is_url(path) else f"file://{Path(path).absolute()}", "rb"
-    ).open()
-    if compression is None:
-        return file  # type: ignore[no-any-return]
-    opened: IO[bytes] = fsspec.compression.compr[compression](file, mode="rb")
-    return opened
+    url = path if is_url(path) else f"file://{Path(path).absolute()}"
+    file: IO[bytes] = fsspec.open(url, "rb", compression=compression).open()
+    return file
 
 
-class _Opened(threading.local):
-    """The tar file that a thread read last: its next image lies behind."""
-
-    file: IO[bytes] | None = None
-    key: tuple[str, str] = ("", "")
-
-    def tar(self, path: str, stamp: str) -> IO[bytes]:
-        key = path, stamp.rpartition(" ")[0]
-        if self.file is None or self.key != key:
-            self.close()
-            self.file, self.key = _decompressed(path), key
-        return self.file
-
-    def close(self) -> None:
-        if self.file is not None:
-            self.file.close()
-        self.file = None
+_opened = threading.local()
+"""The tar file that a thread read last: its next image lies behind."""
 
 
-_opened = _Opened()
+def _tar_file(path: str, stamp: str) -> IO[bytes]:
+    """The bytes of a tar file, opened once by a thread that reads its images one after another."""
+    key = path, stamp.rpartition(" ")[0]
+    if getattr(_opened, "key", None) != key:
+        _opened.key = None
+        _opened.file = _decompressed(path)
+        _opened.key = key
+    file: IO[bytes] = _opened.file
+    return file
