@@ -35,18 +35,21 @@ _COLUMNS = ("original", "point", "decoded", "bytes", "bpp")
 
 @dataclass(frozen=True)
 class Listed:
-    """One result: where it is and what it cost."""
+    """One result.
+
+    Args:
+        original, decoded: its images.
+        point: None where nobody can tell: then the fault is that of all points of the original.
+        bytes, bpp: what it cost; one of them may be None.
+        fault: why it cannot be used; ``""`` where it can.
+    """
 
     original: Path
-    point: float | None
-    """None where nobody can tell: then the fault is that of all points of the original."""
     decoded: Path
-    size: float
-    """Bytes, or bits per pixel where the table has these."""
-    unit: str
-    """``"bytes"`` or ``"bpp"``."""
-    fault: str = ""
-    """Why it cannot be used; ``""`` where it can."""
+    point: float | None
+    bytes: float | None
+    bpp: float | None
+    fault: str
 
 
 class Precomputed(Codec):
@@ -77,7 +80,7 @@ class Precomputed(Codec):
         rates: dict[float, list[float]] = defaultdict(list)
         for row in self.rows:
             if row.point is not None and not row.fault:
-                rates[row.point].append(row.size)
+                rates[row.point].append(row.bytes or row.bpp or 0.0)
         if not rates:
             raise CodecError(self._unread[0])
         rising = sorted(rates, key=lambda point: (np.mean(rates[point]), point))
@@ -107,7 +110,7 @@ class Precomputed(Codec):
         if row.fault:
             raise CodecError(row.fault)
         pixels = image.shape[0] * image.shape[1]
-        size = row.size if row.unit == "bytes" else row.size * pixels / 8
+        size = row.bytes or (row.bpp or 0.0) * pixels / 8
         original, decoded = _read(row.original), _read(row.decoded)
         same_size = original.pixels.shape == decoded.pixels.shape
         if same_size and (way := other_way(original, decoded)):
@@ -149,28 +152,21 @@ def _rows(table: Path) -> Iterator[Listed]:
             f"{table} lacks the columns {', '.join(sorted(missing))}; it has "
             f"{', '.join(sorted(columns)) or 'none'}. Name them in its first line."
         )
-    for _, line, cells, unread in entries:
+    for _, line, cells, fault in entries:
         given = {name: (cells.get(name) or "").strip() for name in _COLUMNS}
-        numbers = {name: finite_number(given[name]) for name in ("bytes", "bpp", "point")}
-        fault = unread or _fault(given, numbers)
+        numbers = {name: finite_number(given[name]) for name in ("point", "bytes", "bpp")}
+        for name, value in numbers.items():
+            if value is None and (given[name] or name == "point"):
+                fault = fault or f"expected a number in {name}, got {given[name]!r}."
+        if max(numbers["bytes"] or 0, numbers["bpp"] or 0) <= 0:
+            size = f"bytes={given['bytes']!r}, bpp={given['bpp']!r}"
+            fault = fault or f"expected bytes or bpp above 0, got {size}."
         yield Listed(
             as_on_disk(table.parent / given["original"]),
-            numbers["point"],
             as_on_disk(table.parent / given["decoded"]),
-            numbers["bytes"] or numbers["bpp"] or 0.0,
-            "bytes" if numbers["bytes"] else "bpp",
-            fault and f"line {line} of {table}: {fault}",
+            **numbers,
+            fault=fault and f"line {line} of {table}: {fault}",
         )
-
-
-def _fault(given: Mapping[str, str], numbers: Mapping[str, float | None]) -> str:
-    """Why a row's numbers cannot be used; ``""`` where they can."""
-    for name, value in numbers.items():
-        if value is None and (given[name] or name == "point"):
-            return f"expected a number in {name}, got {given[name]!r}."
-    if max(numbers["bytes"] or 0, numbers["bpp"] or 0) <= 0:
-        return f"expected bytes or bpp above 0, got bytes={given['bytes']!r}, bpp={given['bpp']!r}."
-    return ""
 
 
 def _read(path: Path) -> images.Image:

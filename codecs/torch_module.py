@@ -15,22 +15,24 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import importlib
 import io
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from pkgutil import resolve_name
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Strict, TypeAdapter, ValidationError
 
 from nacd_bench.coding.codec import Codec, Image, OperatingPoints, png
 from nacd_bench.errors import CodecError
 from nacd_codecs.checkpoint import load_weights, make_tables
 from nacd_codecs.packing import pack, unpack
 
+STRINGS = TypeAdapter(tuple[list[list[Annotated[bytes, Strict()]]], tuple[int, ...]])
 ESTIMATED = b"nacd-estimated-1"
 """Start of what stands for a bitstream where the rate is estimated: bits, then a PNG."""
 
@@ -149,7 +151,13 @@ class TorchModule(Codec):
 
     def build(self, point: float) -> Any:
         """A new module for an operating point, on the CPU."""
-        target = load(self.target) if isinstance(self.target, str) else self.target
+        try:
+            target = resolve_name(self.target) if isinstance(self.target, str) else self.target
+        except (ImportError, AttributeError, ValueError) as error:
+            raise CodecError(
+                f"expected 'package.module:object' that can be imported, got '{self.target}': "
+                f"{error}. Install the package or put its folder on PYTHONPATH."
+            ) from error
         if not hasattr(target, "state_dict") or isinstance(target, type):
             keywords = dict(self.arguments)
             if self.point_to == "factory":
@@ -173,8 +181,8 @@ class TorchModule(Codec):
         module = self.module(point)
         extra = (point,) if self.point_to == "call" else ()
         with _reproducible():
-            x = self._padded(images)
-            out = module(x, *extra) if self.rate_is_estimated else module.compress(x, *extra)
+            code = module if self.rate_is_estimated else module.compress
+            out = code(self._padded(images), *extra)
         if self.rate_is_estimated:
             return self._estimated(out, images)
         strings, shape = _strings(out, len(images))
@@ -198,10 +206,7 @@ class TorchModule(Codec):
         module = self.module(self.points.values[shape[0]])
         strings = [list(kind) for kind in zip(*(parts[3] for parts in unpacked), strict=True)]
         with _reproducible():
-            if shape[1:]:
-                out = module.decompress(strings, shape[1:])
-            else:
-                out = module.decompress(strings[0])
+            out = module.decompress(*((strings, shape[1:]) if shape[1:] else strings))
         return _images(out["x_hat"] if isinstance(out, Mapping) else out, height, width)
 
     def rate_bytes(self, data: bytes) -> float:
@@ -239,37 +244,20 @@ class TorchModule(Codec):
         ]
 
 
-def load(name: str) -> Any:
-    """The object called ``package.module:object``; :class:`CodecError` when there is none."""
-    module, _, attribute = name.partition(":")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise CodecError(
-            f"expected 'package.module:object' that can be imported, got '{name}': {error}. "
-            "Install the package or put its folder on PYTHONPATH."
-        ) from error
-
-
 def _strings(out: Any, count: int) -> tuple[list[list[bytes]], tuple[int, ...]]:
     """The strings ``[kind][image]`` and the latent's shape of what ``compress`` gave."""
-    shape: tuple[int, ...] = ()
-    strings: list[list[bytes]] = []
-    if isinstance(out, Mapping) and {"strings", "shape"} <= out.keys():
-        strings, shape = [list(kind) for kind in out["strings"]], tuple(out["shape"])
-    elif isinstance(out, Sequence):
-        strings = [list(out)]
-    right = all(len(kind) == count for kind in strings) and all(
-        isinstance(string, bytes) for kind in strings for string in kind
+    is_mapping = isinstance(out, Mapping)
+    with suppress(KeyError, ValidationError):
+        given = (out["strings"], out["shape"]) if is_mapping else ([out], ())
+        strings, shape = STRINGS.validate_python(given)
+        if strings and all(len(kind) == count for kind in strings):
+            return strings, shape
+    keys = f" with {', '.join(map(str, out))}" if is_mapping else ""
+    raise CodecError(
+        f"expected compress to give {{'strings': [[bytes for each of {count} images], ...], "
+        f"'shape': [...]}} or [bytes for each image], got a {type(out).__name__}{keys}. Wrap "
+        "the module in one that does."
     )
-    if not strings or not right or not all(isinstance(size, int) for size in shape):
-        keys = f" with {', '.join(map(str, out))}" if isinstance(out, Mapping) else ""
-        raise CodecError(
-            f"expected compress to give {{'strings': [[bytes for each of {count} images], ...], "
-            f"'shape': [...]}} or [bytes for each image], got a {type(out).__name__}{keys}. Wrap "
-            "the module in one that does."
-        )
-    return strings, shape
 
 
 def _images(x: Any, height: int, width: int) -> list[Image]:
