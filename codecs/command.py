@@ -226,9 +226,9 @@ class CommandLine(Codec):
             for side in ("input", "output")
         )
         if row.takes and self.input.depth not in row.takes.get(self.input.kind, ()):
-            known = "; ".join(f"{kind} with {list(depths)}" for kind, depths in row.takes.items())
+            taken = "; ".join(f"{kind} with {list(depths)}" for kind, depths in row.takes.items())
             raise CodecError(
-                f"expected an image_format and bit_depth that the encoder takes ({known}), got "
+                f"expected an image_format and bit_depth that the encoder takes ({taken}), got "
                 f"{self.input.kind} with {self.input.depth}."
             )
         self.multiple = row.multiple or (2 if self.input.kind == "yuv420p" else 1)
@@ -353,7 +353,7 @@ class CommandLine(Codec):
         source.write_bytes(self.input.written(padded))
         paths = {"input": source, "bitstream": stream, "reconstruction": decoded}
         finished = self._run("encode", point, fine, width=width, height=height, **paths)
-        data = self._file(finished, stream)
+        data = require_file(finished, stream, None, self.row.exit_statuses)
         standard = self.row.standard
         if standard is None:
             side_data = SIDE_DATA.pack(MAGIC, image.shape[1], image.shape[0], point)
@@ -368,7 +368,7 @@ class CommandLine(Codec):
                 )
             if self.keeps_reconstruction:
                 size = self.input.planes.frame_bytes(width, height, picture.depth)
-                self._file(finished, decoded, size)
+                require_file(finished, decoded, size, self.row.exit_statuses)
         return mark_padding(data, standard, columns, rows), finished
 
     def decode(self, data: bytes) -> Image:
@@ -398,7 +398,7 @@ class CommandLine(Codec):
             size = None
             if self.output.has_planes:
                 size = self.output.planes.frame_bytes(width, height, depth)
-            content = self._file(finished, result, size)
+            content = require_file(finished, result, size, self.row.exit_statuses)
         try:
             image = self.output.read(content, width, height, depth)
         except CodecError as error:
@@ -429,18 +429,7 @@ class CommandLine(Codec):
         folders = [folder for path in programs for folder in path.resolve().parents]
         if pointed:
             folders = [Path(pointed).expanduser().absolute()]
-        if wanted.kind == "program":
-            commands = [str(Path(name).expanduser()) for name in ([pointed] if pointed else names)]
-            matches = [Path(path).absolute() for path in map(shutil.which, commands) if path]
-        elif wanted.kind == "folder":
-            matches = [
-                base
-                for base in folders
-                if pointed and all((base / name).exists() for name in names)
-            ]
-        else:
-            paths = [path for base in folders for path in (base, *(base / name for name in names))]
-            matches = [path for path in paths if path.is_file()]
+        matches = _matches(wanted, pointed, names, folders)
         if matches:
             return matches[0]
         listed = " or ".join(names)
@@ -514,13 +503,25 @@ class CommandLine(Codec):
 
     def _run(self, what: str, point: float, fine: float = 1, **values: Any) -> Finished:
         words = self._filled(self.commands[what], point=point, fine=fine, **values)
-        return run(words, self.row.time_limit, self.folder, self.environment)
-
-    def _file(self, finished: Finished, path: Path, size: int | None = None) -> bytes:
+        finished = run(words, self.row.time_limit, self.folder, self.environment)
         hint = (self.row.exit_hints or {}).get(str(finished.code))
         if hint:
             raise finished.failure(f"failed: {hint}")
-        return require_file(finished, path, size, self.row.exit_statuses)
+        return finished
+
+
+def _matches(
+    wanted: Installed, pointed: str | None, names: Sequence[str], folders: Sequence[Path]
+) -> list[Path]:
+    """What is where the user points, or else on ``PATH`` or in folders."""
+    if wanted.kind == "program":
+        commands = [str(Path(name).expanduser()) for name in ([pointed] if pointed else names)]
+        return [Path(path).absolute() for path in map(shutil.which, commands) if path]
+    if wanted.kind == "folder":
+        whole = [base for base in folders if all((base / name).exists() for name in names)]
+        return whole if pointed else []
+    paths = [path for base in folders for path in (base, *(base / name for name in names))]
+    return [path for path in paths if path.is_file()]
 
 
 def _of_side(side: str, value: Any, default: Any) -> Any:

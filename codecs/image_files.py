@@ -52,8 +52,8 @@ class ImageFormat:
         if self.kind not in KINDS:
             raise CodecError(unknown("image format", str(self.kind), list(KINDS)))
         if self.depth not in KINDS[self.kind]:
-            known = [str(depth) for depth in KINDS[self.kind]]
-            raise CodecError(unknown(f"bit depth of {self.kind}", str(self.depth), known))
+            depths = [str(depth) for depth in KINDS[self.kind]]
+            raise CodecError(unknown(f"bit depth of {self.kind}", str(self.depth), depths))
 
     @property
     def has_planes(self) -> bool:

@@ -54,10 +54,10 @@ class Finished:
     def failure(self, what: str) -> CodecError:
         """An error that says ``what`` went wrong, with exit status, command line and output."""
         shown = self.output.strip()[-SHOWN_OUTPUT:].strip()
-        said = f"Its last words:\n{shown}" if shown else "It printed nothing."
+        words = f"Its last words:\n{shown}" if shown else "It printed nothing."
         return CodecError(
             f"{Path(self.arguments[0]).name} {what} (exit status {_status(self.code)}).\n"
-            f"Command: {shlex.join(self.arguments)}\n{said}"
+            f"Command: {shlex.join(self.arguments)}\n{words}"
         )
 
 

@@ -30,6 +30,7 @@ FORMAT = 1
 LARGEST_SIDE = 0xFFFF
 LARGEST_SYMBOL = 4095
 """Latents beyond it are cut; at the highest rate they stay below 1000."""
+SYMBOLS = constriction.stream.model.QuantizedGaussian(-LARGEST_SYMBOL, LARGEST_SYMBOL)
 
 
 class Hyperprior(Codec):
@@ -59,7 +60,7 @@ class Hyperprior(Codec):
 
     @property
     def _model(self) -> _Model:
-        return _model(self.weights, self.device)
+        return _made(self.weights, self.device)
 
     def encode(self, image: Image, point: float) -> bytes:
         self.require(image, point)
@@ -91,11 +92,6 @@ class Hyperprior(Codec):
         if len(body) % 4:
             raise CodecError(f"expected a whole {self.name} bitstream, got one cut short.")
         return model.decode(body, quality, width, height)
-
-
-@cache
-def _model(weights: Path, device: str) -> _Model:
-    return _Model(weights, device)
 
 
 class _Model:
@@ -138,8 +134,8 @@ class _Model:
         means, scales = self.prior(z)
         residual = whole(y.cpu() - means)
         coder = constriction.stream.queue.RangeEncoder()
-        coder.encode(_flat(z), _gaussian(), *self._hyper(z.shape))
-        coder.encode(_flat(residual), _gaussian(), np.zeros(residual.numel()), scales.ravel())
+        coder.encode(_flat(z), SYMBOLS, *self._hyper(z.shape))
+        coder.encode(_flat(residual), SYMBOLS, np.zeros(residual.numel()), scales.ravel())
         return coder.get_compressed().astype("<u4").tobytes()
 
     @torch.inference_mode()
@@ -148,9 +144,9 @@ class _Model:
         shape = (1, len(self.z_mean), rows, columns)
         coder = constriction.stream.queue.RangeDecoder(np.frombuffer(data, "<u4").astype(np.uint32))
         try:
-            z = coder.decode(_gaussian(), *self._hyper(shape)).reshape(shape)
+            z = coder.decode(SYMBOLS, *self._hyper(shape)).reshape(shape)
             means, scales = self.prior(torch.from_numpy(z))
-            residual = coder.decode(_gaussian(), np.zeros(scales.size), scales.ravel())
+            residual = coder.decode(SYMBOLS, np.zeros(scales.size), scales.ravel())
         except AssertionError as error:  # constriction's word for data that nobody encoded
             raise CodecError(f"expected a whole hyperprior bitstream, got: {error}.") from error
         y = torch.from_numpy(residual.reshape(scales.shape)).float() + means
@@ -165,6 +161,10 @@ class _Model:
         return np.repeat(self.z_mean, count), np.repeat(self.z_scale, count)
 
 
+_made = cache(_Model)
+"""A model, made once in a process."""
+
+
 def whole(x: Tensor) -> Tensor:
     """The nearest whole numbers that can be coded, on the CPU."""
     return x.round().clamp(-LARGEST_SYMBOL, LARGEST_SYMBOL).cpu()
@@ -172,8 +172,3 @@ def whole(x: Tensor) -> Tensor:
 
 def _flat(x: Tensor) -> NDArray[np.int32]:
     return x.numpy().astype(np.int32).ravel()
-
-
-@cache
-def _gaussian() -> Any:
-    return constriction.stream.model.QuantizedGaussian(-LARGEST_SYMBOL, LARGEST_SYMBOL)

@@ -109,31 +109,33 @@ def list_images(
     seen: set[str] = set()
     n_results = 0
     for path, stamp, is_named in chain.from_iterable(_files(root, files_only) for root in sources):
-        is_tar = not files_only and path.lower().endswith(TARS)
-        is_read = is_named or is_tar or has_image_suffix(path)
-        unread = None if is_read or path in seen else _unread_kind(path)
-        if path in seen or not (is_read or unread):
+        kind = None if path in seen else _kind(path, is_named, files_only)
+        if kind is None:
             continue
         if results and not is_url(path) and results in Path(path).absolute().parents:
             n_results += 1
             continue
         seen.add(path)
-        if unread:
-            listing.left_out[unread] += 1
-        elif is_tar:
+        if kind == "tar":
             _add_members(listing, path, stamp)
-        else:
+        elif kind == "image":
             listing.items.append(Item(len(listing.items), file_url(path) or path, path, stamp))
+        else:
+            listing.left_out[kind] += 1
     if not listing.items and not listing.faults:
         kinds = ", ".join(FORMATS) + ("" if files_only else ", and tar files of these")
-        got = f"none. Kinds that are read: {kinds}."
-        if listing.left_out:
-            got = f"only kinds that are not read: {counted(listing.left_out)}. "
-            got += f"Convert them; read are {kinds}."
-        elif n_results:
-            got = f"none but {n_results} files in the run's own folder. Name another folder."
-        raise DataError(f"expected images in {', '.join(map(str, sources))}, got {got}")
+        raise _no_images(listing, n_results, kinds)
     return listing
+
+
+def _no_images(listing: Listing, n_results: int, kinds: str) -> DataError:
+    got = f"none. Kinds that are read: {kinds}."
+    if listing.left_out:
+        left_out = counted(listing.left_out)
+        got = f"only kinds that are not read: {left_out}. Convert them; read are {kinds}."
+    elif n_results:
+        got = f"none but {n_results} files in the run's own folder. Name another folder."
+    return DataError(f"expected images in {', '.join(listing.roots)}, got {got}")
 
 
 def counted(left_out: Mapping[str, int]) -> str:
@@ -259,8 +261,12 @@ def _walk(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _unread_kind(path: str) -> str | None:
-    """The kind of a picture that is not read, by its first bytes and its name."""
+def _kind(path: str, is_named: bool, files_only: bool) -> str | None:
+    """``"tar"``, ``"image"``, the kind of a picture that is not read, or None for other files."""
+    if not files_only and path.lower().endswith(TARS):
+        return "tar"
+    if is_named or has_image_suffix(path):
+        return "image"
     head = b""
     if suffix_of(path) in RESULTS or not (is_url(path) or Path(path).is_file()):
         return None

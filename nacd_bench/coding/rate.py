@@ -74,7 +74,7 @@ class Match:
 
     Args:
         target: what was asked, bpp, dB or the point itself.
-        got: what came, in the same unit.
+        got: what the encode has, in the same unit.
         point: the operating point.
         fine: value of the codec's fine control, None where it was not used.
         data: the bitstream.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Annotated, Any
@@ -127,24 +127,24 @@ class Side:
         return built(self.source)
 
 
-def target_steps(targets: Sequence[float]) -> tuple[tuple[str, float], ...]:
-    """Names and bits per pixel of target rates, each once."""
-    return _each_once((f"bpp-{value:g}", float(value)) for value in targets)
+def rate_steps(
+    codec: Codec, points: Sequence[float] | None, targets: Sequence[float] | None = None
+) -> tuple[tuple[str, float], ...]:
+    """Names and values of target rates in bpp, or else of operating points, each once.
 
-
-def point_steps(codec: Codec, points: Sequence[float] | None) -> tuple[tuple[str, float], ...]:
-    """Names and values of operating points, each once; all of a codec's, or eight, for None."""
-    chosen = points if points is not None else _spread(codec.points.values, MOST_POINTS)
-    for point in chosen:
-        codec.require_point(point)
-    return _each_once((f"{codec.points.name}-{value:g}", float(value)) for value in chosen)
-
-
-def _each_once(steps: Iterable[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
-    unique = tuple(dict(steps).items())
-    if not unique:
+    Without either, all operating points of the codec, or eight of them, evenly spread.
+    """
+    name, values = ("bpp", targets) if targets is not None else (codec.points.name, points)
+    if values is None:
+        values, most = codec.points.values, MOST_POINTS
+        if len(values) > most:
+            values = [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)]
+    if targets is None:
+        for point in values:
+            codec.require_point(point)
+    if not values:
         raise UserError("expected at least one operating point or target rate, got none.")
-    return unique
+    return tuple({f"{name}-{value:g}": float(value) for value in values}.items())
 
 
 def make_side(
@@ -162,14 +162,3 @@ def make_side(
         "parameters": json.loads(json.dumps(dict(codec.parameters), default=str)),
     }
     return Side(label, source, identity, follows, rate_factor)
-
-
-def _spread(values: Sequence[float], most: int) -> list[float]:
-    """At most ``most`` of the values, evenly spread, the ends included.
-
-    >>> _spread(range(101), 5)
-    [0, 25, 50, 75, 100]
-    """
-    if len(values) <= most:
-        return list(values)
-    return [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)]

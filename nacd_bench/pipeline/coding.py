@@ -36,9 +36,8 @@ from nacd_bench.coding.sides import (
     TargetRate,
     built,
     make_side,
-    point_steps,
     rate_factor_of,
-    target_steps,
+    rate_steps,
 )
 from nacd_bench.errors import Failure, UserError
 from nacd_bench.pipeline.engine import run
@@ -167,7 +166,7 @@ def code_triplets(
     folder = Path(folder)
     first = traditional if isinstance(traditional, Follower) else Follower(traditional, rate_factor)
     sides = _sides(neural, [first, *then], scheme)
-    steps = target_steps(targets) if scheme == "target" else point_steps(sides[0].codec, points)
+    steps = rate_steps(sides[0].codec, points, targets if scheme == "target" else None)
     listing = list_images(images, folder, files_only=True)
     kind = "psnr" if scheme == "psnr" else "bpp"
     stages = [

@@ -15,9 +15,8 @@ from nacd_bench.coding.sides import (
     Side,
     TargetRate,
     make_side,
-    point_steps,
     rate_factor_of,
-    target_steps,
+    rate_steps,
 )
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import DataError
@@ -64,7 +63,7 @@ def make_mining_plan(
     of_neural = sides[0].codec.points
     if points is None and of_neural.name == TARGET_POINT and set(TARGETS) <= set(of_neural.values):
         points = TARGETS  # JPEG AI's five rates
-    steps = target_steps(targets) if by_target else point_steps(sides[0].codec, points)
+    steps = rate_steps(sides[0].codec, points, targets if by_target else None)
     order = list(of_neural.values)
     by_rate = sorted(steps, key=lambda step: step[1] if by_target else order.index(step[1]))
     if device == "auto":
