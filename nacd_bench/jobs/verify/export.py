@@ -17,6 +17,7 @@ A picture that is there is not made again, so that an export that was stopped go
 from __future__ import annotations
 
 import heapq
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
@@ -210,32 +211,29 @@ def selected(
 
     Args:
         candidates: the rows.
-        names: what is taken, by column; None: anything.
+        names: what is taken, by column (type, detector, preset); None: anything.
         min_confidence: by detector.
         limit: rows of each type, the strongest of each detector in turn.
 
     Raises:
         DataError: a name that no candidate has, or nothing is left.
     """
-    taken = candidates
     for column, given in (*names.items(), ("detector", list(min_confidence))):
         known = sorted(candidates[column].unique().to_pylist())
         for name in given or ():
             if name not in known:
                 what = unknown(column.replace("_", " "), name, known)
                 raise DataError(f"{what} in this mined folder")
-    for column, given in names.items():
-        if given is not None:
-            taken = taken.filter(pc.is_in(taken[column], pa.array(given, pa.string())))
-    for name, least in min_confidence.items():
-        is_weak = pc.and_(pc.equal(taken["detector"], name), pc.less(taken["confidence"], least))
-        taken = taken.filter(pc.invert(is_weak))
-    if limit is not None:
-        rows = taken.select(["candidate", "artifact_type", "detector", "confidence"]).to_pylist()
-        kinds = {row["artifact_type"] for row in rows}
-        strongest = [row for kind in kinds for row in strongest_in_turn(rows, kind)[:limit]]
-        ids = pa.array([row["candidate"] for row in strongest], pa.string())
-        taken = taken.filter(pc.is_in(taken["candidate"], ids))
+    rows = [
+        row
+        for row in candidates.select(["candidate", "confidence", *names]).to_pylist()
+        if all(given is None or row[column] in given for column, given in names.items())
+        if row["confidence"] >= min_confidence.get(row["detector"], -math.inf)
+    ]
+    kinds = {row["artifact_type"] for row in rows}
+    strongest = [row for kind in kinds for row in strongest_in_turn(rows, kind)[:limit]]
+    ids = pa.array([row["candidate"] for row in strongest], pa.string())
+    taken = candidates.filter(pc.is_in(candidates["candidate"], ids))
     if not len(taken):
         raise DataError(
             "expected candidates that pass types, detectors, presets, limit and min_confidence, "
