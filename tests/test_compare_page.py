@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pages import HOSTILE, check_accessible, check_width, new_page, page_data, wait_for_text
 from PIL import Image
-from test_report import HOSTILE, wait_for_text
+from triplet_folder import write_images
 
 from nacd_bench.cli.main import main
 from nacd_bench.jobs.compare.run import compare
@@ -22,6 +22,16 @@ from nacd_bench.triplets.manifest import write_manifest
 from nacd_bench.triplets.record import TripletRecord
 
 TYPES = {"large_color": "color", "small_color": "color", "texture": "texture"}
+
+
+def written(run: Path, records: Any, results: Any, types: dict[str, str]) -> Path:
+    """A detect run."""
+    run.mkdir()
+    write_tables(run, records, results, types, dict.fromkeys(types, 0.0))
+    write_failures(run, [])
+    (run / "settings.json").write_text('{"detectors": {}}')
+    (run / "config.yaml").write_text("thresholds: {}\n")
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +62,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 own = found.get(key, [])
                 boxes, confidences = [box for box, _ in own], [c for _, c in own]
                 results[name][key] = Result([*confidences, -1.0][0], boxes, confidences)
-        run = folder / f"run {version} <b>&'\""
-        run.mkdir()
-        write_tables(run, records, results, TYPES, dict.fromkeys(TYPES, 0.0))
-        write_failures(run, [])
-        (run / "settings.json").write_text(json.dumps({"detectors": {}}))
-        (run / "config.yaml").write_text("thresholds: {}\n")
-        runs.append(run)
+        runs.append(written(folder / f"run {version} <b>&'\"", records, results, TYPES))
     Path(folder / "0-neural-0.png").unlink()
     done = compare(*runs, folder / "out", show_progress=False)
     assert done.page is not None
@@ -69,14 +73,9 @@ def address(folder: Path, place: str = "") -> str:
     return (folder / "compare" / "index.html").as_uri() + place
 
 
-def data_of(folder: Path) -> dict[str, Any]:
-    text = (folder / "compare" / "data.js").read_text()
-    return json.loads(text.removeprefix("globalThis.DATA = ").rstrip().rstrip(";"))
-
-
 class TestInChromium:
     def test_filters_and_deep_links(self, page: Any, compared: Path) -> None:
-        data = data_of(compared)
+        data = page_data(compared / "compare")
         total = data["total"]
         page.goto(address(compared))
         wait_for_text(page, ".count", f"{total} of {total} changes.")
@@ -142,51 +141,33 @@ class TestInChromium:
     def test_nothing_seriously_inaccessible(
         self, browser: Any, compared: Path, place: str, scheme: str
     ) -> None:
-        from axe_playwright_python.sync_playwright import Axe
+        with new_page(browser, color_scheme=scheme) as page:
+            page.goto(address(compared, place))
+            page.wait_for_selector(".change")
+            check_accessible(page)
 
-        context = browser.new_context(color_scheme=scheme)
-        page = context.new_page()
-        page.goto(address(compared, place))
-        page.wait_for_selector(".change")
-        found = Axe().run(page).response["violations"]
-        serious = [each for each in found if each["impact"] in ("serious", "critical")]
-        context.close()
-        assert not serious, [(each["id"], each["nodes"][0]["html"][:120]) for each in serious]
-
-    def test_on_a_phone_nothing_sticks_out(self, browser: Any, compared: Path) -> None:
-        context = browser.new_context(viewport={"width": 380, "height": 700})
-        page = context.new_page()
-        for place in ("", "#?view=flip"):
+    @pytest.mark.parametrize("place", ["", "#?view=flip"])
+    def test_on_a_phone_nothing_sticks_out(self, browser: Any, compared: Path, place: str) -> None:
+        with new_page(browser, viewport={"width": 380, "height": 700}) as page:
             page.goto(address(compared, place))
             page.evaluate("document.querySelector('.changes').scrollIntoView()")
             page.wait_for_selector(".change")
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1"), place
-        context.close()
+            check_width(page)
 
     def test_thousands_of_changes(self, page: Any, tmp_path: Path) -> None:
         """The page holds the strongest, draws those in sight, and says how many there are."""
         flat = np.full((320, 320, 3), 128, np.uint8)
-        paths = {}
-        for role in ("original", "neural", "traditional"):
-            paths[role] = str(tmp_path / f"{role}.png")
-            Image.fromarray(flat).save(paths[role])
+        paths = write_images(tmp_path, flat)
         runs = []
         for version in (0, 1):
             found = [[x, y, x + 2, y + 2] for x in range(0, 300, 4) for y in range(0, 300, 4)]
             own = found if version else []
             result = {"small_color": Result(1.0, own, [i + 1.0 for i in range(len(own))])}
-            run = tmp_path / str(version)
-            run.mkdir()
-            record = TripletRecord("one", **paths)
-            types = {"small_color": "color"}
-            write_tables(run, [record], {"one": result}, types, {"small_color": 0.0})
-            write_failures(run, [])
-            (run / "settings.json").write_text("{}")
-            (run / "config.yaml").write_text("thresholds: {}\n")
-            runs.append(run)
+            records, types = [TripletRecord("one", **paths)], {"small_color": "color"}
+            runs.append(written(tmp_path / str(version), records, {"one": result}, types))
         done = compare(*runs, tmp_path / "out", pictures=3, show_progress=False)
         total = done.compared.summary["total"]["new"]
-        assert total > ROWS == len(data_of(tmp_path / "out")["changes"])
+        assert total > ROWS == len(page_data(tmp_path / "out" / "compare")["changes"])
         page.goto(address(tmp_path / "out"))
         wait_for_text(page, ".count", f"{ROWS} of {total} changes. The page holds the {ROWS}")
         assert "The 3 strongest have pictures" in page.locator(".count").inner_text()
@@ -200,10 +181,7 @@ class TestInChromium:
 
 def test_nothing_to_show(page: Any, tmp_path: Path) -> None:
     flat = np.full((64, 64, 3), 128, np.uint8)
-    paths = {}
-    for role in ("original", "neural", "traditional"):
-        paths[role] = str(tmp_path / f"{role}.png")
-        Image.fromarray(flat).save(paths[role])
+    paths = write_images(tmp_path, flat)
     write_manifest(tmp_path / "triplets.jsonl", [TripletRecord("flat", **paths)])
     run = tmp_path / "run"
     arguments = ["detect", str(tmp_path / "triplets.jsonl"), "detector=[small_color]"]

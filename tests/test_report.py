@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from pages import HOSTILE, check_accessible, check_width, new_page, page_data, wait_for_text
 from PIL import Image
+from triplet_folder import write_images
 
 from nacd_bench.cli.main import main
 from nacd_bench.detectors import LargeColor, Texture
@@ -44,14 +46,11 @@ def benchmark_run(planted: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder / "run"
 
 
+PLACES = ("#/overview", "#/gallery", "#/thresholds", "#/triplet/0")
+
+
 def address(run: Path, place: str = "") -> str:
     return (run / "report" / "index.html").as_uri() + place
-
-
-def wait_for_text(page: Any, selector: str, beginning: str) -> None:
-    """Wait until an element's text begins so: a page answers a click when it has time."""
-    begins = "([place, text]) => document.querySelector(place)?.innerText.startsWith(text)"
-    page.wait_for_function(begins, arg=[selector, beginning], timeout=15000)
 
 
 class TestWithoutABrowser:
@@ -78,7 +77,7 @@ class TestWithoutABrowser:
         assert "c0ffee-dirty" in write_report(run, []).read_text("utf-8")
 
     def test_the_data_are_those_of_the_run(self, benchmark_run: Path) -> None:
-        data = report_data(benchmark_run)
+        data = page_data(benchmark_run / "report")
         assert len(data["triplets"]) == len(read_manifest(benchmark_run / "triplets.parquet"))
         assert any(triplet["heat"] for triplet in data["triplets"])
         for triplet in data["triplets"]:
@@ -106,7 +105,7 @@ class TestWithoutABrowser:
         assert main(["report", str(broken), "show_progress=false"]) == 0
         text = (broken / "report" / "index.html").read_text()
         assert "metrics.json cannot be read" in text and "detections.parquet is missing" in text
-        assert report_data(broken)["triplets"]
+        assert page_data(broken / "report")["triplets"]
 
     def test_no_run_at_all(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"neither triplets\.parquet nor settings"):
@@ -118,7 +117,7 @@ class TestWithoutABrowser:
         run.records[0] = replace(run.records[0], neural=str(tmp_path / "gone.png"))
         write_report(run, [Texture()], heat_maps=2)
         assert "1 triplets cannot be shown" in (tmp_path / "report" / "index.html").read_text()
-        assert len(report_data(tmp_path)["triplets"]) == len(run.records) - 1
+        assert len(page_data(tmp_path / "report")["triplets"]) == len(run.records) - 1
 
     def test_a_picture_that_cannot_be_written_ends_the_report(
         self, benchmark_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -134,17 +133,14 @@ class TestWithoutABrowser:
 
     def test_large_images_are_reduced(self, tmp_path: Path) -> None:
         big = np.tile(photo("coffee"), (2, 6, 1))
-        paths = {}
-        for role in ("original", "neural", "traditional"):
-            paths[role] = str(tmp_path / f"{role}.png")
-            Image.fromarray(big).save(paths[role])
+        paths = write_images(tmp_path, big)
         write_manifest(tmp_path / "triplets.parquet", [TripletRecord("big", **paths)])
         run = read_run(tmp_path)
         place = {"x0": 700, "y0": 100, "x1": 1000, "y1": 300}
         what = {"triplet": "big", "detector": "large_color", "artifact_type": "color"}
         run.detections = [{**what, "confidence": 1.0, **place}]
         write_report(run, [LargeColor()], heat_maps=0)
-        (triplet,) = report_data(tmp_path)["triplets"]
+        (triplet,) = page_data(tmp_path / "report")["triplets"]
         assert triplet["width"] == 3600 and triplet["reduced"]
         with Image.open(tmp_path / "report" / triplet["images"]["neural"]) as shown:
             assert max(shown.size) <= 2400
@@ -185,11 +181,6 @@ class TestWithoutABrowser:
         assert host == "127.0.0.1"
 
 
-def report_data(run: Path) -> dict[str, Any]:
-    text = (run / "report" / "data.js").read_text()
-    return json.loads(text.removeprefix("globalThis.DATA = ").rstrip().rstrip(";"))
-
-
 class TestInChromium:
     def test_overview(self, page: Any, benchmark_run: Path) -> None:
         page.goto(address(benchmark_run))
@@ -199,7 +190,7 @@ class TestInChromium:
         assert page.evaluate(loaded) == 4
 
     def test_filters_sorting_and_deep_links(self, page: Any, benchmark_run: Path) -> None:
-        data = report_data(benchmark_run)
+        data = page_data(benchmark_run / "report")
         page.goto(address(benchmark_run, "#/gallery"))
         total = len(data["detections"])
         wait_for_text(page, "#gallery .count", f"{total} of {total} detections")
@@ -226,7 +217,7 @@ class TestInChromium:
         assert "detector=large_color" in other.evaluate("location.hash")
 
     def test_the_viewer_by_keyboard(self, page: Any, benchmark_run: Path) -> None:
-        data = report_data(benchmark_run)
+        data = page_data(benchmark_run / "report")
         page.goto(address(benchmark_run, "#/triplet/0"))
         assert page.locator("#triplet .pane").count() == 3
         page.keyboard.press("ArrowRight")
@@ -260,7 +251,7 @@ class TestInChromium:
         assert page.locator("#triplet .box").count() == 0
 
     def test_heat_maps_have_one_legend(self, page: Any, benchmark_run: Path) -> None:
-        data = report_data(benchmark_run)
+        data = page_data(benchmark_run / "report")
         index, triplet = next((i, t) for i, t in enumerate(data["triplets"]) if t["heat"])
         name = next(iter(triplet["heat"]))
         page.goto(address(benchmark_run, f"#/triplet/{index}?heat={name}"))
@@ -312,36 +303,30 @@ class TestInChromium:
         shown = float(page.locator("#thresholds output").inner_text())
         assert chosen["large_color"] == pytest.approx(shown, rel=1e-3)
         page.click("#thresholds .button")
-        data = report_data(benchmark_run)
+        data = page_data(benchmark_run / "report")
         over = [
             r for r in data["detections"] if r[1] == "large_color" and r[2] > chosen["large_color"]
         ]
         wait_for_text(page, "#gallery .count", f"{len(over)} of")
 
     @pytest.mark.parametrize("scheme", ["light", "dark"])
-    @pytest.mark.parametrize("place", ["#/overview", "#/gallery", "#/thresholds", "#/triplet/0"])
+    @pytest.mark.parametrize("place", PLACES)
     def test_nothing_seriously_inaccessible(
         self, browser: Any, benchmark_run: Path, place: str, scheme: str
     ) -> None:
-        from axe_playwright_python.sync_playwright import Axe
+        with new_page(browser, color_scheme=scheme) as page:
+            page.goto(address(benchmark_run, place))
+            page.wait_for_timeout(200)
+            check_accessible(page)
 
-        context = browser.new_context(color_scheme=scheme)
-        page = context.new_page()
-        page.goto(address(benchmark_run, place))
-        page.wait_for_timeout(200)
-        found = Axe().run(page).response["violations"]
-        serious = [each for each in found if each["impact"] in ("serious", "critical")]
-        context.close()
-        assert not serious, [(each["id"], each["nodes"][0]["html"][:120]) for each in serious]
-
-    def test_on_a_phone_nothing_sticks_out(self, browser: Any, benchmark_run: Path) -> None:
-        context = browser.new_context(viewport={"width": 380, "height": 700})
-        page = context.new_page()
-        for place in ("#/overview", "#/gallery", "#/thresholds", "#/triplet/0"):
+    @pytest.mark.parametrize("place", PLACES)
+    def test_on_a_phone_nothing_sticks_out(
+        self, browser: Any, benchmark_run: Path, place: str
+    ) -> None:
+        with new_page(browser, viewport={"width": 380, "height": 700}) as page:
             page.goto(address(benchmark_run, place))
             page.wait_for_timeout(100)
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1"), place
-        context.close()
+            check_width(page)
 
     def test_five_thousand_detections_stay_fluid(
         self, page: Any, benchmark_run: Path, tmp_path: Path
@@ -366,16 +351,6 @@ class TestInChromium:
         assert max(keys) > 100
 
 
-HOSTILE = [
-    "<script>window.HIT=1</script>",
-    "\"'><img src=x onerror=window.HIT=1>",
-    "a#b%41?c",
-    "emoji 🦊 and ümlaut",
-    "x" * 120,
-    "{{ 7 * 7 }}",
-]
-
-
 def test_hostile_names(page: Any, tmp_path: Path) -> None:
     """Names of files and ids that mean harm or confuse; and bytes that are no UTF-8."""
     small = np.ascontiguousarray(photo("coffee")[:96, :128])
@@ -383,10 +358,7 @@ def test_hostile_names(page: Any, tmp_path: Path) -> None:
     for number, name in enumerate(HOSTILE):
         folder = tmp_path / "data" / name.replace("/", "_").replace("\0", "")
         folder.mkdir(parents=True)
-        paths = {}
-        for role in ("original", "neural", "traditional"):
-            paths[role] = str(folder / f"{role}.png")
-            Image.fromarray(np.roll(small, number, 1)).save(paths[role])
+        paths = write_images(folder, np.roll(small, number, 1))
         records.append(TripletRecord(name, **paths, neural_codec=name, neural_version=name))
     write_manifest(tmp_path / "hostile.jsonl", records)
     run = tmp_path / "<b>run & 'quotes'"
@@ -415,10 +387,7 @@ def test_hostile_names(page: Any, tmp_path: Path) -> None:
 
 def test_nothing_found(page: Any, tmp_path: Path) -> None:
     flat = np.full((64, 64, 3), 128, np.uint8)
-    paths = {}
-    for role in ("original", "neural", "traditional"):
-        paths[role] = str(tmp_path / f"{role}.png")
-        Image.fromarray(flat).save(paths[role])
+    paths = write_images(tmp_path, flat)
     arguments = ["detect", *paths.values(), "detector=[small_color]", "show_progress=false"]
     assert main([*arguments, f"folder={tmp_path / 'run'}"]) == 0
     page.goto(address(tmp_path / "run", "#/gallery"))
@@ -429,10 +398,7 @@ def test_names_that_are_no_utf8(tmp_path: Path) -> None:
     flat = photo("coffee")[:64, :64]
     folder = os.fsencode(tmp_path) + b"/bad\xff"
     os.makedirs(folder)  # noqa: PTH103 (bytes)
-    paths = {}
-    for role in ("original", "neural", "traditional"):
-        paths[role] = os.fsdecode(folder + f"/{role}.png".encode())
-        Image.fromarray(flat).save(paths[role])
+    paths = write_images(Path(os.fsdecode(folder)), flat)
     run_folder = tmp_path / "run"
     status = main(
         [
@@ -440,4 +406,4 @@ def test_names_that_are_no_utf8(tmp_path: Path) -> None:
             f"folder={run_folder}",
         ]
     )
-    assert status == 0 and len(report_data(run_folder)["triplets"]) == 1
+    assert status == 0 and len(page_data(run_folder / "report")["triplets"]) == 1

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from mined_folder import make_mined
+from pages import page_data
 from PIL import Image
 
 from nacd_bench.cli.main import main
@@ -155,7 +156,7 @@ class TestWhatPeopleSee:
                 kinds = {data[at + 4 : at + 8] for at in chunks(data)}
                 assert kinds == {b"IHDR", b"IDAT", b"IEND"}
                 assert (tasks / "page" / name).stat().st_mtime == TIME
-        data = json.loads(page["data.js"].decode().removeprefix("globalThis.DATA = ").rstrip(";\n"))
+        data = page_data(tasks / "page")
         assert [name for name, _ in data["tasks"]] == sorted(key.tasks)
         assert data["export"] == key.export
         kinds_of = [key.tasks[name].kind != CANDIDATE for name, _ in data["tasks"]]

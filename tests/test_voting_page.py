@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from mined_folder import make_mined
+from pages import check_accessible, check_width, new_page
 
 from nacd_bench.jobs.verify.export import export
 from nacd_bench.runs.tasks import Key
@@ -280,32 +281,21 @@ def test_a_missing_picture_is_left_for_later(
 def test_nothing_seriously_inaccessible(
     browser: Any, exported: tuple[Path, Key], scheme: str
 ) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
-    context = browser.new_context(color_scheme=scheme)
-    page = context.new_page()
-
-    def check() -> None:
-        found = Axe().run(page).response["violations"]
-        serious = [each for each in found if each["impact"] in ("serious", "critical")]
-        assert not serious, [(each["id"], each["nodes"][0]["html"][:120]) for each in serious]
-
-    page.goto((exported[0] / "index.html").as_uri())
-    check()
-    opened(page, exported[0])
-    check()
-    page.keyboard.press(" ")
-    for _ in exported[1].tasks:
-        vote(page, "3")
-    check()
-    context.close()
+    with new_page(browser, color_scheme=scheme) as page:
+        page.goto((exported[0] / "index.html").as_uri())
+        check_accessible(page)
+        opened(page, exported[0])
+        check_accessible(page)
+        page.keyboard.press(" ")
+        for _ in exported[1].tasks:
+            vote(page, "3")
+        check_accessible(page)
 
 
 def test_on_a_phone_nothing_sticks_out(browser: Any, exported: tuple[Path, Key]) -> None:
-    context = browser.new_context(viewport={"width": 360, "height": 700}, device_scale_factor=3)
-    page = context.new_page()
-    opened(page, exported[0])
-    for key in ("s", " "):
-        page.keyboard.press(key)
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1")
-    context.close()
+    phone = {"viewport": {"width": 360, "height": 700}, "device_scale_factor": 3}
+    with new_page(browser, **phone) as page:
+        opened(page, exported[0])
+        for key in ("s", " "):
+            page.keyboard.press(key)
+            check_width(page)

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from nacd_bench.planting.photographs import photo
+from nacd_bench.triplets.batch import ROLES as IMAGE_ROLES
 
 ROLES = ("orig", "ai", "classic")
 
@@ -23,6 +24,14 @@ def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     file = io.BytesIO()
     Image.fromarray(image).save(file, "JPEG", quality=quality)
     return np.array(Image.open(file))
+
+
+def write_images(folder: Path, *images: np.ndarray) -> dict[str, str]:
+    """The paths of a triplet's images by role: PNG files of three images, or of one."""
+    paths = {role: str(folder / f"{role}.png") for role in IMAGE_ROLES}
+    for path, image in zip(paths.values(), images * (3 // len(images)), strict=True):
+        Image.fromarray(image).save(path)
+    return paths
 
 
 def make_triplets(root: Path, names: tuple[str, ...] = ("astronaut", "coffee", "rocket")) -> Path:
