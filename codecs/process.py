@@ -201,7 +201,10 @@ def _read(pipe: IO[bytes], output: bytearray) -> None:
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """Kill a program and all of its session."""
     with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)  # a session's leader is its group's, too
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)  # a session's leader is its group's, too
+        else:
+            process.kill()
 
 
 def _status(code: int) -> str:

@@ -96,13 +96,6 @@ AnyCodec = Annotated[
 TargetRate = Annotated[float, Gt(0), Le(RAW_BPP)]
 
 
-def rate_factor_of(codec: CodecSpec | Codec | str, chosen: float | None) -> float:
-    """The rate factor that was chosen for a codec, or else its own."""
-    if chosen is not None:
-        return chosen
-    return codec.rate_factor if isinstance(codec, CodecSpec) else 1.0
-
-
 @dataclass(frozen=True)
 class Side:
     """One codec of a run.
@@ -151,10 +144,12 @@ def make_side(
     label: str,
     given: AnyCodec,
     follows: str | None = None,
-    rate_factor: float = 1.0,
+    rate_factor: float | None = None,
 ) -> Side:
-    """One codec of a run, built, so that a missing one is known now."""
+    """One codec of a run, built, so that a missing one is an error now; the factor or its own."""
     source = CodecSpec(given) if isinstance(given, str) else given
+    if rate_factor is None:
+        rate_factor = source.rate_factor if isinstance(source, CodecSpec) else 1.0
     codec = built(source)
     identity = {
         "name": codec.name,

@@ -36,7 +36,6 @@ from nacd_bench.coding.sides import (
     TargetRate,
     built,
     make_side,
-    rate_factor_of,
     rate_steps,
 )
 from nacd_bench.errors import Failure, UserError
@@ -241,8 +240,7 @@ def _sides(neural: AnyCodec, followers: Sequence[Follower], scheme: str) -> tupl
                 f"expected the label of a codec to do as the name of a folder, got '{label}'."
             )
         follows = None if scheme == "target" else follower.follows
-        factor = rate_factor_of(follower.codec, follower.rate_factor)
-        sides[label] = make_side(label, follower.codec, follows, factor)
+        sides[label] = make_side(label, follower.codec, follows, follower.rate_factor)
     return tuple(sides.values())
 
 

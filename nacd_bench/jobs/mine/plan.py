@@ -15,7 +15,6 @@ from nacd_bench.coding.sides import (
     Side,
     TargetRate,
     make_side,
-    rate_factor_of,
     rate_steps,
 )
 from nacd_bench.detectors import Detector
@@ -54,11 +53,10 @@ def make_mining_plan(
 
     if not detectors:
         raise DataError("expected at least one detector, got none. Name one: detector=texture")
-    factor = rate_factor_of(traditional, rate_factor)
     by_target = scheme == "target"
     sides = (
         make_side(NEURAL, neural),
-        make_side("traditional", traditional, None if by_target else NEURAL, factor),
+        make_side("traditional", traditional, None if by_target else NEURAL, rate_factor),
     )
     of_neural = sides[0].codec.points
     if points is None and of_neural.name == TARGET_POINT and set(TARGETS) <= set(of_neural.values):
@@ -80,7 +78,7 @@ def make_mining_plan(
     )
     settings = {
         "neural": _of_side(sides[0]),
-        "traditional": {**_of_side(sides[1]), "rate_factor": factor},
+        "traditional": {**_of_side(sides[1]), "rate_factor": sides[1].rate_factor},
         "scheme": scheme,
         "steps": by_rate,
         "tolerance": tolerance,
