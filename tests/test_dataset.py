@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -315,6 +316,8 @@ class TestBuild:
         place = f"{tmp_path}/s.tar/{photo.name}"
         assert _path_of([f"gone/s.tar/{photo.name}"], tmp_path) == place
         assert read_named(f"{tmp_path}/s.tar/{photo.name}") == photo.read_bytes()
+        fsspec.filesystem("memory").pipe("/s.tar", (tmp_path / "s.tar").read_bytes())
+        assert read_named(f"memory://s.tar/{photo.name}") == photo.read_bytes()
         with pytest.raises(
             UserError, match=r"s\.tar.*expected an image file, got nothing of that name"
         ):

@@ -183,9 +183,11 @@ def read_named(name: str) -> bytes:
     Raises:
         ImageError: nothing there, or it cannot be read.
     """
-    tar = None if is_url(name) or Path(name).is_file() else tar_of(name)
-    path = f"tar://{name.removeprefix(f'{tar}/')}::file://{Path(tar).absolute()}" if tar else name
-    return read_bytes(path, "an image file", ImageError)
+    tar = None if Path(name).is_file() else tar_of(name)
+    if tar is None:
+        return read_bytes(name, "an image file", ImageError)
+    place = tar if is_url(tar) else f"file://{Path(tar).absolute()}"
+    return read_bytes(f"tar://{name.removeprefix(f'{tar}/')}::{place}", "an image file", ImageError)
 
 
 def tar_of(name: str) -> str | None:
