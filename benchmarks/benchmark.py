@@ -36,7 +36,8 @@ from nacd_bench.baselines import PAPER, Baseline
 from nacd_bench.cache import ScoreCache
 from nacd_bench.coding.codec import png
 from nacd_bench.detectors import Detector
-from nacd_bench.pipeline.scoring import Engine, score_triplets
+from nacd_bench.pipeline.scores import score_triplets
+from nacd_bench.pipeline.scoring import Engine
 from nacd_bench.planting.photographs import PLANTING_PHOTOS, photo
 from nacd_bench.registry import BASELINES, CODECS, DETECTORS
 from nacd_bench.triplets.manifest import read_manifest

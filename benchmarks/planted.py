@@ -35,7 +35,7 @@ from nacd_bench.cache import ScoreCache, cache_folder
 from nacd_bench.evaluation.auc import AUC, auc_estimates
 from nacd_bench.evaluation.comparison import Scores
 from nacd_bench.ops.color import luma
-from nacd_bench.pipeline.scoring import score_triplets
+from nacd_bench.pipeline.scores import score_triplets
 from nacd_bench.planting.sample import NEURAL, TRADITIONAL, planted_triplets
 from nacd_bench.registry import BASELINES, DETECTORS
 from nacd_bench.triplets.images import read_image

@@ -40,7 +40,7 @@ from nacd_bench.evaluation.comparison import compare
 from nacd_bench.evaluation.duplicates import with_duplicates
 from nacd_bench.jobs.benchmark.results import Benchmarked, write_results
 from nacd_bench.jobs.verify.results import import_votes
-from nacd_bench.pipeline.scoring import Scored
+from nacd_bench.pipeline.scores import Scored
 from nacd_bench.registry import CODECS
 from nacd_bench.report.run_page import write_report
 from nacd_bench.runs.candidates import kept, read_mined

@@ -18,7 +18,7 @@ from nacd_bench.evaluation.balanced import SET_COLUMNS, BalancedSet
 from nacd_bench.evaluation.comparison import SetComparison, methods_of, scores_on
 from nacd_bench.evaluation.reference import Reference
 from nacd_bench.evaluation.thresholds import write_thresholds
-from nacd_bench.pipeline.scoring import Scored
+from nacd_bench.pipeline.scores import Scored
 from nacd_bench.report.figures import CURVES as KINDS
 from nacd_bench.report.figures import Line, curve_figure, curve_lines, figure_files
 from nacd_bench.runs.results import triplet_columns, write_detections, write_scores

@@ -41,8 +41,9 @@ from nacd_bench.evaluation.reference import Reference, read_reference
 from nacd_bench.jobs.benchmark.labelled_sets import PAPER_DRAWING, Drawing, labelled_sets
 from nacd_bench.jobs.benchmark.results import Benchmarked, write_results
 from nacd_bench.pipeline.methods import Method, by_name
-from nacd_bench.pipeline.scoring import DEFAULT as DEFAULT_ENGINE
-from nacd_bench.pipeline.scoring import Engine, Scored, score_triplets
+from nacd_bench.pipeline.scores import DEFAULT as DEFAULT_ENGINE
+from nacd_bench.pipeline.scores import Scored, score_triplets
+from nacd_bench.pipeline.scoring import Engine
 from nacd_bench.pipeline.tracking import tracked
 from nacd_bench.runs.folder import open_run
 from nacd_bench.runs.provenance import provenance
