@@ -21,8 +21,6 @@ FOLDER_VARIABLE = "NACD_BENCH_CACHE"
 """Environment variable that moves the cache; ``off`` turns it off."""
 PATIENCE = 60.0
 """Seconds to wait for another process that is writing."""
-AT_A_TIME = 500
-"""Keys per query: SQLite's oldest limit is 999."""
 
 
 def cache_folder(kind: str) -> Path | None:
@@ -62,17 +60,10 @@ class ScoreCache:
 
     def get(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
         """The records of those keys that are there."""
-        wanted = list(dict.fromkeys(keys))
-        found: dict[str, dict[str, Any]] = {}
+        query = "SELECT key, record FROM scores WHERE key IN (SELECT value FROM json_each(?))"
         with self._connected() as connection:
-            for first in range(0, len(wanted), AT_A_TIME):
-                some = wanted[first : first + AT_A_TIME]
-                marks = ",".join("?" * len(some))
-                rows = connection.execute(
-                    f"SELECT key, record FROM scores WHERE key IN ({marks})", some
-                )
-                found.update((key, json.loads(record)) for key, record in rows)
-        return found
+            rows = connection.execute(query, [json.dumps(list(keys))]).fetchall()
+        return {key: json.loads(record) for key, record in rows}
 
     def put(self, records: Mapping[str, Mapping[str, Any]]) -> None:
         """Write records, all of them or none; they are on the disk when this returns."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,23 +15,31 @@ from nacd_bench.registry import BUILT_IN, CODECS, DETECTORS, Registry, unknown
 GROUP = "nacd_bench.test_things"
 
 
-def install(site: Path, package: str, module: str, code: str, *names: str) -> None:
-    """A package of one module whose ``value`` is registered under the names."""
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Installs a package of one module whose ``value`` is registered under names."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return partial(_install, tmp_path)
+
+
+def _install(site: Path, package: str, module: str, code: str, *names: str) -> None:
     info = site / f"{package.replace('-', '_')}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
     points = "\n".join(f"{name} = {module}:value" for name in names)
     (info / "entry_points.txt").write_text(f"[{GROUP}]\n{points}\n")
     (site / f"{module}.py").write_text(code)
+    importlib.invalidate_caches()
 
 
 @pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def installed(install: Install) -> None:
     """Two packages: one that works and takes a built-in name too, one that raises on import."""
-    install(tmp_path, "good-package", "good_module", "value = 41\n", "good", "own")
-    install(tmp_path, "bad-package", "bad_module", "raise RuntimeError('no luck')\n", "bad")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    importlib.invalidate_caches()
+    install("good-package", "good_module", "value = 41\n", "good", "own")
+    install("bad-package", "bad_module", "raise RuntimeError('no luck')\n", "bad")
 
 
 def registry() -> Registry:
@@ -86,12 +96,10 @@ def test_a_broken_package_is_named_and_costs_only_itself() -> None:
     assert things.get("good") == 41
 
 
-def test_two_packages_with_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_packages_with_one_name(install: Install) -> None:
     """The first in the alphabet has it, whichever is found first."""
     for name in ("zebra", "apple"):
-        install(tmp_path, f"{name}-package", f"{name}_module", f"value = '{name}'\n", "same")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    importlib.invalidate_caches()
+        install(f"{name}-package", f"{name}_module", f"value = '{name}'\n", "same")
     things = registry()
     assert things.get("same") == "apple"
     assert things.clashes == [
@@ -99,10 +107,8 @@ def test_two_packages_with_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ]
 
 
-def test_a_package_that_exits_on_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(tmp_path, "quitter", "quitter_module", "raise SystemExit(3)\n", "quitter")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    importlib.invalidate_caches()
+def test_a_package_that_exits_on_import(install: Install) -> None:
+    install("quitter", "quitter_module", "raise SystemExit(3)\n", "quitter")
     with pytest.raises(PluginError, match=r"package quitter .* SystemExit: 3"):
         registry().get("quitter")
 

@@ -275,10 +275,3 @@ def help_text(command: str, words: Sequence[str]) -> str:
         }
     choices = "".join(f"{group}: {', '.join(options)}\n" for group, options in groups.items())
     return Template(template).substitute(APP_CONFIG_GROUPS=choices, CONFIG="\n".join(settings))
-
-
-def in_yaml(command: str, words: Sequence[str]) -> str:
-    """The configuration of a command."""
-    from omegaconf import OmegaConf
-
-    return OmegaConf.to_yaml(configuration(command, words))

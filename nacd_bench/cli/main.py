@@ -102,6 +102,8 @@ def _run(arguments: list[str]) -> int:
 
 def _with_options(command: str, arguments: Sequence[str]) -> int:
     """Run a command, or say what its options ask for."""
+    from omegaconf import OmegaConf
+
     from nacd_bench.cli import composing
 
     options = _Options(add_help=False, allow_abbrev=False)
@@ -116,7 +118,7 @@ def _with_options(command: str, arguments: Sequence[str]) -> int:
     if asked.help:
         print(composing.help_text(command, asked.words))
     elif asked.cfg:
-        print(composing.in_yaml(command, asked.words), end="")
+        print(OmegaConf.to_yaml(composing.configuration(command, asked.words)), end="")
     elif asked.info:
         with composing.hydra() as running:
             running.show_info(asked.info, command.replace(" ", "_"), [])

@@ -19,16 +19,12 @@ def show(*parts: str | Table) -> None:
     """Print lines as they are, and tables as wide as the terminal."""
     from rich.console import Console
 
-    class ToConsole(Console):
-        def on_broken_pipe(self) -> None:
-            raise  # rich would end the program here: cli.main does
-
-    width = None if sys.stdout.isatty() else WIDTH_IN_FILES
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_IN_FILES)
     for part in parts:
-        if isinstance(part, Table):
-            ToConsole(highlight=False, width=width).print(part.rich())
-        else:
-            print(part, flush=True)
+        with console.capture() as captured:
+            if isinstance(part, Table):
+                console.print(part.rich(), end="")
+        print(captured.get() or part, flush=True)
 
 
 def show_oddities(left_out: Mapping[str, int], notes: Mapping[str, Sequence[str]]) -> None:
