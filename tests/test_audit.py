@@ -30,7 +30,7 @@ from test_metrics import ms_ssim
 from triplet_folder import ROLES, make_triplets, small_photo
 
 from nacd_bench.baselines import PSNR
-from nacd_bench.cli import compress as compress_command
+from nacd_bench.cli.images import compress as compress_command
 from nacd_bench.cli.main import main
 from nacd_bench.coding.curves import bd_rate, bd_rates, curves
 from nacd_bench.detectors import LargeColor, Texture
@@ -450,7 +450,7 @@ class TestCompress:
         done = SimpleNamespace(**nothing, **lists, **given)
         done.coded = done
         monkeypatch.setattr("nacd_bench.jobs.compress.run.compress", lambda **_: done)
-        assert compress_command.run() == 0
+        assert compress_command() == 0
         cells = capsys.readouterr().out.split()
         assert {"0.00003", "0.9999999", "-"} <= {*cells} and "nan" not in cells
 
