@@ -19,9 +19,8 @@ import numpy as np
 
 from nacd_bench.jobs.compare.versions import compare_runs
 from nacd_bench.runs.compared_run import read_compared
-from nacd_bench.runs.results import write_tables
 from nacd_bench.runs.schema import CHANGES
-from nacd_bench.runs.tables import write_table
+from nacd_bench.runs.tables import write_table, write_tables
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.record import TripletRecord
 

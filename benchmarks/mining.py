@@ -31,8 +31,8 @@ import pyarrow as pa
 from nacd_bench.coding.codec import png
 from nacd_bench.coding.originals import list_images
 from nacd_bench.evaluation.duplicates import with_duplicates
-from nacd_bench.jobs.mine.results import records
 from nacd_bench.runs.candidates import KEYS, read_mined
+from nacd_bench.runs.mined import records
 
 CHEAP = ["codec@neural=webp", "codec@traditional=jpeg", "points=[20,60]"]
 CHEAP += ["detector=[texture,large_color]"]

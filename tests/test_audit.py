@@ -45,9 +45,8 @@ from nacd_bench.registry import CODECS
 from nacd_bench.report.run_page import write_report
 from nacd_bench.runs.candidates import kept, read_mined
 from nacd_bench.runs.read import read_run
-from nacd_bench.runs.results import write_tables
 from nacd_bench.runs.schema import CANDIDATES, CODED, IMAGES, schema
-from nacd_bench.runs.tables import write_failures
+from nacd_bench.runs.tables import write_failures, write_tables
 from nacd_bench.runs.tasks import Key, Task, new_task, read_key, write_key
 from nacd_bench.runs.votes import Vote, collect
 from nacd_bench.triplets.detection import Result
@@ -448,7 +447,6 @@ class TestCompress:
         lists: Any = {key: [] for key in ("bd_rates", "rows", "decoded_again", "failures")}
         given = {"curves": found, "encodes": 0, "manifest": "m", "folder": Path("f")}
         done = SimpleNamespace(**nothing, **lists, **given)
-        done.coded = done
         monkeypatch.setattr("nacd_bench.jobs.compress.run.compress", lambda **_: done)
         assert compress_command() == 0
         cells = capsys.readouterr().out.split()

@@ -33,9 +33,8 @@ from nacd_bench.planting.photographs import photo
 from nacd_bench.registry import CODECS
 from nacd_bench.runs.candidates import KEYS, TablesWriter, read_mined
 from nacd_bench.runs.compared_run import read_compared
-from nacd_bench.runs.results import write_tables
 from nacd_bench.runs.schema import CANDIDATES, CODED
-from nacd_bench.runs.tables import write_failures
+from nacd_bench.runs.tables import write_failures, write_tables
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.manifest import write_manifest
 from nacd_bench.triplets.record import TripletRecord

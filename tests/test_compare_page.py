@@ -15,8 +15,7 @@ from nacd_bench.cli.main import main
 from nacd_bench.jobs.compare.run import compare
 from nacd_bench.planting.photographs import photo
 from nacd_bench.report.comparison_page import ROWS
-from nacd_bench.runs.results import write_tables
-from nacd_bench.runs.tables import write_failures
+from nacd_bench.runs.tables import write_failures, write_tables
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.manifest import write_manifest
 from nacd_bench.triplets.record import TripletRecord

@@ -28,7 +28,6 @@ from nacd_bench.coding.originals import list_images
 from nacd_bench.coding.sides import CodecSpec, codec_of
 from nacd_bench.errors import CodecError, DataError, ImageError, UserError
 from nacd_bench.jobs.compress.run import compress
-from nacd_bench.pipeline.coding import Follower
 from nacd_bench.pipeline.workers import worker_context
 from nacd_bench.registry import CODECS
 from nacd_bench.runs.folder import Journal, run_lock
@@ -147,7 +146,7 @@ class TestResults:
         assert Path(row["original"]).samefile(photos / "-x; $(rm) 'q'.png")
 
     def test_the_manifest_says_how_each_side_was_made(self, reference):
-        records = read_manifest(reference.coded.manifest)
+        records = read_manifest(reference.manifest)
         assert [record.id for record in records] == [row["id"] for row in reference.rows]
         assert records[0].source == "-x; $(rm) 'q'"
         assert records[0].neural_codec == "avif"
@@ -224,7 +223,7 @@ class TestReproducible:
         first = run(tmp_path, tmp_path / "run", points=[60])
         again = run(tmp_path, tmp_path / "run", points=[60])
         assert (len(first.rows), len(again.rows), again.encodes) == (5, 5, 0)
-        assert not again.coded.duplicates
+        assert not again.duplicates
 
     def test_an_added_point_leaves_the_others_alone(self, photos, reference, tmp_path):
         shutil.copytree(reference.folder, tmp_path, dirs_exist_ok=True)
@@ -369,8 +368,8 @@ class TestSchemes:
 
     def test_a_chain_as_in_the_paper(self, photos, tmp_path):
         """VTM follows the neural rate, HM 1.2 times VTM's; two x265 stand in for them."""
-        vtm = Follower("x265", label="vtm")
-        hm = Follower(CodecSpec("x265", {"preset": "ultrafast"}), 1.2, "vtm", "hm")
+        vtm = CodecSpec("x265", label="vtm")
+        hm = CodecSpec("x265", {"preset": "ultrafast"}, "hm", 1.2, "vtm")
         done = run(photos / "cat.png", tmp_path, traditional=vtm, then=[hm])
         assert [row["traditional_label"] for row in done.rows] == ["vtm", "hm"] * 2
         vtm, hm = done.rows[:2]
@@ -388,11 +387,11 @@ class TestSchemes:
         assert (row["neural_codec"], row["traditional_codec"]) == ("avif-7", "avif-8")
         assert row["traditional"].startswith("decoded/avif-8/")
         assert row["neural_command_line"].startswith("avif-7 speed=7")
-        assert read_manifest(done.coded.manifest)[0].neural_codec == "avif-7"
+        assert read_manifest(done.manifest)[0].neural_codec == "avif-7"
         assert CODECS.get("avif").name == CodecSpec("avif").build().name == "avif"
 
     def test_a_rate_out_of_range_is_recorded_and_not_a_failure(self, photos, tmp_path):
-        done = run(photos / "cat.png", tmp_path, traditional=Follower("x265", 50.0), points=[90])
+        done = run(photos / "cat.png", tmp_path, rate_factor=50.0, points=[90])
         (row,) = done.rows
         assert row["traditional_out_of_range"]
         assert row["traditional_point"] <= 3
@@ -419,10 +418,10 @@ class TestSchemes:
             ),
             ({"workers": -1}, "workers as a whole number of at least 0 or null, got -1"),
             ({"rate_factor": -1}, "rate_factor as a number above 0 or null, got -1"),
-            ({"traditional": Follower("x265", follows="vtm")}, "follows 'vtm', which is not"),
-            ({"then": [Follower("x265")]}, "are called 'x265'"),
-            ({"traditional": Follower("x265", label="../x")}, "name of a folder, got '../x'"),
-            ({"traditional": Follower("x265", label=".x")}, "name of a folder, got '.x'"),
+            ({"traditional": CodecSpec("x265", follows="vtm")}, "follows 'vtm', which is not"),
+            ({"then": ["x265"]}, "are called 'x265'"),
+            ({"traditional": CodecSpec("x265", label="../x")}, "name of a folder, got '../x'"),
+            ({"traditional": CodecSpec("x265", label=".x")}, "name of a folder, got '.x'"),
             ({"neural": "avfi"}, "did you mean 'avif'"),
             ({"neural": CodecSpec("avif", {"sped": 3})}, "does not take these parameters: .*sped"),
         ],
@@ -463,7 +462,7 @@ class TestFailures:
         # the same bytes as cat.png: left out, and said
         done = run(with_red, tmp_path / "run", neural=Blocks(), points=[4])
         assert not done.failures
-        assert [Path(p).name for p in done.coded.duplicates] == ["red.png"]
+        assert [Path(p).name for p in done.duplicates] == ["red.png"]
         assert done.encodes == 0
 
     def test_a_codec_that_takes_its_process_down_fails_on_that_image_only(self, with_red, tmp_path):

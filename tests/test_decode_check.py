@@ -14,7 +14,6 @@ from nacd_bench.coding.codec import Codec, OperatingPoints
 from nacd_bench.coding.sides import CodecSpec
 from nacd_bench.errors import UserError
 from nacd_bench.jobs.compress.run import compress
-from nacd_bench.pipeline.coding import Follower
 
 TERMS = torch.tensor([1e8, 1, -1e8, 1])
 """In float32 their sum is 1 from left to right, and 0 as the sum of two halves."""
@@ -102,7 +101,7 @@ def run(photo, neural, traditional="jpeg", **options):
 def test_faults_of_each_kind_are_reported_and_sound_codecs_are_not(photo, one_thread):
     learned = CodecSpec("hyperprior", {"device": "cpu"})
     others = [Remembering(), Dying(), Unsendable(), "jpeg", learned]
-    done = run(photo, Summing(), others[0], then=list(map(Follower, others[1:])))
+    done = run(photo, Summing(), others[0], then=others[1:])
     rows = {row["side"]: row for row in done.decoded_again if "thread" in row["condition"]}
     assert set(rows) == {"neural", "hyperprior", *(other.name for other in others[:3]), "jpeg"}
     found = rows["neural"]

@@ -26,13 +26,12 @@ from nacd_bench.coding.originals import list_images, read_item
 from nacd_bench.detectors import LargeColor, Texture
 from nacd_bench.errors import CodecError, DataError, ImageError, UserError
 from nacd_bench.evaluation.duplicates import keepers, with_duplicates
-from nacd_bench.jobs.mine.plan import make_mining_plan
-from nacd_bench.jobs.mine.results import records, write_tables
-from nacd_bench.jobs.mine.run import mine, parse_shard
+from nacd_bench.jobs.mine.run import make_mining_plan, mine, parse_shard
 from nacd_bench.ops.boxes import region_holding
 from nacd_bench.pipeline.stages import chains, twice
 from nacd_bench.registry import CODECS
 from nacd_bench.runs.candidates import KEYS, TablesWriter, kept, read_mined
+from nacd_bench.runs.mined import records, write_tables
 from nacd_bench.runs.schema import CANDIDATES, CODED, IMAGES, schema
 from nacd_bench.triplets.images import pixels_sha256
 

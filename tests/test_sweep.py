@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_module
 
 from nacd_bench.cli.main import main
 from nacd_bench.evaluation.auc import AUC
-from nacd_bench.jobs.benchmark.sweep import Sweep, SweepRun, read_sweep, seen_from, sweep_table
+from nacd_bench.report.sweep import Sweep, SweepRun, read_sweep, seen_from, sweep_table
 
 
 def auc(value: float, half: float = 0.05) -> AUC:

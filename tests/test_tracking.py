@@ -139,7 +139,7 @@ class TestOfflineWandb:
 def test_the_best_of_a_column_is_text_like_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     import wandb
 
-    from nacd_bench.jobs.benchmark import tracking
+    from nacd_bench.jobs.benchmark import results as tracking
     from nacd_bench.runs.tables import Best, Table
 
     class Logged(Exception):

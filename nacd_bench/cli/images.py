@@ -13,16 +13,15 @@ from nacd_bench.runs.tables import Table
 from nacd_bench.settings import Number, checked
 
 if TYPE_CHECKING:
-    from nacd_bench.jobs.mine.results import Summary
+    from nacd_bench.runs.mined import Summary
 
 
 def compress(**settings: Any) -> int:
     from nacd_bench.jobs.compress import run as job
-    from nacd_bench.jobs.compress.decode_check import in_words, is_fault
 
     done = job.compress(**settings)
-    show_oddities(done.coded.left_out, done.coded.notes)
-    twins = done.coded.duplicates.items()
+    show_oddities(done.left_out, done.notes)
+    twins = done.duplicates.items()
     show(*(f"{twin}: left out, the same bytes as {first}" for twin, first in twins))
     rows = []
     for step in done.curves:
@@ -36,10 +35,10 @@ def compress(**settings: Any) -> int:
             for rate in done.bd_rates
             if rate["images"]
         ),
-        f"{len(done.rows)} triplets, {done.encodes} encodes. Manifest: {done.coded.manifest}. "
+        f"{len(done.rows)} triplets, {done.encodes} encodes. Manifest: {done.manifest}. "
         f"Next: nacd-bench detect {done.folder}",
     )
-    faults = [in_words(row) for row in filter(is_fault, done.decoded_again)]
+    faults = [job.in_words(row) for row in filter(job.is_fault, done.decoded_again)]
     if done.decoded_again:
         show(
             f"Decoded again in a fresh process: {len(done.decoded_again)} decodes, "

@@ -25,17 +25,16 @@ from nacd_bench.cli.composing import (
 )
 from nacd_bench.cli.printing import show
 from nacd_bench.errors import UserError
-from nacd_bench.jobs.benchmark.run import benchmark
-from nacd_bench.jobs.benchmark.sweep import (
+from nacd_bench.jobs.benchmark.run import benchmark, objective
+from nacd_bench.pipeline.methods import arguments
+from nacd_bench.pipeline.tuning import tune_process
+from nacd_bench.report.sweep import (
     ERROR,
     note_run,
-    objective,
     read_sweep,
     sweep_table,
     write_sweep,
 )
-from nacd_bench.pipeline.methods import arguments
-from nacd_bench.pipeline.tuning import tune_process
 from nacd_bench.settings import Name, refused
 
 QUIET = ("hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none")

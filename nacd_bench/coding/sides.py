@@ -34,12 +34,14 @@ class CodecSpec:
         parameters: its keywords.
         label: what results call it, in place of the name that it has of itself.
         rate_factor: rate that it is asked for, as a multiple of the rate that it follows.
+        follows: ``"neural"`` or the label of another traditional codec.
     """
 
     name: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     label: str | None = None
     rate_factor: Positive = 1.0
+    follows: str = NEURAL
 
     def build(self) -> Codec:
         """The codec; each process builds it once."""
@@ -72,7 +74,7 @@ def codec_of(given: Any) -> Any:
     """A codec's name and parameters, from a dictionary with all of them or from its name alone.
 
     >>> codec_of({"name": "hm", "chroma": 444, "rate_factor": 1.2})
-    CodecSpec(name='hm', parameters={'chroma': 444}, label=None, rate_factor=1.2)
+    CodecSpec(name='hm', parameters={'chroma': 444}, label=None, rate_factor=1.2, follows='neural')
     """
     if isinstance(given, str):
         return CodecSpec(given)
@@ -83,7 +85,8 @@ def codec_of(given: Any) -> Any:
             f"expected a codec such as {{name: hm}}, got {given!r}. On the command line: "
             "codec@neural=hm or codec@traditional=hm."
         )
-    facts = {name: given[name] for name in ("name", "label", "rate_factor") if name in given}
+    names = ("name", "label", "rate_factor", "follows")
+    facts = {name: given[name] for name in names if name in given}
     return CodecSpec(parameters={k: v for k, v in given.items() if k not in facts}, **facts)
 
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nacd_bench import numbers
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.bootstrap import (
     DEFAULT,
@@ -58,6 +59,13 @@ class AUC(IntervalEstimate):
     def is_of_few(self) -> bool:
         """Whether so few sources are behind it that it should not be called the best of several."""
         return self.sources < FEW
+
+    def __str__(self) -> str:
+        """``0.912 [0.853, 0.964]``, and the count where images were left out."""
+        if math.isnan(self.value):
+            return "no scores"
+        counts = f" n={self.n_positive}+{self.n_negative}" if self.n_excluded else ""
+        return numbers.estimate(self.value, self.low, self.high) + counts
 
 
 class ScoredImages:

@@ -44,10 +44,10 @@ from nacd_bench.pipeline.scoring import (
 from nacd_bench.pipeline.workers import ahead
 from nacd_bench.report.heat_map import per_pixel, to_png16
 from nacd_bench.report.sheets import overlay
+from nacd_bench.runs.compared_run import codec_of
 from nacd_bench.runs.folder import RunFolder, file_names, open_run
-from nacd_bench.runs.results import write_tables
-from nacd_bench.runs.schema import HEAT_MAPS, TABLES
-from nacd_bench.runs.tables import write_csv
+from nacd_bench.runs.schema import HEAT_MAPS, SIDES, TABLES
+from nacd_bench.runs.tables import write_csv, write_tables
 from nacd_bench.settings import Name, Number, checked
 from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.detection import Result
@@ -91,7 +91,7 @@ class Detected:
     def codecs(self) -> list[str]:
         """A line per pair of codecs: which were compared, in how many triplets."""
         pairs = Counter(
-            tuple(_codec_and_version(record, role) for role in ROLES[1:]) for record in self.records
+            tuple(codec_of(record, side) or "unknown" for side in SIDES) for record in self.records
         )
         return [
             f"{count} triplets: neural side {neural}, traditional side {traditional}"
@@ -170,13 +170,14 @@ def detect(
             for item in ahead(draw, results, WRITERS, 2 * size):
                 run.journal.append(item)
                 kept[item["id"]] = item
-                faults = {
-                    name: of["fault"] for name, of in item["results"].items() if "fault" in of
-                }
-                run.failures += (Failure(item["id"], *fault) for fault in faults.items())
+                run.failures += [
+                    Failure(item["id"], name, result["fault"])
+                    for name, result in item["results"].items()
+                    if "fault" in result
+                ]
                 tick(len(run.failures))
         finally:
-            finished = {name: _good(item) for name, item in kept.items()}
+            finished = {triplet: _without_faults(item) for triplet, item in kept.items()}
             detections = write_tables(folder, records, finished, types, limits)
             _write_scales(folder, records, kept)
     return Detected(
@@ -229,6 +230,11 @@ def _results(
             yield from scored(batch, detectors, place)
 
 
+def _without_faults(item: Mapping[str, Any]) -> dict[str, Result]:
+    results = item["results"].items()
+    return {name: Result(**result) for name, result in results if "score" in result}
+
+
 def _write_scales(
     folder: Path, records: Sequence[TripletRecord], items: Mapping[str, Mapping[str, Any]]
 ) -> None:
@@ -236,8 +242,7 @@ def _write_scales(
     scales = [
         {"triplet": record.id, "detector": name, **scale}
         for record in records
-        if record.id in items
-        for name, scale in items[record.id]["scales"].items()
+        for name, scale in items.get(record.id, {"scales": {}})["scales"].items()
     ]
     if scales:
         write_csv(folder / f"{HEAT_MAPS}.csv", scales, list(TABLES[HEAT_MAPS]))
@@ -279,22 +284,12 @@ def _drawn(
     }
 
 
-def _good(item: Mapping[str, Any]) -> dict[str, Result]:
-    """What the journal's record of a triplet says, by detector, without faults."""
-    return {name: Result(**kept) for name, kept in item["results"].items() if "score" in kept}
-
-
 def _titles(record: TripletRecord) -> tuple[str, str]:
     sides = []
-    for role in ("neural", "traditional"):
+    for role in SIDES:
         codec = getattr(record, f"{role}_codec") or "unknown codec"
         point, bpp = getattr(record, f"{role}_point"), getattr(record, f"{role}_bpp")
         details = [f"point {point}"] if point else []
         details += [f"{bpp:.3f} bpp"] if bpp else []
         sides.append(f"{role}: {codec}" + (f" ({', '.join(details)})" if details else ""))
     return record.id, " | ".join(sides)
-
-
-def _codec_and_version(record: TripletRecord, role: str) -> str:
-    codec, version = (getattr(record, f"{role}_{fact}") for fact in ("codec", "version"))
-    return f"{codec or 'unknown'} ({version})" if version else codec or "unknown"

@@ -32,6 +32,7 @@ from nacd_bench.coding.sides import (
     NEURAL,
     TARGETS,
     AnyCodec,
+    CodecSpec,
     Side,
     TargetRate,
     built,
@@ -55,7 +56,7 @@ from nacd_bench.pipeline.workers import ahead
 from nacd_bench.runs.candidates import place_of
 from nacd_bench.runs.folder import RunFolder, open_run
 from nacd_bench.runs.schema import TRIPLETS
-from nacd_bench.settings import Count, Name, Names, Positive, Share, checked, options
+from nacd_bench.settings import Count, Name, Names, Positive, Share, checked
 from nacd_bench.triplets.manifest import write_manifest
 from nacd_bench.triplets.record import TripletRecord
 from nacd_bench.triplets.rows import COLUMNS, stem
@@ -70,24 +71,6 @@ RESULT_COLUMNS = (
     "command_line",
 )
 """What the manifest says about each side of a triplet."""
-
-
-@options
-class Follower:
-    """A traditional codec and what it follows.
-
-    Args:
-        codec: the codec.
-        rate_factor: rate asked for, as a multiple of the rate that it follows; None for the
-            codec's own.
-        follows: ``"neural"`` or the label of another traditional codec.
-        label: its name in the output; the codec's by default.
-    """
-
-    codec: AnyCodec
-    rate_factor: Positive | None = None
-    follows: str = NEURAL
-    label: str | None = None
 
 
 @dataclass
@@ -105,6 +88,9 @@ class CodedImages:
         notes: what is odd about an image's file or name and does not touch its pixels.
         duplicates: images left out because another file has the same bytes, and that one.
         encodes: encodes that this run's results needed; 0 when everything was there.
+        curves: rows of :func:`~nacd_bench.coding.curves.curves`.
+        bd_rates: rows of :func:`~nacd_bench.coding.curves.bd_rates`.
+        decoded_again: what a second decode of each bitstream gave, with ``check="decode"``.
     """
 
     folder: Path
@@ -117,6 +103,9 @@ class CodedImages:
     notes: dict[str, list[str]] = field(default_factory=dict)
     duplicates: dict[str, str] = field(default_factory=dict)
     encodes: int = 0
+    curves: list[dict[str, Any]] = field(default_factory=list)
+    bd_rates: list[dict[str, Any]] = field(default_factory=list)
+    decoded_again: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def manifest(self) -> Path:
@@ -140,14 +129,14 @@ class CodedImages:
 def code_triplets(
     images: Names,
     neural: AnyCodec,
-    traditional: AnyCodec | Follower,
+    traditional: AnyCodec,
     folder: Name,
     *,
     scheme: Literal["neural", "target", "psnr"] = "neural",
     points: Sequence[float] | None = None,
     targets: Sequence[TargetRate] = TARGETS,
     rate_factor: Positive | None = None,
-    then: Sequence[Follower] = (),
+    then: Sequence[AnyCodec] = (),
     tolerance: Positive | None = None,
     workers: Count | None = None,
     failure_limit: Share = 0.2,
@@ -163,8 +152,7 @@ def code_triplets(
         DataError: no images, a folder in use, a full disk.
     """
     folder = Path(folder)
-    first = traditional if isinstance(traditional, Follower) else Follower(traditional, rate_factor)
-    sides = _sides(neural, [first, *then], scheme)
+    sides = _sides(neural, [traditional, *then], scheme, rate_factor)
     steps = rate_steps(sides[0].codec, points, targets if scheme == "target" else None)
     listing = list_images(images, folder, files_only=True)
     kind = "psnr" if scheme == "psnr" else "bpp"
@@ -221,26 +209,28 @@ def _write(coded: CodedImages, failures: list[Failure]) -> None:
     write_manifest(coded.manifest.with_suffix(".csv"), records)
 
 
-def _sides(neural: AnyCodec, followers: Sequence[Follower], scheme: str) -> tuple[Side, ...]:
+def _sides(
+    neural: AnyCodec, traditional: Sequence[AnyCodec], scheme: str, rate_factor: float | None
+) -> tuple[Side, ...]:
     """The codecs, built: a missing one is known now."""
     sides = {NEURAL: make_side(NEURAL, neural)}
-    for follower in followers:
-        label = follower.label or built(follower.codec).name
+    for codec in traditional:
+        label = built(codec).name
+        follows = codec.follows if isinstance(codec, CodecSpec) else NEURAL
         if label in sides:
             raise UserError(
                 f"two codecs of the run are called '{label}'. Give each traditional codec a label."
             )
-        if follower.follows not in sides:
+        if follows not in sides:
             raise UserError(
-                f"{label} follows '{follower.follows}', which is not a codec before it: "
-                f"{', '.join(sides)}."
+                f"{label} follows '{follows}', which is not a codec before it: {', '.join(sides)}."
             )
         if Path(label).name != label or label.startswith("."):
             raise UserError(
                 f"expected the label of a codec to do as the name of a folder, got '{label}'."
             )
-        follows = None if scheme == "target" else follower.follows
-        sides[label] = make_side(label, follower.codec, follows, follower.rate_factor)
+        factor = rate_factor if len(sides) == 1 else None
+        sides[label] = make_side(label, codec, None if scheme == "target" else follows, factor)
     return tuple(sides.values())
 
 
@@ -276,7 +266,7 @@ class _Coding:
                 encodes = self.coded.folder / place_of("encodes", work.sha256)
                 shutil.rmtree(encodes, ignore_errors=True)
                 self._done(work)
-                self.progress.advance(1, self.progress.failures)
+                self.progress()
                 self._note_failures(work)
 
     def learn(self) -> None:
@@ -318,7 +308,7 @@ class _Coding:
         for work in ahead(read_file, items, READERS):
             path = work.item.path
             if work.failures:
-                self.progress.advance(1, self.progress.failures)
+                self.progress()
                 self._note_failures(work)
                 continue
             first = self.first_with.setdefault(work.sha256, path)

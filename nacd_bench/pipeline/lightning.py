@@ -73,7 +73,7 @@ class Scoring(L.LightningModule):
                 if isinstance(batch, Failure):
                     tick(tick.failures + 1)
                 else:
-                    tick.advance(len(batch[0]), tick.failures)
+                    tick(count=len(batch[0]))
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, index: int) -> Any:
         return batch  # `scored` does, where there are pixels

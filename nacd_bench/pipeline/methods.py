@@ -12,6 +12,7 @@ import torch
 import yaml
 
 from nacd_bench.baselines import Baseline
+from nacd_bench.coding.matched import describe
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import DataError, Failure, PluginError, UserError
 from nacd_bench.evaluation.thresholds import read_thresholds
@@ -135,11 +136,9 @@ def _results(method: Method, batch: TripletBatch) -> list[Result]:
     except Exception as error:  # a plug-in may raise anything
         if len(batch) > 1:
             return [_results(method, batch[index])[0] for index in range(len(batch))]
-        is_ours = isinstance(error, UserError)
-        return [Result(fault=str(error) if is_ours else f"{type(error).__name__}: {error}")]
+        return [Result(fault=describe(error))]
     fault = (
-        f"expected {_kind(method)} {method.name} to return numbers, got NaN or infinity. "
-        "Report it to its authors."
+        f"expected {method.name} to return numbers, got NaN or infinity. Report it to its authors."
     )
     return [
         result
@@ -158,19 +157,14 @@ def _read(method: Method, output: Any, count: int) -> list[Result]:
         expected = f"a DetectionBatch of {count}"
         is_right = isinstance(output, DetectionBatch) and len(output) == len(output.boxes) == count
     if not is_right:
-        is_tensor = isinstance(output, torch.Tensor)
-        got = f"shape {tuple(output.shape)}" if is_tensor else type(output).__name__
+        shape = getattr(output, "shape", None)
+        got = type(output).__name__ if shape is None else f"shape {tuple(shape)}"
         raise PluginError(
-            f"expected {_kind(method)} {method.name} to return {expected}, got {got}. Report it to "
-            "its authors."
+            f"expected {method.name} to return {expected}, got {got}. Report it to its authors."
         )
     if isinstance(output, DetectionBatch):
         return output.results()
     return [Result(score) for score in output.double().tolist()]
-
-
-def _kind(method: Method) -> str:
-    return "baseline" if isinstance(method, Baseline) else "detector"
 
 
 def _called(node: Any) -> Any:

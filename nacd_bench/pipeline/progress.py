@@ -25,27 +25,29 @@ class Progress:
     Args:
         what: what the pieces are (``"images"``).
         total: how many there are.
+        is_logged: print a line now and then.
     """
 
-    def __init__(self, what: str, total: int) -> None:
+    def __init__(self, what: str, total: int, is_logged: bool = False) -> None:
         self.what = what
         self.total = total
+        self.is_logged = is_logged
         self.done = 0
         self.worked = 0
         self.failures = 0
         self.note = ""
-        self.started = self.last = time.monotonic()
+        self.started = self.last = self.printed = time.monotonic()
 
-    def __call__(self, failures: int) -> None:
-        """One more piece is done; failures so far."""
-        self.advance(1, failures)
-
-    def advance(self, count: int, failures: int) -> None:
-        """Some pieces were worked on; failures so far."""
+    def __call__(self, failures: int | None = None, count: int = 1) -> None:
+        """So many more pieces were worked on; failures so far, where there are new ones."""
         self.done += count
         self.worked += count
-        self.failures = failures
+        if failures is not None:
+            self.failures = failures
         self.last = time.monotonic()
+        if self.is_logged and self.last - self.printed >= QUIET:
+            self.printed = self.last
+            print(self, file=sys.stderr, flush=True)
 
     def skip(self, count: int) -> None:
         """Some pieces need no work: there already, or not possible."""
@@ -77,7 +79,7 @@ class Progress:
         >>> progress = Progress("images", 100)
         >>> progress.skip(90)
         >>> progress.started -= 20
-        >>> progress.advance(2, failures=0)
+        >>> progress(count=2)
         >>> round(progress.left)
         80
         """
@@ -97,37 +99,16 @@ class Progress:
         return line + ", ".join(filter(None, [f"{self.failures} failures", self.note]))
 
 
-class _LoggedProgress(Progress):
-    """Prints a line now and then."""
-
-    def __init__(self, what: str, total: int) -> None:
-        super().__init__(what, total)
-        self.printed = self.started
-
-    def advance(self, count: int, failures: int) -> None:
-        super().advance(count, failures)
-        if self.last - self.printed >= QUIET:
-            self.printed = self.last
-            print(self, file=sys.stderr, flush=True)
-
-
 @contextmanager
 def progress_bar(what: str, total: int, show: bool) -> Iterator[Progress]:
     """Progress on standard error: call what it yields for each piece, or its methods."""
-    if not show:
-        yield Progress(what, total)
-    elif sys.stderr.isatty():
-        progress = Progress(what, total)
-        with _bar(progress):
-            yield progress
-    else:
-        progress = _LoggedProgress(what, total)
+    has_bar = show and sys.stderr.isatty()
+    progress = Progress(what, total, is_logged=show and not has_bar)
+    if not has_bar:
         yield progress
-        print(progress, file=sys.stderr, flush=True)
-
-
-@contextmanager
-def _bar(progress: Progress) -> Iterator[None]:
+        if show:
+            print(progress, file=sys.stderr, flush=True)
+        return
     from rich.console import Console
     from rich.live import Live
     from rich.progress_bar import ProgressBar
@@ -141,7 +122,7 @@ def _bar(progress: Progress) -> Iterator[None]:
         return table
 
     with Live(get_renderable=drawn, console=Console(stderr=True), refresh_per_second=4):
-        yield
+        yield progress
 
 
 def clock(seconds: float) -> str:

@@ -1,8 +1,8 @@
-"""Scores by way of the cache: each is computed once.
+"""Scores of detectors and baselines over triplets, each computed once.
 
-*Plan*: hash the files, ask the cache for their scores. *Run*: what it lacks goes through the
-Trainer, which leaves the scores in the cache. *Collect*: everything is read back from there, so
-that cold, warm, resumed and parallel runs end alike.
+*Plan*: hash the files, ask the cache for their scores. *Run*: what it lacks goes through
+Lightning's Trainer, which leaves the scores in the cache. *Collect*: everything is read back from
+there, so that cold, warm, resumed and parallel runs end alike.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from nacd_bench.cache import ScoreCache
 from nacd_bench.errors import Failure, ImageError, UserError
 from nacd_bench.pipeline.methods import Method
 from nacd_bench.pipeline.progress import progress_bar
-from nacd_bench.pipeline.scoring import READERS, Engine
+from nacd_bench.pipeline.scoring import DEFAULT, READERS, Engine
 from nacd_bench.pipeline.workers import ahead
 from nacd_bench.runs.provenance import score_key
 from nacd_bench.triplets.batch import ROLES
@@ -24,7 +24,6 @@ from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.images import content_hash, image_size
 from nacd_bench.triplets.record import TripletRecord, boxes_outside
 
-DEFAULT = Engine()
 NOT_SCORED = {"fault": "not scored: its process ended before"}
 MANY_FILES = 500
 """Triplets from which hashing takes long enough for a bar of its own."""

@@ -52,6 +52,9 @@ class Engine:
     show_progress: bool = True
 
 
+DEFAULT = Engine()
+
+
 LoadedBatch = tuple[Sequence[LoadedTriplet], Sequence[str]]
 """Triplets of one size and dtype, and the names of the methods that are to score them."""
 

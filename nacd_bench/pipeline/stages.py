@@ -363,29 +363,21 @@ class Detect:
     device: str = "cpu"
     name = "detect"
 
-    def __post_init__(self) -> None:
-        self._on_device: list[Detector] | None = None
-
     @property
     def on_device(self) -> bool:
         return self.device != "cpu"
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_on_device": None}
-
     def __call__(self, works: Sequence[Work]) -> None:
-        if self._on_device is None:
-            self._on_device = [detector.eval().to(self.device) for detector in self.detectors]
+        for detector in self.detectors:
+            detector.eval().to(self.device)  # costs nothing where it is there
         for work in works:
             presets = [preset for preset, sides in work.decoded.items() if len(sides) == 2]
             for group in [presets] if self.on_device else [[preset] for preset in presets]:
                 if group and work.pixels is not None:
                     with work.timed(self.name), one_thread():
-                        self._detect(work, work.pixels, group, self._on_device)
+                        self._detect(work, work.pixels, group)
 
-    def _detect(
-        self, work: Work, original: Image, presets: Sequence[str], detectors: Sequence[Detector]
-    ) -> None:
+    def _detect(self, work: Work, original: Image, presets: Sequence[str]) -> None:
         sides = {"original": [original] * len(presets)}
         sides |= {role: [work.decoded[preset][role] for preset in presets] for role in ROLES[1:]}
         batch = TripletBatch(
@@ -397,8 +389,8 @@ class Detect:
             },
             ids=[f"{work.item.name} {preset}" for preset in presets],
         )
-        results = score_batch(detectors, batch)
-        for detector in detectors:
+        results = score_batch(self.detectors, batch)
+        for detector in self.detectors:
             for preset, by_detector in zip(presets, results, strict=True):
                 result = by_detector[detector.name]
                 step = f"detect {detector.name} {preset}"

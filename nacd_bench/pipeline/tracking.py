@@ -74,45 +74,34 @@ def tracked(
         config: what is logged as the run's configuration.
     """
     tracker = Tracker(folder)
-    status = "failed"
-    with _environment(folder):
-        is_wandb = bool(node) and node["_target_"].endswith(".wandb_logger")  # type: ignore[index]
-        mode = wandb_mode(node.get("mode", "auto")) if node and is_wandb else ""
+    before = dict(os.environ)
+    status, mode = "failed", ""
+    # W&B stages artifacts in the user's data folder, where a log would lose them.
+    os.environ.update({**QUIET, "WANDB_DATA_DIR": str((folder / "wandb").resolve()), **before})
+    try:
+        if node and node["_target_"].endswith(".wandb_logger"):
+            mode = wandb_mode(node.get("mode", "auto"))
+            node = {**node, "folder": str(folder), "mode": mode}
         if mode == "disabled":
             tracker.message = "W&B is disabled: no log."
         elif node:
-            own = {"folder": str(folder), "mode": mode} if mode else {}
             try:
-                tracker.logger = made("logger", {**node, **own})
+                tracker.logger = made("logger", node)
             except PluginError as error:
                 if not mode:
                     raise
                 tracker.message = f"no log: {error}"
         tracker.log(lambda logger: logger.log_hyperparams(dict(config)))
-        try:
-            yield tracker
-            status = "success"
-        finally:
-            tracker.log(lambda logger: logger.finalize(status))
-            if mode:
-                tracker.log(lambda logger: _finish(tracker, status, mode == "online"))
-
-
-@contextmanager
-def _environment(folder: Path) -> Iterator[None]:
-    """Variables of the run; afterwards all are as the user had them."""
-    before = dict(os.environ)
-    # W&B stages artifacts in the user's data folder, where a log would lose them.
-    os.environ.update({**QUIET, "WANDB_DATA_DIR": str((folder / "wandb").resolve()), **before})
-    try:
-        yield
+        yield tracker
+        status = "success"
     finally:
+        tracker.log(lambda logger: logger.finalize(status))
+        if mode:
+            tracker.log(lambda logger: _finish(tracker, status, mode == "online"))
         if "wandb" in sys.modules and "WANDB_SERVICE" not in before:
             sys.modules["wandb"].teardown()  # so that the next run's settings are read anew
-        for name in os.environ.keys() - before.keys():
-            if name in QUIET or name.startswith("WANDB_"):
-                del os.environ[name]
-        os.environ.update({name: before[name] for name in before if name.startswith("WANDB_")})
+        os.environ.clear()  # all variables are as the user had them
+        os.environ.update(before)
 
 
 def wandb_mode(asked: str) -> str:

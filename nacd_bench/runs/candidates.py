@@ -18,20 +18,17 @@ Paths in the tables are relative to the mined folder, unless they name an image 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from nacd_bench.errors import DataError
 from nacd_bench.runs.schema import CANDIDATES, CODED, IMAGES, schema
 from nacd_bench.runs.tables import with_versions
 from nacd_bench.triplets.text_files import read_parquet
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-ROW_GROUP = 50_000
-"""Rows of a table's file that are written together."""
 PARTITIONS = {CANDIDATES: ("artifact_type", "preset"), CODED: ("preset",), IMAGES: ()}
 """Columns that name the subfolders of a table (as Hive does) and are not in its files."""
 KEYS = {
@@ -48,8 +45,6 @@ def read_mined(folder: str | Path, table: str = CANDIDATES) -> pa.Table:
     Raises:
         DataError: no mined folder, or a file in it that cannot be read.
     """
-    import pyarrow as pa
-
     place = Path(folder) / table
     if not place.is_dir():
         raise DataError(
@@ -84,8 +79,7 @@ class TablesWriter:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._waiting: dict[Path, list[pa.Table]] = {}
-        self._writers: dict[Path, pq.ParquetWriter] = {}
+        self._writers: dict[Path, tuple[Path, pq.ParquetWriter]] = {}
 
     def __enter__(self) -> TablesWriter:
         return self
@@ -93,6 +87,7 @@ class TablesWriter:
     def add(self, table: str, rows: pa.Table) -> None:
         """Add rows with all columns of the table's schema."""
         import pyarrow.compute as pc
+        import pyarrow.parquet as pq
 
         rows = rows.cast(schema(table)).sort_by([(name, "ascending") for name in KEYS[table]])
         names = list(PARTITIONS[table])
@@ -103,45 +98,29 @@ class TablesWriter:
                 part = part.filter(pc.equal(part[name], value))
             levels = [f"{name}={quote(values[name], safe='')}" for name in names]
             place = Path(self.folder, table, *levels, "part-0.parquet")
-            self._waiting.setdefault(place, []).append(part.drop_columns(names))
-            if sum(map(len, self._waiting[place])) >= ROW_GROUP:
-                self._flush(place)
-
-    def _flush(self, place: Path) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        rows = with_versions(pa.concat_tables(self._waiting.pop(place)), self.folder)
-        if place not in self._writers:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            self._writers[place] = pq.ParquetWriter(_part(place), rows.schema)
-        for start in range(0, len(rows), ROW_GROUP):
-            self._writers[place].write_table(rows.slice(start, ROW_GROUP))
+            part = part.drop_columns(names)
+            if place not in self._writers:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                hidden = place.with_name(f".{place.name}.part")
+                made = pq.ParquetWriter(hidden, with_versions(part, self.folder).schema)
+                self._writers[place] = hidden, made
+            self._writers[place][1].write_table(part)
 
     def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            for place in list(self._waiting):
-                self._flush(place)
-        for place, writer in self._writers.items():
+        for place, (hidden, writer) in self._writers.items():
             writer.close()
             if kind is None:
-                _part(place).replace(place)
+                hidden.replace(place)
             else:
-                _part(place).unlink(missing_ok=True)
+                hidden.unlink(missing_ok=True)
         for table in KEYS if kind is None else ():
             (self.folder / table).mkdir(parents=True, exist_ok=True)
             for old in set((self.folder / table).rglob("*.parquet")) - self._writers.keys():
                 old.unlink()
 
 
-def _part(place: Path) -> Path:
-    return place.with_name(f".{place.name}.part")
-
-
 def kept(candidates: pa.Table) -> pa.Table:
     """The candidates that are no duplicates."""
-    import pyarrow.compute as pc
-
     return candidates.filter(pc.is_null(candidates["duplicate_of"]))
 
 

@@ -57,13 +57,12 @@ def git_hash() -> str | None:
     folder = Path(__file__).parent
     if not (folder.parents[1] / ".git").exists():
         return None
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]
-    command += ["--exclude=*"]
-    try:
+    options = ["--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    with suppress(OSError, subprocess.SubprocessError):
+        command = ["git", "-C", str(folder), "describe", *options]
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() or None
+        return done.stdout.strip() or None
+    return None
 
 
 @cache

@@ -11,16 +11,30 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from nacd_bench.errors import Failure
 from nacd_bench.runs.provenance import versions_of
-from nacd_bench.runs.schema import FAILURES, SCHEMA_VERSION, SETTINGS
+from nacd_bench.runs.schema import (
+    CODECS,
+    DETECTIONS,
+    EDGES,
+    FAILURES,
+    REAL,
+    SCHEMA_VERSION,
+    SCORES,
+    SETTINGS,
+    TRIPLETS,
+    schema,
+)
+from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.files import csv_bytes, writable, write_whole
+from nacd_bench.triplets.manifest import write_manifest
+from nacd_bench.triplets.record import TripletRecord
 from nacd_bench.triplets.text_files import read_json
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 VERSIONS_KEY = b"nacd_bench.versions"
 """Where Parquet files say in the metadata of their schema, as JSON, which versions made them."""
@@ -28,6 +42,8 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a cell begins with that a spreadsheet takes for a formula."""
 
 Row = Mapping[str, Any]
+Results = Mapping[str, Mapping[str, Result]]
+"""By triplet id and method."""
 
 
 def write_table(
@@ -40,10 +56,11 @@ def write_table(
         rows: an Arrow table, or dictionaries with the columns of the schema.
         schema: columns and types, where the rows are dictionaries.
     """
-    import pyarrow as pa
-
     if not isinstance(rows, pa.Table):
-        values = [{key: _writable(value) for key, value in row.items()} for row in rows]
+        values = [
+            {key: writable(cell) if isinstance(cell, str) else cell for key, cell in row.items()}
+            for row in rows
+        ]
         rows = pa.Table.from_pylist(values, schema=schema)
     write_parquet(path.with_name(f"{path.name}.parquet"), rows)
     write_csv(path.with_name(f"{path.name}.csv"), rows.to_pylist(), rows.schema.names)
@@ -51,8 +68,6 @@ def write_table(
 
 def write_parquet(path: Path, table: pa.Table) -> None:
     """Write a table as Parquet, whole or not at all."""
-    import pyarrow.parquet as pq
-
     file = io.BytesIO()
     pq.write_table(with_versions(table, path.parent), file)
     write_whole(path, file.getvalue())
@@ -79,10 +94,6 @@ def with_versions(table: pa.Table, folder: Path) -> pa.Table:
     versions = {**versions_of(told if isinstance(told, dict) else {}), "schema": SCHEMA_VERSION}
     metadata = {**(table.schema.metadata or {}), VERSIONS_KEY: json.dumps(versions)}
     return table.replace_schema_metadata(metadata)
-
-
-def _writable(value: Any) -> Any:
-    return writable(value) if isinstance(value, str) else value
 
 
 class Best(str):
@@ -150,3 +161,69 @@ class Table:
 
 def _latex(text: str) -> str:
     return re.sub(r"([&%$#_{}])", r"\\\1", text.replace("\\", r"\textbackslash "))
+
+
+# --- what methods said about triplets
+
+
+def write_tables(
+    folder: Path,
+    records: Sequence[TripletRecord],
+    results: Results,
+    types: Mapping[str, str],
+    thresholds: Mapping[str, float],
+) -> list[dict[str, Any]]:
+    """Write triplets, detections and scores of a ``detect`` run; the rows of the detections.
+
+    Args:
+        results: of the triplets that are finished; a detector that failed is left out.
+        types: artifact type by detector, in order.
+        thresholds: confidence over which a box is a detection, by detector.
+    """
+    detections = write_detections(folder, records, results, types, thresholds)
+    rows = [
+        triplet_columns(record)
+        | {name: result.score for name, result in results[record.id].items() if not result.fault}
+        for record in records
+        if record.id in results
+    ]
+    write_table(folder / SCORES, rows, schema(SCORES, **dict.fromkeys(types, REAL)))
+    return detections
+
+
+def write_detections(
+    folder: Path,
+    records: Sequence[TripletRecord],
+    results: Results,
+    types: Mapping[str, str],
+    thresholds: Mapping[str, float] | None = None,
+) -> list[dict[str, Any]]:
+    """Write the triplets as a manifest and the boxes found in them; the rows of the boxes.
+
+    Args:
+        types: artifact type by detector, in order.
+        thresholds: confidence over which a box is a detection, by detector; None for every box.
+    """
+    write_manifest(folder / TRIPLETS, records)
+    rows = [
+        {
+            **triplet_columns(record),
+            "artifact_type": artifact_type,
+            "detector": name,
+            "confidence": confidence,
+            **dict(zip(EDGES, box, strict=True)),
+        }
+        for record in records
+        for name, artifact_type in types.items()
+        for result in filter(None, [results.get(record.id, {}).get(name)])
+        for box, confidence in zip(result.boxes, result.confidences, strict=True)
+        if thresholds is None or confidence > thresholds[name]
+    ]
+    write_table(folder / DETECTIONS, rows, schema(DETECTIONS))
+    return rows
+
+
+def triplet_columns(record: TripletRecord) -> dict[str, Any]:
+    """What every row repeats of its triplet."""
+    codecs = {name: getattr(record, name) for name in CODECS}
+    return {"triplet": record.id, "image": record.source or record.id, **codecs}

@@ -1,41 +1,67 @@
-"""A benchmark's results: its figures, its tables for people, and what it leaves in its folder."""
+"""A benchmark's results: its figures, its tables for people, what its folder and a tracker get."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from nacd_bench import numbers
 from nacd_bench.baselines import Baseline
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import Failure
-from nacd_bench.evaluation.auc import AUC
 from nacd_bench.evaluation.balanced import SET_COLUMNS, BalancedSet
 from nacd_bench.evaluation.comparison import SetComparison, methods_of, scores_on
 from nacd_bench.evaluation.reference import Reference
 from nacd_bench.evaluation.thresholds import write_thresholds
+from nacd_bench.pipeline.methods import score_batch
 from nacd_bench.pipeline.scores import Scored
 from nacd_bench.report.figures import CURVES as KINDS
-from nacd_bench.report.figures import Line, curve_figure, curve_lines, figure_files
-from nacd_bench.runs.results import triplet_columns, write_detections, write_scores
+from nacd_bench.report.figures import (
+    Line,
+    curve_figure,
+    curve_lines,
+    figure_files,
+    histogram_figure,
+)
+from nacd_bench.report.heat_map import per_pixel
 from nacd_bench.runs.schema import (
     CURVES,
     METRICS,
+    REAL,
     SCHEMA_VERSION,
+    SCORES,
     SETS,
     TABLES,
     TEXT,
     THRESHOLDS,
     YES,
+    schema,
 )
-from nacd_bench.runs.tables import Best, Table, write_csv
+from nacd_bench.runs.tables import (
+    Best,
+    Table,
+    triplet_columns,
+    write_csv,
+    write_detections,
+    write_table,
+)
+from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import json_bytes, plain, write_whole
+from nacd_bench.triplets.images import to_8_bit
+from nacd_bench.triplets.loading import load_triplet
 from nacd_bench.triplets.manifest import write_manifest
 from nacd_bench.triplets.record import TripletRecord
+
+STRONGEST = 8
+"""Detections per detector in the tracker's table."""
+EVIDENCE = {1: "a quarter of the scale or more", 2: "half or more", 3: "three quarters or more"}
+"""Classes of a heat map's mask."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +121,9 @@ def write_results(done: Benchmarked) -> None:
             drawn = {"test_set": name, "cluster": cluster, "is_positive": is_positive}
             scored = {name: of[i] for name, of in values.items() if not math.isnan(of[i])}
             rows.append({**triplet_columns(record), **drawn, **scored})
-    write_scores(folder, rows, list(done.methods), test_set=TEXT, cluster=TEXT, is_positive=YES)
+    drawn_as = {"test_set": TEXT, "cluster": TEXT, "is_positive": YES}
+    columns = schema(SCORES, **drawn_as, **dict.fromkeys(done.methods, REAL))
+    write_table(folder / SCORES, rows, columns)
     # every box of the detectors that ran on each triplet: those behind the localisation
     drawn_of = [
         replace(record, extra={k: v for k, v in record.extra.items() if k not in SET_COLUMNS})
@@ -186,21 +214,13 @@ def main_table(done: Benchmarked) -> Table:
             row = [method]
             for name, result in done.comparisons.items():
                 auc = result.aucs.get(method)
-                text = numbers.NOTHING if auc is None else interval(auc)
+                text = numbers.NOTHING if auc is None else str(auc)
                 row.append(Best(text) if result.best == method else text)
                 value = published.get(name, {}).get(method)
                 if done.reference is not None:
                     row.append(numbers.NOTHING if value is None else f"{value:.3f}")
             rows.append(row)
     return Table(columns, rows, "AUC with 95 % intervals, the best of a column in bold")
-
-
-def interval(auc: AUC) -> str:
-    """``0.912 [0.853, 0.964]``, and the count where images were left out."""
-    if math.isnan(auc.value):
-        return "no scores"
-    counts = f" n={auc.n_positive}+{auc.n_negative}" if auc.n_excluded else ""
-    return numbers.estimate(auc.value, auc.low, auc.high) + counts
 
 
 def further_tables(done: Benchmarked) -> list[Table]:
@@ -226,3 +246,104 @@ def further_tables(done: Benchmarked) -> list[Table]:
         Table(("set", "detector", *columns), places, "Boxes against labelled boxes"),
     ]
     return [table for table in tables if table.rows]
+
+
+# --- for an experiment tracker
+
+
+def log_benchmark(logger: Any, done: Benchmarked) -> None:
+    """Log everything of a finished run that a logger can hold."""
+    figures = {"failures": len(done.failures), "wall_seconds": done.facts["wall_seconds"]}
+    for name, result in done.comparisons.items():
+        for method, auc in result.aucs.items():
+            facts = {"auc": auc.value, "auc_low": auc.low, "auc_high": auc.high}
+            finite = {fact: value for fact, value in facts.items() if not math.isnan(value)}
+            figures |= {f"{name}/{method}/{fact}": value for fact, value in finite.items()}
+    logger.log_metrics(figures, step=0)
+    run = logger.experiment
+    for name, figure in _drawings(done):
+        if hasattr(logger, "log_image"):  # W&B
+            logger.log_image(name, [figure])
+        elif hasattr(run, "add_figure"):  # TensorBoard
+            run.add_figure(name, figure)
+        elif hasattr(run, "log_figure"):  # MLflow
+            run.log_figure(logger.run_id, figure, f"{name}.png")
+    if hasattr(logger, "log_image"):
+        _log_to_wandb(logger, done)
+    elif hasattr(run, "log_artifact"):
+        run.log_artifact(logger.run_id, str(done.folder / METRICS))
+
+
+def _drawings(done: Benchmarked) -> Iterator[tuple[str, Any]]:
+    """Figures with names: curves of each set, and a histogram of each method's scores on it."""
+    for name, balanced in done.sets.items():
+        curves = lines(done, balanced)
+        for kind in KINDS:
+            yield f"{name}/{kind}", curve_figure(kind, curves, name)
+        for line in curves:
+            values = scores_on(balanced, done.scored.scores, line.method)
+            histogram = histogram_figure(balanced.truth, values, line.method, name)
+            yield f"{name}/scores/{line.method}", histogram
+
+
+def _log_to_wandb(logger: Any, done: Benchmarked) -> None:
+    import wandb
+
+    table = main_table(done)
+    rows = [list(map(str, row)) for row in table.rows if row]  # W&B takes no kinds of text
+    logger.log_table("table", list(table.columns), rows)
+    columns = ["detector", "test_set", "triplet", "is_positive", "confidence"]
+    logger.log_table("strongest", [*columns, *ROLES], list(_strongest(done)))
+    artifact = wandb.Artifact("metrics", type="metrics")
+    for file in (METRICS, f"{SCORES}.parquet", THRESHOLDS):
+        artifact.add_file(str(done.folder / file))
+    logger.experiment.log_artifact(artifact)
+
+
+def _strongest(done: Benchmarked) -> Iterator[list[Any]]:
+    """Rows of the strongest detections of each detector on its own set, with pictures."""
+    for method, artifact_type in done.detectors.items():
+        results = done.scored.scores[method]
+        balanced = done.sets.get(artifact_type)
+        members = zip(balanced.records, balanced.truth, strict=True) if balanced else ()
+        boxed = [
+            (results[record.id].confidences[0], record, is_positive)
+            for record, is_positive in members
+            if record.id in results and results[record.id].boxes
+        ]
+        boxed.sort(key=lambda row: -row[0])
+        for confidence, record, is_positive in boxed[:STRONGEST]:
+            pictures = _pictures(done.methods[method], record)
+            if pictures:
+                yield [method, artifact_type, record.id, is_positive, confidence, *pictures]
+
+
+def _pictures(detector: Any, record: TripletRecord) -> list[Any]:
+    """The three images with the detector's boxes and its heat map as a mask."""
+    import wandb
+
+    batch = load_triplet(record).batch
+    device = next((parameter.device for parameter in detector.parameters()), batch.device)
+    result = score_batch([detector], batch.to(device))[0][detector.name]
+    if result.fault:
+        return []
+    boxes = [
+        {
+            "position": dict(zip(("minX", "minY", "maxX", "maxY"), box, strict=True)),
+            "domain": "pixel",
+            "class_id": 0,
+            "box_caption": f"{detector.name} {confidence:.4g}",
+            "scores": {"confidence": confidence},
+        }
+        for box, confidence in zip(result.boxes, result.confidences, strict=True)
+    ]
+    layers: dict[str, Any] = {
+        "boxes": {"detections": {"box_data": boxes, "class_labels": {0: detector.name}}}
+    }
+    if result.heat_map is not None:
+        low, high = detector.heat_map_range
+        heat = per_pixel(result.heat_map, 0, batch.height, batch.width)
+        levels = np.clip(np.floor((heat - low) / (high - low) * 4), 0, 3).astype(np.uint8)
+        layers["masks"] = {"evidence": {"mask_data": levels, "class_labels": EVIDENCE}}
+    images = [to_8_bit(getattr(batch, role)) for role in ROLES]
+    return [wandb.Image(image, file_type="jpg", **layers) for image in images]

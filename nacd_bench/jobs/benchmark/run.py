@@ -21,7 +21,9 @@ The run's folder::
 
 from __future__ import annotations
 
+import math
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -39,10 +41,10 @@ from nacd_bench.evaluation.bootstrap import DEFAULT, Resampling
 from nacd_bench.evaluation.comparison import compare, methods_of
 from nacd_bench.evaluation.reference import Reference, read_reference
 from nacd_bench.jobs.benchmark.labelled_sets import PAPER_DRAWING, Drawing, labelled_sets
-from nacd_bench.jobs.benchmark.results import Benchmarked, write_results
+from nacd_bench.jobs.benchmark.results import Benchmarked, log_benchmark, write_results
 from nacd_bench.pipeline.methods import Method, by_name
-from nacd_bench.pipeline.scores import DEFAULT as DEFAULT_ENGINE
 from nacd_bench.pipeline.scores import Scored, score_triplets
+from nacd_bench.pipeline.scoring import DEFAULT as DEFAULT_ENGINE
 from nacd_bench.pipeline.scoring import Engine
 from nacd_bench.pipeline.tracking import tracked
 from nacd_bench.runs.folder import open_run
@@ -93,8 +95,6 @@ def benchmark(
     Raises:
         DataError: too few labels, a folder in use, other settings than those the run began with.
     """
-    from nacd_bench.jobs.benchmark.tracking import log_benchmark
-
     began = time.perf_counter()
     folder = Path(folder)
     every: list[Method] = [*detectors, *baselines]
@@ -115,11 +115,10 @@ def benchmark(
         "precision": str(engine.precision),
         "triplets_sha256": json_sha256(ids),
     }
-    wanted: dict[str, dict[str, None]] = {}
+    wanted: dict[str, dict[str, None]] = defaultdict(dict)
     for name, members in ids.items():
-        asked = dict.fromkeys(methods_of(name, types, names, full))
         for triplet in members:
-            wanted[triplet] = wanted.get(triplet, {}) | asked
+            wanted[triplet] |= dict.fromkeys(methods_of(name, types, names, full))
     logged = yaml.safe_load(configuration) if configuration else settings
     place = Path(cache) if cache is not None else cache_folder("scores") or folder
     with tracked(logger, folder, logged) as tracker:
@@ -131,9 +130,7 @@ def benchmark(
                 ScoreCache(place / "scores.sqlite"),
                 engine,
             )
-            run.failures += failures
-            run.failures += problems
-            run.failures += [*undrawn, *scored.failures]
+            run.failures += [*failures, *problems, *undrawn, *scored.failures]
             done = Benchmarked(
                 folder=folder,
                 sets=test_sets,
@@ -151,6 +148,17 @@ def benchmark(
             write_results(done)
         tracker.log(lambda logger: log_benchmark(logger, done))
     return replace(done, message=tracker.message)
+
+
+def objective(done: Benchmarked) -> float:
+    """Mean AUC of all detectors on the sets of their types: what an optimiser maximises."""
+    values = [
+        result.aucs[name].value
+        for kind, result in done.comparisons.items()
+        for name, artifact_type in done.detectors.items()
+        if artifact_type == kind and not math.isnan(result.aucs[name].value)
+    ]
+    return sum(values) / len(values) if values else math.nan
 
 
 def _union(test_sets: Mapping[str, BalancedSet]) -> list[TripletRecord]:

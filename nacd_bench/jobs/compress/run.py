@@ -20,75 +20,65 @@ The run's folder::
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+import pickle
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import product
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import torch
+
+from nacd_bench.coding.codec import Codec
 from nacd_bench.coding.curves import bd_rates, curves, figure
-from nacd_bench.coding.sides import TARGETS, AnyCodec, TargetRate
-from nacd_bench.errors import Failure
-from nacd_bench.jobs.compress.decode_check import COLUMNS, decoded_again, is_fault
-from nacd_bench.pipeline.coding import CodedImages, Follower, code_triplets
-from nacd_bench.pipeline.workers import cores
+from nacd_bench.coding.matched import describe
+from nacd_bench.coding.sides import TARGETS, AnyCodec, CodecSpec, Side, TargetRate, built
+from nacd_bench.errors import DataError
+from nacd_bench.pipeline.coding import CodedImages, code_triplets
+from nacd_bench.pipeline.progress import progress_bar
+from nacd_bench.pipeline.workers import Workers, cores, finished_jobs
 from nacd_bench.runs.schema import SUMMARY
 from nacd_bench.runs.tables import write_csv
 from nacd_bench.settings import Count, Name, Names, Positive, Share, checked
 from nacd_bench.triplets.files import json_bytes, write_whole
+from nacd_bench.triplets.images import read_8_bit
+
+COLUMNS = (
+    *("image", "side", "preset", "condition"),
+    *("pixels", "share", "max_difference", "x", "y", "error"),
+)
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What libraries read when a process starts."""
+CONDITIONS = {1: "1 thread", 2: "2 threads"}
 
 
-@dataclass(frozen=True)
-class Compressed:
-    """What a run left in its folder.
-
-    Args:
-        coded: images, results, failures.
-        rows: one dictionary per triplet, as in the manifest.
-        curves: rows of :func:`~nacd_bench.coding.curves.curves`.
-        bd_rates: rows of :func:`~nacd_bench.coding.curves.bd_rates`.
-        decoded_again: what a second decode of each bitstream gave, with ``check="decode"``.
-    """
-
-    coded: CodedImages
-    rows: list[dict[str, Any]]
-    curves: list[dict[str, Any]]
-    bd_rates: list[dict[str, Any]]
-    decoded_again: list[dict[str, Any]]
-
-    @property
-    def folder(self) -> Path:
-        """The run's folder."""
-        return self.coded.folder
-
-    @property
-    def failures(self) -> list[Failure]:
-        """What failed; empty when all is well."""
-        return self.coded.failures
-
-    @property
-    def encodes(self) -> int:
-        """Encodes that this run's results needed; 0 when everything was there."""
-        return self.coded.encodes
+Stream = tuple[Path, dict[str, Any], Mapping[str, Any], CodecSpec | Codec]
+"""A bitstream of a run: the run's folder, the row of the table without what the decode gives, what
+is known of the result, and the codec that decodes it."""
 
 
 @checked
 def compress(
     images: Names,
     neural: AnyCodec,
-    traditional: AnyCodec | Follower,
+    traditional: AnyCodec,
     folder: Name,
     *,
     scheme: Literal["neural", "target", "psnr"] = "neural",
     points: Sequence[float] | None = None,
     targets: Sequence[TargetRate] = TARGETS,
     rate_factor: Positive | None = None,
-    then: Sequence[Follower] = (),
+    then: Sequence[AnyCodec] = (),
     tolerance: Positive | None = None,
     workers: Count | None = None,
     failure_limit: Share = 0.2,
     check: Literal["decode"] | None = None,
     show_progress: bool = True,
-) -> Compressed:
+) -> CodedImages:
     """Code images with a neural codec and traditional ones at a comparable rate.
 
     Args:
@@ -103,7 +93,7 @@ def compress(
         targets: bits per pixel for the scheme ``target``.
         rate_factor: rate of the traditional codec as a multiple of the neural one's; the codec's
             own by default.
-        then: more traditional codecs, with what each of them follows.
+        then: more traditional codecs, each perhaps with another one before it that it follows.
         tolerance: miss of the rate beyond which a codec's fine control is used.
         workers: processes; the number of cores by default, 0 for none but this one.
         failure_limit: share of images that may fail before the run stops.
@@ -129,25 +119,140 @@ def compress(
         failure_limit=failure_limit,
         show_progress=show_progress,
     )
-    rows, checked = coded.rows, []
     if check:
         count = cores() if workers is None else workers
-        checked = decoded_again(coded, count, show_progress)
-        write_csv(coded.folder / "decode_check.csv", checked, COLUMNS)
-    by_codec, saved = curves(rows), bd_rates(rows)
-    for name, values in (("rate_distortion", by_codec), ("bd_rate", saved)):
+        coded.decoded_again = decoded_again(coded, count, show_progress)
+        write_csv(coded.folder / "decode_check.csv", coded.decoded_again, COLUMNS)
+    rows = coded.rows
+    coded.curves, coded.bd_rates = curves(rows), bd_rates(rows)
+    for name, values in (("rate_distortion", coded.curves), ("bd_rate", coded.bd_rates)):
         write_csv(coded.folder / f"{name}.csv", values, list(values[0] if values else ()))
     for kind in ("svg", "png") if rows else ():
-        write_whole(coded.folder / f"rate_distortion.{kind}", figure(by_codec, kind))
+        write_whole(coded.folder / f"rate_distortion.{kind}", figure(coded.curves, kind))
+    faults = sum(map(is_fault, coded.decoded_again))
     summary = {
         "images": coded.images,
         "left_out": coded.left_out,
         "notes": coded.notes,
         "duplicates": coded.duplicates,
         "failures": len(coded.failures),
-        "decode_check": {"decodes": len(checked), "faults": sum(map(is_fault, checked))}
-        if check
-        else None,
+        "decode_check": {"decodes": len(coded.decoded_again), "faults": faults} if check else None,
     }
     write_whole(coded.folder / SUMMARY, json_bytes(summary))
-    return Compressed(coded, rows, by_codec, saved, checked)
+    return coded
+
+
+# --- check=decode
+#
+# Every bitstream is decoded once more, as its receiver would decode it. A neural codec whose
+# entropy model follows from floating-point sums reads its own bitstreams only where they are summed
+# in the same order. So they are decoded in a fresh process that never encoded anything, with
+# another number of threads, and on the other device where there is one.
+
+
+def decoded_again(coded: CodedImages, workers: int, show_progress: bool) -> list[dict[str, Any]]:
+    """Decode the bitstreams of a run again; a row for each and each condition.
+
+    Args:
+        coded: what the run left; a codec whose rate is estimated has no bitstreams.
+        workers: processes of the run; 0 for none but this one.
+        show_progress: a progress bar.
+    """
+    rows = []
+    here = [not workers or side.codec.in_main_process for side in coded.sides]
+    used = max(torch.get_num_threads() if any(here) else 1, 1)
+    for threads, other_device in ((2 if used == 1 else 1, False), (used, True)):
+        streams: list[Stream] = []
+        for work, side in product(coded.works, coded.sides):
+            codec = on_other_device(side) if other_device else side.source
+            if codec is None or side.codec.rate_is_estimated:
+                continue
+            condition = codec.parameters["device"] if other_device else CONDITIONS[threads]
+            for preset, result in work.coded.get(side.label, {}).items():
+                names = (work.name, side.label, preset, condition)
+                row = dict.fromkeys(COLUMNS, "") | dict(zip(COLUMNS, names, strict=False))
+                streams.append((coded.folder, row, result, codec))
+        if streams:
+            rows += _decoded(streams, threads, 1 if any(here) else workers, show_progress)
+    return rows
+
+
+def on_other_device(side: Side) -> CodecSpec | None:
+    """The codec on the GPU where it ran on the CPU, and the other way round; None for neither."""
+    device = side.codec.parameters.get("device")
+    if not (isinstance(side.source, CodecSpec) and device and torch.cuda.is_available()):
+        return None
+    other = "cuda" if device == "cpu" else "cpu"
+    return replace(side.source, parameters={**side.source.parameters, "device": other})
+
+
+def difference(stream: Stream) -> dict[str, Any]:
+    """Decode a bitstream and compare it with the picture of the run."""
+    folder, row, result, codec = stream
+    try:
+        expected, _ = read_8_bit(folder / result["decoded"])
+        decoded = built(codec).decode((folder / result["bitstream"]).read_bytes())
+        if decoded.shape != expected.shape:
+            raise DataError(f"expected a picture {expected.shape}, got {decoded.shape}.")
+    except Exception as error:  # of whatever kind: a codec is somebody else's code
+        return row | {"error": describe(error)}
+    distance = np.abs(decoded.astype(np.int16) - expected).max(axis=2)
+    differs = distance > 0
+    row = row | {"pixels": int(differs.sum()), "share": float(differs.mean())}
+    if differs.any():
+        y, x = map(int, np.unravel_index(differs.argmax(), differs.shape))
+        row |= {"max_difference": int(distance.max()), "x": x, "y": y}
+    return row
+
+
+def _died(stream: Stream) -> dict[str, Any]:
+    return stream[1] | {"error": "the process that decoded it died (crash or out of memory)."}
+
+
+def _decoded(
+    streams: list[Stream], threads: int, processes: int, show_progress: bool
+) -> list[dict[str, Any]]:
+    """The rows of bitstreams that are decoded in other processes, in their order."""
+    rows: dict[int, dict[str, Any]] = {}
+    waiting = []
+    for stream in streams:
+        try:
+            pickle.dumps(stream[3])
+            waiting.append(stream)
+        except Exception as error:
+            rows[id(stream)] = stream[1] | {"error": f"not for another process: {error}"}
+    with (
+        _threads_of_children(threads),
+        Workers(processes, difference, _died, threads, get_context("spawn")) as pool,
+        progress_bar("decoded again", len(streams), show_progress) as progress,
+    ):
+        for stream, row in finished_jobs(pool, waiting):
+            rows[id(stream)] = row
+            progress(sum(map(is_fault, rows.values())))
+    return [rows[id(stream)] for stream in streams]
+
+
+def is_fault(row: Mapping[str, Any]) -> bool:
+    """Whether a row is of a bitstream that was not decoded to the same picture."""
+    return bool(row["error"] or row["pixels"])
+
+
+def in_words(row: Mapping[str, Any]) -> str:
+    """A fault as a line."""
+    reason = row["error"] or (
+        f"{row['pixels']} pixels differ ({row['share']:.2%}), by up to {row['max_difference']}, "
+        f"first at ({row['x']}, {row['y']})"
+    )
+    return f"{row['image']}: {row['side']} {row['preset']}, {row['condition']}: {reason}"
+
+
+@contextmanager
+def _threads_of_children(count: int) -> Iterator[None]:
+    before = {name: os.environ[name] for name in THREADS if name in os.environ}
+    os.environ.update(dict.fromkeys(THREADS, str(count)))
+    try:
+        yield
+    finally:
+        for name in THREADS:
+            del os.environ[name]
+        os.environ.update(before)

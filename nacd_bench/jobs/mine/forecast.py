@@ -11,7 +11,7 @@ from typing import Any
 
 from nacd_bench.coding.originals import Item, list_images, read_item
 from nacd_bench.errors import DataError
-from nacd_bench.jobs.mine.plan import make_mining_plan
+from nacd_bench.jobs.mine.run import make_mining_plan
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.pipeline.stages import Stage, Work
 from nacd_bench.pipeline.workers import cores

@@ -6,7 +6,7 @@
 
 The folder is described in :mod:`nacd_bench.runs.candidates`; beside the tables it holds::
 
-    journal/          what is done, see :mod:`nacd_bench.jobs.mine.results`
+    journal/          what is done, see :mod:`nacd_bench.runs.mined`
     failures.csv      what failed twice, with its message
     summary.json      counts
     strongest_*.png   the strongest candidates of each type
@@ -14,6 +14,7 @@ The folder is described in :mod:`nacd_bench.runs.candidates`; beside the tables 
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections import Counter
@@ -24,23 +25,34 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nacd_bench.coding.originals import Item, Listing, gone, list_images
-from nacd_bench.coding.sides import TARGETS, AnyCodec, TargetRate
+from nacd_bench.coding.sides import (
+    NEURAL,
+    TARGETS,
+    AnyCodec,
+    CodecSpec,
+    Side,
+    TargetRate,
+    make_side,
+    rate_steps,
+)
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import DataError, Failure, UserError
 from nacd_bench.evaluation.duplicates import IOU
-from nacd_bench.jobs.mine.plan import make_mining_plan
-from nacd_bench.jobs.mine.results import State, Summary, item_mark, read_state, write_tables
 from nacd_bench.pipeline.engine import Engine, run
+from nacd_bench.pipeline.methods import thresholds_by_detector
 from nacd_bench.pipeline.progress import Progress, progress_bar
-from nacd_bench.pipeline.stages import READERS, Work, of_item, read_file
+from nacd_bench.pipeline.stages import READERS, Code, Detect, Read, Stage, Work, of_item, read_file
 from nacd_bench.pipeline.tracking import Tracker, tracked
 from nacd_bench.pipeline.workers import ahead
 from nacd_bench.planting.photographs import embedded
 from nacd_bench.runs.candidates import place_of
 from nacd_bench.runs.folder import RunFolder, new_run_id, open_run, run_lock
+from nacd_bench.runs.mined import Summary, item_mark, read_state, write_tables
 from nacd_bench.runs.schema import JOURNALS, SETTINGS
 from nacd_bench.settings import Count, Name, Names, Positive, Share, checked
 
+TARGET_POINT = "target_bpp"
+"""What codecs call their operating points that take a rate in bits per pixel."""
 NEWS = 30.0
 """Seconds between two reports to a tracker."""
 
@@ -153,18 +165,20 @@ def mine(
             tracked(logger, folder, settings) as tracker,
             progress_bar("images", len(items), show_progress) as progress,
         ):
-            state = read_state(folder, retry_failed)
-            mining = _Mining(opened, listing, state, progress, tracker, failure_limit)
+            marks, hashes, _ = read_state(folder, retry_failed)
+            left = [item for item in items if item_mark(item.name, item.stamp) not in marks]
+            progress.skip(len(items) - len(left))
+            mining = _Mining(opened, listing, hashes, progress, tracker, failure_limit)
             for path, fault in listing.faults.items() if number == 1 else ():
                 mining.unreadable(Item(-1, path, path), fault.removeprefix(f"{path}: "))
-            images_left = mining.works(items)
+            images_left = mining.works(left)
             works = run(stages, images_left, engine=engine, workers=workers, address=address)
             with closing(works):
                 for work in works:
                     mining.finish(work)
             mining.report()
         opened.journal.append({"ended": name, "left_out": listing.left_out})
-    ended = read_state(folder).ended
+    _, _, ended = read_state(folder)
     missing = [k for k in range(1, count + 1) if f"{k}-of-{count}" not in ended]
     summary = None
     if not missing:
@@ -172,6 +186,82 @@ def mine(
             summary = write_results(folder)
     seconds = time.perf_counter() - began
     return Mined(folder, summary, mining.done, len(missing), seconds, tracker.message)
+
+
+@checked
+def make_mining_plan(
+    neural: AnyCodec,
+    traditional: AnyCodec,
+    folder: Path,
+    detectors: Sequence[Detector],
+    *,
+    thresholds: Mapping[str, float] | Name | None = None,
+    scheme: Literal["neural", "target"] = "neural",
+    points: Sequence[float] | None = None,
+    targets: Sequence[TargetRate] = TARGETS,
+    rate_factor: Positive | None = None,
+    tolerance: Positive | None = None,
+    decoded: bool = False,
+    iou: Share = IOU,
+    device: str = "auto",
+) -> tuple[tuple[Stage, ...], dict[str, Any]]:
+    """What is done to an image, and the same as JSON values; a codec that is missing is an error.
+
+    The arguments are those of :func:`nacd_bench.jobs.mine.run.mine`.
+    """
+    import torch
+
+    if not detectors:
+        raise DataError("expected at least one detector, got none. Name one: detector=texture")
+    by_target = scheme == "target"
+    sides = (
+        make_side(NEURAL, neural),
+        make_side("traditional", traditional, None if by_target else NEURAL, rate_factor),
+    )
+    of_neural = sides[0].codec.points
+    if points is None and of_neural.name == TARGET_POINT and set(TARGETS) <= set(of_neural.values):
+        points = TARGETS  # JPEG AI's five rates
+    steps = rate_steps(sides[0].codec, points, targets if by_target else None)
+    order = list(of_neural.values)
+    by_rate = sorted(steps, key=lambda step: step[1] if by_target else order.index(step[1]))
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    limits = thresholds_by_detector(thresholds, detectors)
+    kinds = ("bpp" if by_target else "point", "bpp")
+    stages: tuple[Stage, ...] = (
+        Read(folder),
+        *(
+            Code(side, kind, tuple(by_rate), folder, tolerance=tolerance, keep=decoded)
+            for side, kind in zip(sides, kinds, strict=True)
+        ),
+        Detect(list(detectors), limits, folder, device),
+    )
+    settings = {
+        "neural": _of_side(sides[0]),
+        "traditional": {**_of_side(sides[1]), "rate_factor": sides[1].rate_factor},
+        "scheme": scheme,
+        "steps": by_rate,
+        "tolerance": tolerance,
+        "detectors": {detector.name: detector.settings for detector in detectors},
+        "thresholds": limits,
+        "iou": iou,
+        "decoded": decoded,
+    }
+    return stages, json.loads(json.dumps(settings))
+
+
+def _of_side(side: Side) -> dict[str, Any]:
+    spec = side.source
+    if not isinstance(spec, CodecSpec):
+        return {**side.identity, "codec": None}
+    parameters = {
+        key: str(Path(value).resolve())
+        if isinstance(value, str) and Path(value).is_file()
+        else value
+        for key, value in spec.parameters.items()
+    }  # a later command may run in another folder
+    keywords = {"name": spec.name, "parameters": parameters, "label": spec.label}
+    return {**side.identity, "codec": keywords}
 
 
 def write_results(folder: Path) -> Summary:
@@ -209,7 +299,7 @@ class _Mining:
 
     opened: RunFolder
     listing: Listing
-    state: State
+    images: set[bytes]
     progress: Progress
     tracker: Tracker
     failure_limit: float
@@ -219,19 +309,17 @@ class _Mining:
 
     def works(self, items: Sequence[Item]) -> Iterator[list[Work]]:
         """Images with their bytes, each content once."""
-        left = [item for item in items if item_mark(item) not in self.state.items]
-        self.progress.skip(len(items) - len(left))
-        for work in ahead(read_file, left, READERS):
+        for work in ahead(read_file, items, READERS):
             if work.failures:
                 self.unreadable(work.item, work.failures[0][1])
                 continue
             work.name = work.sha256
             key = bytes.fromhex(work.sha256)[:16]
-            if key in self.state.images:
+            if key in self.images:
                 self.opened.journal.append({**of_item(work.item), "sha256": work.sha256})
                 self.progress.skip(1)
             else:
-                self.state.images.add(key)
+                self.images.add(key)
                 yield [work]
 
     def unreadable(self, item: Item, message: str) -> None:
@@ -257,7 +345,7 @@ class _Mining:
     def _count(self, failure: Failure | None) -> None:
         counts = ", ".join(f"{kind} {count}" for kind, count in sorted(self.candidates.items()))
         self.progress.note = f"candidates: {counts or 'none yet'}"
-        self.progress.advance(1, self.progress.failures + (failure is not None))
+        self.progress(self.progress.failures + (failure is not None))
         if time.monotonic() - self.reported > NEWS:
             self.report()
         if failure is not None:

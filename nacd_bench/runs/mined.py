@@ -20,7 +20,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from nacd_bench.coding.originals import Item
 from nacd_bench.errors import Failure
 from nacd_bench.evaluation.duplicates import with_duplicates
 from nacd_bench.runs.candidates import TablesWriter
@@ -42,21 +41,6 @@ from nacd_bench.triplets.text_files import read_json
 
 AT_A_TIME = 500
 """Images whose rows are in memory."""
-
-
-@dataclass
-class State:
-    """What is done, in as few bytes as it takes.
-
-    Args:
-        items: marks of items that need no work, see :func:`item_mark`.
-        images: hashes of images that are done or set aside, 16 bytes each.
-        ended: shards that came to their end.
-    """
-
-    items: set[bytes] = field(default_factory=set)
-    images: set[bytes] = field(default_factory=set)
-    ended: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -103,34 +87,33 @@ def records(folder: Path) -> Iterator[tuple[Path, int, dict[str, Any]]]:
             yield path, start, record
 
 
-def read_state(folder: Path, retry_failed: bool = False) -> State:
-    """What the journals say is done.
+def read_state(folder: Path, retry_failed: bool = False) -> tuple[set[bytes], set[bytes], set[str]]:
+    """What the journals say is done, in as few bytes as it takes.
 
     Args:
         folder: the mined folder.
         retry_failed: images with failures count as not done.
+
+    Returns:
+        marks of items that need no work, see :func:`item_mark`; hashes of images that are done or
+        set aside, 16 bytes each; shards that came to their end.
     """
-    state = State()
+    images, ended = set(), set()
     named: dict[bytes, bytes] = {}
     for _, _, record in records(folder):
         if "ended" in record:
-            state.ended.add(record["ended"])
+            ended.add(record["ended"])
         elif "sha256" in record:
             image = bytes.fromhex(record["sha256"])[:16]
-            named[_mark(record["name"], record["stamp"])] = image
+            named[item_mark(record["name"], record["stamp"])] = image
             if "coded" in record and not (retry_failed and record["failures"]):
-                state.images.add(image)
+                images.add(image)
     # A second name is on record as soon as it is seen, which may be before the image is done.
-    state.items = {mark for mark, image in named.items() if image in state.images}
-    return state
+    return {mark for mark, image in named.items() if image in images}, images, ended
 
 
-def item_mark(item: Item) -> bytes:
+def item_mark(name: str, stamp: str) -> bytes:
     """16 bytes that tell one state of one item from all others."""
-    return _mark(item.name, item.stamp)
-
-
-def _mark(name: str, stamp: str) -> bytes:
     return bytes.fromhex(sha256(f"{name}\0{stamp}")[:32])
 
 

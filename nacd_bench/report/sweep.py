@@ -12,11 +12,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import compress, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nacd_bench.evaluation.auc import AUC
-from nacd_bench.jobs.benchmark.results import Benchmarked, interval
 from nacd_bench.numbers import NOTHING, number
 from nacd_bench.report.figures import figure_files
 from nacd_bench.runs.schema import METRICS
@@ -25,6 +25,7 @@ from nacd_bench.triplets.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 OVERRIDES = "overrides.json"
 ERROR = "error.txt"
@@ -92,17 +93,6 @@ def note_run(folder: Path, overrides: Sequence[str]) -> None:
     (folder / ERROR).unlink(missing_ok=True)
 
 
-def objective(done: Benchmarked) -> float:
-    """Mean AUC of all detectors on the sets of their types: what an optimiser maximises."""
-    values = [
-        result.aucs[name].value
-        for kind, result in done.comparisons.items()
-        for name, artifact_type in done.detectors.items()
-        if artifact_type == kind and not math.isnan(result.aucs[name].value)
-    ]
-    return sum(values) / len(values) if values else math.nan
-
-
 def read_sweep(folder: Path) -> Sweep:
     """The runs of a sweep's folder."""
     names = [path.parent.name for path in folder.glob(f"*/{OVERRIDES}")]
@@ -147,7 +137,7 @@ def write_sweep(sweep: Sweep) -> None:
     columns = ["run", *sweep.parameters, "column", "auc", "low", "high", "is_best"]
     write_csv(sweep.folder / "sweep.csv", rows, columns)
     if sweep.columns and sweep.parameters:
-        for suffix, data in _plot(sweep).items():
+        for suffix, data in figure_files(_plot(sweep), ("svg", "png", "pdf")).items():
             write_whole(sweep.folder / f"sweep.{suffix}", data)
 
 
@@ -157,26 +147,31 @@ def sweep_table(sweep: Sweep) -> Table:
     told = [[run.told(name) for name in sweep.parameters] for run in sweep.runs]
     cells = {column: [_cell(sweep, run, column) for run in sweep.runs] for column in sweep.columns}
     if len(sweep.columns) <= len(sweep.runs):
+        numbers = [str(run.number) for run in sweep.runs]
         rows = [
-            [str(run.number), *told[place], *(cells[column][place] for column in sweep.columns)]
-            for place, run in enumerate(sweep.runs)
+            [n, *words, *of] for n, words, *of in zip(numbers, told, *cells.values(), strict=True)
         ]
         return Table(["run", *sweep.parameters, *sweep.columns], rows)
     last = ["seen from"] if _values(sweep) else []
     turned: list[list[str] | None] = []
-    for column in sweep.columns:
-        if turned and turned[-1] and turned[-1][0].partition("/")[0] != column.partition("/")[0]:
-            turned.append(None)
-        turned.append([column, *cells[column], *(number(seen_from(sweep, column)) for _ in last)])
+    for _, columns in groupby(sweep.columns, _set_of):
+        turned += [None] if turned else []
+        turned += [
+            [column, *cells[column], *(number(seen_from(sweep, column)) for _ in last)]
+            for column in columns
+        ]
     return Table([", ".join(sweep.parameters), *map(", ".join, told), *last], turned)
+
+
+def _set_of(column: str) -> str:
+    return column.partition("/")[0]
 
 
 def _cell(sweep: Sweep, run: SweepRun, column: str) -> str:
     if column not in run.aucs:
         return "failed" if run.error else NOTHING
     auc = run.aucs[column]
-    is_best = sweep.best(column) is run and not auc.is_of_few
-    return Best(interval(auc)) if is_best else interval(auc)
+    return Best(auc) if sweep.best(column) is run and not auc.is_of_few else str(auc)
 
 
 def seen_from(sweep: Sweep, column: str) -> float:
@@ -192,10 +187,8 @@ def seen_from(sweep: Sweep, column: str) -> float:
 
 def _values(sweep: Sweep) -> dict[float, SweepRun]:
     """The runs by the value of the one parameter, where there is one and it is a number."""
-    if len(sweep.parameters) != 1:
-        return {}
-    values = _numbers([run.told(sweep.parameters[0]) for run in sweep.runs])
-    return dict(zip(values, sweep.runs, strict=True)) if values else {}
+    values = [_numbers([run.told(name) for run in sweep.runs]) for name in sweep.parameters]
+    return dict(zip(values[0], sweep.runs, strict=False)) if len(values) == 1 else {}
 
 
 def _numbers(values: Sequence[str]) -> list[float]:
@@ -206,52 +199,60 @@ def _numbers(values: Sequence[str]) -> list[float]:
     return []
 
 
-def _plot(sweep: Sweep) -> dict[str, bytes]:
+def _plot(sweep: Sweep) -> Figure:
     """AUC against each swept parameter, with intervals; a panel per parameter and test set."""
     from matplotlib.figure import Figure
 
-    sets = list(dict.fromkeys(column.partition("/")[0] for column in sweep.columns))
+    sets = list(dict.fromkeys(map(_set_of, sweep.columns)))
     size = (4.6 * len(sets) + 1, 3.8 * len(sweep.parameters))
     plot = Figure(figsize=size, layout="constrained")
     panels = plot.subplots(len(sweep.parameters), len(sets), squeeze=False, sharey=True)
-    for row, parameter in zip(panels, sweep.parameters, strict=True):
-        for axes, name in zip(row, sets, strict=True):
-            _panel(axes, sweep, parameter, name)
-        row[0].set_ylabel("AUC, 95 % interval")
-    return figure_files(plot, ("svg", "png", "pdf"))
-
-
-def _panel(axes: Axes, sweep: Sweep, parameter: str, test_set: str) -> None:
-    """A line for each method and for each combination of the other parameters."""
     runs = [run for run in sweep.runs if not run.error]
-    values = [run.told(parameter) for run in runs]
-    names = list(dict.fromkeys(values))
-    numbers = _numbers(values)  # words stand one after the other
-    places = dict(zip(values, numbers or map(names.index, values), strict=True))
+    for row, parameter in zip(panels, sweep.parameters, strict=True):
+        values = [run.told(parameter) for run in runs]
+        names = list(dict.fromkeys(values))
+        numbers = _numbers(values)  # words stand one after the other
+        places = numbers or [float(names.index(value)) for value in values]
+        by_place = sorted(zip(places, runs, strict=True), key=lambda pair: pair[0])
+        for axes, name in zip(row, sets, strict=True):
+            for place, (label, line) in enumerate(_lines(sweep, by_place, parameter, name).items()):
+                _draw(axes, f"C{place % 10}", label, line)
+            if not numbers:
+                axes.set_xticks(range(len(names)), names)
+            axes.set(xlabel=parameter, title=f"test set {name}")
+            axes.axhline(0.5, color="0.7", linewidth=0.8, linestyle=":")
+            axes.grid(color="0.92")
+            axes.legend(fontsize=7, title="best with a star", title_fontsize=7)
+        row[0].set_ylabel("AUC, 95 % interval")
+    return plot
+
+
+Line = list[tuple[float, AUC, bool, bool]]
+"""Points: where they lie on the axis, the AUC, whether it is the best, whether a detector's."""
+
+
+def _lines(
+    sweep: Sweep, by_place: Sequence[tuple[float, SweepRun]], parameter: str, test_set: str
+) -> dict[str, Line]:
+    """A line for each method and for each combination of the other parameters."""
+    lines: dict[str, Line] = defaultdict(list)
     others = [name for name in sweep.parameters if name != parameter]
-    series: dict[tuple[str, ...], list[SweepRun]] = defaultdict(list)
     for column in sweep.columns:
-        for run in runs:
-            if column.startswith(f"{test_set}/") and not math.isnan(run.auc(column)):
-                series[column, *(f"{name}={run.told(name)}" for name in others)].append(run)
-    for place, ((column, *rest), members) in enumerate(series.items()):
         method = column.partition("/")[2]
-        is_detector = any(method in run.detectors for run in members)
-        members.sort(key=lambda run: places[run.told(parameter)])
-        aucs = [run.aucs[column] for run in members]
-        x, y = [places[run.told(parameter)] for run in members], [auc.value for auc in aucs]
-        color, label = f"C{place % 10}", ", ".join([method, *rest])
-        thickness, dashes = (2.2, "-") if is_detector else (1.0, "--")
-        axes.plot(x, y, dashes, color=color, linewidth=thickness, marker="o", label=label)
-        bounds = [auc.low for auc in aucs], [auc.high for auc in aucs]
-        axes.fill_between(x, *bounds, color=color, alpha=0.08)
-        best = sweep.best(column)
-        if best in members:
-            star = members.index(best)
-            axes.plot(x[star], y[star], color=color, marker="*", markersize=14)
-    if not numbers:
-        axes.set_xticks(range(len(names)), names)
-    axes.set(xlabel=parameter, title=f"test set {test_set}")
-    axes.axhline(0.5, color="0.7", linewidth=0.8, linestyle=":")
-    axes.grid(color="0.92")
-    axes.legend(fontsize=7, title="best with a star", title_fontsize=7)
+        for place, run in by_place:
+            if _set_of(column) == test_set and not math.isnan(run.auc(column)):
+                label = ", ".join([method, *(f"{name}={run.told(name)}" for name in others)])
+                is_best = sweep.best(column) is run
+                lines[label].append((place, run.aucs[column], is_best, method in run.detectors))
+    return lines
+
+
+def _draw(axes: Axes, color: str, label: str, line: Line) -> None:
+    x, aucs, are_best, of_detector = zip(*line, strict=True)
+    thickness, dashes = (2.2, "-") if any(of_detector) else (1.0, "--")
+    y = [auc.value for auc in aucs]
+    axes.plot(x, y, dashes, color=color, linewidth=thickness, marker="o", label=label)
+    bounds = [auc.low for auc in aucs], [auc.high for auc in aucs]
+    axes.fill_between(x, *bounds, color=color, alpha=0.08)
+    for star in compress(zip(x, y, strict=True), are_best):
+        axes.plot(*star, color=color, marker="*", markersize=14)
