@@ -407,7 +407,7 @@ class TestCommand:
                 f"thresholds={tmp_path / 'run' / 'thresholds.yaml'}",
                 f"folder={found}",
                 "show_progress=false",
-                "overlays=false" if _has_overlays() else "heat_maps=false",
+                "overlays=false",
             ]
         )
         assert status == 0 and (found / "detections.csv").is_file()
@@ -452,9 +452,3 @@ class TestCommand:
         assert main(self.arguments(planted, tmp_path, setting)) != 0
         captured = capsys.readouterr()
         assert message in captured.out + captured.err
-
-
-def _has_overlays() -> bool:
-    import nacd_conf
-
-    return "\noverlays:" in (Path(nacd_conf.__file__).parent / "detect.yaml").read_text()

@@ -58,6 +58,13 @@ def scores(done: Detected, name: str) -> dict[str, float]:
     return {detector: result.score for detector, result in done.results[name].items()}
 
 
+def batch_of(data: Path, name: str) -> TripletBatch:
+    roles = [
+        np.array(Image.open(data / role / f"{name}.png")) for role in ("orig", "ai", "classic")
+    ]
+    return TripletBatch(*(torch.tensor(image.transpose(2, 0, 1)[None]) for image in roles))
+
+
 def table(path: Path) -> list[dict]:
     return pq.read_table(path).to_pylist()
 
@@ -69,13 +76,7 @@ class TestResults:
         assert found.failures == [] and found.computed == 3
         rows = table(tmp_path / "run" / "scores.parquet")
         assert [row["triplet"] for row in rows] == ["astronaut", "coffee", "rocket"]
-        images = [
-            torch.from_numpy(np.array(Image.open(data / role / "coffee.png")))
-            .permute(2, 0, 1)[None]
-            .contiguous()
-            for role in ("orig", "ai", "classic")
-        ]
-        direct = Texture(window=32)(TripletBatch(*images))
+        direct = Texture(window=32)(batch_of(data, "coffee"))
         assert rows[1]["texture"] == pytest.approx(direct.scores.item(), abs=1e-7)
         detections = table(tmp_path / "run" / "detections.parquet")
         row = next(r for r in detections if r["triplet"] == "coffee" and r["detector"] == "texture")
@@ -128,13 +129,7 @@ class TestResults:
         assert image.size == (128, 96) and image.text["low"] == scale["low"]
         low, high = float(scale["low"]), float(scale["high"])
         values = low + (high - low) * np.array(image, np.float64) / 65535
-        images = [
-            torch.from_numpy(np.array(Image.open(data / role / "astronaut.png")))
-            .permute(2, 0, 1)[None]
-            .contiguous()
-            for role in ("orig", "ai", "classic")
-        ]
-        heat_map = Texture(window=32)(TripletBatch(*images)).heat_map
+        heat_map = Texture(window=32)(batch_of(data, "astronaut")).heat_map
         assert heat_map is not None
         expected = per_pixel(heat_map, 0, 96, 128)
         assert np.abs(values - expected).max() <= (high - low) / 65535
@@ -357,4 +352,3 @@ def test_unwritable_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(DataError, match="expected a folder that can be written for results"):
         run(data, tmp_path / "file")
-    shutil.rmtree(data)

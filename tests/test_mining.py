@@ -28,7 +28,7 @@ from nacd_bench.errors import CodecError, DataError, ImageError, UserError
 from nacd_bench.evaluation.duplicates import keepers, with_duplicates
 from nacd_bench.jobs.mine.run import make_mining_plan, mine, parse_shard
 from nacd_bench.ops.boxes import region_holding
-from nacd_bench.pipeline.stages import chains, twice
+from nacd_bench.pipeline.stages import chains
 from nacd_bench.registry import CODECS
 from nacd_bench.runs.candidates import KEYS, TablesWriter, kept, read_mined
 from nacd_bench.runs.mined import records, write_tables
@@ -772,19 +772,6 @@ def test_crops_lie_inside() -> None:
     assert region_holding([(620, 470, 640, 480)], 640, 480) == (340, 180, 640, 480)
     assert region_holding([(0, 0, 500, 20)], 640, 480) == (0, 0, 500, 300)
     assert region_holding([(5, 5, 9, 9)], 100, 80) == (0, 0, 100, 80)
-
-
-def test_twice() -> None:
-    tries = []
-
-    def fail() -> None:
-        tries.append(1)
-        raise RuntimeError("no")
-
-    with pytest.raises(RuntimeError, match="no"):
-        twice(fail)
-    assert len(tries) == 2
-    assert twice(lambda: 3) == 3
 
 
 def test_tables_again_are_the_same(mined: Path) -> None:

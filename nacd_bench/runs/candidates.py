@@ -86,9 +86,6 @@ class TablesWriter:
 
     def add(self, table: str, rows: pa.Table) -> None:
         """Add rows with all columns of the table's schema."""
-        import pyarrow.compute as pc
-        import pyarrow.parquet as pq
-
         rows = rows.cast(schema(table)).sort_by([(name, "ascending") for name in KEYS[table]])
         names = list(PARTITIONS[table])
         groups = rows.group_by(names).aggregate([]).to_pylist() if names else [{}]
