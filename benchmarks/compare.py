@@ -37,13 +37,13 @@ def main() -> None:
         for seed in (0, 1):
             runs.append(Path(place, f"run-{seed}"))
             make_run(runs[-1], options.triplets, options.detections, seed)
-        marks = [time.process_time()]
+        marks = [time.perf_counter()]
         read = [read_compared(run) for run in runs]
-        marks.append(time.process_time())
+        marks.append(time.perf_counter())
         done = compare_runs(*read)
-        marks.append(time.process_time())
+        marks.append(time.perf_counter())
         write_table(Path(place, CHANGES), done.changes)
-        marks.append(time.process_time())
+        marks.append(time.perf_counter())
     parts = np.diff(marks)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
