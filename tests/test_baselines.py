@@ -33,6 +33,9 @@ from nacd_bench.triplets.batch import ROLES, TripletBatch
 
 CONF = Path(nacd_conf.__file__).parent
 
+BROUGHT = ("lpips", "dists", "vmaf")
+"""Those that need weights or a package of their own."""
+
 PAIRS = {
     "astronaut": (301, 451, 1.0),
     "chelsea": (300, 451, 2.0),
@@ -261,13 +264,13 @@ class TestNames:
         for group, names in {"paper": PAPER, "all": ALL}.items():
             assert OmegaConf.load(CONF / "baseline" / f"{group}.yaml").defaults == list(names)
         assert len(PAPER) == 7 and set(PAPER) < set(ALL)
-        assert set(ALL) | {"lpips", "dists"} <= set(BASELINES)
+        assert {*ALL, *BROUGHT} <= set(BASELINES)
 
     def test_names_are_those_of_the_classes(self) -> None:
-        for name in (*ALL, "lpips", "dists"):
+        for name in (*ALL, *BROUGHT):
             assert BASELINES.get(name).name == name
 
-    @pytest.mark.parametrize("name", [*ALL, "lpips", "dists"])
+    @pytest.mark.parametrize("name", [*ALL, *BROUGHT])
     def test_configuration(self, name: str) -> None:
         node = OmegaConf.load(CONF / "baseline" / f"{name}.yaml")
         given = {key: value for key, value in node.items() if key != "_target_"}
@@ -281,7 +284,8 @@ class TestNames:
 def test_libraries_load_when_used() -> None:
     code = (
         "import sys; import nacd_bench.baselines\n"
-        "print([m for m in ('piq', 'torchmetrics', 'torchvision') if m in sys.modules])"
+        "lazy = ('piq', 'torchmetrics', 'torchvision', 'vmaf_torch')\n"
+        "print([module for module in lazy if module in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

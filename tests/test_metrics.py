@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import json
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import piq
 import pytest
 import torch
+from PIL import Image as PILImage
 from scipy import fft, ndimage, signal
-from skimage.color import rgb2lab
+from skimage.color import deltaE_ciede2000, lab2rgb, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from test_baselines import blurred
 from test_nlpd import bands_in_scipy
 from torch import Tensor
 
@@ -18,8 +25,9 @@ from nacd_bench.baselines import ALL
 from nacd_bench.coding.curves import bd_rates
 from nacd_bench.coding.matched import luma_msssim
 from nacd_bench.coding.rate import luma_psnr
-from nacd_bench.errors import ImageError
+from nacd_bench.errors import ImageError, PluginError
 from nacd_bench.ops.fsim import fsim
+from nacd_bench.ops.ssimulacra2 import WEIGHTS
 from nacd_bench.planting.photographs import photo
 from nacd_bench.registry import BASELINES
 from nacd_bench.triplets.batch import TripletBatch
@@ -248,6 +256,79 @@ def dss(o: Image, d: Image) -> float:
     return float(np.average(values, weights=weights))
 
 
+def psnr_rgb(o: Image, d: Image) -> float:
+    return peak_signal_noise_ratio(o, d, data_range=255)
+
+
+def mean_ciede2000(o: Image, d: Image) -> float:
+    return float(deltaE_ciede2000(rgb2lab(o), rgb2lab(d)).mean())
+
+
+def psnr_hvsm(o: Image, d: Image) -> float:
+    """Ponomarenko et al. 2007, block by block, with the first sensitivity that they print."""
+    file = io.BytesIO()
+    PILImage.new("L", (8, 8)).save(file, "JPEG", quality=50)  # T.81's table as it is
+    table = np.reshape(PILImage.open(file).quantization[0], (8, 8))  # type: ignore[attr-defined]
+    sensitivity, masking = 1.608443 * 16 / table, (10 / table) ** 2
+
+    def variance(x: Image) -> float:
+        return float(x.var(ddof=1) * x.size)
+
+    def hides(block: Image, coefficients: Image) -> float:
+        energy = (coefficients**2 * masking).sum() - coefficients[0, 0] ** 2 * masking[0, 0]
+        quarters = [block[i : i + 4, j : j + 4] for i in (0, 4) for j in (0, 4)]
+        return math.sqrt(energy * sum(map(variance, quarters)) / variance(block)) / 32
+
+    total, blocks = 0.0, 0
+    for i in range(0, o.shape[0] - 7, 8):
+        for j in range(0, o.shape[1] - 7, 8):
+            pair = [luma(x[i : i + 8, j : j + 8]) for x in (o, d)]
+            a, b = (fft.dctn(x, norm="ortho") for x in pair)
+            hidden = max(map(hides, pair, (a, b))) / masking
+            hidden[0, 0] = 0
+            total += ((np.maximum(np.abs(a - b) - hidden, 0) * sensitivity) ** 2).mean()
+            blocks += 1
+    return -10 * math.log10(total / blocks)
+
+
+def ssimulacra2(o: Image, d: Image) -> float:
+    """The author's description, scale by scale, with the three cosines of his blur."""
+    n, omega = np.arange(-4, 5), np.pi / 10 * np.array([1, 3, 5])
+    taps = np.array([0.17893914, 0.07272614, 0.01295582]) @ np.cos(omega[:, None] * n)
+
+    def light(image: Image) -> Image:
+        x = image / 255
+        return np.where(x > 0.04045, ((x + 0.055) / 1.055) ** 2.4, x / 12.92)
+
+    def xyb(x: Image) -> Image:
+        bias, short = 0.0037930732552754493, (0.24342268924547819, 0.20476744424496821)
+        weights = [(0.3, 0.622, 0.078), (0.23, 0.692, 0.078), (*short, 1 - sum(short))]
+        m = np.cbrt(x @ np.transpose(weights) + bias) - np.cbrt(bias)
+        y = (m[..., 0] + m[..., 1]) / 2
+        return np.stack([7 * (m[..., 0] - m[..., 1]) + 0.42, y + 0.01, m[..., 2] - y + 0.55])
+
+    def blur(x: Image) -> Image:
+        for axis in (1, 2):
+            x = ndimage.correlate1d(x, taps, axis=axis, mode="constant")
+        return x
+
+    x, y, total = light(o), light(d), 0.0
+    for scale in range(6):
+        if scale:
+            x, y = (np.stack([halves(p, "edge") for p in np.moveaxis(z, 2, 0)], 2) for z in (x, y))
+        a, b = xyb(x), xyb(y)
+        ma, mb = blur(a), blur(b)
+        va, vb, c = blur(a * a) - ma**2, blur(b * b) - mb**2, blur(a * b) - ma * mb
+        lost = 1 - (1 - (ma - mb) ** 2) * (2 * c + 0.0009) / (va + vb + 0.0009)
+        edges = (1 + abs(b - mb)) / (1 + abs(a - ma)) - 1
+        maps = np.maximum([lost, edges, -edges], 0)
+        norms = [(maps**power).mean(axis=(2, 3)) ** (1 / power) for power in (1, 4)]
+        total += (np.concatenate(norms).T * np.array(WEIGHTS)[:, scale]).sum()
+    total *= 0.9562382616834844
+    factors = (6.248496625763138e-05, -0.020884521182843837, 2.326765642916932, 0)
+    return float(100 - 10 * np.polyval(factors, total) ** 0.6276336467831387)
+
+
 DEFINITIONS = {
     "psnr": (psnr, 1),
     "ssim": (ssim, 1),
@@ -261,6 +342,10 @@ DEFINITIONS = {
     "mdsi": (mdsi, -1),
     "dss": (dss, 1),
     "vsi": (vsi, 1),
+    "psnr_rgb": (psnr_rgb, 1),
+    "psnr_hvsm": (psnr_hvsm, 1),
+    "ciede2000": (mean_ciede2000, -1),
+    "ssimulacra2": (ssimulacra2, 1),
 }
 """Of each baseline, and whether higher is better."""
 
@@ -276,13 +361,14 @@ def test_scores_are_differences_of_the_definition(name: str, height: int, width:
     original, neural, traditional = pictures(height, width)
     expected = sign * (definition(original, traditional) - definition(original, neural))
     # skimage's colour matrices have six digits, and VSI sees that through the rim of its saliency;
-    # piq adds 1e-8 to what VIF divides by
-    tolerance = {"vsi": 2e-5, "vifp": 1e-8}.get(name, 1e-9)
+    # piq adds 1e-8 to what VIF divides by; printed constants of four to eight digits
+    rounded = dict.fromkeys(("ciede2000", "psnr_hvsm", "ssimulacra2"), 1e-5)
+    tolerance = {"vsi": 2e-5, "vifp": 1e-8, **rounded}.get(name, 1e-9)
     assert abs(expected) > 0.005
     assert score(name, original, neural, traditional) == pytest.approx(expected, abs=tolerance)
 
 
-@pytest.mark.parametrize("name", ["vifp", "iw_ssim", "mdsi"])
+@pytest.mark.parametrize("name", ["vifp", "iw_ssim", "mdsi", "ssimulacra2"])
 def test_metrics_that_are_not_symmetric_know_the_original(name: str) -> None:
     """The other order is far off, so that the test above sees it."""
     definition, _ = DEFINITIONS[name]
@@ -310,6 +396,116 @@ def test_chromatic_fsim_is_that_of_piq() -> None:
     assert fsim(original, decode).item() == pytest.approx(
         piq.fsim(original, decode).item(), abs=1e-5
     )
+
+
+# --- values that others publish
+
+BY_AUTHORS = {
+    # psnr-hvsm 0.3.0, held against the authors' code; ssimulacra2 of libjxl 0.11.2, both orders
+    "astronaut": (32.137679647454476, 61.27650354, 64.10497105),
+    "chelsea": (27.258066192534418, 24.60055311, 25.61353549),
+    "coffee": (27.544607161326336, 25.61137043, 26.87433705),
+    "rocket": (38.02871394148825, 57.45753952, 59.6769397),
+    "china": (20.21535910758709, -14.57236589, -14.36541542),
+}
+
+
+@pytest.mark.parametrize("name", BY_AUTHORS)
+def test_values_of_the_authors_programs(name: str) -> None:
+    """SSIMULACRA 2 to 0.1: the tool takes roots and powers by polynomials in float32."""
+    original, decode = blurred(name)
+    hvsm, there, back = BY_AUTHORS[name]
+    assert value("psnr_hvsm", original, decode) == pytest.approx(hvsm, abs=1e-5)
+    assert value("ssimulacra2", original, decode) == pytest.approx(there, abs=0.1)
+    assert value("ssimulacra2", decode, original) == pytest.approx(back, abs=0.1)
+
+
+def test_mean_ciede2000_is_that_of_published_pairs() -> None:
+    """Pairs 17, 21, 25 and 29 of Sharma, Wu, Dalal 2005, as colours of pixels."""
+    pairs = [
+        ((50, 2.5, 0), (73, 25, -18), 27.1492),
+        ((50, 2.5, 0), (50, 3.1736, 0.5854), 1.0),
+        ((60.2574, -34.0099, 36.2677), (60.4626, -34.1751, 39.4387), 1.2644),
+        ((22.7233, 20.0904, -46.6940), (23.0331, 14.9730, -42.5619), 2.0373),
+    ]
+    first, second, distances = zip(*pairs, strict=True)
+    rgb = [torch.from_numpy(lab2rgb([colors])).permute(2, 0, 1)[None] for colors in (first, second)]
+    found = BASELINES.get("ciede2000")().values(*rgb).item()
+    assert found == pytest.approx(np.mean(distances), abs=1e-4)
+
+
+def test_psnr_is_of_luma_and_psnr_rgb_of_three_channels() -> None:
+    """One level of blue everywhere: 255^2 / (1 / 3), and / 0.114^2 of Y."""
+    gray = np.full((9, 8, 3), 100, np.uint8)
+    blue = gray + np.array([0, 0, 1], np.uint8)
+    assert value("psnr_rgb", gray, blue) == pytest.approx(10 * math.log10(3 * 255**2), abs=1e-9)
+    assert value("psnr", gray, blue) == pytest.approx(20 * math.log10(255 / 0.114), abs=1e-9)
+
+
+class TestVMAF:
+    @pytest.fixture(autouse=True)
+    def package(self) -> None:
+        pytest.importorskip("vmaf_torch", reason="need vmaf-torch (pip install 'nacd-bench[vmaf]')")
+
+    @pytest.mark.parametrize("neg", [False, True])
+    def test_values_are_those_of_libvmaf(self, neg: bool, tmp_path: Path) -> None:
+        """Of ffmpeg, to 0.1, both orders; it computes in whole numbers and cuts at 0 and 100."""
+        metric = BASELINES.get("vmaf")(neg=neg)
+        for name in ("astronaut", "china"):
+            pair = blurred(name)
+            for original, decode in (pair, pair[::-1]):
+                unbounded = metric.values(plane(luma(original)), plane(luma(decode))).item()
+                expected = libvmaf(original, decode, neg, tmp_path)
+                assert min(max(unbounded, 0), 100) == pytest.approx(expected, abs=0.1)
+
+    def test_larger_means_that_neural_is_worse(self) -> None:
+        original, dull, sharp = (tensor(x) for x in pictures(163, 171))
+        metric = BASELINES.get("vmaf")()
+        score = metric(TripletBatch(original, dull, sharp))
+        assert score.item() > 10
+        assert torch.equal(metric(TripletBatch(original, sharp, dull)), -score)
+        assert metric(TripletBatch(original, dull, dull)).item() == 0
+        deep = (x.float() / 255 for x in (original, dull, sharp))
+        assert metric(TripletBatch(*deep)).item() == pytest.approx(score.item(), abs=1e-5)
+
+    def test_bad_decodes_do_not_tie(self) -> None:
+        """libvmaf calls both 0."""
+        original = plane(luma(pictures(163, 171)[0]))
+        metric = BASELINES.get("vmaf")()
+        bad, worse = (metric.values(original, x - original * x).item() for x in (0.5, 1))
+        assert max(bad, worse) < 0 and bad != worse
+
+    def test_small_and_degenerate_pictures(self) -> None:
+        images = degenerate(BASELINES.get("vmaf").min_side)
+        values = [value("vmaf", x, y) for x in images.values() for y in images.values()]
+        assert all(map(math.isfinite, values))
+        small = TripletBatch(*(tensor(x[:16]) for x in list(images.values())[:3]))
+        with pytest.raises(ImageError, match="vmaf expects images of at least 17 x 17 pixels"):
+            BASELINES.get("vmaf")()(small)
+        assert BASELINES.get("vmaf")(small="pad")(small).isfinite().all()
+
+
+def libvmaf(original: Image, decode: Image, neg: bool, folder: Path) -> float:
+    """By ffmpeg, of luma as it is: gray chroma, and no other conversion."""
+    ffmpeg = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
+    inputs = []
+    for name, image in (("decode", decode), ("original", original)):  # as ffmpeg takes them
+        levels = np.rint(16 + 219 * luma(image)).astype(np.uint8)
+        chroma = np.full((2, *levels.shape), 128, np.uint8)
+        (folder / name).write_bytes(levels.tobytes() + chroma.tobytes())
+        size = f"{levels.shape[1]}x{levels.shape[0]}"
+        inputs += ["-f", "rawvideo", "-pix_fmt", "yuv444p", "-s", size, "-i", name]
+    model = f"version=vmaf_v0.6.1{'neg' if neg else ''}"
+    graph = f"[0:v][1:v]libvmaf=model={model}:log_fmt=json:log_path=log"
+    command = [ffmpeg, *inputs, "-lavfi", graph, "-f", "null", "-"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return float(json.loads((folder / "log").read_text())["pooled_metrics"]["vmaf"]["mean"])
+
+
+def test_vmaf_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "vmaf_torch", None)
+    with pytest.raises(PluginError, match=r"needs the package vmaf-torch.*nacd-bench\[vmaf\]"):
+        BASELINES.get("vmaf")()
 
 
 # --- exact antisymmetry, and what must not matter
@@ -382,7 +578,8 @@ def value(name: str, original: Image, decode: Image) -> float:
 def test_degenerate_pictures_have_a_value_in_range(name: str) -> None:
     """Of the smallest size: flat, black, white, gray, a single dot, equal ones."""
     kind = BASELINES.get(name)
-    best = {"psnr": 300.0}.get(name, float(kind.higher_is_better))
+    best = 300.0 if name.startswith("psnr") else float(kind.higher_is_better)
+    best = 100.0 if name == "ssimulacra2" else best
     images = degenerate(kind.min_side)
     for first, original in images.items():
         for second, decode in images.items():

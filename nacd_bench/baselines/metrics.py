@@ -1,4 +1,4 @@
-"""Metrics by a formula: the paper's seven, and GMSD, VSI, HaarPSI, MDSI and DSS.
+"""Metrics by a formula: the paper's seven, and those that codec research adds to them.
 
 Ours are those that a library has not, or not in float64 at a bearable cost: piq's SSIM, VIFp and
 IW-SSIM take 10 to 100 times as long there. GMSD, VSI, HaarPSI and MDSI are piq's. Similarities are
@@ -14,19 +14,34 @@ from torch import Tensor
 
 from nacd_bench.baselines.base import Baseline
 from nacd_bench.errors import ImageError
-from nacd_bench.ops.dss import DSS_SIDE, dss
+from nacd_bench.ops.ciede2000 import ciede2000
+from nacd_bench.ops.color import lab
+from nacd_bench.ops.dss import BLOCK, DSS_SIDE, dss
 from nacd_bench.ops.filters import reduced
 from nacd_bench.ops.fsim import fsim
 from nacd_bench.ops.iw_ssim import iw_ssim
 from nacd_bench.ops.nlpd import MIN_SIDE, nlpd
 from nacd_bench.ops.psnr import psnr
+from nacd_bench.ops.psnr_hvsm import visible_error
+from nacd_bench.ops.ssimulacra2 import SSIMULACRA2_SIDE, ssimulacra2
 from nacd_bench.ops.structure import GAUSSIAN, MSSSIM_SIDE, ms_ssim, ssim
 from nacd_bench.ops.vif import VIF_SIDE, vif
 
 
-def _psnr(reference: Tensor, test: Tensor) -> Tensor:
-    errors = (reference - test).square().mean(dim=(1, 2, 3))
+def _decibels(errors: Tensor) -> Tensor:
     return errors.new_tensor([psnr(error) for error in errors.tolist()])
+
+
+def _psnr(reference: Tensor, test: Tensor) -> Tensor:
+    return _decibels((reference - test).square().mean(dim=(1, 2, 3)))
+
+
+def _psnr_hvsm(reference: Tensor, test: Tensor) -> Tensor:
+    return _decibels(visible_error(reference, test))
+
+
+def _ciede2000(reference: Tensor, test: Tensor) -> Tensor:
+    return ciede2000(lab(reference), lab(test)).mean(dim=(1, 2, 3))
 
 
 def _iw_ssim(reference: Tensor, test: Tensor) -> Tensor:
@@ -58,7 +73,27 @@ def _mdsi(reference: Tensor, test: Tensor) -> Tensor:
 
 
 class PSNR(Baseline, name="psnr", metric=_psnr):
-    """Peak signal-to-noise ratio in dB; 300 for equal luma."""
+    """Peak signal-to-noise ratio of luma (Y) in dB; 300 for equal luma."""
+
+
+class PSNRRGB(Baseline, name="psnr_rgb", metric=_psnr, in_color=True):
+    """Peak signal-to-noise ratio over R, G and B together in dB; 300 for equal pictures."""
+
+
+class PSNRHVSM(Baseline, name="psnr_hvsm", metric=_psnr_hvsm, min_side=BLOCK):
+    """PSNR of what is visible in luma (PSNR-HVS-M, Ponomarenko et al. 2007) in dB; at most 300."""
+
+
+class SSIMULACRA2(
+    Baseline, name="ssimulacra2", metric=ssimulacra2, min_side=SSIMULACRA2_SIDE, in_color=True
+):
+    """SSIMULACRA 2.1 (Sneyers 2023): lost structure, new and lost edges, at six scales."""
+
+
+class CIEDE2000(
+    Baseline, name="ciede2000", metric=_ciede2000, in_color=True, higher_is_better=False
+):
+    """Mean colour difference CIEDE2000 over the pixels: a distance."""
 
 
 class SSIM(Baseline, name="ssim", metric=ssim, min_side=GAUSSIAN):

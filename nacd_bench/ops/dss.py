@@ -32,15 +32,12 @@ DSS_SIDE = 32
 
 
 def dss(original: Tensor, test: Tensor) -> Tensor:
-    """DSS of float64 luma planes ``(B, 1, H, W)`` on [0, 1], ``(B,)``; higher is better.
-
-    What is left of a side after whole blocks of 8 pixels does not count.
-    """
+    """DSS of float64 luma planes ``(B, 1, H, W)`` on [0, 1], ``(B,)``; higher is better."""
     index = torch.arange(BLOCK, dtype=torch.float64, device=original.device) + 0.5
     weights = torch.exp(-(index[:, None] ** 2 + index**2) / (2 * WEIGHT_SIGMA**2)).flatten()
     kept = weights >= LEAST_WEIGHT
     weights = weights[kept] / weights[kept].sum()
-    x, y = (_subbands(plane * 255)[:, kept] for plane in (original, test))
+    x, y = (subbands(plane * 255)[:, kept] for plane in (original, test))
     mx, my = _mean(x), _mean(y)
     vx, vy = (_mean(x * x) - mx * mx).clamp(min=0), (_mean(y * y) - my * my).clamp(min=0)
     deviations = (vx * vy).sqrt()
@@ -52,8 +49,12 @@ def dss(original: Tensor, test: Tensor) -> Tensor:
     return (similarity * weights).sum(dim=1).clamp(max=1)
 
 
-def _subbands(x: Tensor) -> Tensor:
-    """Coefficients of the blocks, ``(B, 64, H / 8, W / 8)``, the mean's first."""
+def subbands(x: Tensor) -> Tensor:
+    """Cosine transform of blocks of 8 x 8: ``(B, 1, H, W)`` to ``(B, 64, H / 8, W / 8)``.
+
+    Orthonormal, row by row: the block's mean, times 8, comes first. What is left of a side after
+    whole blocks does not count.
+    """
     rows, columns = (side // BLOCK for side in x.shape[-2:])
     blocks = x[:, 0, : rows * BLOCK, : columns * BLOCK]
     blocks = blocks.unflatten(1, (rows, BLOCK)).unflatten(3, (columns, BLOCK))
