@@ -695,6 +695,6 @@ class TestPhotos:
             photo_path("astronout")
 
     def test_package_without_the_file(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("nacd_bench.planting.photographs.find_spec", lambda package: None)
+        monkeypatch.setattr("nacd_bench.triplets.embedded.find_spec", lambda package: None)
         with pytest.raises(DataError, match=r"data/rocket\.jpg inside the package scikit-image"):
             photo_path("rocket")

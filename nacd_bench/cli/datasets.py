@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,17 +98,26 @@ def import_table(*, source: Name, mapping: Name, output: Name) -> int:
 
 
 @checked
-def validate(*, source: Names, workers: Processes, show_progress: bool) -> int:
+def validate(
+    *, source: Names, raters: Sequence[str] | None, workers: Processes, show_progress: bool
+) -> int:
     from nacd_bench.pipeline.progress import progress_bar
     from nacd_bench.triplets import loading
+    from nacd_bench.triplets.grades import find_grades, raters_of, ungraded
     from nacd_bench.triplets.source import find_triplets
 
     records, problems = find_triplets(source)
+    grades, misgraded, cut = find_grades(source, records, raters)
+    if grades or misgraded:
+        problems += [*misgraded, *ungraded(records, grades)]
     with progress_bar("triplets", len(records), show_progress) as tick:
         problems, notes = loading.validate(
             records, problems, lambda done, total: tick(len(problems)), workers
         )
+    notes += cut
     show(*(problem.message for problem in problems), *(f"note: {note}" for note in notes))
+    if grades:
+        show(f"{len(grades)} grades by the raters {', '.join(raters_of(grades))}.")
     counted = f" {len(notes)} notes." if notes else ""
     show(f"{len(records)} triplets, {len(problems)} problems.{counted}")
     return 1 if problems else 0

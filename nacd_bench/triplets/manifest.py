@@ -13,7 +13,7 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,7 @@ from nacd_bench.triplets.rows import (
     PATHS,
     RATES,
     VERSION_COLUMN,
+    RowError,
     finite_number,
     is_missing,
     read_row,
@@ -70,13 +71,19 @@ def require_no_faults(path: str | Path, faults: Sequence[str]) -> None:
         )
 
 
-def parse_manifest(path: str | Path) -> tuple[list[TripletRecord], list[Failure]]:
+def parse_manifest(
+    path: str | Path, translated: Callable[[Row], Row] = dict
+) -> tuple[list[TripletRecord], list[Failure]]:
     """The triplets of the rows that are in order, and what is wrong with the others.
+
+    Args:
+        path: the table.
+        translated: gives a row the columns of a manifest, or raises a RowError.
 
     Raises:
         DataError: the file cannot be read as a table at all.
     """
-    rows, problems = read_table(path)
+    rows, problems = read_table(path, translated)
     _require_columns(path, rows)
     _require_version(path, rows)
     resolve = partial(resolved, base=folder_of(path))
@@ -93,14 +100,25 @@ def parse_manifest(path: str | Path) -> tuple[list[TripletRecord], list[Failure]
     return records, problems
 
 
-def read_table(path: str | Path) -> tuple[list[Entry], list[Failure]]:
+def read_table(
+    path: str | Path, translated: Callable[[Row], Row] = dict
+) -> tuple[list[Entry], list[Failure]]:
     """The rows of a CSV, JSON Lines or Parquet file, and a problem for each unreadable one.
+
+    Args:
+        path: the table.
+        translated: gives a row the columns that are wanted, or raises a RowError.
 
     Raises:
         DataError: another suffix, or not a table of the kind that the suffix names.
     """
     _require_suffix(path)
-    rows = table_entries(path, "a table of triplets")
+    rows = []
+    for row in table_entries(path, "a table of triplets"):
+        try:
+            rows.append(row if row.fault else row._replace(cells=translated(row.cells)))
+        except RowError as error:
+            rows.append(row._replace(fault=str(error)))
     problems = [_problem(path, row, f"line {row.line}", row.fault) for row in rows if row.fault]
     return [row for row in rows if not row.fault], problems
 

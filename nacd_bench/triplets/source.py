@@ -3,7 +3,8 @@
 A folder has the images of each role in a folder of its own, ``orig/ ai/ classic/`` (the released
 code's layout) or ``original/ neural/ traditional/``, with equal names before the suffix. An
 ``index.csv`` beside them has a row per stem (column ``name``) with codecs, points and rates, under
-the names of a manifest's columns or with ``qp`` for the traditional point.
+the names of a manifest's columns or with ``qp`` for the traditional point. An index that names the
+files itself is read by :mod:`nacd_bench.triplets.indexed`.
 """
 
 from __future__ import annotations
@@ -19,19 +20,13 @@ from nacd_bench.errors import DataError, Failure
 from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import as_on_disk, composed, is_url
 from nacd_bench.triplets.formats import FORMATS, has_image_suffix, is_passed_over, suffix_of
+from nacd_bench.triplets.indexed import INDEX, LAYOUT, read_indexed
 from nacd_bench.triplets.manifest import MANIFEST_NAMES, parse_manifest, read_table
 from nacd_bench.triplets.record import TripletRecord
 from nacd_bench.triplets.rows import is_missing, read_row, stem, text
 from nacd_bench.triplets.text_files import TABLE_SUFFIXES, Entry
 
 Source = str | Path | Sequence[str | Path]
-LAYOUT: dict[str, tuple[str, ...]] = {
-    "original": ("orig", "original"),
-    "neural": ("ai", "neural"),
-    "traditional": ("classic", "traditional"),
-}
-"""Names of the folder of each role."""
-INDEX = "index.csv"
 Files = dict[str, dict[str, list[Path]]]
 """Image files by role and stem."""
 Triplets = tuple[list[TripletRecord], list[Failure]]
@@ -43,9 +38,10 @@ def find_triplets(source: Source) -> Triplets:
     """The triplets that a source names, and a line for everything in it that cannot be used.
 
     Args:
-        source: a folder with ``orig/ ai/ classic/``; a manifest; a run folder that holds a
-            manifest (``triplets.parquet``), which comes before image folders beside it; or three
-            image files in the order original, neural, traditional. No image is opened.
+        source: a folder with ``orig/ ai/ classic/``, or one whose ``index.csv`` names files; a
+            manifest; a run folder that holds a manifest (``triplets.parquet``), which comes before
+            image folders beside it; or three image files in the order original, neural,
+            traditional. No image is opened.
 
     Raises:
         DataError: nothing that can be read as triplets, or none in it.
@@ -76,7 +72,12 @@ def _find(source: Source) -> Triplets:
     if path.is_dir():
         manifests = (path / name for name in MANIFEST_NAMES if (path / name).is_file())
         manifest = next(manifests, None)
-        return parse_manifest(manifest) if manifest else _read_folder(path)
+        if manifest:
+            return parse_manifest(manifest)
+        return read_indexed(path) or _read_folder(path)
+    indexed = read_indexed(path.parent) if path.name == INDEX else None
+    if indexed is not None:
+        return indexed
     if path.name == INDEX and any((path.parent / name).is_dir() for name in LAYOUT["original"]):
         return _read_folder(path.parent)
     if suffix_of(path) in TABLE_SUFFIXES:
