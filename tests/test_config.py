@@ -48,7 +48,7 @@ def test_groups_hold_what_is_registered() -> None:
     assert set(choices("detector")) == set(DETECTOR_NAMES)
     assert set(choices("text_finder")) == {"rapidocr", "mmocr", "file"} <= set(TEXT_FINDERS)
     assert choices("preset") == ["paper", "released"]
-    assert choices("data") == ["embedded", "labelled", "planted", "triplets"]
+    assert choices("data") == ["embedded", "graded", "labelled", "planted", "triplets"]
     names = [name for name in BASELINES if BASELINES.entries[name].origin == "nacd-bench"]
     assert choices("baseline") == sorted([*names, "all", "none", "paper"])
     assert choices("logger") == ["csv", "mlflow", "none", "tensorboard", "wandb"]
@@ -131,7 +131,7 @@ def test_triplets(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        *("detect", "benchmark", "compare", "compress", "import", "validate", "list"),
+        *("detect", "benchmark", "compare", "compress", "import", "validate", "list", "agree"),
         *("dataset build", "dataset stats", "dataset check"),
         *("verify export", "verify import"),
     ],

@@ -65,6 +65,14 @@ COMMANDS: dict[str, Command] = {
         "labelled",
         jobs=("benchmark.run:benchmark",),
     ),
+    "agree": Command(
+        "runs:agree",
+        "WHERE",
+        "how near detectors and metrics come to a rater on graded triplets",
+        ("data.source",),
+        "graded",
+        jobs=("agree.run:agree",),
+    ),
     "report": Command(
         "runs:report",
         "RUN",

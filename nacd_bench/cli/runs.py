@@ -75,6 +75,29 @@ def benchmark(*, report: bool, **settings: Any) -> int:
     return max(status, show_failures(done.failures, done.folder))
 
 
+@checked
+def agree(**settings: Any) -> int:
+    from nacd_bench.jobs.agree import run as job
+    from nacd_bench.jobs.agree.results import tables
+    from nacd_bench.pipeline.methods import arguments
+
+    agreed = job.agree(**arguments(settings))
+    computed, cached = (
+        sum(getattr(scored, name) for scored in agreed.scored.values())
+        for name in ("computed", "cached")
+    )
+    show(
+        "",
+        *tables(agreed),
+        *(f"note: {note}" for note in agreed.notes),
+        f"{computed} scores computed, {cached} from the cache, in "
+        f"{agreed.facts['wall_seconds']:.1f} s. Results: {agreed.folder}/ (agreement.csv, "
+        "agreement.json, table.md, scores.parquet, agreement.svg)",
+        f"Disagreements, for a browser: {agreed.page}",
+    )
+    return show_failures(agreed.failures, agreed.folder)
+
+
 def compare(**settings: Any) -> int:
     from nacd_bench.jobs.compare import run as job
     from nacd_bench.report.comparison_tables import tables

@@ -33,6 +33,8 @@ class Detector(nn.Module, ABC):
     """Smallest height and width that the detector takes."""
     heat_map_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
     """Heat-map values drawn with the first and the last colour, the same for every image."""
+    is_severity: ClassVar[bool] = False
+    """Whether scores and confidences are predicted severities: 0 (none) to 3 (strong)."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Named parameter sets beside the paper's, which is the default."""
 

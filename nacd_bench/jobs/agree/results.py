@@ -1,0 +1,294 @@
+"""What an agree run found: its tables for readers, and what it leaves in its folder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nacd_bench import numbers
+from nacd_bench.errors import Failure
+from nacd_bench.evaluation.graded import RankTest
+from nacd_bench.evaluation.graded_table import (
+    BOTH,
+    CENTRE,
+    CONSTANT,
+    DETECTOR,
+    METRIC,
+    NEURAL,
+    RATER,
+    TRADITIONAL,
+    GradedTriplets,
+    MethodScores,
+    Row,
+    best_methods,
+)
+from nacd_bench.pipeline.scoring import Scored
+from nacd_bench.report.agreement import agreement_figure
+from nacd_bench.report.figures import figure_files
+from nacd_bench.runs.results import triplet_columns, write_scores
+from nacd_bench.runs.schema import DETECTIONS, EDGES, REAL, SCHEMA_VERSION, TEXT, WHOLE, schema
+from nacd_bench.runs.tables import Table, write_table
+from nacd_bench.triplets.files import json_bytes, plain, write_whole
+from nacd_bench.triplets.grades import SIDES, Grade, raters_of
+from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord
+
+AGREEMENT = "agreement.json"
+FIGURES = "agreement"
+COLUMNS = {
+    **dict.fromkeys(("artifact_type", "group", "side", "method", "kind", "figure"), TEXT),
+    **dict.fromkeys(("value", "low", "high"), REAL),
+    **dict.fromkeys(("n", "n_clusters", "n_positive", "n_negative"), WHOLE),
+}
+"""Of the table of figures; ``n`` units of ``n_clusters`` photographs are behind a figure."""
+CALIBRATION = (
+    *("slope", "predicted", "graded", "precision", "recall"),
+    *("mean_error", "rater_error", "alarms"),
+)
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """What a run found.
+
+    Args:
+        folder: the run's folder.
+        records, grades: what was compared.
+        graded: the same as arrays.
+        methods: what every detector and metric says.
+        scored: the scores behind it, by side.
+        rows: the figures, see :mod:`nacd_bench.evaluation.graded_table`.
+        tests: the pre-stated ones by artifact type.
+        kinds: correlation of human with model raters by type and side; empty for one kind.
+        notes: what was not compared, and why.
+        failures: what failed; empty when all is well.
+        facts: versions, hashes, date and wall time.
+        settings: what decides the results.
+        page: where it was written.
+    """
+
+    folder: Path
+    records: Sequence[TripletRecord]
+    grades: Sequence[Grade]
+    graded: GradedTriplets
+    methods: Sequence[MethodScores]
+    scored: Mapping[str, Scored]
+    rows: Sequence[Row]
+    tests: Mapping[str, RankTest]
+    kinds: Sequence[Row]
+    notes: Sequence[str]
+    failures: Sequence[Failure]
+    facts: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    page: Path | None = None
+
+    def figure(self, kind: str, group: str, side: str, method: str, figure: str) -> Row:
+        """A row of the figures; empty where there is none."""
+        return self._by_place.get((kind, group, side, method, figure), {})
+
+    @cached_property
+    def _by_place(self) -> dict[tuple[str, ...], Row]:
+        names = ("artifact_type", "group", "side", "method", "figure")
+        return {tuple(row[name] for name in names): row for row in self.rows}
+
+
+def write_results(agreed: Agreed) -> None:
+    """Write every table of a finished run, each of them whole or not there."""
+    import pyarrow as pa
+
+    folder, graded = agreed.folder, agreed.graded
+    rows = [{name: row.get(name) for name in COLUMNS} for row in agreed.rows]
+    write_table(folder / FIGURES, [plain(row) for row in rows], pa.schema(COLUMNS))
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "job": "agree",
+        **agreed.facts,
+        "settings": agreed.settings,
+        "raters": raters_of(agreed.grades),
+        "primary": graded.primary,
+        "groups": {name: int(of.sum()) for name, of in graded.groups.items()},
+        "photographs": sorted(set(graded.clusters)),
+        "best": best_methods(agreed.rows, graded.primary),
+        "tests": {kind: asdict(test) for kind, test in agreed.tests.items()},
+        "human_against_model": list(agreed.kinds),
+        "notes": list(agreed.notes),
+        "n_failures": len(agreed.failures),
+    }
+    write_whole(folder / AGREEMENT, json_bytes(content))
+    means = {place: graded.ratings[place].severity for place in graded.ratings}
+    scores = []
+    for i, record in enumerate(agreed.records):
+        for side in SIDES:
+            row = {**triplet_columns(record), "side": side}
+            for kind in ARTIFACT_TYPES:
+                given = means[kind, side][i][~np.isnan(means[kind, side][i])]
+                row[f"graded_{kind}"] = float(given.mean()) if len(given) else None
+            row |= {m.name: float(m.scores[side][i]) for m in agreed.methods}
+            scores.append(plain(row))
+    more = {"side": TEXT, **{f"graded_{kind}": REAL for kind in ARTIFACT_TYPES}}
+    write_scores(folder, scores, [method.name for method in agreed.methods], **more)
+    write_table(folder / DETECTIONS, _boxes(agreed), schema(DETECTIONS, side=TEXT))
+    text = "".join(f"{table.title}\n\n{table.markdown()}\n" for table in tables(agreed))
+    write_whole(folder / "table.md", text.encode())
+    for suffix, data in figure_files(agreement_figure(agreed.rows, graded.primary)).items():
+        write_whole(folder / f"{FIGURES}.{suffix}", data)
+
+
+def _boxes(agreed: Agreed) -> Iterator[Row]:
+    """The boxes of the detectors on both sides."""
+    for record in agreed.records:
+        for method in agreed.methods:
+            for side in SIDES if method.artifact_type else ():
+                result = agreed.scored[side].scores[method.name].get(record.id)
+                for box, confidence in zip(
+                    result.boxes if result else (),
+                    result.confidences if result else (),
+                    strict=True,
+                ):
+                    yield {
+                        **triplet_columns(record),
+                        "artifact_type": method.artifact_type,
+                        "detector": method.name,
+                        "confidence": confidence,
+                        **dict(zip(EDGES, box, strict=True)),
+                        "side": side,
+                    }
+
+
+# --- for readers
+
+
+def tables(agreed: Agreed) -> list[Table]:
+    """The tables of a run: the figures by type, the order by group, tests, calibration, raters."""
+    made = [_main_table(agreed, kind) for kind in ARTIFACT_TYPES]
+    made += [_group_table(agreed), _test_table(agreed), _calibration_table(agreed)]
+    made += [_alpha_table(agreed), _kind_table(agreed)]
+    return [table for table in made if table.rows]
+
+
+def _order(agreed: Agreed, kind: str) -> list[list[str]]:
+    """Methods of a type: the rater, then detectors and metrics from the best down, the constant."""
+    place = (kind, agreed.graded.primary)
+    found = {
+        row["method"]: row["kind"]
+        for row in agreed.rows
+        if (row["artifact_type"], row["group"]) == place
+    }
+
+    def rank(name: str) -> float:
+        value = agreed.figure(*place, NEURAL, name, "spearman").get("value", math.nan)
+        return math.inf if math.isnan(value) else -value
+
+    methods = {
+        of: sorted((name for name, what in found.items() if what == of), key=rank)
+        for of in (DETECTOR, METRIC)
+    }
+    return [[RATER], methods[DETECTOR], methods[METRIC], [CONSTANT, CENTRE]] if found else []
+
+
+def _main_table(agreed: Agreed, kind: str) -> Table:
+    group = agreed.graded.primary
+    columns: dict[str, tuple[str, str, Callable[[Row], str]]] = {
+        "Spearman": (NEURAL, "spearman", _shown),
+        "concordance": (NEURAL, "concordance", _value),
+        "AUC": (NEURAL, "auc", _shown),
+        "pointing": (NEURAL, "pointing", _shown),
+        "traditional": (TRADITIONAL, "spearman", _value),
+        "AUC of both": (BOTH, "auc", _value),
+    }
+    rows: list[Sequence[str] | None] = []
+    for names in _order(agreed, kind):
+        rows += [None] if rows and names else []
+        for name in names:
+            row = [name]
+            for side, figure, shown in columns.values():
+                row.append(shown(agreed.figure(kind, group, side, name, figure)))
+            rows.append(row)
+    n = agreed.figure(kind, group, NEURAL, RATER, "spearman").get("n", 0)
+    auc = agreed.figure(kind, group, NEURAL, CONSTANT, "auc")
+    counts = f", AUC of {auc['n_positive']} and {auc['n_negative']}" if auc else ""
+    title = f"{kind}, {group}: within the neural side of {n} triplets{counts}; 95 % intervals"
+    return Table(("method", *columns), rows, title)
+
+
+def _group_table(agreed: Agreed) -> Table:
+    groups = list(agreed.graded.groups)
+    rows: list[Sequence[str] | None] = []
+    for kind in ARTIFACT_TYPES if len(groups) > 1 else ():
+        rows += [None] if rows else []
+        for name in [name for names in _order(agreed, kind) for name in names if name != CENTRE]:
+            first, *others = [
+                agreed.figure(kind, group, NEURAL, name, "spearman") for group in groups
+            ]
+            rows.append([kind, name, _shown(first), *map(_value, others)])
+    sizes = [f"{group} ({agreed.graded.groups[group].sum()})" for group in groups]
+    return Table(("type", "method", *sizes), rows, "Spearman within the neural side, by group")
+
+
+def _test_table(agreed: Agreed) -> Table:
+    rows = [
+        [
+            *(kind, test.first, test.second),
+            numbers.estimate(test.difference, test.low, test.high, is_difference=True),
+            *(numbers.p_value(test.p), numbers.p_value(test.p_holm)),
+        ]
+        for kind, test in agreed.tests.items()
+    ]
+    columns = ("type", "detector", "metric", "difference in Spearman", "p", "p by Holm")
+    return Table(columns, rows, "The pre-stated tests, one per type")
+
+
+def _calibration_table(agreed: Agreed) -> Table:
+    rows = []
+    severities = [method for method in agreed.methods if method.is_severity]
+    for method in severities:
+        for group in agreed.graded.groups:
+            for side in SIDES:
+                found = [
+                    agreed.figure(str(method.artifact_type), group, side, method.name, name)
+                    for name in CALIBRATION
+                ]
+                if any(found):
+                    values = [numbers.number(row.get("value"), 3) for row in found]
+                    rows.append([method.name, group, side, *values])
+    columns = ["detector", "group", "side", "slope", "predicted >= 1.5", "graded >= 1.5"]
+    columns += ["precision", "recall", "mean error", "one rater's", "alarms"]
+    return Table(columns, rows, "Predicted severities; alarms: share >= 1.5 where none was graded")
+
+
+def _alpha_table(agreed: Agreed) -> Table:
+    rows = []
+    for kind in ARTIFACT_TYPES:
+        for side in SIDES:
+            found = [
+                agreed.figure(kind, group, side, RATER, "alpha").get("value")
+                for group in agreed.graded.groups
+            ]
+            if any(value is not None for value in found):
+                rows.append([kind, side, *map(numbers.share, found)])
+    return Table(
+        ("type", "side", *agreed.graded.groups),
+        rows,
+        "Raters' agreement: Krippendorff's alpha, ordinal",
+    )
+
+
+def _kind_table(agreed: Agreed) -> Table:
+    rows = [[row["artifact_type"], row["side"], _shown(row), str(row["n"])] for row in agreed.kinds]
+    columns = ("type", "side", "Spearman", "triplets")
+    return Table(columns, rows, "Human against model raters: their means on the same sides")
+
+
+def _value(row: Row) -> str:
+    return numbers.share(row.get("value"))
+
+
+def _shown(row: Mapping[str, Any]) -> str:
+    if not row:
+        return numbers.NOTHING
+    return numbers.estimate(row["value"], row["low"], row["high"])
