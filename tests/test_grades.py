@@ -165,6 +165,9 @@ class TestFaults:
         assert raters_of(grades) == ["P", "Q"]
         assert "unknown rater 'R'" in failures[0]
         assert len(failures) == 2
+        grades, failures = read(folder, ["P", "Q", "R", "p", "S"])
+        assert len(failures) == 1
+        assert "expected grades by S, got none" in failures[0]
 
     def test_triplets_without_grades(self, folder: Path) -> None:
         write(folder, [row for row in full() if row["triplet"] != "rocket"])

@@ -31,6 +31,9 @@ CANDIDATES, CODED, IMAGES = "candidates", "coded", "images"
 """Folders of the three tables of a mined folder."""
 VERIFIED, ARTIFACTS, CHANGES, UNPAIRED = "verified", "artifacts", "changes", "unpaired"
 
+AGREEMENT = "agreement"
+"""Table of an agree run, its figure and its summary as JSON."""
+
 SIDES = ROLES[1:]
 EDGES = ("x0", "y0", "x1", "y1")
 TEXT, WHOLE, REAL, YES = pa.string(), pa.int64(), pa.float64(), pa.bool_()
@@ -93,6 +96,11 @@ TABLES: Mapping[str, Columns] = {
         },
         "original_sha256": TEXT,
     },
+    AGREEMENT: {
+        **dict.fromkeys(("artifact_type", "group", "side", "method", "kind", "figure"), TEXT),
+        **dict.fromkeys(("value", "low", "high"), REAL),
+        **dict.fromkeys(("n", "n_clusters", "n_positive", "n_negative"), WHOLE),
+    },
     UNPAIRED: dict.fromkeys(("run", "triplet", "image", "point", "detector", "reason"), TEXT),
 }
 """Columns and types of each table, in their order.
@@ -123,6 +131,9 @@ TABLES: Mapping[str, Columns] = {
     ``confirmed`` is null for undecided; ``run`` is the path of the mined folder.
 ``artifacts``
     of a data set, with the licence of the original.
+``agreement``
+    a figure of a method or rater on one side of graded triplets; ``kind`` is detector, metric or
+    reference, ``n`` the sides of ``n_clusters`` photographs that are behind it.
 ``changes``, ``unpaired``
     of two runs: artifacts that are fixed, new, or stayed; triplets compared with nothing.
 """

@@ -160,6 +160,9 @@ def read_grades(
             for grade, phrase in unused
             if phrase
         ]
+    for name in sorted(set(raters or ()) - set(raters_of(grades))):
+        line = f"{path}: expected grades by {name}, got none. Correct the name in raters."
+        failures.append(Failure(name, STEP, line))
     within, outside, notes = _inside(path, grades, records)
     return within, failures + outside, notes
 

@@ -32,20 +32,20 @@ from nacd_bench.pipeline.scoring import Scored
 from nacd_bench.report.agreement import agreement_figure
 from nacd_bench.report.figures import figure_files
 from nacd_bench.runs.results import triplet_columns, write_scores
-from nacd_bench.runs.schema import DETECTIONS, EDGES, REAL, SCHEMA_VERSION, TEXT, WHOLE, schema
+from nacd_bench.runs.schema import (
+    AGREEMENT,
+    DETECTIONS,
+    EDGES,
+    REAL,
+    SCHEMA_VERSION,
+    TEXT,
+    schema,
+)
 from nacd_bench.runs.tables import Table, write_table
 from nacd_bench.triplets.files import json_bytes, plain, write_whole
 from nacd_bench.triplets.grades import SIDES, Grade, raters_of
 from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord
 
-AGREEMENT = "agreement.json"
-FIGURES = "agreement"
-COLUMNS = {
-    **dict.fromkeys(("artifact_type", "group", "side", "method", "kind", "figure"), TEXT),
-    **dict.fromkeys(("value", "low", "high"), REAL),
-    **dict.fromkeys(("n", "n_clusters", "n_positive", "n_negative"), WHOLE),
-}
-"""Of the table of figures; ``n`` units of ``n_clusters`` photographs are behind a figure."""
 CALIBRATION = (
     *("slope", "predicted", "graded", "precision", "recall"),
     *("mean_error", "rater_error", "alarms"),
@@ -99,11 +99,10 @@ class Agreed:
 
 def write_results(agreed: Agreed) -> None:
     """Write every table of a finished run, each of them whole or not there."""
-    import pyarrow as pa
-
     folder, graded = agreed.folder, agreed.graded
-    rows = [{name: row.get(name) for name in COLUMNS} for row in agreed.rows]
-    write_table(folder / FIGURES, [plain(row) for row in rows], pa.schema(COLUMNS))
+    columns = schema(AGREEMENT)
+    rows = [plain({name: row.get(name) for name in columns.names}) for row in agreed.rows]
+    write_table(folder / AGREEMENT, rows, columns)
     content = {
         "schema_version": SCHEMA_VERSION,
         "job": "agree",
@@ -119,7 +118,7 @@ def write_results(agreed: Agreed) -> None:
         "notes": list(agreed.notes),
         "n_failures": len(agreed.failures),
     }
-    write_whole(folder / AGREEMENT, json_bytes(content))
+    write_whole(folder / f"{AGREEMENT}.json", json_bytes(content))
     means = {place: graded.ratings[place].severity for place in graded.ratings}
     scores = []
     for i, record in enumerate(agreed.records):
@@ -136,7 +135,7 @@ def write_results(agreed: Agreed) -> None:
     text = "".join(f"{table.title}\n\n{table.markdown()}\n" for table in tables(agreed))
     write_whole(folder / "table.md", text.encode())
     for suffix, data in figure_files(agreement_figure(agreed.rows, graded.primary)).items():
-        write_whole(folder / f"{FIGURES}.{suffix}", data)
+        write_whole(folder / f"{AGREEMENT}.{suffix}", data)
 
 
 def _boxes(agreed: Agreed) -> Iterator[Row]:

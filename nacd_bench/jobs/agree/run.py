@@ -47,7 +47,7 @@ from nacd_bench.evaluation.graded_table import (
     rows_of,
 )
 from nacd_bench.evaluation.significance import holm_corrected
-from nacd_bench.jobs.agree.results import AGREEMENT, Agreed, tables, write_results
+from nacd_bench.jobs.agree.results import Agreed, tables, write_results
 from nacd_bench.pipeline.methods import Method, by_name
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.pipeline.scoring import DEFAULT as DEFAULT_ENGINE
@@ -55,6 +55,7 @@ from nacd_bench.pipeline.scoring import Engine, Scored, score_triplets
 from nacd_bench.report.agreement import disagreements, write_agreement
 from nacd_bench.runs.folder import open_run
 from nacd_bench.runs.provenance import provenance
+from nacd_bench.runs.schema import AGREEMENT
 from nacd_bench.settings import Count, Name, checked
 from nacd_bench.triplets.files import json_sha256
 from nacd_bench.triplets.grades import (
@@ -321,7 +322,7 @@ def stated_tests(
 
     pairs = dict(tests or {})
     if development is not None:
-        path = Path(development) / AGREEMENT
+        path = Path(development) / f"{AGREEMENT}.json"
         before = read_json(path, "the results of an agree run")
         try:
             pairs = before["best"]
