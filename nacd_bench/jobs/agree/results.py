@@ -28,7 +28,7 @@ from nacd_bench.evaluation.graded_table import (
     Row,
     best_methods,
 )
-from nacd_bench.pipeline.scoring import Scored
+from nacd_bench.pipeline.scores import Scored
 from nacd_bench.report.agreement import agreement_figure
 from nacd_bench.report.figures import figure_files
 from nacd_bench.runs.results import triplet_columns, write_scores

@@ -50,8 +50,9 @@ from nacd_bench.evaluation.significance import holm_corrected
 from nacd_bench.jobs.agree.results import Agreed, tables, write_results
 from nacd_bench.pipeline.methods import Method, by_name
 from nacd_bench.pipeline.progress import progress_bar
-from nacd_bench.pipeline.scoring import DEFAULT as DEFAULT_ENGINE
-from nacd_bench.pipeline.scoring import Engine, Scored, score_triplets
+from nacd_bench.pipeline.scores import DEFAULT as DEFAULT_ENGINE
+from nacd_bench.pipeline.scores import Scored, score_triplets
+from nacd_bench.pipeline.scoring import Engine
 from nacd_bench.report.agreement import disagreements, write_agreement
 from nacd_bench.runs.folder import open_run
 from nacd_bench.runs.provenance import provenance
