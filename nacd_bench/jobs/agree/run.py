@@ -130,7 +130,7 @@ def agree(
     folder: Name,
     *,
     group: str = "set",
-    pools: Mapping[str, Sequence[str]] = JPEG_AI,
+    pools: Mapping[str, Sequence[str]] | None = None,
     tests: Mapping[str, Sequence[str]] | None = None,
     development: Name | None = None,
     pictures: Count = 12,
@@ -149,7 +149,8 @@ def agree(
         folder: where results go; one that holds an unfinished run is continued.
         group: column of the manifest by which triplets are grouped.
         pools: groups that are also taken together, by the pool's name; the first of which there
-            are some is the primary one. Without any it is the pool of all.
+            are some is the primary one. Without any it is the pool of all. None: :data:`JPEG_AI`
+            where triplets are grouped by ``set``, else no pools.
         tests: by artifact type the detector and the metric of its one pre-stated test.
         development: folder of an earlier run on other photographs, whose best detector and best
             metric of each type are tested.
@@ -170,6 +171,7 @@ def agree(
     methods = by_name(every)
     records = list(source.records)
     clusters = cluster_names(records)
+    pools = pools if pools is not None else JPEG_AI if group == "set" else {}
     groups = groups_of(records, group, pools)
     pairs, note = stated_tests(tests, development, methods, clusters)
     settings = {  # what decides the results and is the same for a continued run
