@@ -31,17 +31,17 @@ from nacd_bench.evaluation.graded_table import (
 from nacd_bench.pipeline.scores import Scored
 from nacd_bench.report.agreement import agreement_figure
 from nacd_bench.report.figures import figure_files
-from nacd_bench.runs.results import triplet_columns, write_scores
 from nacd_bench.runs.schema import (
     AGREEMENT,
     DETECTIONS,
     EDGES,
     REAL,
     SCHEMA_VERSION,
+    SCORES,
     TEXT,
     schema,
 )
-from nacd_bench.runs.tables import Table, write_table
+from nacd_bench.runs.tables import Table, triplet_columns, write_table
 from nacd_bench.triplets.files import json_bytes, plain, write_whole
 from nacd_bench.triplets.grades import SIDES, Grade, raters_of
 from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord
@@ -130,7 +130,8 @@ def write_results(agreed: Agreed) -> None:
             row |= {m.name: float(m.scores[side][i]) for m in agreed.methods}
             scores.append(plain(row))
     more = {"side": TEXT, **{f"graded_{kind}": REAL for kind in ARTIFACT_TYPES}}
-    write_scores(folder, scores, [method.name for method in agreed.methods], **more)
+    more |= {method.name: REAL for method in agreed.methods}
+    write_table(folder / SCORES, scores, schema(SCORES, **more))
     write_table(folder / DETECTIONS, _boxes(agreed), schema(DETECTIONS, side=TEXT))
     text = "".join(f"{table.title}\n\n{table.markdown()}\n" for table in tables(agreed))
     write_whole(folder / "table.md", text.encode())
