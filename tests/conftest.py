@@ -26,11 +26,25 @@ if "NACD_FFMPEG" not in os.environ:
     else:
         os.environ["NACD_FFMPEG"] = imageio_ffmpeg.get_ffmpeg_exe()
 
-LONG = ("test_fuzz", "test_fuzz_tables", "test_notebooks", "test_mining", "test_benchmark")
-LONG += ("test_hyperprior", "test_report")
+LONG = (
+    "test_fuzz",
+    "test_fuzz_tables",
+    "test_notebooks",
+    "test_mining",
+    "test_benchmark",
+    "test_hyperprior",
+    "test_report",
+)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "/usr/bin/chromium")
-QUIET = ("no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync")
-QUIET += ("disable-background-networking", "disable-component-update")
+QUIET = (
+    "no-sandbox",
+    "disable-gpu",
+    "disable-quic",
+    "no-first-run",
+    "disable-sync",
+    "disable-background-networking",
+    "disable-component-update",
+)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:

@@ -609,8 +609,7 @@ class Job:
             for batch in _batches(self.numbers, self.kind.together):
                 print(json.dumps({"began": batch}), file=log)
                 alone = any(number % OWN_PROCESS == OWN_PROCESS - 1 for number in batch)
-                run = run_alone if alone else run_here
-                wrong = attempted(self.kind, self.seed, batch, run)
+                wrong = attempted(self.kind, self.seed, batch, run_alone if alone else run_here)
                 if wrong and len(batch) > 1:
                     single = {n: attempted(self.kind, self.seed, [n], run_here) for n in batch}
                     single = {n: lines for n, lines in single.items() if lines}

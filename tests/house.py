@@ -50,8 +50,7 @@ def room(name: str) -> str:
     package, *parts = name.split(".")
     if package == "nacd_codecs":
         return "codecs"
-    deep = parts[:2] if parts[:1] == ["jobs"] else parts[:1]
-    return "/".join(deep) or "nacd_bench"
+    return "/".join(parts[:2] if parts[:1] == ["jobs"] else parts[:1]) or "nacd_bench"
 
 
 def table(root: Path = ROOT) -> str:

@@ -37,8 +37,13 @@ def make_mined(folder: Path, images: int = 3, seed: int = 0) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png(pixels))
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        facts = {"image": f"photo{index}-{sha256[:12]}", "image_sha256": sha256}
-        facts |= {"image_path": str(path), "width": pixels.shape[1], "height": pixels.shape[0]}
+        facts = {
+            "image": f"photo{index}-{sha256[:12]}",
+            "image_sha256": sha256,
+            "image_path": str(path),
+            "width": pixels.shape[1],
+            "height": pixels.shape[0],
+        }
         found = 0
         for place in range(2):
             coded, decoded = _coded(folder, facts, pixels, codecs, place)

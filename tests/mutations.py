@@ -50,8 +50,7 @@ def damaged(rng: random.Random, data: bytes) -> bytes:
 
 def _edge(rng: random.Random, sound: int, size: int) -> int:
     """A wrong value for a field of ``size`` bytes."""
-    value = rng.choice((*EDGES, sound + 1, sound - 1, sound * 2, sound ^ 1))
-    return value % 256**size
+    return rng.choice((*EDGES, sound + 1, sound - 1, sound * 2, sound ^ 1)) % 256**size
 
 
 def _shuffled(rng: random.Random, parts: list[bytes]) -> list[bytes]:
@@ -259,8 +258,7 @@ def iso_media(rng: random.Random, data: bytes) -> bytes:
         return damaged(rng, data)
     array = bytearray(data)
     names = (b"ftyp", b"meta", b"iloc", b"iinf", b"iprp", b"ispe", b"pixi", b"mdat", b"colr")
-    places = [place for name in names if (place := data.find(name)) > 4]
-    place = rng.choice(places)
+    place = rng.choice([place for name in names if (place := data.find(name)) > 4])
     if rng.randrange(2):
         sound = int.from_bytes(array[place - 4 : place], "big")
         array[place - 4 : place] = _edge(rng, sound, 4).to_bytes(4, "big")
@@ -336,8 +334,7 @@ def csv_table(rng: random.Random, data: bytes) -> bytes:
         elif rows[row]:
             rows[row].pop(rng.randrange(len(rows[row])))
     text = io.StringIO()
-    separator = rng.choice((",", ",", ",", ",", ";", "\t"))
-    csv.writer(text, delimiter=separator).writerows(rows)
+    csv.writer(text, delimiter=rng.choice((",", ",", ",", ",", ";", "\t"))).writerows(rows)
     written = text.getvalue().replace("\r\n", "\n")
     if rng.randrange(8) == 0:
         written = written.replace(",", ',"', 1)

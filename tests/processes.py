@@ -16,8 +16,17 @@ from types import TracebackType
 from typing import Any
 
 COMMAND = "import sys; from nacd_bench.cli.main import main; sys.exit(main(sys.argv[1:]))"
-IMPORTS = ("cli.main", "cli.datasets", "cli.images", "cli.runs", "jobs.benchmark.run")
-IMPORTS += ("jobs.mine.run", "planting.sample", "pipeline.lightning", "report.page")
+IMPORTS = (
+    "cli.main",
+    "cli.datasets",
+    "cli.images",
+    "cli.runs",
+    "jobs.benchmark.run",
+    "jobs.mine.run",
+    "planting.sample",
+    "pipeline.lightning",
+    "report.page",
+)
 
 
 class Process:

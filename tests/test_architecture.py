@@ -31,8 +31,7 @@ def top(name: str) -> str:
 
 
 def test_every_folder_has_a_level() -> None:
-    names = {top(name) for name in MODULES if name.startswith("nacd_bench.")}
-    assert names == set(LEVEL)
+    assert {top(name) for name in MODULES if name.startswith("nacd_bench.")} == set(LEVEL)
 
 
 def test_imports_go_downwards() -> None:

@@ -6,11 +6,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
+from checks import fails
 from scipy.stats import bootstrap, norm
 from sklearn.metrics import auc as trapezoids
 from sklearn.metrics import average_precision_score, roc_auc_score
-from torchmetrics.functional.classification import binary_auroc
 
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.evaluation.auc import AUC, ThresholdCurve, auc_estimates, weighted_auc
@@ -51,20 +50,6 @@ class TestValue:
                 roc_auc_score(truth, scores * scale), abs=1e-9
             )
 
-    def test_equals_torchmetrics_where_that_does_not_squash_scores(self) -> None:
-        truth, scores = drawn(0, decimals=1)
-        low, high = scores.min(), scores.max()
-        inside = torch.tensor((scores - low) / (high - low))
-        theirs = binary_auroc(inside, torch.tensor(truth).long()).item()
-        assert auc(truth, scores) == pytest.approx(theirs, abs=1e-6)
-
-    def test_counts_pairs(self) -> None:
-        truth, scores = drawn(3, decimals=0)
-        pairs = [
-            (p > n) + (p == n) / 2 for p in scores[truth] for n in scores[~truth]
-        ]  # the definition
-        assert auc(truth, scores) == pytest.approx(float(np.mean(pairs)), abs=1e-12)
-
     def test_infinite_scores_have_a_rank(self) -> None:
         assert auc([0, 0, 1, 1], [-math.inf, 1, 2, math.inf]) == 1
 
@@ -84,20 +69,18 @@ class TestBadInput:
             ThresholdCurve([0, 0, 1, 1], [1, 2, math.nan, math.nan])
 
     def test_other_shapes(self) -> None:
-        with pytest.raises(ValueError, match=r"Got shapes \(2,\) and \(3,\)"):
-            auc([0, 1], [1, 2, 3])
+        fails(ValueError, r"Got shapes \(2,\) and \(3,\)", auc, [0, 1], [1, 2, 3])
 
     def test_truth_that_is_no_truth(self) -> None:
-        with pytest.raises(ValueError, match="True and False"):
-            auc([0, 2], [1, 2])
+        fails(ValueError, "True and False", auc, [0, 2], [1, 2])
 
     def test_clusters_of_another_length(self) -> None:
-        with pytest.raises(ValueError, match="as many clusters"):
-            auc_estimate([0, 1], [1, 2], ["a"])
+        fails(ValueError, "as many clusters", auc_estimate, [0, 1], [1, 2], ["a"])
 
     def test_resampling(self) -> None:
-        with pytest.raises(UserError, match="resamples as a whole number of at least 1, got 0"):
-            Resampling(resamples=0)
+        fails(
+            UserError, "resamples as a whole number of at least 1, got 0", Resampling, resamples=0
+        )
 
     def test_nan_is_left_out_of_its_method_and_counted(self) -> None:
         truth, scores = drawn(0)
@@ -114,8 +97,7 @@ class TestBadInput:
         assert math.isnan(found["dead"].value) and found["dead"].n_excluded == 100
 
     def test_one_class_in_the_set_is_an_error_for_all_methods(self) -> None:
-        with pytest.raises(DataError, match="0 with and 3 without"):
-            auc_estimates([0, 0, 0], {"a": [1, 2, 3]})
+        fails(DataError, "0 with and 3 without", auc_estimates, [0, 0, 0], {"a": [1, 2, 3]})
 
 
 @pytest.mark.numeric
@@ -145,8 +127,7 @@ class TestResampling:
         assert (weights[:, 0] + weights[:, 2] == 2).all()
 
     def test_what_is_left_out_is_made_up_for_in_its_stratum(self) -> None:
-        jackknife = Clusters([1, 1, 1, 0, 0]).left_out()
-        sizes, weights = zip(*jackknife, strict=True)
+        sizes, weights = zip(*Clusters([1, 1, 1, 0, 0]).left_out(), strict=True)
         assert sizes == (3, 2)
         assert np.concatenate(weights).tolist() == [
             *([0, 1.5, 1.5, 1, 1], [1.5, 0, 1.5, 1, 1], [1.5, 1.5, 0, 1, 1]),
@@ -263,23 +244,22 @@ class TestCurves:
         assert math.isnan(first.pop("precision"))
         assert first == {"threshold": scores.max(), "false_positive_rate": 0, "recall": 0}
 
-    @pytest.mark.parametrize("scale", [1e-300, 1.0, 1e300])
-    def test_counts_are_those_of_scores_above_the_threshold(self, scale: float) -> None:
-        truth, scores = drawn(10, decimals=1)
-        found = ThresholdCurve(truth, scores * scale)
-        for threshold, tp, fp in zip(found.thresholds, found.tp, found.fp, strict=True):
-            above = scores * scale > threshold
-            assert (tp, fp) == ((above & truth).sum(), (above & ~truth).sum())
+    NEIGHBOURS = np.array([-math.inf, 1.0, np.nextafter(1, 2), np.nextafter(1, 2) + 1, math.inf])
 
-    def test_neighbouring_and_infinite_scores_are_told_apart(self) -> None:
-        scores = np.array([-math.inf, 1.0, np.nextafter(1, 2), np.nextafter(1, 2) + 1, math.inf])
-        truth = np.array([0, 0, 1, 0, 1], bool)
+    @pytest.mark.parametrize(
+        ("truth", "scores"),
+        [
+            *((drawn(10)[0], drawn(10, decimals=1)[1] * scale) for scale in (1e-300, 1.0, 1e300)),
+            (np.array([0, 0, 1, 0, 1], bool), NEIGHBOURS),
+        ],
+    )
+    def test_counts_are_those_of_scores_above_the_threshold(
+        self, truth: np.ndarray, scores: np.ndarray
+    ) -> None:
         found = ThresholdCurve(truth, scores)
-        for threshold, tp, fp in list(zip(found.thresholds, found.tp, found.fp, strict=True))[:-1]:
-            assert (tp, fp) == (
-                ((scores > threshold) & truth).sum(),
-                ((scores > threshold) & ~truth).sum(),
-            )
+        for threshold, tp, fp in zip(found.thresholds, found.tp, found.fp, strict=True):
+            above = (scores > threshold) | math.isnan(threshold)  # -inf is over no threshold
+            assert (tp, fp) == ((above & truth).sum(), (above & ~truth).sum())
 
     def test_precision_recall(self) -> None:
         truth, scores = drawn(11, decimals=1)

@@ -7,7 +7,6 @@ negative confidence, boxes of equal confidence, a label without a place, a class
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import itertools
 import json
@@ -24,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from checks import csv_rows
 from mined_folder import make_mined
 from PIL import Image
 from test_metrics import ms_ssim
@@ -193,8 +193,7 @@ class TestBenchmark:
 
     def test_curves(self, benchmarked: Path, metrics: dict[str, Any]) -> None:
         for kind, own in metrics["sets"].items():
-            with (benchmarked / "curves" / f"{kind}.csv").open() as file:
-                rows = list(csv.DictReader(file))
+            rows = csv_rows(benchmarked / "curves" / f"{kind}.csv")
             for method, found in own["auc"].items():
                 curve = [row for row in rows if row["method"] == method]
                 points = [(float(r["false_positive_rate"]), float(r["recall"])) for r in curve]
@@ -343,8 +342,14 @@ class TestCompress:
         (folder / "photos").mkdir()
         for name, pixels in pictures.items():
             Image.fromarray(pixels).save(folder / "photos" / f"{name}.png")
-        given = [str(folder / "photos"), f"folder={folder}/run", "codec@neural=webp"]
-        given += ["codec@traditional=jpeg", "points=[10,40,80]", "workers=0"]
+        given = [
+            str(folder / "photos"),
+            f"folder={folder}/run",
+            "codec@neural=webp",
+            "codec@traditional=jpeg",
+            "points=[10,40,80]",
+            "workers=0",
+        ]
         calls: Counter[str] = Counter()
         with pytest.MonkeyPatch.context() as patch:
             for codec in map(CODECS.get, ("webp", "jpeg")):
@@ -392,8 +397,7 @@ class TestCompress:
             if 300 in (row["neural_psnr"], row["traditional_psnr"])
         }
         assert {source for source, _ in lossless} >= {"black"}
-        with (compressed / "rate_distortion.csv").open(newline="") as file:
-            lines = list(csv.DictReader(file))
+        lines = csv_rows(compressed / "rate_distortion.csv")
         assert [line["codec"] for line in lines] == ["webp"] * 3 + ["jpeg"] * 3
         for line in lines:
             side = {"webp": "neural", "jpeg": "traditional"}[line["codec"]]
@@ -409,8 +413,7 @@ class TestCompress:
                 assert float(line[name]) == pytest.approx(math.fsum(values) / len(values))
             (large,) = (r[f"{side}_bpp"] for r in own if r["source"] == "large")
             assert float(line["msssim_bpp"]) == large and line["msssim_images"] == "1"
-        with (compressed / "bd_rate.csv").open(newline="") as file:
-            saved = {line["quality"]: line for line in csv.DictReader(file)}
+        saved = {line["quality"]: line for line in csv_rows(compressed / "bd_rate.csv")}
         for quality, line in saved.items():
             percents = []
             for source in ("large", "small", "flat", "black"):
@@ -566,9 +569,14 @@ class TestDetect:
         for name, color in (("black", (0, 0, 0)), ("flat", (200, 30, 90))):
             for role in ROLES:
                 Image.new("RGB", (120, 90), color).save(data / role / f"{name}.png")
-        given = ["detector=[texture,large_color,small_color]", "show_progress=false"]
-        given += ["detector.texture.window=32", "detector.large_color.window=32"]
-        given += ["overlays=false", "report=false"]
+        given = [
+            "detector=[texture,large_color,small_color]",
+            "show_progress=false",
+            "detector.texture.window=32",
+            "detector.large_color.window=32",
+            "overlays=false",
+            "report=false",
+        ]
         plain = folder / "plain"
         assert main(["detect", str(data), f"folder={plain}", *given]) == 0
         boxes = pq.read_table(plain / "detections.parquet").to_pylist()
@@ -586,8 +594,7 @@ class TestDetect:
         for folder in detected:
             for name in ("scores", "detections"):
                 rows = pq.read_table(folder / f"{name}.parquet").to_pylist()
-                with (folder / f"{name}.csv").open(newline="") as file:
-                    lines = list(csv.DictReader(file))
+                lines = csv_rows(folder / f"{name}.csv")
                 assert len(lines) == len(rows) > 0
                 for line, row in zip(lines, rows, strict=True):
                     assert line.keys() == row.keys()
@@ -898,8 +905,7 @@ class TestDataset:
             for folder in built
         ]
         first, second, both = tables
-        shared = [key for key in both if key in first and key in second]
-        assert len(shared) > 5
+        assert len([key for key in both if key in first and key in second]) > 5
         for key, row in both.items():
             given = [own[key] for own in (first, second) if key in own]
             for name in ("votes_for", "votes_against"):
@@ -918,8 +924,14 @@ class TestMine:
         shutil.copy(photos / "coffee.png", photos / "twice.png")
         Image.new("RGB", (80, 72)).save(photos / "black.png")
         (photos / "broken.png").write_bytes((photos / "coffee.png").read_bytes()[:99])
-        given = ["codec@neural=webp", "codec@traditional=jpeg", "points=[5,30]", "workers=0"]
-        given += ["detector=[large_color,small_color]", "detector.large_color.window=32"]
+        given = [
+            "codec@neural=webp",
+            "codec@traditional=jpeg",
+            "points=[5,30]",
+            "workers=0",
+            "detector=[large_color,small_color]",
+            "detector.large_color.window=32",
+        ]
         assert main(["mine", str(photos), f"folder={folder}", "show_progress=false", *given]) == 1
         summary = json.loads((folder / "summary.json").read_text())
         tables = {
@@ -946,10 +958,10 @@ class TestMine:
         assert sum(kept_cells.values()) < len(rows)
         own = Counter(row["image"] for row in rows)
         assert {r["image"]: r["candidates"] for r in tables[IMAGES] if r["candidates"]} == own
-        printed = capsys.readouterr().out
-        assert "4 images (5 names), 6 triplets" in printed
+        assert "4 images (5 names), 6 triplets" in capsys.readouterr().out
 
-    def test_duplicates_of_more_than_eight_types(self) -> None:
+    @pytest.mark.parametrize("iou", [0.5, 0.3])
+    def test_duplicates_of_more_than_eight_types(self, iou: float) -> None:
         """Boxes of other images and types are never one, however many types there are."""
         rng = np.random.default_rng(8)
         corners = rng.integers(0, 60, (600, 2))
@@ -977,11 +989,11 @@ class TestMine:
             ),
         ):
             kept = first[r["image_sha256"], r["artifact_type"]]
-            over = [name for name in kept if overlap(box[name], box[r["candidate"]]) > 0.5]
+            over = [name for name in kept if overlap(box[name], box[r["candidate"]]) > iou]
             expected[r["candidate"]] = over[0] if over else None
             if not over:
                 kept.append(r["candidate"])
-        found = with_duplicates(pa.Table.from_pylist(rows)).to_pylist()
+        found = with_duplicates(pa.Table.from_pylist(rows), iou).to_pylist()
         assert {r["candidate"]: r["duplicate_of"] for r in found} == expected
         assert 100 < sum(name is None for name in expected.values()) < 500
 
@@ -989,8 +1001,7 @@ class TestMine:
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """The first of two is the one to warm up on, and here the only one."""
-        black = Image.new("RGB", (64, 64))
-        black.save(tmp_path / "a.png")
+        Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
         (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
         codecs = ["codec@neural=webp", "codec@traditional=jpeg", "points=[20,60]"]
         detector = ["detector=[large_color]", "detector.large_color.window=32"]
@@ -1002,8 +1013,7 @@ class TestMine:
 def overlap(a: tuple[int, ...], b: tuple[int, ...]) -> float:
     width, height = (min(a[i + 2], b[i + 2]) - max(a[i], b[i]) for i in (0, 1))
     shared = max(width, 0) * max(height, 0)
-    areas = sum((c[2] - c[0]) * (c[3] - c[1]) for c in (a, b))
-    return shared / (areas - shared)
+    return shared / (sum((c[2] - c[0]) * (c[3] - c[1]) for c in (a, b)) - shared)
 
 
 class TestVerify:
@@ -1098,8 +1108,7 @@ def alpha_of(rows: list[dict[str, Any]]) -> float:
 
 def precision_is_that_of(rows: list[dict[str, Any]], path: Path, bins: int) -> None:
     """Each line of the table is the share of the decided rows of its detector and range."""
-    with path.open(newline="") as file:
-        lines = list(csv.DictReader(file))
+    lines = csv_rows(path)
     decided = [row for row in rows if row["confirmed"] is not None]
     assert {line["detector"] for line in lines} == {row["detector"] for row in decided}
     for detector in {line["detector"] for line in lines}:

@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
+from checks import fails
 
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.balanced import (
@@ -207,10 +208,8 @@ class TestTooFew:
             balanced_sets([triplet("a", ""), triplet("b", "free")], allow_fewer=True)
 
     def test_bad_arguments(self) -> None:
-        with pytest.raises(DataError, match="did you mean 'color'"):
-            balanced_set(many(3), "colour")
-        with pytest.raises(DataError, match="1 or more positives, got 0"):
-            balanced_set(many(3), "color", n=0)
+        fails(DataError, "did you mean 'color'", balanced_set, many(3), "colour")
+        fails(DataError, "1 or more positives, got 0", balanced_set, many(3), "color", n=0)
         with pytest.raises(DataError, match="got a more than once"):
             balanced_set([triplet("a", "free"), triplet("a", "text")], "text", n=1)
 
@@ -236,8 +235,7 @@ class TestManifest:
 
     def test_another_manifest_is_no_set(self, tmp_path: Path) -> None:
         write_manifest(tmp_path / "a.jsonl", many(2))
-        with pytest.raises(DataError, match="test_set is None"):
-            set_of(read_manifest(tmp_path / "a.jsonl"), "a.jsonl")
+        fails(DataError, "test_set is None", set_of, read_manifest(tmp_path / "a.jsonl"), "a.jsonl")
 
 
 class TestPresence:

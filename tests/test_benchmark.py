@@ -3,7 +3,6 @@ processes, bad input."""
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import signal
@@ -17,6 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from checks import csv_rows, fails
 from processes import Starter
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
@@ -207,14 +207,12 @@ class TestBadInput:
         failures = [each for each in done.failures if each.step == "broken"]
         assert failures and all("NaN" in each.message for each in failures)
         assert not [each for each in done.failures if each.step == "psnr"]
-        written = list(csv.DictReader((done.folder / "failures.csv").open()))
-        assert len(written) == len(done.failures)
+        assert len(csv_rows(done.folder / "failures.csv")) == len(done.failures)
 
     def test_a_missing_image_costs_its_triplet(
         self, records: list[TripletRecord], tmp_path: Path
     ) -> None:
-        first = run(records, tmp_path)
-        victim = first.sets["texture"].records[0].id
+        victim = run(records, tmp_path).sets["texture"].records[0].id
         broken = [
             replace(record, neural=str(tmp_path / "gone.png")) if record.id == victim else record
             for record in records
@@ -254,26 +252,24 @@ class TestBadInput:
     def test_one_class_only(self, records: list[TripletRecord], tmp_path: Path) -> None:
         drawn = run(records, tmp_path).sets["color"].records
         positives = [record for record in drawn if record.extra["side"] == "positive"]
-        with pytest.raises(DataError, match="4 with and 0 without"):
-            run(positives, tmp_path, name="one")
+        fails(DataError, "4 with and 0 without", run, positives, tmp_path, name="one")
 
     def test_too_few(self, records: list[TripletRecord], tmp_path: Path) -> None:
-        with pytest.raises(DataError, match="allow_fewer"):
-            run(records, tmp_path, sets=Drawing(n=500))
+        fails(DataError, "allow_fewer", run, records, tmp_path, sets=Drawing(n=500))
         done = run(records, tmp_path, sets=Drawing(("color",), n=500, allow_fewer=True))
         assert done.comparisons["color"].notes
 
     def test_no_labels(self, records: list[TripletRecord], tmp_path: Path) -> None:
         plain = [replace(record, labels=(), artifact_free=None) for record in records]
-        with pytest.raises(DataError, match="expected labelled triplets"):
-            run(plain, tmp_path)
+        fails(DataError, "expected labelled triplets", run, plain, tmp_path)
 
     def test_contradicting_labels_are_refused_when_read(
         self, records: list[TripletRecord], tmp_path: Path
     ) -> None:
         both = replace(records[0], artifact_free=True, labels=(Label("text", confirmed=True),))
-        with pytest.raises(DataError, match="artifact_free or confirmed"):
-            write_manifest(tmp_path / "a.parquet", [both])
+        fails(
+            DataError, "artifact_free or confirmed", write_manifest, tmp_path / "a.parquet", [both]
+        )
 
     def test_other_settings_are_refused_with_the_differences(
         self, records: list[TripletRecord], tmp_path: Path
@@ -308,8 +304,7 @@ class TestBadInput:
             real(descriptor)
 
         monkeypatch.setattr(os, "fsync", full)
-        with pytest.raises(DataError, match=r"metrics\.json.*No space left"):
-            run(records, tmp_path)
+        fails(DataError, r"metrics\.json.*No space left", run, records, tmp_path)
         monkeypatch.undo()
         done = run(records, tmp_path)
         assert done.scored.computed == 0 and (done.folder / "metrics.json").is_file()
@@ -342,8 +337,7 @@ def test_killed_at_any_moment_it_goes_on(planted: Path, tmp_path: Path, starter:
         assert process.wait() == 0, process.output
         break
     assert kills and "from the cache" in process.output
-    whole = [*job, f"folder={tmp_path / 'whole'}", f"cache={tmp_path / 'other'}"]
-    assert main(whole) == 0
+    assert main([*job, f"folder={tmp_path / 'whole'}", f"cache={tmp_path / 'other'}"]) == 0
     assert scores(tmp_path / "broken") == scores(tmp_path / "whole")
 
 
@@ -426,9 +420,8 @@ class TestCommand:
     ) -> None:
         gone = [replace(records[0], original=str(tmp_path / "gone.png")), *records[1:]]
         write_manifest(tmp_path / "gone.parquet", gone)
-        arguments = self.arguments(tmp_path / "gone.parquet", tmp_path, "sets.n=7")
-        assert main(arguments) in (0, 1)
-        lines = list(csv.DictReader((tmp_path / "run" / "failures.csv").open()))
+        assert main(self.arguments(tmp_path / "gone.parquet", tmp_path, "sets.n=7")) in (0, 1)
+        lines = csv_rows(tmp_path / "run" / "failures.csv")
         drawn = {row["triplet"] for row in scores(tmp_path / "run")}
         assert bool(lines) == (records[0].id in drawn)
 

@@ -8,6 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from checks import fails
 from torch import nn
 
 from nacd_bench.errors import CodecError
@@ -256,8 +257,7 @@ def test_what_does_not_fit_is_named(tmp_path, fault):
 
 def test_no_such_file_and_a_folder(tmp_path):
     for path in (tmp_path / "none.pth", tmp_path):
-        with pytest.raises(CodecError, match=r"expected weights in .*, got: \[Errno"):
-            codec_of(Forced, path)
+        fails(CodecError, r"expected weights in .*, got: \[Errno", codec_of, Forced, path)
 
 
 class TestCompressAI:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import skimage.data
+from checks import fails
 
 from nacd_bench.coding.codec import OperatingPoints
 from nacd_bench.coding.rate import Encodings, luma_psnr, match_rates
@@ -119,8 +120,9 @@ class TestRoundTrip:
         data = codec.encode(COFFEE, 90)
         assert len(data) - codec.rate_bytes(data) == SIDE_DATA.size == 20
         assert luma_psnr(COFFEE, codec.decode(data)) > 30
-        with pytest.raises(CodecError, match=r"expected bytes that this codec's encode returned"):
-            codec.decode(data[20:])
+        fails(
+            CodecError, r"expected bytes that this codec's encode returned", codec.decode, data[20:]
+        )
 
     @pytest.mark.parametrize("depth", [8, 10])
     def test_odd_sizes_in_420(self, write: Write, depth: int) -> None:
@@ -237,8 +239,7 @@ class TestRoundTrip:
         assert jpeg.parameters != codec.parameters
         with pytest.raises(CodecError, match=r"unknown variant 'smal'; did you mean 'small'"):
             CommandLine(row, variant="smal")
-        with pytest.raises(CodecError, match=r"unknown key 'formats'"):
-            CommandLine(row, formats="JPEG")
+        fails(CodecError, r"unknown key 'formats'", CommandLine, row, formats="JPEG")
 
 
 class TestFailures:
@@ -247,10 +248,10 @@ class TestFailures:
             "{encode: 'true {input} {bitstream}', decode: 'true {bitstream} {output}', "
             "points: {values: [1]}}"
         )
-        with pytest.raises(CodecError, match=r"true wrote no file data\.bin \(exit status 0\)"):
-            codec.encode(COFFEE, 1)
-        with pytest.raises(CodecError, match=r"true wrote no file output\.png"):
-            codec.decode(b"anything")
+        fails(
+            CodecError, r"true wrote no file data\.bin \(exit status 0\)", codec.encode, COFFEE, 1
+        )
+        fails(CodecError, r"true wrote no file output\.png", codec.decode, b"anything")
 
     def test_exit_status(self, write: Write) -> None:
         script = "import sys; open(sys.argv[2], 'wb').write(b'data'); sys.exit(7)"
@@ -267,8 +268,7 @@ class TestFailures:
         text = "encode: sleep 30 {input} {bitstream}\ndecode: cp {bitstream} {output}\n"
         script = f"{sys.executable} -c 'import time; time.sleep(30)'"
         codec = write(text.replace("sleep 30", script) + "points: {values: [1]}\ntime_limit: 0.5\n")
-        with pytest.raises(CodecError, match=r"time limit of 0\.5 s"):
-            codec.encode(COFFEE, 1)
+        fails(CodecError, r"time limit of 0\.5 s", codec.encode, COFFEE, 1)
 
     @pytest.mark.parametrize(
         ("output", "data", "message"),
@@ -293,17 +293,16 @@ class TestFailures:
             "{encode: 'cp {input} {bitstream}', decode: 'cp {bitstream} {output}', "
             f"points: {{values: [1]}}, image_format: {{output: {output}}}}}"
         )
-        with pytest.raises(CodecError, match=rf"cp wrote a file that cannot be used: .*{message}"):
-            codec.decode(data)
+        fails(CodecError, rf"cp wrote a file that cannot be used: .*{message}", codec.decode, data)
 
     def test_bad_input(self, write: Write) -> None:
         codec = write(WEBP + "    min_size: [32, 48]\n")
         with pytest.raises(CodecError, match=r"command has no quality 11\. Known: 10, 40, 70, 95"):
             codec.encode(COFFEE, 11)
-        with pytest.raises(ImageError, match=r"at least 48 x 32 pixels, got 40 x 40"):
-            codec.encode(COFFEE[:40, :40], 10)
-        with pytest.raises(ImageError, match="of uint8"):
-            codec.encode(COFFEE.astype(np.float32), 10)
+        fails(
+            ImageError, r"at least 48 x 32 pixels, got 40 x 40", codec.encode, COFFEE[:40, :40], 10
+        )
+        fails(ImageError, "of uint8", codec.encode, COFFEE.astype(np.float32), 10)
 
     def test_no_version(self, write: Write) -> None:
         with pytest.raises(CodecError, match=r"true printed no version"):
@@ -359,8 +358,9 @@ class TestDescription:
     )
     def test_mistakes(self, write: Write, old: str, new: str, message: str) -> None:
         assert old in WEBP
-        with pytest.raises(CodecError, match=r"a 'codec'; description\.yaml: .*" + message):
-            write(WEBP.replace(old, new))
+        fails(
+            CodecError, r"a 'codec'; description\.yaml: .*" + message, write, WEBP.replace(old, new)
+        )
 
     @pytest.mark.parametrize(
         ("line", "message"),
@@ -388,24 +388,18 @@ class TestDescription:
     )
     def test_wrong_values(self, write: Write, line: str, message: str) -> None:
         lines = line.strip("{}").split(", ") if line.startswith("{") else [line]
-        with pytest.raises(CodecError, match=message):
-            write(WEBP + "".join(f"    {one}\n" for one in lines))
+        fails(CodecError, message, write, WEBP + "".join(f"    {one}\n" for one in lines))
 
     def test_not_a_description(self, write: Write, tmp_path: Path) -> None:
-        with pytest.raises(CodecError, match=r"expected keys and values .* got \['a'\]"):
-            write("[a]")
-        with pytest.raises(
-            CodecError, match=r"line 1: expected a description of a codec in YAML, got "
-        ):
-            write("a: [")
+        fails(CodecError, r"expected keys and values .* got \['a'\]", write, "[a]")
+        fails(CodecError, r"line 1: expected a description of a codec in YAML, got ", write, "a: [")
         with pytest.raises(CodecError, match=r"none\.yaml: expected a description of a codec"):
             CommandLine(tmp_path / "none.yaml")
 
     def test_all_that_changes_the_output_is_in_the_parameters(self, write: Write) -> None:
         codec = write(WEBP)
         for old, new in (("--quality", "--quality=3"), ("webp", "jpg")):
-            changed = write(WEBP.replace(old, new))
-            assert changed.parameters != codec.parameters
+            assert write(WEBP.replace(old, new)).parameters != codec.parameters
         for line in ("environment: {A: 1}", "image_format: ppm", "working_directory: /"):
             assert write(WEBP + f"    {line}\n").parameters != codec.parameters
 
@@ -459,8 +453,7 @@ class TestImageFiles:
             (picture.quantize(16), picture.quantize(16).convert("RGB")),
             (picture.convert("1"), picture.convert("1").convert("RGB")),
         ):
-            read = ImageFormat().read(_png(image), 0, 0)
-            assert (read == np.asarray(expected)).all()
+            assert (ImageFormat().read(_png(image), 0, 0) == np.asarray(expected)).all()
 
     @pytest.mark.parametrize("depth", [8, 10])
     def test_y4m(self, depth: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from collections import Counter
@@ -14,12 +13,13 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from checks import csv_rows, fails
 from mined_folder import make_mined
 from pages import page_data
 
 from nacd_bench.cli.main import main
 from nacd_bench.coding.codec import png
-from nacd_bench.errors import DataError, UserError
+from nacd_bench.errors import DataError, Failure, UserError
 from nacd_bench.evaluation.artifact_changes import Rules
 from nacd_bench.evaluation.artifact_matching import Boxes, match_boxes
 from nacd_bench.evaluation.bootstrap import Resampling
@@ -63,14 +63,12 @@ HERE, NEAR, AWAY = (0, 0, 100, 100), (20, 0, 120, 100), (300, 300, 400, 400)
 
 class TestMatching:
     def test_the_largest_sum_of_overlaps_wins_not_the_first_come(self) -> None:
-        shifted = (-20, 0, 80, 100)
         one = boxes((0, 0, HERE, 1.0))
-        found = match_boxes(boxes((0, 0, shifted, 1.0), (0, 0, HERE, 1.0)), one)
+        found = match_boxes(boxes((0, 0, (-20, 0, 80, 100), 1.0), (0, 0, HERE, 1.0)), one)
         assert found.before.tolist() == [1] and found.iou.tolist() == [1.0]
         # the largest overlap (0.82) would leave 0.33 to the other two; 0.67 + 0.67 is more
         first = boxes((0, 0, HERE, 1.0), (0, 0, (30, 0, 130, 100), 1.0))
-        second = boxes((0, 0, NEAR, 1.0), (0, 0, (50, 0, 150, 100), 1.0))
-        found = match_boxes(first, second)
+        found = match_boxes(first, boxes((0, 0, NEAR, 1.0), (0, 0, (50, 0, 150, 100), 1.0)))
         assert found.after.tolist() == [0, 1] and found.iou.round(2).tolist() == [0.67, 0.67]
 
     def test_only_inside_a_group_and_over_the_threshold(self) -> None:
@@ -90,8 +88,7 @@ class TestMatching:
 
     def test_ties_go_to_the_nearer_confidence(self) -> None:
         first = boxes((0, 0, HERE, 0.9), (0, 0, HERE, 0.1))
-        second = boxes((0, 0, HERE, 0.11), (0, 0, HERE, 0.8))
-        found = match_boxes(first, second)
+        found = match_boxes(first, boxes((0, 0, HERE, 0.11), (0, 0, HERE, 0.8)))
         assert dict(zip(found.before.tolist(), found.after.tolist(), strict=True)) == {0: 1, 1: 0}
 
     def test_nothing_on_a_side(self) -> None:
@@ -142,8 +139,7 @@ class TestMatching:
 
     @pytest.mark.parametrize("iou", [0, -1, 1.1])
     def test_a_threshold_that_is_none(self, iou: float) -> None:
-        with pytest.raises(ValueError, match="above 0 and up to 1"):
-            match_boxes(boxes(), boxes(), iou)
+        fails(ValueError, "above 0 and up to 1", match_boxes, boxes(), boxes(), iou)
 
 
 def _coded(bpp: float) -> TripletRecord:
@@ -152,8 +148,7 @@ def _coded(bpp: float) -> TripletRecord:
 
 class TestStatistics:
     def test_mcnemar_counts_originals(self) -> None:
-        names = [f"image {i}" for i in range(10)]
-        found = presence_test([0] * 10, [1] * 10, names)
+        found = presence_test([0] * 10, [1] * 10, [f"image {i}" for i in range(10)])
         assert found.p == pytest.approx(2 * 0.5**10) and found.worse == 10
         crops = presence_test([0] * 10, [1] * 10, ["image"] * 10)
         assert crops.p == 1.0 and crops.worse == 1 and crops.only_after == 10
@@ -174,8 +169,7 @@ class TestStatistics:
 
     @pytest.mark.parametrize("seed", range(4))
     def test_wilcoxon_with_ties_is_that_of_all_signs(self, seed: int) -> None:
-        rng = np.random.default_rng(seed)
-        change = rng.integers(-3, 4, 9).astype(float)
+        change = np.random.default_rng(seed).integers(-3, 4, 9).astype(float)
         changed = change[change != 0]
         ranks = [
             sum((np.abs(changed) < abs(x)) + (np.abs(changed) == abs(x)) / 2) + 0.5 for x in changed
@@ -425,8 +419,12 @@ class TestARealPair:
     def test_a_thresholds_file(self, real: Path, tmp_path: Path) -> None:
         from nacd_bench.evaluation.thresholds import best_thresholds, write_thresholds
 
-        types = {"texture": "texture", "boundary": "texture"}
-        types |= {"large_color": "color", "small_color": "color"}
+        types = {
+            "texture": "texture",
+            "boundary": "texture",
+            "large_color": "color",
+            "small_color": "color",
+        }
         thresholds = best_thresholds([0, 1], [0.0, 0.1])
         sets = {kind: dict.fromkeys(types, thresholds) for kind in set(types.values())}
         write_thresholds(tmp_path / "thresholds.yaml", sets)
@@ -463,17 +461,14 @@ class TestARealPair:
         try:
             shutil.copy(real / "faulty" / "coffee.png", neural)
             assert run(real / "before", real / "after", f"folder={tmp_path}") == 0
-            (message,) = {
-                row["message"] for row in csv.DictReader((tmp_path / "failures.csv").open())
-            }
+            (message,) = {row["message"] for row in csv_rows(tmp_path / "failures.csv")}
             assert "changed since the run" in message
             neural.unlink()
             assert run(real / "before", real / "after", f"folder={tmp_path}") == 0
         finally:
             neural.write_bytes(content)
         assert "pictures are missing" in capsys.readouterr().out
-        data = (tmp_path / "compare" / "data.js").read_text()
-        assert "nothing of that name" in data
+        assert "nothing of that name" in (tmp_path / "compare" / "data.js").read_text()
 
 
 # --- runs that are made by hand
@@ -513,43 +508,49 @@ def make_run(
 
 
 BOX, FAR = [0, 0, 300, 300], [400, 0, 700, 300]
+ONE = {"small_color": [(BOX, 0.5)]}
+
+
+def compared(folder: Path, before: Any, after: Any, rules: Rules = QUICK, **facts: Any) -> Any:
+    """Two runs of boxes by triplet and detector, compared."""
+    runs = zip("ab", (before, after), strict=True)
+    return compare_runs(*(make_run(folder / name, own, **facts) for name, own in runs), rules)
+
+
+def totals(done: Any, *names: str) -> list[int]:
+    return [done.summary["total"][name] for name in names]
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Path:
+    """A run with one box."""
+    return make_run(tmp_path / "one", {"x@1": ONE})
 
 
 class TestPairing:
     def test_content_and_operating_point(self, tmp_path: Path) -> None:
-        one = {"small_color": [(BOX, 0.5)]}
-        before = make_run(tmp_path / "a", {"x@1": one, "y@1": one}, extra={"preset": "low"})
-        after = make_run(tmp_path / "b", {"x@9": one, "z@1": one}, extra={"preset": "low"})
-        done = compare_runs(before, after, QUICK)
+        sides = {"x@1": ONE, "y@1": ONE}, {"x@9": ONE, "z@1": ONE}
+        done = compared(tmp_path, *sides, extra={"preset": "low"})
         assert len(done.pairs) == 1 and done.summary["total"]["stayed"] == 1
         lonely = {(row["run"], row["triplet"], row["reason"]) for row in done.unpaired}
         reason = "the other run does not have its original"
         assert lonely == {("before", "y@1", reason), ("after", "z@1", reason)}
 
     def test_other_operating_points_do_not_pair(self, tmp_path: Path) -> None:
-        one = {"small_color": [(BOX, 0.5)]}
-        before = make_run(tmp_path / "a", {"x@1": one}, neural_point="3")
-        after = make_run(tmp_path / "b", {"x@1": one}, neural_point="5")
+        before, after = (make_run(tmp_path / p, {"x@1": ONE}, neural_point=p) for p in "35")
         with pytest.raises(DataError, match="same originals at the same operating points"):
             compare_runs(before, after, QUICK)
 
     def test_several_triplets_of_an_original_pair_by_id(self, tmp_path: Path) -> None:
-        one, none = {"small_color": [(BOX, 0.5)]}, {"small_color": []}
-        before = make_run(tmp_path / "a", {"x@left": one, "x@right": none}, neural_point="3")
-        after = make_run(tmp_path / "b", {"x@right": none, "x@left": one}, neural_point="3")
-        done = compare_runs(before, after, QUICK)
-        assert len(done.pairs) == 2 and (
-            done.summary["total"]["stayed"],
-            done.summary["total"]["new"],
-        ) == (1, 0)
+        one = {"x@left": ONE, "x@right": {"small_color": []}}
+        done = compared(tmp_path, one, dict(reversed(one.items())), neural_point="3")
+        assert len(done.pairs) == 2 and totals(done, "stayed", "new") == [1, 0]
         assert done.summary["originals"] == 1  # one original is one piece of evidence
 
     def test_a_result_that_one_run_lacks_is_not_new(self, tmp_path: Path) -> None:
-        own = {"x@1": {"small_color": [(BOX, 0.5)]}, "y@1": {"small_color": [(BOX, 0.5)]}}
-        after = make_run(tmp_path / "b", own)
-        lacking = {"x@1": {"small_color": [(BOX, 0.5)]}, "y@1": {}}
+        after = make_run(tmp_path / "b", {"x@1": ONE, "y@1": ONE})
         scores = {"y@1": {"texture": 0.0}}  # small_color failed
-        before = make_run(tmp_path / "a", lacking, scores)
+        before = make_run(tmp_path / "a", {"x@1": ONE, "y@1": {}}, scores)
         done = compare_runs(before, after, QUICK)
         assert done.summary["total"]["new"] == 0 and done.summary["types"]["color"]["stayed"] == 1
         (left,) = done.unpaired
@@ -563,26 +564,21 @@ class TestPairing:
         row = read_mined(mined, CODED).to_pylist()[0]
         extra = {"image_sha256": row["image_sha256"], "preset": row["preset"]}
         found = {"any": {"small_color": [(BOX, 0.5)], "texture": [(BOX, 0.9)]}}
-        other = make_run(tmp_path / "b", found, extra=extra)
-        done = compare_runs(mined, other, QUICK)
+        done = compare_runs(mined, make_run(tmp_path / "b", found, extra=extra), QUICK)
         assert len(done.pairs) == 1 and set(done.summary["detectors"]) == {"texture"}
         assert any("Left out: small_color" in line for line in done.summary["warnings"])
 
 
 class TestWarnings:
     def test_what_else_may_be_behind_it(self, tmp_path: Path) -> None:
-        found = {f"{i}@1": {"small_color": [(BOX, 0.5)]} for i in range(5)}
-        before = make_run(
-            *(tmp_path / "a", found),
-            neural_bpp=0.5,
-            traditional_codec="hm",
-            traditional_point="30",
-        )
-        after = make_run(
-            *(tmp_path / "b", found),
-            neural_bpp=0.6,
-            traditional_codec="hm",
-            traditional_point="31",
+        found = {f"{i}@1": ONE for i in range(5)}
+        facts = [
+            {"neural_bpp": 0.5, "traditional_point": "30"},
+            {"neural_bpp": 0.6, "traditional_point": "31"},
+        ]
+        before, after = (
+            make_run(tmp_path / name, found, traditional_codec="hm", **own)
+            for name, own in zip("ab", facts, strict=True)
         )
         settings = json.loads((after / "settings.json").read_text())
         settings["detectors"]["texture"]["window"] = 64
@@ -606,81 +602,66 @@ class TestWarnings:
         ]
         settings["detectors"]["texture"]["version"] = "2"
         (after / "settings.json").write_text(json.dumps(settings))
-        with pytest.raises(DataError, match=r"texture\.version: 1 in .*a, 2 in .*b"):
-            compare_runs(before, after, rules)
+        fails(
+            DataError, r"texture\.version: 1 in .*a, 2 in .*b", compare_runs, before, after, rules
+        )
 
     def test_failures_of_a_run_are_told_and_counted(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture
+        self, one: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     ) -> None:
-        from nacd_bench.errors import Failure
-
-        one = {"x@1": {"small_color": [(BOX, 0.5)]}}
-        before = make_run(tmp_path / "a", one)
-        after = make_run(tmp_path / "b", one, failures=[Failure("y@1", "", "no such file")])
+        failed = {"failures": [Failure("y@1", "", "no such file")]}
+        after = make_run(tmp_path / "after", {"x@1": ONE}, **failed)
         own = ("report=false", f"folder={tmp_path / 'out'}")
-        assert run(before, after, *own) == 1
+        assert run(one, after, *own) == 1
         assert "y@1: in the run after: no such file" in capsys.readouterr().out
         assert "no such file" in (tmp_path / "out" / "failures.csv").read_text()
-        gated = make_run(
-            *(tmp_path / "c", {"x@1": {"small_color": [(BOX, 0.5), (FAR, 0.2)]}}),
-            failures=[Failure("y@1", "", "no such file")],
-        )
-        assert run(before, gated, *own, "fail_on_new=0") == 3  # what is certain comes first
+        two = {"x@1": {"small_color": [(BOX, 0.5), (FAR, 0.2)]}}
+        gated = make_run(tmp_path / "gated", two, **failed)
+        assert run(one, gated, *own, "fail_on_new=0") == 3  # what is certain comes first
 
 
 class TestRules:
     def test_margin(self, tmp_path: Path) -> None:
-        before = make_run(tmp_path / "a", {"x@1": {"small_color": []}})
-        after = make_run(tmp_path / "b", {"x@1": {"small_color": [(BOX, 0.11), (FAR, 0.2)]}})
+        found = {"x@1": {"small_color": [(BOX, 0.11), (FAR, 0.2)]}}
         rules = replace(QUICK, thresholds={"small_color": 0.1}, margin=0.2)
-        done = compare_runs(before, after, rules)
-        assert (done.summary["total"]["new"], done.summary["total"]["unclear_after"]) == (1, 1)
+        done = compared(tmp_path, {"x@1": {"small_color": []}}, found, rules)
+        assert totals(done, "new", "unclear_after") == [1, 1]
         changes = {row["x0_after"]: row["change"] for row in done.changes.to_pylist()}
         assert changes == {0: "marginal", 400: ""}
 
     def test_a_weaker_box_elsewhere_may_have_been_hidden(self, tmp_path: Path) -> None:
-        before = make_run(tmp_path / "a", {"x@1": {"texture": [(BOX, 0.9)]}})
-        after = make_run(tmp_path / "b", {"x@1": {"texture": [(FAR, 0.2)]}})
-        done = compare_runs(before, after, QUICK)
-        assert (
-            done.summary["total"]["fixed"],
-            done.summary["total"]["new"],
-            done.summary["total"]["unclear_after"],
-        ) == (1, 0, 1)
+        sides = {"x@1": {"texture": [(BOX, 0.9)]}}, {"x@1": {"texture": [(FAR, 0.2)]}}
+        assert totals(compared(tmp_path, *sides), "fixed", "new", "unclear_after") == [1, 0, 1]
 
     def test_a_box_that_moves_for_next_to_nothing_is_not_new(self, tmp_path: Path) -> None:
-        before = make_run(tmp_path / "a", {"x@1": {"texture": [(BOX, 0.50)]}})
-        after = make_run(tmp_path / "b", {"x@1": {"texture": [(FAR, 0.51)]}})
-        assert compare_runs(before, after, QUICK).summary["total"]["new"] == 1
-        done = compare_runs(before, after, replace(QUICK, margin=0.1))
-        assert (
-            done.summary["total"]["new"],
-            done.summary["total"]["unclear_before"],
-            done.summary["total"]["unclear_after"],
-        ) == (0, 1, 1)
+        sides = {"x@1": {"texture": [(BOX, 0.50)]}}, {"x@1": {"texture": [(FAR, 0.51)]}}
+        assert totals(compared(tmp_path / "none", *sides), "new") == [1]
+        done = compared(tmp_path / "some", *sides, replace(QUICK, margin=0.1))
+        assert totals(done, "new", "unclear_before", "unclear_after") == [0, 1, 1]
 
-    def test_a_margin_that_has_no_effect_is_told(self, tmp_path: Path) -> None:
-        run = read_compared(make_run(tmp_path / "a", {"x@1": {"small_color": [(BOX, 0.5)]}}))
-        told = "margin has no effect"
-        assert told not in "".join(
-            compare_runs(run, run, replace(QUICK, margin=1)).summary["warnings"]
-        )
-        run.types = {"small_color": "color"}  # the other boxes one place only
-        assert told in "".join(compare_runs(run, run, replace(QUICK, margin=1)).summary["warnings"])
+    def test_a_margin_that_has_no_effect_is_told(self, one: Path) -> None:
+        run = read_compared(one)
+        for types, is_told in ((run.types, False), ({"small_color": "color"}, True)):
+            run.types = types  # the other boxes one place only
+            warnings = compare_runs(run, run, replace(QUICK, margin=1)).summary["warnings"]
+            assert ("margin has no effect" in "".join(warnings)) == is_told
 
     def test_stronger_and_weaker(self, tmp_path: Path) -> None:
-        before = make_run(tmp_path / "a", {"x@1": {"small_color": [(BOX, 1.0), (FAR, 1.0)]}})
-        after = make_run(tmp_path / "b", {"x@1": {"small_color": [(BOX, 1.05), (FAR, 0.5)]}})
-        done = compare_runs(before, after, QUICK)
-        assert (done.summary["total"]["stronger"], done.summary["total"]["weaker"]) == (0, 1)
-        fine = compare_runs(before, after, replace(QUICK, same=0.01, fail_on_stronger=0))
-        assert (fine.summary["total"]["stronger"], fine.summary["total"]["weaker"]) == (1, 1)
+        before = {"x@1": {"small_color": [(BOX, 1.0), (FAR, 1.0)]}}
+        after = {"x@1": {"small_color": [(BOX, 1.05), (FAR, 0.5)]}}
+        done = compared(tmp_path / "coarse", before, after)
+        assert totals(done, "stronger", "weaker") == [0, 1]
+        rules = replace(QUICK, same=0.01, fail_on_stronger=0)
+        fine = compared(tmp_path / "fine", before, after, rules)
+        assert totals(fine, "stronger", "weaker") == [1, 1]
         assert fine.summary["objections"] == ["1 stronger artifacts, more than 0"]
 
     def test_a_rise_that_is_no_chance(self, tmp_path: Path) -> None:
-        names = [f"{i}@1" for i in range(12)]
         runs = [
-            make_run(tmp_path / f"{level}", {n: {"small_color": [(BOX, level)]} for n in names})
+            make_run(
+                tmp_path / f"{level}",
+                {f"{i}@1": {"small_color": [(BOX, level)]} for i in range(12)},
+            )
             for level in (0.5, 0.6)
         ]
         rules = replace(QUICK, fail_on_worse=0.05)
@@ -700,18 +681,15 @@ class TestRules:
         ],
     )
     def test_rules_that_are_none(self, wrong: dict[str, Any], message: str) -> None:
-        with pytest.raises(UserError, match=message):
-            Rules(**wrong)
+        fails(UserError, message, Rules, **wrong)
 
     @pytest.mark.parametrize("limit", [-1, True, 0.5, "many", {"text": -1}])
     def test_limits_that_are_none(self, limit: Any) -> None:
-        with pytest.raises(UserError, match="expected fail_on_new"):
-            Rules(fail_on_new=limit)
+        fails(UserError, "expected fail_on_new", Rules, fail_on_new=limit)
 
-    def test_thresholds_of_unknown_detectors(self, tmp_path: Path) -> None:
-        one = make_run(tmp_path / "a", {"x@1": {"small_color": [(BOX, 0.5)]}})
-        with pytest.raises(DataError, match="detector in thresholds"):
-            compare_runs(one, one, Rules(thresholds={"textur": 1.0}))
+    def test_thresholds_of_unknown_detectors(self, one: Path) -> None:
+        rules = Rules(thresholds={"textur": 1.0})
+        fails(DataError, "detector in thresholds", compare_runs, one, one, rules)
 
 
 class TestBadInput:
@@ -726,52 +704,42 @@ class TestBadInput:
         ],
     )
     def test_settings(
-        self, settings: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture
+        self, settings: list[str], message: str, one: Path, capsys: pytest.CaptureFixture
     ) -> None:
-        one = make_run(tmp_path / "a", {"x@1": {"small_color": [(BOX, 0.5)]}})
-        arguments = ["compare", str(one), str(one), f"folder={tmp_path / 'out'}"]
-        assert main([*arguments, *settings]) == 1
+        assert main(["compare", str(one), str(one), f"folder={one}-out", *settings]) == 1
         assert message in capsys.readouterr().err
 
-    def test_folders(self, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-        one = make_run(tmp_path / "a", {"x@1": {"small_color": [(BOX, 0.5)]}})
+    def test_folders(self, one: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
         assert main(["compare", str(one)]) == 1
         assert "after=..." in capsys.readouterr().err
         assert main(["compare", str(one), str(one), str(one)]) == 1
         assert "expected after as the name of a file" in capsys.readouterr().err
-        with pytest.raises(DataError, match="which is no folder"):
-            read_compared(tmp_path / "nothing")
-        with pytest.raises(DataError, match="neither triplets"):
-            read_compared(tmp_path)
-        with pytest.raises(DataError, match="folder of its own"):
-            compare(one, one, one)
+        fails(DataError, "which is no folder", read_compared, tmp_path / "nothing")
+        fails(DataError, "neither triplets", read_compared, tmp_path)
+        fails(DataError, "folder of its own", compare, one, one, one)
         other = make_run(tmp_path / "b", {"x@1": {}})
-        with pytest.raises(DataError, match="job: None before, 'compare' now"):
-            compare(one, one, other)
+        fails(DataError, "job: None before, 'compare' now", compare, one, one, other)
         (one / "scores.parquet").unlink()
-        with pytest.raises(DataError, match="without its tables: scores"):
-            read_compared(one)
+        fails(DataError, "without its tables: scores", read_compared, one)
 
-    def test_no_common_detector(self, tmp_path: Path) -> None:
-        one = make_run(tmp_path / "a", {"x@1": {"small_color": [(BOX, 0.5)]}})
+    def test_no_common_detector(self, one: Path) -> None:
         first, second = read_compared(one), read_compared(one)
         second.types = {"other": "text"}
-        with pytest.raises(DataError, match="two runs of the same detectors"):
-            compare_runs(first, second)
+        fails(DataError, "two runs of the same detectors", compare_runs, first, second)
 
-    def test_a_run_started_from_python_has_no_configuration(self, tmp_path: Path) -> None:
-        one = make_run(tmp_path / "a", {"x@1": {"small_color": [(BOX, 0.5)]}})
+    def test_a_run_started_from_python_has_no_configuration(
+        self, one: Path, tmp_path: Path
+    ) -> None:
         (one / "config.yaml").unlink()
         assert run(one, one, "report=false", f"folder={tmp_path / 'out'}") == 0
         assert summary(tmp_path / "out")["rules"]["thresholds"]["small_color"] is None
 
-    def test_a_run_without_any_box(self, tmp_path: Path) -> None:
+    def test_a_run_without_any_box(self, one: Path, tmp_path: Path) -> None:
         empty = make_run(tmp_path / "a", {"x@1": {}})
-        some = make_run(tmp_path / "b", {"x@1": {"small_color": [(BOX, 0.5)]}})
-        done = compare(empty, some, tmp_path / "out", bootstrap=FAST, show_progress=False)
-        assert done.compared.summary["total"]["new"] == 1
-        done = compare(empty, empty, tmp_path / "out", bootstrap=FAST, show_progress=False)
-        assert not rows(tmp_path / "out") and done.compared.summary["total"]["before"] == 0
+        for after, new in ((one, 1), (empty, 0)):
+            done = compare(empty, after, tmp_path / "out", bootstrap=FAST, show_progress=False)
+            assert totals(done.compared, "before", "new") == [0, new]
+            assert len(rows(tmp_path / "out")) == new
 
 
 @pytest.fixture(scope="module")
@@ -794,7 +762,7 @@ class TestMined:
             total[n] for n in ("new", "fixed", "stayed", "unclear_before", "unclear_after")
         )
         assert total["before"] == len(read_mined(first, CANDIDATES))
-        assert not list(csv.DictReader((folder / "failures.csv").open()))
+        assert not csv_rows(folder / "failures.csv")
         # what one side has no crop of is decoded from its bitstream
         changes = page_data(folder / "compare")["changes"]
         assert {len(change["pictures"]) for change in changes} == {4}
@@ -805,7 +773,7 @@ class TestMined:
         first, second = mined
         own = ("decode=false", f"folder={tmp_path / 'out'}")
         assert run(first, second, *own) == 0
-        messages = [r["message"] for r in csv.DictReader((tmp_path / "out/failures.csv").open())]
+        messages = [r["message"] for r in csv_rows(tmp_path / "out/failures.csv")]
         assert messages and all("kept no picture" in each for each in messages)
 
     def test_a_codec_that_is_gone(self, mined: tuple[Path, Path], tmp_path: Path) -> None:
@@ -814,7 +782,7 @@ class TestMined:
         settings["neural"]["codec"]["name"] = "nobodys"
         (first / "settings.json").write_text(json.dumps(settings))
         assert run(first, second, f"folder={tmp_path / 'out'}") == 0
-        messages = {r["message"] for r in csv.DictReader((tmp_path / "out/failures.csv").open())}
+        messages = {r["message"] for r in csv_rows(tmp_path / "out/failures.csv")}
         assert messages and all("cannot be made" in m and "nobodys" in m for m in messages)
 
     def test_a_codec_that_changed_and_one_that_rounds(
@@ -837,7 +805,7 @@ class TestMined:
         for stream, other in zip(streams, contents[1:] + contents[:1], strict=True):
             stream.write_bytes(other)
         assert run(first, second, *own) == 0
-        messages = {r["message"] for r in csv.DictReader((tmp_path / "out/failures.csv").open())}
+        messages = {r["message"] for r in csv_rows(tmp_path / "out/failures.csv")}
         assert messages and all("decodes to other pixels" in each for each in messages)
 
     def test_a_mined_folder_and_itself(self, mined: tuple[Path, Path]) -> None:

@@ -63,8 +63,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 results[name][key] = Result([*confidences, -1.0][0], boxes, confidences)
         runs.append(written(folder / f"run {version} <b>&'\"", records, results, TYPES))
     Path(folder / "0-neural-0.png").unlink()
-    done = compare(*runs, folder / "out", show_progress=False)
-    assert done.page is not None
+    assert compare(*runs, folder / "out", show_progress=False).page is not None
     return folder / "out"
 
 
@@ -155,8 +154,7 @@ class TestInChromium:
 
     def test_thousands_of_changes(self, page: Any, tmp_path: Path) -> None:
         """The page holds the strongest, draws those in sight, and says how many there are."""
-        flat = np.full((320, 320, 3), 128, np.uint8)
-        paths = write_images(tmp_path, flat)
+        paths = write_images(tmp_path, np.full((320, 320, 3), 128, np.uint8))
         runs = []
         for version in (0, 1):
             found = [[x, y, x + 2, y + 2] for x in range(0, 300, 4) for y in range(0, 300, 4)]
@@ -179,8 +177,7 @@ class TestInChromium:
 
 
 def test_nothing_to_show(page: Any, tmp_path: Path) -> None:
-    flat = np.full((64, 64, 3), 128, np.uint8)
-    paths = write_images(tmp_path, flat)
+    paths = write_images(tmp_path, np.full((64, 64, 3), 128, np.uint8))
     write_manifest(tmp_path / "triplets.jsonl", [TripletRecord("flat", **paths)])
     run = tmp_path / "run"
     arguments = ["detect", str(tmp_path / "triplets.jsonl"), "detector=[small_color]"]

@@ -33,8 +33,7 @@ def hydra() -> Iterator[None]:
 
 
 def composed(command: str, *overrides: str) -> dict[str, Any]:
-    config = compose(command, [*overrides])
-    plain = OmegaConf.to_container(config, resolve=True)
+    plain = OmegaConf.to_container(compose(command, [*overrides]), resolve=True)
     assert isinstance(plain, dict)
     return plain
 
@@ -61,8 +60,7 @@ def test_detectors(name: str) -> None:
     detector = instantiate(node[name])
     assert isinstance(detector, DETECTORS.get(name)) and isinstance(detector, Detector)
     given = {key: value for key, value in node[name].items() if key not in ("_target_", "finder")}
-    wanted = {k: v for k, v in defaults(DETECTORS.get(name)).items() if k != "finder"}
-    assert given == wanted
+    assert given == {k: v for k, v in defaults(DETECTORS.get(name)).items() if k != "finder"}
 
 
 @pytest.mark.parametrize("preset", ["paper", "released"])
@@ -112,8 +110,7 @@ def test_mmocr(tmp_path: Path) -> None:
 
 def test_embedded_data(tmp_path: Path) -> None:
     few = [f"folder={tmp_path}", "data.photos=[text]", "show_progress=false"]
-    node = composed("detect", *few)["data"]
-    records, problems = made("data", node)
+    records, problems = made("data", composed("detect", *few)["data"])
     assert problems == [] and len(records) == 1
     assert (records[0].neural_codec, records[0].traditional_codec) == ("hyperprior", "x265")
 

@@ -1,12 +1,12 @@
 """``compress check=decode``: decoders that depend on the process they run in are found."""
 
-import csv
 import json
 import os
 
 import numpy as np
 import pytest
 import torch
+from checks import csv_rows
 from PIL import Image as Pillow
 from skimage import data
 
@@ -115,10 +115,9 @@ def test_faults_of_each_kind_are_reported_and_sound_codecs_are_not(photo, one_th
     for sound in ("jpeg", "hyperprior"):
         assert rows[sound]["pixels"] == 0 and not rows[sound]["error"]
     assert not done.failures  # the results themselves are whole
-    with (done.folder / "decode_check.csv").open(newline="") as file:
-        assert [row["side"] for row in csv.DictReader(file)] == [
-            row["side"] for row in done.decoded_again
-        ]
+    assert [row["side"] for row in csv_rows(done.folder / "decode_check.csv")] == [
+        row["side"] for row in done.decoded_again
+    ]
     noted = json.loads((done.folder / "summary.json").read_text())["decode_check"]
     assert noted == {"decodes": len(done.decoded_again), "faults": 4}
 

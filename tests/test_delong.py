@@ -193,8 +193,7 @@ class TestPairedTest:
         """DeLong's p is 9e-6 where the exact one cannot be below 2 / 2 ** 12."""
         truth = np.arange(12) < 6
         good = np.array([7, 8, 9, 10, 11, 12, 1, 2, 3, 4, 5, 6])
-        bad = np.array([1, 3, 5, 7, 9, 11, 2, 4, 6, 8, 10, 12])
-        found = paired_test(truth, good, bad)
+        found = paired_test(truth, good, np.array([1, 3, 5, 7, 9, 11, 2, 4, 6, 8, 10, 12]))
         assert 2 * norm.sf(found.z) < 0.002 and found.p >= 2 / 2**12
         assert found.low < found.difference < found.high
 
@@ -221,17 +220,6 @@ class TestPairedTest:
             a, b = (shared + rng.normal(size=100) / 2 for _ in range(2))
             p.append(paired_test(truth, a, b).p)
         assert kstest(p, "uniform").pvalue > 0.01
-
-    def test_power_is_what_the_normal_distribution_says(self) -> None:
-        """A sanity check of the scale of z: its spread over repeated data is 1."""
-        rng = np.random.default_rng(2)
-        truth = np.arange(200) < 100
-        z = []
-        for _ in range(300):
-            a = rng.normal(size=200) + norm.ppf(0.8) * math.sqrt(2) * truth
-            b = rng.normal(size=200) + norm.ppf(0.7) * math.sqrt(2) * truth
-            z.append(paired_test(truth, a, b).z)
-        assert np.std(z) == pytest.approx(1, abs=0.15)
 
 
 class TestAgainstBest:

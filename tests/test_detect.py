@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 import signal
@@ -13,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from checks import csv_rows, fails
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from processes import Starter
@@ -82,9 +82,6 @@ class TestResults:
         row = next(r for r in detections if r["triplet"] == "coffee" and r["detector"] == "texture")
         assert [row[c] for c in ("x0", "y0", "x1", "y1")] == direct.boxes[0][0].tolist()
         assert row["artifact_type"] == "texture" and row["confidence"] > 0
-        with (tmp_path / "run" / "detections.csv").open(newline="") as file:
-            as_text = list(csv.DictReader(file))
-        assert [float(r["confidence"]) for r in as_text] == [r["confidence"] for r in detections]
 
     def test_rates_and_codecs_come_from_the_index(self, tmp_path: Path) -> None:
         data = make_triplets(tmp_path / "data", ("astronaut",))
@@ -123,7 +120,7 @@ class TestResults:
         run(data, tmp_path / "run", heat_maps=True)
         picture = Image.open(tmp_path / "run" / "overlays" / "astronaut.png")
         assert picture.width > 1500 and picture.height > 2 * 96
-        scale = next(csv.DictReader((tmp_path / "run" / "heat_maps.csv").open()))
+        scale = csv_rows(tmp_path / "run" / "heat_maps.csv")[0]
         assert scale["detector"] == "texture"
         image = Image.open(tmp_path / "run" / scale["file"])
         assert image.size == (128, 96) and image.text["low"] == scale["low"]
@@ -131,8 +128,7 @@ class TestResults:
         values = low + (high - low) * np.array(image, np.float64) / 65535
         heat_map = Texture(window=32)(batch_of(data, "astronaut")).heat_map
         assert heat_map is not None
-        expected = per_pixel(heat_map, 0, 96, 128)
-        assert np.abs(values - expected).max() <= (high - low) / 65535
+        assert np.abs(values - per_pixel(heat_map, 0, 96, 128)).max() <= (high - low) / 65535
 
     def test_heat_map_pixels_lie_at_window_centers(self) -> None:
         from nacd_bench.triplets.detection import HeatMap
@@ -236,15 +232,15 @@ class TestFailures:
         assert scores(found, "flat") == dict.fromkeys(found.detectors, 0.0)
 
     def test_no_triplets(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match="expected"):
-            run(tmp_path, tmp_path / "run")
+        fails(DataError, "expected", run, tmp_path, tmp_path / "run")
 
     def test_no_detectors_or_the_same_twice(self, tmp_path: Path) -> None:
         data = make_triplets(tmp_path / "data", ("astronaut",))
         with pytest.raises(DataError, match="at least one detector"):
             detect(data, [], tmp_path / "run", show_progress=False)
-        with pytest.raises(DataError, match="texture twice"):
-            run(data, tmp_path / "run", Texture(), Texture(window=64))
+        fails(
+            DataError, "texture twice", run, data, tmp_path / "run", Texture(), Texture(window=64)
+        )
 
     def test_deep_and_shallow_triplets_of_one_size(self, tmp_path: Path) -> None:
         data = make_triplets(tmp_path / "data", ("astronaut", "rocket"))
@@ -265,8 +261,7 @@ class TestResume:
         data = make_triplets(tmp_path / "data")
         first = run(data, tmp_path / "run")
         before = (tmp_path / "run" / "detections.parquet").read_bytes()
-        again = run(data, tmp_path / "run")
-        assert (first.computed, again.computed) == (3, 0)
+        assert (first.computed, run(data, tmp_path / "run").computed) == (3, 0)
         assert (tmp_path / "run" / "detections.parquet").read_bytes() == before
 
     def test_only_what_changed_is_done_again(self, tmp_path: Path) -> None:
@@ -274,8 +269,7 @@ class TestResume:
         run(data, tmp_path / "run")
         (tmp_path / "run" / "overlays" / "rocket.png").unlink()
         Image.fromarray(small_photo("coffee", 96, 112)).save(data / "ai" / "coffee.png")
-        detector = Texture(window=32)
-        again = run(data, tmp_path / "run", detector, LargeColor(window=32))
+        again = run(data, tmp_path / "run", Texture(window=32), LargeColor(window=32))
         assert again.computed == 2
         assert again.results["coffee"]["texture"].score < 0
 
@@ -322,8 +316,7 @@ class TestResume:
             process.wait()
         done = journal.read_bytes().count(b"\n") - 1
         detectors = (Texture(window=32), Boundary())
-        last = run(data, tmp_path / "killed", *detectors)
-        assert last.computed == 4 - done
+        assert run(data, tmp_path / "killed", *detectors).computed == 4 - done
         run(data, tmp_path / "whole", *detectors)
         for name in ("detections", "scores"):
             files = [tmp_path / folder / f"{name}.csv" for folder in ("killed", "whole")]
@@ -350,5 +343,6 @@ def test_settings_name_every_parameter() -> None:
 def test_unwritable_folder(tmp_path: Path) -> None:
     data = make_triplets(tmp_path / "data", ("astronaut",))
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(DataError, match="expected a folder that can be written for results"):
-        run(data, tmp_path / "file")
+    fails(
+        DataError, "expected a folder that can be written for results", run, data, tmp_path / "file"
+    )

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from checks import fails
 from PIL import Image
 from routes import ROUTES, take
 from shared_data import SHARED, needs_shared
@@ -138,8 +139,7 @@ class TestEveryDetector:
 
     def test_presets_that_a_detector_lacks(self) -> None:
         message = "small_color has no preset 'released'. Known: paper"
-        with pytest.raises(UserError, match=message):
-            SmallColor.preset("released")
+        fails(UserError, message, SmallColor.preset, "released")
 
     @pytest.mark.parametrize("kind", ALL)
     def test_exchanged_decodes_negate_the_signed_maps(self, kind: type[Detector]) -> None:
@@ -296,8 +296,7 @@ class TestLargeColor:
         values = {}
         for lightness in (50.0, 50.0 + amount):
             y = ((lightness + 16) / 116) ** 3
-            level = 1.055 * y ** (1 / 2.4) - 0.055
-            values[lightness] = torch.full((1, 3, side, side), level)
+            values[lightness] = torch.full((1, 3, side, side), 1.055 * y ** (1 / 2.4) - 0.055)
         original, neural = values[50.0], values[50.0 + amount]
         return TripletBatch(original, neural, original)
 

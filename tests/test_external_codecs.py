@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
+from checks import fails
 
 from nacd_bench.coding.codec import Image
 from nacd_bench.coding.rate import Encodings, luma_psnr, match_rates
@@ -163,8 +164,7 @@ class TestReferenceSoftware:
     ) -> None:
         image = np.full((16, 16, 3), colour, np.uint8)
         codec = software(range=range)
-        decoded = codec.decode(codec.encode(image, 10))
-        assert np.abs(decoded.astype(int) - image).max() <= 4
+        assert np.abs(codec.decode(codec.encode(image, 10)).astype(int) - image).max() <= 4
 
     def test_rate_falls_with_qp_and_with_lambda(self, software: Make) -> None:
         codec, image = software(), photograph(48, 48)
@@ -235,13 +235,10 @@ class TestHM:
         assert luma_psnr(image, codec.decode(data)) > psnr
 
     def test_depths_that_do_not_exist(self) -> None:
-        with pytest.raises(CodecError, match=r"unknown variant 'main12'; did you mean 'main10'"):
-            hm(variant="main12")
+        fails(CodecError, r"unknown variant 'main12'; did you mean 'main10'", hm, variant="main12")
         message = r"encoder takes \(yuv420p with \[8\]\), got yuv420p with 10"
-        with pytest.raises(CodecError, match=message):
-            hm(bit_depth=10)
-        with pytest.raises(CodecError, match=r"unknown key 'input_depth'.*did you mean 'bit_depth"):
-            hm(input_depth=10)
+        fails(CodecError, message, hm, bit_depth=10)
+        fails(CodecError, r"unknown key 'input_depth'.*did you mean 'bit_depth", hm, input_depth=10)
 
 
 class TestMisbehaviour:
@@ -284,8 +281,7 @@ class TestMisbehaviour:
     ) -> None:
         data = fake.encode(photograph(24, 24), 30)
         monkeypatch.setenv("FAKE_CODEC", mode)
-        with pytest.raises(CodecError, match=message):
-            fake.decode(data)
+        fails(CodecError, message, fake.decode, data)
 
     @pytest.mark.parametrize("mode", ["garbage", "shout", "leave"])
     def test_noise_does_not_matter(
@@ -301,21 +297,18 @@ class TestMisbehaviour:
         message = (
             rf"true printed no version like .*Encoder.* {fake.name.upper()} is built from http"
         )
-        with pytest.raises(CodecError, match=message):
-            other.version()
+        fails(CodecError, message, other.version)
 
     def test_two_versions(self, fake: CommandLine) -> None:
         decoder = fake.places["decoder"]
         text = decoder.read_text()
         decoder.write_text(text.replace("[18.0]", "[16.2]").replace("23.13", "12.0"))
-        with pytest.raises(CodecError, match=r"no version like .*Decoder Version.* in one build\."):
-            fake.version()
+        fails(CodecError, r"no version like .*Decoder Version.* in one build\.", fake.version)
 
     def test_another_standards_stream(self, fake: CommandLine) -> None:
         with pytest.raises(CodecError, match=r"expected a stream of (HEVC|VVC) with a sequence"):
             fake.decode(b"\0\0\0\1\x09\x10 something else")
-        with pytest.raises(CodecError, match=r"got 0 bytes"):
-            fake.decode(b"")
+        fails(CodecError, r"got 0 bytes", fake.decode, b"")
 
     def test_a_fine_value_out_of_range(self, fake: CommandLine) -> None:
         with pytest.raises(CodecError, match=r"lmi from 0\.7 to 1\.4, got 3\. Use another qp"):
@@ -334,8 +327,7 @@ class TestFinding:
     def test_missing_says_what_to_do(self, name: str) -> None:
         variable = f"NACD_{name.upper()}_ENCODER"
         message = rf"the encoder of {name} is not found.*https://vcgit.*{variable}"
-        with pytest.raises(CodecError, match=message):
-            CODECS.get(name)()
+        fails(CodecError, message, CODECS.get(name))
 
     def test_config(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         programs = list(installed("hm", tmp_path / "checkout").values())
@@ -355,25 +347,19 @@ class TestFinding:
         assert by_option.parameters != by_variable.parameters
         config.unlink()
         message = r"NACD_HM_CONFIG=.*cfg is no file with encoder_intra_main\.cfg or "
-        with pytest.raises(CodecError, match=message):
-            make()
+        fails(CodecError, message, make)
         monkeypatch.delenv("NACD_HM_CONFIG")
         message = r"nor NACD_HM_CONFIG is set, and there is no .*cfg/encoder_intra_main\.cfg"
-        with pytest.raises(CodecError, match=message):
-            make()
+        fails(CodecError, message, make)
 
     def test_ffmpeg_and_jpeg_ai(self, tmp_path: Path) -> None:
         message = r"program of ffmpeg is not found.*imageio-ffmpeg.*NACD_FFMPEG"
-        with pytest.raises(CodecError, match=message):
-            ffmpeg()
+        fails(CodecError, message, ffmpeg)
         message = r"root of jpeg_ai is not found.*NACD_JPEG_AI_ROOT is set.*Clone https://gitlab"
-        with pytest.raises(CodecError, match=message):
-            jpeg_ai()
-        with pytest.raises(CodecError, match=r"is no folder with src\. Clone https://gitlab"):
-            jpeg_ai(root=tmp_path)
+        fails(CodecError, message, jpeg_ai)
+        fails(CodecError, r"is no folder with src\. Clone https://gitlab", jpeg_ai, root=tmp_path)
         (tmp_path / "src").mkdir()
-        with pytest.raises(CodecError, match=r"the python of jpeg_ai is not found"):
-            jpeg_ai(root=tmp_path)
+        fails(CodecError, r"the python of jpeg_ai is not found", jpeg_ai, root=tmp_path)
 
 
 class TestStreamSize:
@@ -436,8 +422,7 @@ class TestFFmpeg:
         if codec.min_size == (1, 1):  # Kvazaar: padded to 8 x 8
             assert codec.decode(codec.encode(tiny, 20)).shape == tiny.shape
             return
-        with pytest.raises(ImageError, match=r"images of at least"):
-            codec.encode(tiny, codec.points.values[5])
+        fails(ImageError, r"images of at least", codec.encode, tiny, codec.points.values[5])
 
     def test_flat_white(self, codec: CommandLine) -> None:
         white = np.full((64, 64, 3), 255, np.uint8)
@@ -464,8 +449,7 @@ class TestFFmpeg:
         assert "qp={" not in told and "{preset}" not in told
 
     def test_options(self) -> None:
-        with pytest.raises(CodecError, match=r"unknown variant 'x265'; did you mean 'libx265'"):
-            ffmpeg(variant="x265")
+        fails(CodecError, r"unknown variant 'x265'; did you mean 'libx265'", ffmpeg, variant="x265")
         message = r"takes \(yuv420p with \[8\]\), got yuv444p with 8"
         with pytest.raises(CodecError, match=message):
             ffmpeg(variant="libkvazaar", image_format={"input": "yuv444p", "output": "y4m"})
@@ -478,8 +462,7 @@ class TestFFmpeg:
             ffmpeg(variant="libvvenc", program=program).version()
         program.write_text(f"#!{sys.executable}\nprint('something else')")
         message = r"no version like '\^ffmpeg .*apt install[\s\S]*words:\nsomething else"
-        with pytest.raises(CodecError, match=message):
-            ffmpeg(program=program).version()
+        fails(CodecError, message, ffmpeg(program=program).version)
 
 
 class TestJPEGAI:
@@ -524,8 +507,7 @@ class TestJPEGAI:
     ) -> None:
         monkeypatch.setenv("FAKE_JPEG_AI", failure)
         codec = jpeg_ai(root=root, python=sys.executable)
-        with pytest.raises(CodecError, match=message):
-            codec.encode(photograph(16, 16), 0.25)
+        fails(CodecError, message, codec.encode, photograph(16, 16), 0.25)
 
     def test_gpu(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert not jpeg_ai(root=root, python=sys.executable).in_main_process
@@ -558,8 +540,7 @@ class TestJPEGAI:
 
 @pytest.mark.parametrize("name", ["command", "image_files", "process", "stream_size", "yuv"])
 def test_doctests(name: str) -> None:
-    result = doctest.testmod(importlib.import_module(f"nacd_codecs.{name}"))
-    assert result.failed == 0
+    assert doctest.testmod(importlib.import_module(f"nacd_codecs.{name}")).failed == 0
 
 
 def u(value: int, count: int) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from checks import fails
 from PIL import Image
 from shared_data import SHARED, needs_shared
 
@@ -39,8 +40,7 @@ def lines(source: Path) -> list[str]:
 
 def refused(match: str, source: Any) -> None:
     """Nothing in the source can be used, and the message says why."""
-    with pytest.raises(DataError, match=match):
-        find_triplets(source)
+    fails(DataError, match, find_triplets, source)
 
 
 class TestLayout:
@@ -226,8 +226,7 @@ class TestSources:
 
     @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
     def test_a_manifest_and_a_run_folder(self, tmp_path: Path, suffix: str) -> None:
-        root = make(tmp_path / "data")
-        records, _ = find_triplets(root)
+        records, _ = find_triplets(make(tmp_path / "data"))
         manifest = tmp_path / "run" / f"triplets{suffix}"
         write_manifest(manifest, records)
         assert find_triplets(manifest)[0] == records

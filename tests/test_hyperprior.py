@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from checks import fails
 from PIL import Image as Pillow
 from processes import Starter
 from shared_data import SHARED, needs_shared
@@ -136,15 +137,13 @@ class TestDamage:
         ],
     )
     def test_is_named(self, codec: Hyperprior, change, message: str) -> None:
-        with pytest.raises(CodecError, match=message):
-            codec.decode(change(codec.encode(PHOTO[:64, :64].copy(), 2)))
+        fails(CodecError, message, codec.decode, change(codec.encode(PHOTO[:64, :64].copy(), 2)))
 
     def test_random_bytes_are_an_error(self, codec: Hyperprior) -> None:
         header = codec.encode(PHOTO, 2)[:8]
         for seed in range(5):
             noise = np.random.default_rng(seed).bytes(400)
-            with pytest.raises(CodecError, match="expected a whole hyperprior bitstream"):
-                codec.decode(header + noise)
+            fails(CodecError, "expected a whole hyperprior bitstream", codec.decode, header + noise)
 
     def test_of_the_weights_is_found(self, tmp_path: Path) -> None:
         for name in ("weights.pt", "training.json"):
@@ -152,15 +151,13 @@ class TestDamage:
         content = bytearray((tmp_path / "weights.pt").read_bytes())
         content[5000] ^= 1
         (tmp_path / "weights.pt").write_bytes(content)
-        with pytest.raises(CodecError, match="damaged"):
-            Hyperprior(weights=tmp_path / "weights.pt").encode(PHOTO, 1)
+        fails(CodecError, "damaged", Hyperprior(weights=tmp_path / "weights.pt").encode, PHOTO, 1)
         with pytest.raises(CodecError, match="expected weights in"):
             Hyperprior(weights=tmp_path / "none.pt").encode(PHOTO, 1)
 
 
 def test_unknown_points_are_refused(codec: Hyperprior) -> None:
-    with pytest.raises(CodecError, match="no quality 9"):
-        codec.encode(PHOTO, 9)
+    fails(CodecError, "no quality 9", codec.encode, PHOTO, 9)
 
 
 def test_the_weights_are_small_and_say_where_they_come_from() -> None:
@@ -178,8 +175,7 @@ class TestWholePrior:
         # steps of 1 / 256 per activation in three layers; scales in steps of 1 / 16 octave of e
         assert (mean - whole_mean).abs().max() < 0.1
         inside = (scale.numpy() > SCALES[0] * 1.05) & (scale.numpy() < SCALES[-1] * 0.95)
-        ratio = np.log(whole_scale / scale.numpy())[inside]
-        assert np.abs(ratio).max() < 1 / 32 + 0.1
+        assert np.abs(np.log(whole_scale / scale.numpy())[inside]).max() < 1 / 32 + 0.1
 
     def test_every_sum_is_exact_in_any_order(self, codec: Hyperprior) -> None:
         prior = WholePrior(codec._model.networks.hyper_synthesis)
@@ -206,8 +202,7 @@ def test_the_transform_begins_orthonormal_and_inverts_smooth_blocks() -> None:
     networks = Networks(Size())
     x = torch.linspace(0, 1, 64).repeat(64, 1)[None, None].repeat(1, 3, 1, 1)
     point = torch.tensor([3])
-    back = networks.decoded(networks.latents(x, point), point)
-    assert (back - x).abs().max() < 0.01
+    assert (networks.decoded(networks.latents(x, point), point) - x).abs().max() < 0.01
 
 
 def test_training_runs_stops_and_goes_on(tmp_path: Path, starter: Starter) -> None:
@@ -216,8 +211,14 @@ def test_training_runs_stops_and_goes_on(tmp_path: Path, starter: Starter) -> No
     for name in ("coffee", "astronaut"):
         Pillow.fromarray(photo(name)).save(pictures / f"{name}.png")
     code = "from nacd_codecs.hyperprior.train import main; main()"
-    settings = [f"images={pictures}", f"folder={tmp_path / 'run'}", "batch=1", "crop=64"]
-    settings += ["precision=32-true", "checkpoint_every=2"]
+    settings = [
+        f"images={pictures}",
+        f"folder={tmp_path / 'run'}",
+        "batch=1",
+        "crop=64",
+        "precision=32-true",
+        "checkpoint_every=2",
+    ]
     assert starter.code(code, *settings, "steps=2").wait() == 0
     second = starter.code(code, *settings, "steps=4")
     assert second.wait() == 0 and "Restoring states" in second.output, second.output
@@ -225,9 +226,7 @@ def test_training_runs_stops_and_goes_on(tmp_path: Path, starter: Starter) -> No
     assert checkpoint["global_step"] == 4
     codec = Hyperprior(weights=tmp_path / "run" / "weights.pt")
     assert luma_psnr(PHOTO, codec.decode(codec.encode(PHOTO, 8))) > 22
-    other = Hyperprior().encode(PHOTO, 8)
-    with pytest.raises(CodecError, match="got one of others"):
-        codec.decode(other)
+    fails(CodecError, "got one of others", codec.decode, Hyperprior().encode(PHOTO, 8))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="need a GPU")
@@ -236,8 +235,7 @@ def test_a_gpu_decodes_what_a_cpu_encoded(codec: Hyperprior) -> None:
     assert gpu.in_main_process
     for encoder, decoder in ((codec, gpu), (gpu, codec)):
         data = encoder.encode(PHOTO, 4)
-        difference = np.abs(decoder.decode(data).astype(int) - encoder.decode(data))
-        assert difference.max() <= 2
+        assert np.abs(decoder.decode(data).astype(int) - encoder.decode(data)).max() <= 2
 
 
 def test_models_are_made_once() -> None:

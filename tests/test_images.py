@@ -12,6 +12,7 @@ import numpy as np
 import pillow_heif
 import pytest
 import torch
+from checks import fails
 from PIL import Image, ImageFile
 
 from nacd_bench.errors import DataError, ImageError
@@ -83,22 +84,12 @@ class TestEightBits:
         array = np.resize(RGB, shape)
         assert np.array_equal(rows_last(read_image(save(tmp_path / "a.png", array)).pixels), array)
 
-    def test_pixels_are_as_stored_whatever_the_orientation(self, tmp_path: Path) -> None:
-        exif = Image.Exif()
-        exif[0x0112] = 6
-        path = save(tmp_path / "a.png", RGB, exif=exif)
-        image = read_image(path)
-        assert image.orientation == 6
-        assert np.array_equal(rows_last(image.pixels), RGB)
-        assert read_image(save(tmp_path / "b.png", RGB)).orientation == 1
-
     def test_a_file_url_is_read(self, tmp_path: Path) -> None:
         path = save(tmp_path / "a.png", RGB)
         assert np.array_equal(rows_last(read_image(path.as_uri()).pixels), RGB)
 
     def test_a_file_without_suffix_is_read_by_its_content(self, tmp_path: Path) -> None:
-        path = save(tmp_path / "a.png", RGB).rename(tmp_path / "a")
-        assert read_image(path).width == 40
+        assert read_image(save(tmp_path / "a.png", RGB).rename(tmp_path / "a")).width == 40
 
     def test_the_hash_is_that_of_the_bytes(self, tmp_path: Path) -> None:
         path = save(tmp_path / "a.png", RGB)
@@ -154,8 +145,7 @@ class TestRefused:
         refused(message, save(tmp_path / "a.png", rgba))
         refused("alpha channel", save(tmp_path / "gray.png", rgba[..., 2:], mode="LA"))
         refused("alpha channel", save(tmp_path / "a.webp", rgba))
-        deep = np.dstack([DEEP, DEEP[..., 0]])
-        cv2.imwrite(str(tmp_path / "deep.png"), deep)
+        cv2.imwrite(str(tmp_path / "deep.png"), np.dstack([DEEP, DEEP[..., 0]]))
         refused("alpha channel", tmp_path / "deep.png")
 
     def test_transparent_colour(self, tmp_path: Path) -> None:
@@ -167,11 +157,6 @@ class TestRefused:
     def test_cmyk(self, tmp_path: Path) -> None:
         Image.fromarray(RGB).convert("CMYK").save(tmp_path / "a.jpg")
         refused(r"a\.jpg: expected gray, .* got CMYK\. Convert it", tmp_path / "a.jpg")
-
-    def test_several_pictures(self, tmp_path: Path) -> None:
-        pages = [Image.fromarray(RGB), Image.fromarray(RGB)]
-        pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
-        refused("expected one picture in the file, got 2", tmp_path / "a.tif")
 
     @pytest.mark.parametrize(
         ("content", "message"),
@@ -569,8 +554,7 @@ class TestOtherKinds:
         cv2.imwrite(str(tmp_path / "a.avif"), samples[..., ::-1], options)
         image = read_image(tmp_path / "a.avif")
         assert image.bit_depth == bits
-        error = rows_last(image.pixels) - samples / (2**bits - 1)
-        assert np.abs(error).mean() < 0.005
+        assert np.abs(rows_last(image.pixels) - samples / (2**bits - 1)).mean() < 0.005
 
     def test_heic_of_8_and_10_bits(self, tmp_path: Path) -> None:
         image = read_image(save_heic(tmp_path))
@@ -588,7 +572,7 @@ class TestOtherKinds:
         upright = np.rot90(SLOW, -1)
         assert np.abs(rows_last(image.pixels).astype(float) - upright).mean() < 3
 
-    @pytest.mark.parametrize("suffix", [".gif", ".png", ".webp", ".avif"])
+    @pytest.mark.parametrize("suffix", [".gif", ".png", ".webp", ".avif", ".tif"])
     def test_moving_ones_are_refused(self, tmp_path: Path, suffix: str) -> None:
         frames = [Image.fromarray(RGB), Image.fromarray(RGB[::-1].copy())]
         frames[0].save(tmp_path / f"a{suffix}", save_all=True, append_images=frames[1:])
@@ -691,10 +675,8 @@ class TestPhotos:
             assert np.array_equal(photo("rocket"), np.asarray(expected))
 
     def test_unknown_name(self) -> None:
-        with pytest.raises(DataError, match="did you mean 'astronaut'"):
-            photo_path("astronout")
+        fails(DataError, "did you mean 'astronaut'", photo_path, "astronout")
 
     def test_package_without_the_file(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("nacd_bench.triplets.embedded.find_spec", lambda package: None)
-        with pytest.raises(DataError, match=r"data/rocket\.jpg inside the package scikit-image"):
-            photo_path("rocket")
+        fails(DataError, r"data/rocket\.jpg inside the package scikit-image", photo_path, "rocket")

@@ -105,8 +105,7 @@ class TestCsv:
     def test_columns_of_a_manifest_can_be_named(self, tmp_path: Path) -> None:
         content = "o;n;t;name;rate;ok\na;b;c;one;0.25;yes\n"
         columns = {**PATHS, "id": "name", "neural_bpp": "rate", "artifact_free": "ok"}
-        mapping = {"columns": columns, "root": "in"}
-        (record,) = import_records(table(tmp_path, content), mapping)
+        (record,) = import_records(table(tmp_path, content), {"columns": columns, "root": "in"})
         assert (record.id, record.neural_bpp, record.artifact_free) == ("one", 0.25, True)
         assert record.original == str(tmp_path / "in" / "a")
 
@@ -179,8 +178,7 @@ class TestJson:
 
     def test_lines(self, tmp_path: Path) -> None:
         content = json.dumps(self.ITEM) + "\n\n" + json.dumps({**self.ITEM, "kind": "tekst"})
-        path = table(tmp_path, content, "labels.jsonl")
-        line = problems(path, self.MAPPING)[1]
+        line = problems(table(tmp_path, content, "labels.jsonl"), self.MAPPING)[1]
         assert "line 3: artifact_type: unknown type 'tekst'; did you mean 'text'" in line
 
     def test_the_numbers_of_an_object_are_named_one_by_one(self, tmp_path: Path) -> None:
@@ -204,8 +202,7 @@ class TestJson:
         ],
     )
     def test_faults(self, tmp_path: Path, content: str, name: str, message: str) -> None:
-        found = problems(table(tmp_path, content, name), self.MAPPING)
-        assert message in "\n".join(found)
+        assert message in "\n".join(problems(table(tmp_path, content, name), self.MAPPING))
 
 
 class TestRows:

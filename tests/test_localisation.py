@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from checks import fails
 
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.bootstrap import Resampling
@@ -115,8 +116,7 @@ class TestPlace:
         assert (found.n_unplaced, found.n_boxes, found.pointing.value) == (1, 1, 1)
 
     def test_iou_of_nothing(self) -> None:
-        empty = np.zeros((0, 1, 4))
-        assert box_iou(empty, np.array([BOX], float)).shape == (0, 1)
+        assert box_iou(np.zeros((0, 1, 4)), np.array([BOX], float)).shape == (0, 1)
         assert box_iou(np.array([[1.0, 1, 1, 1]]), np.array([[1.0, 1, 1, 1]])).item() == 0
 
 
@@ -146,13 +146,10 @@ class TestInterval:
 
 class TestBadInput:
     def test_no_labelled_box(self) -> None:
-        with pytest.raises(DataError, match="got none in 2 images"):
-            localisation([image([], [BOX]), image(None)])
+        fails(DataError, "got none in 2 images", localisation, [image([], [BOX]), image(None)])
 
     def test_confidences_that_do_not_fit(self) -> None:
-        with pytest.raises(ValueError, match="2 confidences and 1 boxes"):
-            localisation([image([BOX], [BOX], [1, 2])])
+        fails(ValueError, "2 confidences and 1 boxes", image, [BOX], [BOX], [1, 2])
 
     def test_nan(self) -> None:
-        with pytest.raises(ValueError, match="without NaN"):
-            localisation([image([BOX], [BOX], [math.nan])])
+        fails(ValueError, "without NaN", image, [BOX], [BOX], [math.nan])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow
 import pytest
+from checks import fails
 from pyarrow import parquet
 
 from nacd_bench.errors import DataError
@@ -75,8 +76,7 @@ def plain(name: str = "a", **cells: object) -> dict[str, object]:
 
 def refused(match: str, path: Path) -> None:
     """The table cannot be read, and the message says why."""
-    with pytest.raises(DataError, match=match):
-        read_manifest(path)
+    fails(DataError, match, read_manifest, path)
 
 
 class TestRoundTrip:
@@ -214,8 +214,7 @@ class TestFaults:
     def test_a_fault_is_named_with_its_row(
         self, tmp_path: Path, suffix: str, cells: dict[str, object], message: str
     ) -> None:
-        rows = [plain("good"), plain("bad", **cells)]
-        path = write_rows(tmp_path / f"a{suffix}", rows)
+        path = write_rows(tmp_path / f"a{suffix}", [plain("good"), plain("bad", **cells)])
         refused(rf"a{suffix} row 2 \(id 'bad'\): .*{message}", path)
         good, problems = parse_manifest(path)
         assert [each.id for each in good] == ["good"]
@@ -248,8 +247,7 @@ class TestFaults:
     @pytest.mark.parametrize("suffix", SUFFIXES)
     def test_missing_columns(self, tmp_path: Path, suffix: str) -> None:
         path = write_rows(tmp_path / f"a{suffix}", [{"id": "a", "orginal": "o.png"}])
-        message = "original, neural, traditional are missing. Got id, orginal"
-        refused(message, path)
+        refused("original, neural, traditional are missing. Got id, orginal", path)
 
     def test_csv_with_cells_missing_or_too_many(self, tmp_path: Path) -> None:
         text = "id,original,neural,traditional\na,o,n\nb,o,n,t\nc,o,n,t,x\n"
@@ -278,8 +276,7 @@ class TestFaults:
             read_manifest(tmp_path / "a.csv")
 
     def test_json_lines_with_a_broken_line(self, tmp_path: Path) -> None:
-        text = json.dumps(plain()) + '\n{"id": \n\n[1]\n'
-        (tmp_path / "a.jsonl").write_text(text)
+        (tmp_path / "a.jsonl").write_text(json.dumps(plain()) + '\n{"id": \n\n[1]\n')
         good, problems = parse_manifest(tmp_path / "a.jsonl")
         assert len(good) == 1
         assert "line 2 (id ''): expected a JSON object in one line, got text" in problems[0].message
@@ -303,8 +300,7 @@ class TestFaults:
 
     def test_truncated_parquet(self, tmp_path: Path) -> None:
         write_manifest(tmp_path / "a.parquet", records(tmp_path))
-        data = (tmp_path / "a.parquet").read_bytes()
-        (tmp_path / "a.parquet").write_bytes(data[:-20])
+        (tmp_path / "a.parquet").write_bytes((tmp_path / "a.parquet").read_bytes()[:-20])
         refused(r"a\.parquet: expected a Parquet file", tmp_path / "a.parquet")
 
     def test_nothing_there(self, tmp_path: Path) -> None:

@@ -36,8 +36,7 @@ def camera_pairs() -> list[tuple[np.ndarray, np.ndarray]]:
 @pytest.mark.parametrize("number", range(3))
 def test_reference_values(number: int) -> None:
     expected = json.loads(GOLDEN.read_text())["pairs"][number]["faithful"]
-    found = nlpd(*map(plane, camera_pairs()[number]))
-    assert found.item() == pytest.approx(expected, abs=1e-6)
+    assert nlpd(*map(plane, camera_pairs()[number])).item() == pytest.approx(expected, abs=1e-6)
 
 
 def bands_in_scipy(image: np.ndarray) -> list[np.ndarray]:
@@ -66,8 +65,7 @@ def bands_in_scipy(image: np.ndarray) -> list[np.ndarray]:
 
 @pytest.mark.parametrize(("height", "width"), [(64, 80), (37, 51), (2, 3), (3, 40)])
 def test_is_the_definition(height: int, width: int) -> None:
-    draw = np.random.default_rng(height)
-    first, second = draw.random((2, height, width))
+    first, second = np.random.default_rng(height).random((2, height, width))
     pairs = zip(bands_in_scipy(first), bands_in_scipy(second), strict=True)
     expected = np.mean([np.sqrt(np.mean((a - b) ** 2)) for a, b in pairs])
     assert nlpd(plane(first), plane(second)).item() == pytest.approx(expected, abs=1e-12)

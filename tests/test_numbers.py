@@ -61,8 +61,7 @@ class TestEstimate:
 class TestSmall:
     @pytest.mark.parametrize("value", VALUES)
     def test_a_number_keeps_its_digits(self, value: float) -> None:
-        text = numbers.number(value)
-        assert float(text) == float(f"{value:.4g}")
+        assert float(numbers.number(value)) == float(f"{value:.4g}")
 
     @pytest.mark.parametrize("level", numbers.SIGNIFICANCE)
     def test_p_stays_on_its_side_of_a_level(self, level: float) -> None:
@@ -120,8 +119,7 @@ class TestPages:
 class TestSignFlips:
     @pytest.mark.parametrize("seed", range(5))
     def test_every_sign_by_hand(self, seed: int) -> None:
-        rng = np.random.default_rng(seed)
-        values = rng.integers(-6, 7, 10)
+        values = np.random.default_rng(seed).integers(-6, 7, 10)
         signs = 1 - 2 * ((np.arange(2**10)[:, None] >> np.arange(10)) & 1)
         share = np.mean(np.abs(signs @ values) >= abs(values.sum()))
         assert sign_flip_p(values) == pytest.approx(share, abs=1e-12)

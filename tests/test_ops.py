@@ -206,8 +206,7 @@ class TestFilters:
         """Sums of 1089 squares of 0.9 cancel to 1e-6 of them, so that 1e-16 grows to 1e-7."""
         plane = 0.9 + 1e-4 * random_plane(50, 50).double()
         variance = filters.local_variance(plane.to(device), 33)[0, 0, 25, 25].item()
-        expected = plane[0, 0, 9:42, 9:42].numpy().var(ddof=1)
-        assert variance == pytest.approx(expected, rel=1e-6)
+        assert variance == pytest.approx(plane[0, 0, 9:42, 9:42].numpy().var(ddof=1), rel=1e-6)
 
     @pytest.mark.parametrize(("window", "stride"), [(5, 1), (8, 3), (32, 16), (60, 7)])
     def test_box_means_are_those_of_a_dense_convolution(
@@ -219,8 +218,7 @@ class TestFilters:
         columns = filters.window_starts(83, window, stride)
         means = filters.box_mean(plane.to(device), (window, window), rows, columns)
         kernel = torch.full((1, 1, window, window), 1 / window**2, dtype=torch.float64)
-        dense = F.conv2d(plane.double(), kernel)[..., rows, :][..., columns]
-        assert error(means, dense) < 6e-8
+        assert error(means, F.conv2d(plane.double(), kernel)[..., rows, :][..., columns]) < 6e-8
 
     @pytest.mark.parametrize(("window", "stride"), [(4, 1), (5, 1), (32, 1), (5, 3), (64, 7)])
     def test_windows_that_hang_over_count_zeros(
@@ -232,8 +230,7 @@ class TestFilters:
         means = filters.box_mean(plane.to(device), (window, window), rows, columns)
         kernel = torch.full((1, 1, window, window), 1 / window**2, dtype=torch.float64)
         padded = F.pad(plane.double(), (before, after, before, after))
-        dense = F.conv2d(padded, kernel)[..., ::stride, ::stride]
-        assert error(means, dense) < 6e-8
+        assert error(means, F.conv2d(padded, kernel)[..., ::stride, ::stride]) < 6e-8
 
     def test_windows_leave_no_pixel_out(self) -> None:
         for length, window, stride in product((32, 33, 47, 100), (1, 5, 32), (1, 7, 16, 64)):
@@ -242,8 +239,7 @@ class TestFilters:
             assert (starts.diff() <= stride).all() and (starts.diff() > 0).all()
 
     def test_sobel_of_a_ramp(self, device: str) -> None:
-        ramp = torch.arange(9.0).expand(1, 1, 7, 9).contiguous().to(device)
-        gx, gy = filters.sobel(ramp)
+        gx, gy = filters.sobel(torch.arange(9.0).expand(1, 1, 7, 9).contiguous().to(device))
         assert (gx[..., 1:-1] == 8).all() and (gy == 0).all()
         assert (gx[..., 0] == 4).all()  # the edge pixel is repeated
 
@@ -425,8 +421,7 @@ class TestStructure:
         steady = torch.from_numpy(least > 1e-3)
         assert steady.float().mean() > 0.95
         for dtype, tolerance, mean in ((torch.float32, 3e-3, 1e-5), (torch.float64, 1e-9, 1e-12)):
-            planes = (v.to(device, dtype) for v in (x, y))
-            first, second = planes
+            first, second = (v.to(device, dtype) for v in (x, y))
             similarity = structure.msssim_maps(first, [second])[0][0, 0].cpu()
             difference = (similarity - torch.from_numpy(expected)).abs()[steady]
             assert difference.max() < tolerance and difference.mean() < mean

@@ -182,8 +182,7 @@ def test_it_goes_on_after_a_kill(tmp_path: Path, starter: Starter) -> None:
 
 def test_tiles_share_little_and_cover_what_they_can() -> None:
     for length in (TILE, 300, 427, 512, 741):
-        boxes = tile_boxes(length, TILE, TILE)
-        starts = [box[0] for box in boxes]
+        starts = [box[0] for box in tile_boxes(length, TILE, TILE)]
         assert all(b - a >= TILE * 5 / 6 - 1 for a, b in itertools.pairwise(starts))
         assert starts[-1] + TILE <= length
     assert tile_boxes(100, 100, TILE) == [] and tile_boxes(100, 90, 0) == [(0, 0, 100, 90)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from checks import fails
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from nacd_bench.errors import DataError
@@ -183,8 +184,7 @@ def test_texture_and_boundary_stay_off_the_text(scene: Scene) -> None:
     x0, y0, x1, y1 = scene.texts[0].box
     for kind in ("texture", "boundary"):
         for seed in range(10):
-            found = planted(scene, kind, seed=seed)
-            assert found.mask[y0:y1, x0:x1].max() == 0
+            assert planted(scene, kind, seed=seed).mask[y0:y1, x0:x1].max() == 0
 
 
 def test_bend_moves_edges_by_what_the_strength_says() -> None:
@@ -197,12 +197,9 @@ def test_bend_moves_edges_by_what_the_strength_says() -> None:
 
 
 def test_wrong_arguments_are_named(scene: Scene) -> None:
-    with pytest.raises(DataError, match=r"kind of artifact.*'textur'"):
-        plant(scene, "textur")
-    with pytest.raises(DataError, match=r"from 0 to 1, got 1\.5"):
-        plant(scene, "texture", strength=1.5)
-    with pytest.raises(DataError, match="mechanism of texture"):
-        plant(scene, "texture", mechanism="bend")
+    fails(DataError, r"kind of artifact.*'textur'", plant, scene, "textur")
+    fails(DataError, r"from 0 to 1, got 1\.5", plant, scene, "texture", strength=1.5)
+    fails(DataError, "mechanism of texture", plant, scene, "texture", mechanism="bend")
 
 
 def test_lettering_stands_in_its_zone_in_many_looks() -> None:
@@ -214,8 +211,7 @@ def test_lettering_stands_in_its_zone_in_many_looks() -> None:
         lettered, place = done
         x0, y0, x1, y1 = place.box
         assert 30 <= x0 < x1 <= 270 and 20 <= y0 < y1 <= 180 and 10 <= place.height <= 40
-        changed = (lettered != image).any(axis=2)
-        assert changed[y0:y1, x0:x1].mean() > 0.1
+        assert (lettered != image).any(axis=2)[y0:y1, x0:x1].mean() > 0.1
         looks.add(round(place.height))
     assert len(looks) > 8
 

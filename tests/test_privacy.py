@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import wandb
+from checks import fails
 from PIL import Image
 from skimage import data
 from wandb_server import KEY, Server, running
@@ -135,8 +136,7 @@ def test_the_setting_of_the_run_comes_first(
     assert "disabled" in log(tmp_path / "run", mode="disabled")
     assert server.requests == []
     assert wandb_mode("online") == "online"
-    with pytest.raises(UserError, match=r"unknown logger\.mode 'ofline'.*offline"):
-        wandb_mode("ofline")
+    fails(UserError, r"unknown logger\.mode 'ofline'.*offline", wandb_mode, "ofline")
 
 
 def test_a_key_in_netrc_is_a_key(

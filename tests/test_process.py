@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from checks import fails
 
 from nacd_bench.errors import CodecError
 from nacd_codecs import process
@@ -50,8 +51,7 @@ def test_output_status_and_time() -> None:
 
 def test_environment_folder_and_stdin(tmp_path: Path) -> None:
     code = "import os, sys; print(os.environ['X'], os.getcwd(), repr(sys.stdin.read()))"
-    finished = run(python(code), 20, tmp_path, {"X": "a b"})
-    assert finished.output.strip() == f"a b {tmp_path} ''"
+    assert run(python(code), 20, tmp_path, {"X": "a b"}).output.strip() == f"a b {tmp_path} ''"
 
 
 @pytest.mark.parametrize("word", ["a b", "'", '"', ";", "$(id)", "-x", "", "*", "\\", "\n"])
@@ -60,8 +60,7 @@ def test_arguments_arrive_as_they_are(word: str) -> None:
 
 
 def test_a_long_output_keeps_its_start_and_end() -> None:
-    code = "print('first'); print('x' * 10_000_000); print('last')"
-    finished = run(python(code), 20)
+    finished = run(python("print('first'); print('x' * 10_000_000); print('last')"), 20)
     assert finished.output.startswith("first\n") and finished.output.endswith("last\n")
     assert "bytes left out" in finished.output and len(finished.output) < 80_000
 
@@ -81,8 +80,7 @@ def test_time_limit_kills_the_children_too(tmp_path: Path) -> None:
         "print('so far', flush=True); time.sleep(60)"
     )
     start = time.monotonic()
-    with pytest.raises(CodecError, match=r"stopped.*time limit of 1\.5 s[\s\S]*so far"):
-        run(python(code), 1.5)
+    fails(CodecError, r"stopped.*time limit of 1\.5 s[\s\S]*so far", run, python(code), 1.5)
     assert time.monotonic() - start < 10
     assert gone(int((tmp_path / "pid").read_text()))
 
@@ -154,11 +152,9 @@ def test_waiting_costs_little() -> None:
 
 
 def test_a_program_that_does_not_start(tmp_path: Path) -> None:
-    with pytest.raises(CodecError, match=r"no_such_program does not start"):
-        run(["no_such_program"], 5)
+    fails(CodecError, r"no_such_program does not start", run, ["no_such_program"], 5)
     (tmp_path / "text").write_text("hello")
-    with pytest.raises(CodecError, match=r"does not start: .*Permission denied"):
-        run([tmp_path / "text"], 5)
+    fails(CodecError, r"does not start: .*Permission denied", run, [tmp_path / "text"], 5)
 
 
 class TestRequireFile:
@@ -178,8 +174,7 @@ class TestRequireFile:
 
     def test_empty_and_short(self, tmp_path: Path) -> None:
         (tmp_path / "f").touch()
-        with pytest.raises(CodecError, match="wrote an empty file f"):
-            require_file(self.finished, tmp_path / "f")
+        fails(CodecError, "wrote an empty file f", require_file, self.finished, tmp_path / "f")
         (tmp_path / "f").write_bytes(b"ab")
         with pytest.raises(CodecError, match="wrote 2 bytes where 3 were expected to f"):
             require_file(self.finished, tmp_path / "f", 3)
@@ -267,14 +262,11 @@ class TestFindProgram:
     def test_nothing_found(self, program: Path) -> None:
         program.unlink()
         message = r"encoder of x is not found: .*NACD_X is set, .*xenc or xenc2\. Get it\. .*PATH"
-        with pytest.raises(CodecError, match=message):
-            self.find()
+        fails(CodecError, message, self.find)
 
     def test_a_wrong_pointer_does_not_fall_through(
         self, program: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        with pytest.raises(CodecError, match="encoder=/no/such is no executable file"):
-            self.find("/no/such")
+        fails(CodecError, "encoder=/no/such is no executable file", self.find, "/no/such")
         monkeypatch.setenv("NACD_X", os.fspath(program.parent))
-        with pytest.raises(CodecError, match=r"NACD_X=.* is no executable file"):
-            self.find()
+        fails(CodecError, r"NACD_X=.* is no executable file", self.find)

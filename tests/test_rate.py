@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from checks import fails
 from skimage import data
 
 from nacd_bench.coding.codec import Codec, FineControl, OperatingPoints
@@ -78,8 +79,7 @@ def test_the_nearest_point_of_the_whole_ladder_of_a_real_codec(name, image):
     rates = [full.quantity("bpp", index) for index in range(len(codec.points.values))]
     # small images: sizes rise and fall by single bytes and stand still
     targets = [0.06, 0.15, 0.3, 0.6, 1.2, 3.0]
-    encodings = Encodings(codec, image)
-    matches = match_rates(encodings, targets)
+    matches = match_rates(Encodings(codec, image), targets)
     assert [match.target for match in matches] == targets
     for match in matches:
         assert_nearest(match, rates)
@@ -187,8 +187,7 @@ def test_an_encoder_that_fails_is_an_error_with_its_message():
         def encode(self, image, point):
             raise CodecError("the encoder is on fire. Call somebody.")
 
-    with pytest.raises(CodecError, match="on fire"):
-        match_rate(Broken([100, 200]), BLANK, 0.1)
+    fails(CodecError, "on fire", match_rate, Broken([100, 200]), BLANK, 0.1)
 
 
 class TestFineControl:
@@ -260,8 +259,7 @@ class TestFineControl:
                     return bytes(max(1, round(size * 2**noise)))
 
             codec = Noisy(smooth_sizes(seed), strength=0.35)
-            target = float(2 ** draw.uniform(-3, 0))
-            match = match_rate(codec, BLANK, target, tolerance=0.01)
+            match = match_rate(codec, BLANK, float(2 ** draw.uniform(-3, 0)), tolerance=0.01)
             assert not match.out_of_range and abs(match.miss) <= 0.01
 
     def test_what_it_reaches_is_in_range(self):
@@ -273,8 +271,9 @@ class TestFineControl:
     def test_without_it_a_tolerance_changes_nothing(self):
         codec = Ladder(smooth_sizes(5))
         assert match_rate(codec, BLANK, 0.25, tolerance=0.0001).fine is None
-        with pytest.raises(CodecError, match="no setting between two operating points"):
-            codec.encode_fine(BLANK, 0, 1.1)
+        fails(
+            CodecError, "no setting between two operating points", codec.encode_fine, BLANK, 0, 1.1
+        )
 
 
 class TestQuality:

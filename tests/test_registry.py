@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from checks import fails
 
 from nacd_bench.errors import PluginError
 from nacd_bench.registry import BUILT_IN, CODECS, DETECTORS, Registry, unknown
@@ -50,8 +51,7 @@ def test_lazy_targets_load_when_asked_for() -> None:
     things = registry()
     assert things.get("own") == pytest.approx(3.14159, abs=1e-5)
     assert "own" in things and list(things) == ["own", "gone"]
-    with pytest.raises(PluginError, match=r"'gone' of package nacd-bench .* ModuleNotFoundError"):
-        things.get("gone")
+    fails(PluginError, r"'gone' of package nacd-bench .* ModuleNotFoundError", things.get, "gone")
 
 
 def test_decorator() -> None:
@@ -64,15 +64,14 @@ def test_decorator() -> None:
     assert things.get("mine") is Mine
     assert things.entries["mine"].origin == "this process"
     assert things.register("mine")(Mine) is Mine  # a module may be run twice
-    with pytest.raises(PluginError, match="'mine' is already registered by this process"):
-        things.register("mine")(int)
-    with pytest.raises(PluginError, match="'own' is already registered by nacd-bench"):
-        things.register("own")(int)
+    fails(PluginError, "'mine' is already registered by this process", things.register("mine"), int)
+    fails(PluginError, "'own' is already registered by nacd-bench", things.register("own"), int)
 
 
 def test_unknown_names_the_near_misses() -> None:
-    with pytest.raises(PluginError, match=r"unknown thing 'onw'; did you mean 'own' or 'gone'\?"):
-        registry().get("onw")
+    fails(
+        PluginError, r"unknown thing 'onw'; did you mean 'own' or 'gone'\?", registry().get, "onw"
+    )
     assert unknown("thing", "zzz", ["own"]) == "unknown thing 'zzz'. Known: own"
     assert unknown("thing", "zzz", []).endswith("Known: none")
 
@@ -89,10 +88,9 @@ def test_other_packages_with_their_names() -> None:
 @pytest.mark.usefixtures("installed")
 def test_a_broken_package_is_named_and_costs_only_itself() -> None:
     things = registry()
-    with pytest.raises(
-        PluginError, match=r"package bad-package .* RuntimeError: no luck.*uninstall"
-    ):
-        things.get("bad")
+    fails(
+        PluginError, r"package bad-package .* RuntimeError: no luck.*uninstall", things.get, "bad"
+    )
     assert things.get("good") == 41
 
 
@@ -109,8 +107,7 @@ def test_two_packages_with_one_name(install: Install) -> None:
 
 def test_a_package_that_exits_on_import(install: Install) -> None:
     install("quitter", "quitter_module", "raise SystemExit(3)\n", "quitter")
-    with pytest.raises(PluginError, match=r"package quitter .* SystemExit: 3"):
-        registry().get("quitter")
+    fails(PluginError, r"package quitter .* SystemExit: 3", registry().get, "quitter")
 
 
 def test_targets_inside_a_class() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from checks import fails
 from pages import HOSTILE, check_accessible, check_width, new_page, page_data, wait_for_text
 from PIL import Image
 from triplet_folder import write_images
@@ -108,8 +109,7 @@ class TestWithoutABrowser:
         assert page_data(broken / "report")["triplets"]
 
     def test_no_run_at_all(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match=r"neither triplets\.parquet nor settings"):
-            read_run(tmp_path)
+        fails(DataError, r"neither triplets\.parquet nor settings", read_run, tmp_path)
 
     def test_images_that_are_gone(self, benchmark_run: Path, tmp_path: Path) -> None:
         run = read_run(benchmark_run)
@@ -128,8 +128,7 @@ class TestWithoutABrowser:
         monkeypatch.setattr("nacd_bench.report.run_page.write_picture", full)
         run = read_run(benchmark_run)
         run.folder = tmp_path
-        with pytest.raises(DataError, match="no space left"):
-            write_report(run, [])
+        fails(DataError, "no space left", write_report, run, [])
 
     def test_large_images_are_reduced(self, tmp_path: Path) -> None:
         big = np.tile(photo("coffee"), (2, 6, 1))
@@ -197,10 +196,8 @@ class TestInChromium:
         page.select_option("#gallery select[name=detector]", "large_color")
         own = [row for row in data["detections"] if row[1] == "large_color"]
         wait_for_text(page, "#gallery .count", f"{len(own)} of")
-        strongest = max(own, key=lambda row: row[2])
-        name = data["triplets"][strongest[0]]["id"]
-        first = "#gallery .card[data-key='0'] .name"
-        wait_for_text(page, first, name)
+        name = data["triplets"][max(own, key=lambda row: row[2])[0]]["id"]
+        wait_for_text(page, "#gallery .card[data-key='0'] .name", name)
         page.fill("#gallery input[name=q]", name)
         assert "q=" in page.evaluate("location.hash") and "detector=large_color" in page.evaluate(
             "location.hash"
@@ -386,8 +383,7 @@ def test_hostile_names(page: Any, tmp_path: Path) -> None:
 
 
 def test_nothing_found(page: Any, tmp_path: Path) -> None:
-    flat = np.full((64, 64, 3), 128, np.uint8)
-    paths = write_images(tmp_path, flat)
+    paths = write_images(tmp_path, np.full((64, 64, 3), 128, np.uint8))
     arguments = ["detect", *paths.values(), "detector=[small_color]", "show_progress=false"]
     assert main([*arguments, f"folder={tmp_path / 'run'}"]) == 0
     page.goto(address(tmp_path / "run", "#/gallery"))

@@ -39,5 +39,4 @@ def test_every_table_says_which_versions_made_it(tmp_path: Path) -> None:
         tables.add(IMAGES, schema(IMAGES).empty_table())
     expected = {"texture.version": Texture.version, "schema": SCHEMA_VERSION}
     for path in (tmp_path / "unpaired.parquet", tmp_path / "images" / "part-0.parquet"):
-        metadata = pq.read_schema(path).metadata
-        assert json.loads(metadata[VERSIONS_KEY]) == expected
+        assert json.loads(pq.read_schema(path).metadata[VERSIONS_KEY]) == expected

@@ -173,8 +173,14 @@ def test_compress_and_mine_say_it_once_and_again(
     (photos / "phone" / "c.gif").write_bytes(picture(3, "GIF"))
     for name in ("d.jxl", "phone/e.CR3", "phone/f.cr3"):
         (photos / name).write_bytes(b"some picture")
-    common = [str(photos), "codec@neural=jpeg", "codec@traditional=jpeg", "points=[50]"]
-    common += ["workers=0", "show_progress=false"]
+    common = [
+        str(photos),
+        "codec@neural=jpeg",
+        "codec@traditional=jpeg",
+        "points=[50]",
+        "workers=0",
+        "show_progress=false",
+    ]
     for command, folder, record in (
         (["compress"], tmp_path / "run", "summary.json"),
         (["mine"], tmp_path / "mined", "summary.json"),

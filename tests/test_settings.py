@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from checks import fails
 
 from nacd_bench.errors import UserError
 from nacd_bench.settings import (
@@ -99,17 +100,13 @@ def test_anything_else_is_refused_in_one_line(given: dict[str, Any], message: st
 
 
 def test_positions_and_what_is_left_out_have_names() -> None:
-    with pytest.raises(UserError, match=r"expected images as .*, got 3\."):
-        job("run", 3)
-    with pytest.raises(UserError, match=r"expected folder=\.\.\., got nothing\."):
-        job()
+    fails(UserError, r"expected images as .*, got 3\.", job, "run", 3)
+    fails(UserError, r"expected folder=\.\.\., got nothing\.", job)
 
 
 def test_options_are_held_to_their_ranges_too() -> None:
-    with pytest.raises(UserError, match=r"expected level as .* up to 1, got 1\.5"):
-        Drawn(level=1.5)
-    with pytest.raises(UserError, match="unknown setting 'levl'; did you mean 'level'"):
-        Drawn(levl=0.5)
+    fails(UserError, r"expected level as .* up to 1, got 1\.5", Drawn, level=1.5)
+    fails(UserError, "unknown setting 'levl'; did you mean 'level'", Drawn, levl=0.5)
 
 
 def test_faults_within_a_job_are_its_own() -> None:
@@ -117,5 +114,4 @@ def test_faults_within_a_job_are_its_own() -> None:
     def outer(inner: int) -> None:
         raise ValueError(f"no {inner}")
 
-    with pytest.raises(ValueError, match="no 3"):
-        outer(3)
+    fails(ValueError, "no 3", outer, 3)

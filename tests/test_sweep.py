@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
 import pytest
+from checks import csv_rows
 from hydra import compose, initialize_config_module
 
 from nacd_bench.cli.main import main
@@ -45,7 +45,7 @@ def test_a_sweep_ends_with_one_table_and_plot(
     swept = ["detector.texture.si_threshold=0.02,0.05", "detector.texture.window=64,128"]
     assert main(arguments(planted, tmp_path, *swept, *launcher)) == 0
     folder = tmp_path / "sweep"
-    rows = list(csv.DictReader((folder / "sweep.csv").open()))
+    rows = csv_rows(folder / "sweep.csv")
     assert len(rows) == 4 * 2
     ours = [row for row in rows if row["column"] == "texture/texture"]
     assert {(r["detector.texture.si_threshold"], r["detector.texture.window"]) for r in ours} == {
@@ -71,8 +71,7 @@ def test_one_failed_run_does_not_cost_the_others(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(arguments(planted, tmp_path, "sets.n=4,400")) == 1
-    found = read_sweep(tmp_path / "sweep")
-    assert [bool(run.error) for run in found.runs] == [False, True]
+    assert [bool(run.error) for run in read_sweep(tmp_path / "sweep").runs] == [False, True]
     assert "failed" in capsys.readouterr().out
 
 

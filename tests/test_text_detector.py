@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from checks import fails
 from piq import fsim as fsim_of_piq
 
 from nacd_bench.detectors import Text
@@ -84,8 +85,7 @@ def test_confidence_is_the_difference_of_fsim_on_the_crop() -> None:
     ]
     expected = 1 - fsim(*crops).item()
     assert expected == pytest.approx(1 - fsim_of_piq(*crops, chromatic=False).item(), abs=2e-3)
-    found = Text(Known(page=WORDS[:1]))(batch)
-    assert found.scores.item() == pytest.approx(expected, abs=1e-6)
+    assert Text(Known(page=WORDS[:1]))(batch).scores.item() == pytest.approx(expected, abs=1e-6)
     in_color = Text(Known(page=WORDS[:1]), chromatic=True)(batch)
     assert in_color.scores.item() == pytest.approx(expected, abs=1e-3)  # the page is gray
 
@@ -125,17 +125,14 @@ def test_what_counts_as_text() -> None:
 
 def test_regions_that_overlap_become_one() -> None:
     near = [(100, 60, 200, 100), (20, 60, 90, 100)]
-    found = Text(Known(page=near), region=120)(page())
-    assert found.boxes[0].tolist() == [[0, 20, 210, 140]]
-    apart = Text(Known(page=near), region=60)(page())
-    assert len(apart.boxes[0]) == 2
+    assert Text(Known(page=near), region=120)(page()).boxes[0].tolist() == [[0, 20, 210, 140]]
+    assert len(Text(Known(page=near), region=60)(page()).boxes[0]) == 2
 
 
 @pytest.mark.numeric
 def test_merging_is_transitive_and_keeps_the_largest() -> None:
     boxes = torch.tensor([[0, 0, 10, 10], [6, 0, 16, 10], [12, 0, 22, 10], [50, 50, 60, 60]])
-    values = torch.tensor([0.1, -0.5, 0.3, 0.2])
-    unions, confidences = merged(boxes, values, 0.2)
+    unions, confidences = merged(boxes, torch.tensor([0.1, -0.5, 0.3, 0.2]), 0.2)
     assert unions.tolist() == [[0, 0, 22, 10], [50, 50, 60, 60]]
     assert confidences.tolist() == pytest.approx([0.3, 0.2])
     assert box_iou(boxes[0], boxes[1]) == pytest.approx(40 / 160)
@@ -187,14 +184,12 @@ def test_deep_images() -> None:
 
 
 def test_errors_of_the_finder_pass() -> None:
-    with pytest.raises(TextFinderError, match="other: unknown"):
-        Text(Known(page=[]))(page(name="other"))
+    fails(TextFinderError, "other: unknown", Text(Known(page=[])), page(name="other"))
 
 
 def test_default_finder_reads_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NACD_BENCH_CACHE", "off")
-    found = Text()(page())
-    assert found.scores.item() > 0.005
+    assert Text()(page()).scores.item() > 0.005
 
 
 def test_settings_name_the_finder() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from checks import fails
 from PIL import Image
 from pyarrow import parquet
 
@@ -139,13 +140,11 @@ class TestEveryReader:
             assert str(path) in str(error.value)
         path.write_bytes(b"")
         if reader != "manifest.jsonl":  # which may have no rows
-            with pytest.raises(UserError, match=r"a\."):
-                read(path)
+            fails(UserError, r"a\.", read, path)
         path.unlink()
         path.mkdir()
         if reader != "list":  # a folder of images
-            with pytest.raises(UserError, match="got a folder"):
-                read(path)
+            fails(UserError, "got a folder", read, path)
 
 
 @pytest.mark.parametrize("reader", CSV_READERS)
@@ -198,7 +197,6 @@ class TestEveryTable:
                 read(path)
             assert str(path) in str(error.value)
         path.write_text(f"{header}\n{row}{first}y\n{row}\n", "utf-8")
-        ragged = r"expected \d cells as in the header, got \d"
         if reader == "manifest.csv":
             good, problems = parse_manifest(path)
             assert len(good) == len(problems) == 1
@@ -207,8 +205,7 @@ class TestEveryTable:
         elif reader == "precomputed":
             assert [row.fault[:6] for row in Precomputed(path).rows] == ["line 2", ""]
         else:
-            with pytest.raises(UserError, match=ragged):
-                read(path)
+            fails(UserError, r"expected \d cells as in the header, got \d", read, path)
 
 
 DEEP = "[" * 100_000
@@ -229,8 +226,7 @@ class TestJson:
             PolygonFile,
             lambda p: import_records(p, {"columns": PATHS}),
         ):
-            with pytest.raises(UserError, match=r"a\.json"):
-                read(path)
+            fails(UserError, r"a\.json", read, path)
         path = tmp_path / "a.jsonl"
         good = json.dumps(dict.fromkeys(("original", "neural", "traditional"), "x"))
         path.write_text(f"{good}\n{content}\n")
@@ -256,10 +252,9 @@ class TestJson:
 
     def test_large_exports(self, tmp_path: Path) -> None:
         """Pictures inside: 75 MB are read in a second or two; here 8 MB in half of one."""
-        cell = "data:image/png;base64," + "A" * 400_000
         tasks = [
             {
-                "data": {"task": f"t{i}", "image": cell},
+                "data": {"task": f"t{i}", "image": "data:image/png;base64," + "A" * 400_000},
                 "annotations": [
                     {
                         "completed_by": 1,
@@ -318,10 +313,8 @@ class TestYaml:
         path.write_text(content)
         start = time.perf_counter()
         for read in (lambda p: read_yaml(p, "x"), read_mapping, read_thresholds, read_reference):
-            with pytest.raises(DataError, match=r"a\.yaml"):
-                read(path)
-        with pytest.raises(CodecError, match=r"a\.yaml"):
-            CommandLine(path)
+            fails(DataError, r"a\.yaml", read, path)
+        fails(CodecError, r"a\.yaml", CommandLine, path)
         assert time.perf_counter() - start < 5
 
     def test_plain_aliases(self, tmp_path: Path) -> None:
@@ -351,8 +344,7 @@ class TestParquet:
             except DataError as error:
                 assert str(path) in str(error)
         path.write_bytes(whole[:-9])
-        with pytest.raises(DataError, match=r"a\.parquet: expected a Parquet file"):
-            read_parquet(path)
+        fails(DataError, r"a\.parquet: expected a Parquet file", read_parquet, path)
 
     def test_columns_twice(self, tmp_path: Path) -> None:
         table = pa.table([pa.array(["a"])] * 2, names=["x", "x"])
@@ -411,8 +403,7 @@ class TestForms:
     def test_folders_votes_polygons(
         self, tmp_path: Path, name: str, listed: Callable[[str], str], disk: Callable[[str], str]
     ) -> None:
-        sides = zip(("orig", "ai", "classic"), (disk, listed, listed), strict=True)
-        for side, form in sides:
+        for side, form in zip(("orig", "ai", "classic"), (disk, listed, listed), strict=True):
             picture(tmp_path / side / form(f"{name}.png"))
         (tmp_path / "index.csv").write_text(f"name,neural_bpp\n{listed(name)},0.5\n", "utf-8")
         ((record,), problems) = find_triplets(tmp_path)
@@ -439,8 +430,7 @@ class TestForms:
         first, rest = name[: len(name) // 2], name[len(name) // 2 :]
         mixed = tmp_path / f"{nfc(first)}{nfd(rest)}.png"
         if mixed.name not in (exact.name, other.name):
-            with pytest.raises(DataError, match="several that look like it"):
-                read_bytes(mixed, "an image", DataError)
+            fails(DataError, "several that look like it", read_bytes, mixed, "an image", DataError)
 
 
 class TestNames:
@@ -528,8 +518,7 @@ class TestPrecomputed:
         (tmp_path / "b.png").write_bytes(b"no picture")
         codec = Precomputed(tmp_path / "t.csv")
         assert codec.rate_bytes(codec.encode(PIXELS, 1)) == 7
-        with pytest.raises(CodecError, match=r"Rows that cannot be read: .*gone\.png"):
-            codec.encode(PIXELS[::-1], 1)
+        fails(CodecError, r"Rows that cannot be read: .*gone\.png", codec.encode, PIXELS[::-1], 1)
 
     @pytest.mark.parametrize(
         ("row", "others"),
@@ -553,13 +542,11 @@ class TestPrecomputed:
         assert codec.points.values == (1, 2)
         assert [codec.rate_bytes(codec.encode(PIXELS, point)) for point in (1, 2)] == [5, 7]
         fault = r"^line 3 of .*t\.csv: expected "
-        with pytest.raises(CodecError, match=fault):
-            codec.encode(PIXELS[::-1], 2)
+        fails(CodecError, fault, codec.encode, PIXELS[::-1], 2)
         if others:
             assert codec.rate_bytes(codec.encode(PIXELS[::-1], 1)) == 6
         else:  # nobody knows which point the row is of
-            with pytest.raises(CodecError, match=fault):
-                codec.encode(PIXELS[::-1], 1)
+            fails(CodecError, fault, codec.encode, PIXELS[::-1], 1)
 
     def test_nothing_but_bad_rows(self, tmp_path: Path) -> None:
         (tmp_path / "t.csv").write_text("original,point,decoded,bytes\na.png,1,a.png,0\n")
@@ -572,8 +559,7 @@ class TestPrecomputed:
         (tmp_path / "t.csv").write_text(text)
         codec = Precomputed(tmp_path / "t.csv")
         assert codec.rate_bytes(codec.encode(PIXELS, 2)) == 7
-        with pytest.raises(CodecError, match=r"gone\.png: expected .* image, got nothing"):
-            codec.encode(PIXELS, 1)
+        fails(CodecError, r"gone\.png: expected .* image, got nothing", codec.encode, PIXELS, 1)
 
 
 class TestTimes:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from checks import fails
 from PIL import Image, ImageDraw, ImageFont
 from shared_data import SHARED, needs_shared
 
@@ -85,16 +86,16 @@ class TestRapidOCR:
 
     def test_large_images_are_shrunk_and_polygons_are_not(self) -> None:
         found = RapidOCR(max_side=240, threads=1).find(written())
-        high = np.concatenate([polygon.points for polygon in found]).max(axis=0)
-        assert high[0] > 200
+        assert np.concatenate([polygon.points for polygon in found]).max(axis=0)[0] > 200
 
     @pytest.mark.parametrize(("height", "width"), [(1, 1), (15, 700), (33, 31)])
     def test_any_size(self, height: int, width: int) -> None:
         assert RapidOCR(threads=1).find(np.zeros((height, width, 3), np.uint8)) == []
 
     def test_bad_images_and_models(self, tmp_path: Path) -> None:
-        with pytest.raises(ImageError, match=r"uint8 RGB image \(H, W, 3\)"):
-            RapidOCR().find(np.zeros((5, 5), np.uint8))
+        fails(
+            ImageError, r"uint8 RGB image \(H, W, 3\)", RapidOCR().find, np.zeros((5, 5), np.uint8)
+        )
         with pytest.raises(TextFinderError, match=r"'none.onnx' as a file or in the wheel"):
             RapidOCR(model="none.onnx").find(written())
         broken = tmp_path / "broken.onnx"
@@ -183,10 +184,8 @@ class TestMMOCR:
     def test_a_worker_that_always_dies_is_given_up(self, mmocr: Callable[..., MMOCR]) -> None:
         finder = mmocr("dies")
         for _ in range(2):
-            with pytest.raises(TextFinderError, match="exit status 9"):
-                finder.find(blue_box(marked=True))
-        with pytest.raises(TextFinderError, match="4 times in a row and is not started again"):
-            finder.find(blue_box())
+            fails(TextFinderError, "exit status 9", finder.find, blue_box(marked=True))
+        fails(TextFinderError, "4 times in a row and is not started again", finder.find, blue_box())
 
     def test_one_that_hangs_is_ended(self, mmocr: Callable[..., MMOCR]) -> None:
         finder = mmocr("hangs", time_limit=1.0)
@@ -203,8 +202,7 @@ class TestMMOCR:
         self, mmocr: Callable[..., MMOCR], fault: str, message: str
     ) -> None:
         finder = mmocr(fault)
-        with pytest.raises(TextFinderError, match=message):
-            finder.find(blue_box(marked=True), "shop")
+        fails(TextFinderError, message, finder.find, blue_box(marked=True), "shop")
         assert len(finder.find(blue_box())) == 1
         finder.close()
 
@@ -214,8 +212,7 @@ class TestMMOCR:
 
     def test_corrupt_weights(self, mmocr: Callable[..., MMOCR], tmp_path: Path) -> None:
         (tmp_path / "weights.pth").write_text("no weights")
-        with pytest.raises(TextFinderError, match="the checkpoint is corrupt"):
-            mmocr().find(blue_box())
+        fails(TextFinderError, "the checkpoint is corrupt", mmocr().find, blue_box())
 
     @pytest.mark.parametrize(
         ("option", "message"),
@@ -228,8 +225,7 @@ class TestMMOCR:
     def test_wrong_places(
         self, mmocr: Callable[..., MMOCR], option: dict[str, str], message: str
     ) -> None:
-        with pytest.raises(TextFinderError, match=message):
-            mmocr(**option).find(blue_box())
+        fails(TextFinderError, message, mmocr(**option).find, blue_box())
 
 
 class Counting(TextFinder):
@@ -371,8 +367,7 @@ class TestFile:
         ],
     )
     def test_bad_files(self, tmp_path: Path, content: object, message: str) -> None:
-        with pytest.raises(TextFinderError, match=message):
-            polygon_file(tmp_path, content)
+        fails(TextFinderError, message, polygon_file, tmp_path, content)
 
     def test_missing(self, tmp_path: Path) -> None:
         with pytest.raises(
@@ -382,5 +377,4 @@ class TestFile:
         finder = polygon_file(tmp_path, {"images": {"a.png": [], "a.jpg": []}})
         with pytest.raises(TextFinderError, match=r"b: expected one entry .* Add it under its id"):
             finder.find(self.IMAGE, "b")
-        with pytest.raises(TextFinderError, match=r"has a\.png and a\.jpg for it"):
-            finder.find(self.IMAGE, "a")
+        fails(TextFinderError, r"has a\.png and a\.jpg for it", finder.find, self.IMAGE, "a")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import os
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from checks import csv_rows
 
 from nacd_bench.cli.main import main
 
@@ -147,8 +147,7 @@ def test_the_best_of_a_column_is_text_like_the_others(monkeypatch: pytest.Monkey
 
     class Logger:
         def log_table(self, key: str, columns: list[str], data: list[list[Any]]) -> None:
-            made = wandb.Table(columns=columns, data=data)
-            assert made.data == [["a", "0.5"], ["b", "0.9"]]
+            assert wandb.Table(columns=columns, data=data).data == [["a", "0.5"], ["b", "0.9"]]
             raise Logged
 
     table = Table(("method", "texture"), [["a", "0.5"], ["b", Best("0.9")]])
@@ -188,7 +187,7 @@ def test_tensorboard(planted: Path, tmp_path: Path) -> None:
 def test_csv(planted: Path, tmp_path: Path) -> None:
     benchmark(planted, tmp_path / "run", "logger=csv")
     (file,) = (tmp_path / "run").rglob("metrics.csv")
-    (row,) = csv.DictReader(file.open())
+    (row,) = csv_rows(file)
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     found = float(row["color/psnr/auc"])
     assert found == pytest.approx(metrics["sets"]["color"]["auc"]["psnr"]["value"], abs=1e-6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from checks import fails
 from torch import Tensor
 
 from nacd_bench import TripletBatch
@@ -41,8 +42,7 @@ GOOD = images(2, 3, 8, 9)
     ],
 )
 def test_bad_images(bad: Tensor, message: str) -> None:
-    with pytest.raises(ImageError, match=message):
-        TripletBatch(GOOD, bad, GOOD)
+    fails(ImageError, message, TripletBatch, GOOD, bad, GOOD)
 
 
 def test_ids() -> None:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from checks import fails
 from PIL import Image, ImageCms
 
 from nacd_bench.cli.main import main
@@ -63,22 +64,21 @@ class TestLoading:
         record = triplet(tmp_path)
         Image.fromarray(RGB[:10]).save(record.traditional)
         message = r"triplet 'a': expected three images of one size, .*traditional 30 x 10 .*Crop"
-        with pytest.raises(ImageError, match=message):
-            load_triplet(record)
+        fails(ImageError, message, load_triplet, record)
 
     def test_sizes_that_differ_by_an_exif_orientation(self, tmp_path: Path) -> None:
         record = triplet(tmp_path)
         exif = Image.Exif()
         exif[0x0112] = 6
         Image.fromarray(RGB.transpose(1, 0, 2)).save(record.original, exif=exif)
-        with pytest.raises(ImageError, match=r"EXIF orientation .*\(magick in\.jpg -auto-orient"):
-            load_triplet(record)
+        fails(ImageError, r"EXIF orientation .*\(magick in\.jpg -auto-orient", load_triplet, record)
 
     def test_a_broken_file(self, tmp_path: Path) -> None:
         record = triplet(tmp_path)
         Path(record.neural).write_text("hello")
-        with pytest.raises(ImageError, match=r"neural/a\.png: expected an image, got text content"):
-            load_triplet(record)
+        fails(
+            ImageError, r"neural/a\.png: expected an image, got text content", load_triplet, record
+        )
 
 
 class TestValidate:
@@ -92,8 +92,7 @@ class TestValidate:
         Image.fromarray(RGB[:10]).save(records[0].neural)
         for role in ROLES:
             Path(getattr(records[1], role)).write_text("hello")
-        whole = Path(records[2].original).read_bytes()
-        Path(records[2].original).write_bytes(whole[:200])
+        Path(records[2].original).write_bytes(Path(records[2].original).read_bytes()[:200])
         Image.fromarray(np.dstack([RGB, RGB[..., :1]])).save(records[3].neural)
         Path(records[4].traditional).unlink()
         boxes = (Label("color", (0, 0, 31, 20)), Label("color"), Label("text", (0, 0, 9, 21)))
@@ -204,14 +203,12 @@ class TestSides:
         assert len(problems) == 1
         assert f"original{suffix}" in problems[0].message
         assert f"orientations (EXIF) are {orientation} and 1" in problems[0].message
-        with pytest.raises(ImageError, match="orientations"):
-            load_triplet(turned)
+        fails(ImageError, "orientations", load_triplet, turned)
         flipped = dataclasses.replace(  # the tag on a decode, which is turned by it
             turned, original=turned.traditional, neural=turned.original
         )
         assert len(validate([flipped])[0]) == 1
-        stored = self.triplet(tmp_path, SCENE, SCENE, suffix, exif=exif)
-        assert validate([stored]) == ([], [])
+        assert validate([self.triplet(tmp_path, SCENE, SCENE, suffix, exif=exif)]) == ([], [])
         without = self.triplet(tmp_path, UPRIGHT[orientation](SCENE), SCENE, ".png")
         assert validate([without])[0] == []  # no file says so: nobody asked
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from checks import csv_rows, fails
 from mined_folder import make_mined
 from pages import page_data
 from PIL import Image
@@ -178,8 +179,7 @@ class TestWhatPeopleSee:
         for row in rows:
             row |= {"x1": row["x0"] + 24, "y1": row["y0"] + 60, "duplicate_of": None}
         rewritten(own, rows)
-        done = export(own, tmp_path / "tasks", **PAGE_ONLY)
-        task = next(iter(done.key.tasks.values()))
+        task = next(iter(export(own, tmp_path / "tasks", **PAGE_ONLY).key.tasks.values()))
         row = next(row for row in rows if row["candidate"] == task.candidate)
         crops = read_crops(own, row)
         decode = crops.neural if task.neural == "A" else crops.traditional
@@ -215,8 +215,7 @@ class TestControls:
         else:
             pytest.fail("nothing could be planted")
         _, decode, right = made
-        changed = np.abs(right.astype(float) - decode).max(axis=2)
-        assert (changed > 20).sum() > 300
+        assert (np.abs(right.astype(float) - decode).max(axis=2) > 20).sum() > 300
 
     def test_nothing_is_planted_into_a_gray_wall(self, mined: Path) -> None:
         row = next(r for r in rows_by_candidate(mined).values() if r["artifact_type"] == "texture")
@@ -376,8 +375,7 @@ class TestSelection:
     def test_what_is_not_there(
         self, mined: Path, tmp_path: Path, selection: dict[str, Any], message: str
     ) -> None:
-        with pytest.raises(DataError, match=message):
-            export(mined, tmp_path / "tasks", **selection, **PAGE_ONLY)
+        fails(DataError, message, export, mined, tmp_path / "tasks", **selection, **PAGE_ONLY)
         assert not (tmp_path / "tasks").exists()
 
 
@@ -403,14 +401,14 @@ class TestGoingOn:
         stranger.write_bytes(b"")
         kept_file = next(path for path in sorted(folder.rglob("*-B.png")))
         inode = kept_file.stat().st_ino
-        again = export(own, folder, **QUICK)
-        assert again.key == whole.key and everything_in(folder) == before
+        assert export(own, folder, **QUICK).key == whole.key and everything_in(folder) == before
         other = {path.name.replace("-A", "-B") for path in lost}
         assert (kept_file.stat().st_ino == inode) == (kept_file.name not in other)
 
     def test_another_export_is_refused(self, mined: Path, tasks: Path) -> None:
-        with pytest.raises(DataError, match=r"seed: 0 before, 7 now"):
-            export(mined, tasks, controls=1, seed=7, **QUICK)
+        fails(
+            DataError, r"seed: 0 before, 7 now", export, mined, tasks, controls=1, seed=7, **QUICK
+        )
 
     def test_another_seed_shuffles_again(self, mined: Path, tmp_path: Path) -> None:
         first, second = (
@@ -420,10 +418,10 @@ class TestGoingOn:
 
     def test_a_folder_with_something_else(self, mined: Path, tmp_path: Path) -> None:
         (tmp_path / "thesis.txt").write_text("mine")
-        with pytest.raises(DataError, match=r"expected an empty folder.*thesis.txt"):
-            export(mined, tmp_path, **PAGE_ONLY)
-        with pytest.raises(DataError, match="expected a folder of its own"):
-            export(mined, mined, **PAGE_ONLY)
+        fails(
+            DataError, r"expected an empty folder.*thesis.txt", export, mined, tmp_path, **PAGE_ONLY
+        )
+        fails(DataError, "expected a folder of its own", export, mined, mined, **PAGE_ONLY)
 
 
 class TestBadInput:
@@ -440,7 +438,7 @@ class TestBadInput:
         key = read_key(folder)
         asked = {task.candidate for task in key.tasks.values() if task.kind == CANDIDATE}
         assert asked == {row["candidate"] for row in rows[3:]}
-        left_out = list(csv.DictReader((folder / "failures.csv").open()))
+        left_out = csv_rows(folder / "failures.csv")
         assert [row["item"] for row in left_out] == sorted(r["candidate"] for r in rows[:3])
         said = " ".join(row["message"] for row in left_out)
         assert "expected three crops of one size" in said and "expected an image" in said
@@ -482,8 +480,7 @@ class TestBadInput:
         ],
     )
     def test_options(self, values: dict[str, Any], message: str) -> None:
-        with pytest.raises(UserError, match=message):
-            export("mined", "tasks", **values)
+        fails(UserError, message, export, "mined", "tasks", **values)
 
     @pytest.mark.parametrize(
         ("setting", "message"),
@@ -525,8 +522,7 @@ class TestBadInput:
     def test_keys(self, tmp_path: Path, content: str | None, message: str) -> None:
         if content is not None:
             (tmp_path / "key.json").write_text(content)
-        with pytest.raises(DataError, match=message):
-            read_key(tmp_path)
+        fails(DataError, message, read_key, tmp_path)
 
     def test_a_key_comes_back(self, tasks: Path) -> None:
         key = read_key(tasks)

@@ -127,8 +127,7 @@ def test_padding_repeats_the_border() -> None:
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (12, 200, 99)])
 def test_420_keeps_a_flat_image_flat(colour: tuple[int, int, int]) -> None:
-    image = np.full((5, 7, 3), colour, np.uint8)
-    result = round_trip(image, YuvFormat(420))
+    result = round_trip(np.full((5, 7, 3), colour, np.uint8), YuvFormat(420))
     assert np.ptp(result, axis=(0, 1)).max() == 0
     assert np.abs(result[0, 0].astype(int) - colour).max() <= 1
 
@@ -143,8 +142,7 @@ def test_chroma_is_centred() -> None:
 
 @pytest.mark.parametrize("stored", [8, 10, 12])
 def test_samples_stored_with_more_bits(stored: int) -> None:
-    image = noise(6, 6)
-    planes = to_planes(image, FULL_444)
+    planes = to_planes(noise(6, 6), FULL_444)
     shifted = tuple(plane.astype(np.uint16) << (stored - 8) for plane in planes)
     data = planes_to_bytes(planes if stored == 8 else shifted)
     back = planes_from_bytes(data, FULL_444, 6, 6, stored)

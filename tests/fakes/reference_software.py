@@ -177,8 +177,7 @@ def main() -> None:
     if not words:
         sys.exit(1)
     while words:
-        word = words.pop(0)
-        name, equals, value = word.partition("=")
+        name, equals, value = words.pop(0).partition("=")
         options[name] = value if equals else words.pop(0)
     misbehave()
     (encode if IS_ENCODER else decode)(options)
