@@ -70,16 +70,16 @@ def _find(source: Source) -> Triplets:
             f"{len(paths) if len(paths) != 1 else 'one'}. Name all three, a folder or a manifest."
         )
     if path.is_dir():
-        manifests = (path / name for name in MANIFEST_NAMES if (path / name).is_file())
-        manifest = next(manifests, None)
+        manifest = next(filter(Path.is_file, map(path.joinpath, MANIFEST_NAMES)), None)
         if manifest:
             return parse_manifest(manifest)
         return read_indexed(path) or _read_folder(path)
-    indexed = read_indexed(path.parent) if path.name == INDEX else None
-    if indexed is not None:
-        return indexed
-    if path.name == INDEX and any((path.parent / name).is_dir() for name in LAYOUT["original"]):
-        return _read_folder(path.parent)
+    if path.name == INDEX:
+        indexed = read_indexed(path.parent)
+        if indexed is not None:
+            return indexed
+        if any((path.parent / name).is_dir() for name in LAYOUT["original"]):
+            return _read_folder(path.parent)
     if suffix_of(path) in TABLE_SUFFIXES:
         return parse_manifest(path)
     raise DataError(
