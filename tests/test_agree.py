@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checks import csv_rows
 from PIL import Image
 from test_report import HOSTILE
 from triplet_folder import jpeg, small_photo
@@ -92,8 +93,7 @@ def make_graded(folder: Path, sets: Sequence[str] = ("fixed", "learned")) -> Pat
 
 
 def write_grades(folder: Path, grades: Sequence[Mapping[str, Any]]) -> None:
-    text = "".join(json.dumps(grade) + "\n" for grade in grades)
-    (folder / "grades.jsonl").write_text(text)
+    (folder / "grades.jsonl").write_text("".join(json.dumps(grade) + "\n" for grade in grades))
 
 
 def read_grades(folder: Path) -> list[dict[str, Any]]:
@@ -222,23 +222,20 @@ class TestKnownAnswers:
 
 class TestFolder:
     def test_tables(self, agreed: Agreed) -> None:
-        with (agreed.folder / "agreement.csv").open() as file:
-            rows = list(csv.DictReader(file))
+        rows = csv_rows(agreed.folder / "agreement.csv")
         assert {row["kind"] for row in rows} == {"detector", "metric", "reference"}
         assert {row["group"] for row in rows} == {"JPEG AI", "learned"}
         told = json.loads((agreed.folder / "agreement.json").read_text())
         assert told["best"]["texture"] == ["mean", "psnr"]
         assert told["photographs"] == sorted(PHOTOS)
-        with (agreed.folder / "scores.csv").open() as file:
-            scores = list(csv.DictReader(file))
+        scores = csv_rows(agreed.folder / "scores.csv")
         assert len(scores) == 48
         assert float(scores[0]["mean"]) == float(scores[0]["graded_texture"])
         text = (agreed.folder / "table.md").read_text()
         assert CONSTANT in text
         assert "One" not in text
         assert (agreed.folder / "agreement.svg").stat().st_size > 1000
-        with (agreed.folder / "detections.csv").open() as file:
-            assert {row["side"] for row in csv.DictReader(file)} == set(SIDES)
+        assert {row["side"] for row in csv_rows(agreed.folder / "detections.csv")} == set(SIDES)
 
     def test_a_run_goes_on_from_the_cache(self, folder: Path, agreed: Agreed) -> None:
         again = agree(
@@ -340,8 +337,7 @@ class TestBadInput:
         assert "unknown side 'left'" in printed
         assert "expected grades of it, got none" in printed
         assert "| psnr |" in (tmp_path / "run" / "table.md").read_text()
-        with (tmp_path / "run" / "failures.csv").open() as failures:
-            assert len(list(csv.DictReader(failures))) == 3
+        assert len(csv_rows(tmp_path / "run" / "failures.csv")) == 3
 
     def test_no_grades(self, folder: Path, tmp_path: Path, capsys: Any) -> None:
         (tmp_path / "none.jsonl").write_text("")
@@ -403,8 +399,7 @@ class TestInChromium:
         write_grades(
             data, [{**g, "triplet": names.get(g["triplet"], g["triplet"])} for g in grades]
         )
-        with (data / "index.csv").open() as file:
-            rows = list(csv.DictReader(file))
+        rows = csv_rows(data / "index.csv")
         with (data / "index.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()

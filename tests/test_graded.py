@@ -30,8 +30,7 @@ NAN = math.nan
 def severities(n: int, seed: int = 0) -> np.ndarray:
     """``(n, 3)``: a severity with errors of each rater, 0 to 3."""
     rng = np.random.default_rng(seed)
-    true = rng.uniform(0, 3, n)
-    return np.clip(np.rint(true[:, None] + rng.normal(0, 0.5, (n, 3))), 0, 3)
+    return np.clip(np.rint(rng.uniform(0, 3, n)[:, None] + rng.normal(0, 0.5, (n, 3))), 0, 3)
 
 
 def photographs(n: int) -> list[str]:
@@ -161,8 +160,7 @@ class TestPointing:
         of = Targets(severity, ["a", "b", "c"])
         # without the first rater the others' mean is 2 and 0.5, without the second 2 and 1.5 (one
         # drew nothing), without the third 2 and 2
-        inside = [[5, 5], [45, 45], [NAN, NAN]]
-        assert pointing(of, boxes, inside, QUICK).value == 1
+        assert pointing(of, boxes, [[5, 5], [45, 45], [NAN, NAN]], QUICK).value == 1
         assert pointing(of, boxes, [[25, 25], [5, 5], [0, 0]], QUICK).value == pytest.approx(
             (1 + 1 + 0.5) / 3
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from checks import fails
 from shared_data import SHARED, needs_shared
 from triplet_folder import make_triplets
 
@@ -96,8 +97,7 @@ class TestReading:
     def test_two_tables_are_refused(self, folder: Path) -> None:
         write(folder, full())
         (folder / "grades.csv").write_text("triplet\n")
-        with pytest.raises(DataError, match=r"expected one table of grades, got grades.jsonl and"):
-            read(folder)
+        fails(DataError, r"expected one table of grades, got grades.jsonl and", read, folder)
 
     def test_a_box_over_the_border_is_cut(self, folder: Path) -> None:
         write(folder, [lines(box=[60, -3, 130, 98])])
@@ -178,8 +178,7 @@ class TestFaults:
 
     def test_no_table(self, folder: Path) -> None:
         (folder / "grades.jsonl").write_bytes(b"\xff\xfe\x00")
-        with pytest.raises(DataError, match="grades"):
-            read(folder)
+        fails(DataError, "grades", read, folder)
 
 
 class TestValidate:
