@@ -145,6 +145,9 @@ DETECTORS = Registry(
         "large_color": "nacd_bench.detectors.large_color:LargeColor",
         "small_color": "nacd_bench.detectors.small_color:SmallColor",
         "text": "nacd_bench.detectors.text:Text",
+        "texture_severity": "nacd_bench.detectors.texture_severity:TextureSeverity",
+        "color_severity": "nacd_bench.detectors.color_severity:ColorSeverity",
+        "text_severity": "nacd_bench.detectors.text_severity:TextSeverity",
     },
 )
 TEXT_FINDERS = Registry(

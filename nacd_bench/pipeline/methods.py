@@ -94,7 +94,7 @@ def by_name(methods: Sequence[M]) -> dict[str, M]:
 def thresholds_by_detector(
     given: Mapping[str, float] | str | Path | None, detectors: Sequence[Detector]
 ) -> dict[str, float]:
-    """The confidence over which a box counts, by detector: 0 where nothing is said of it.
+    """The confidence over which a box counts, by detector: its own where nothing is said.
 
     Args:
         given: thresholds by detector, or a file that a benchmark wrote.
@@ -109,7 +109,7 @@ def thresholds_by_detector(
     for name in given or {}:
         if name not in types:
             raise DataError(unknown("detector in thresholds", name, list(types)))
-    return dict.fromkeys(types, 0.0) | dict(given or {})
+    return {detector.name: detector.counts_from for detector in detectors} | dict(given or {})
 
 
 def score_batch(methods: Sequence[Method], batch: TripletBatch) -> list[dict[str, Result]]:

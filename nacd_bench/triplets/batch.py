@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from nacd_bench.errors import ImageError
 from nacd_bench.ops import color
+
+Result = TypeVar("Result")
 
 ROLES = ("original", "neural", "traditional")
 
@@ -104,6 +106,13 @@ class TripletBatch:
     def lab(self) -> Planes:
         """CIE Lab (D65), L in [0, 100], each ``(B, 3, H, W)``, dtype as of :attr:`y`."""
         return self.planes(color.lab)
+
+    def once(self, function: Callable[[TripletBatch], Result]) -> Result:
+        """``function(self)``, computed by whichever detector asks first."""
+        kept: dict[Any, Any] = self.__dict__.setdefault("_computed", {})
+        if function not in kept:
+            kept[function] = function(self)
+        return kept[function]
 
     def planes(self, function: Callable[[Tensor], Tensor]) -> Planes:
         """Of the three images, in one precision: the highest of theirs."""

@@ -16,11 +16,10 @@ Departs from RapidOCR's pipeline on purpose:
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import distribution, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ import cv2
 import numpy as np
 
 from nacd_bench.detectors.text_finders.finder import TextFinder, TextPolygon, require_image
-from nacd_bench.errors import TextFinderError
+from nacd_bench.detectors.text_finders.networks import network_file, open_network
 from nacd_bench.triplets.files import sha256
 
 MODEL = "PP-OCRv6_det_small.onnx"
@@ -55,6 +54,8 @@ class RapidOCR(TextFinder):
             needs about 0.2 GB of memory per megapixel.
         min_side: the shorter side in pixels up to which the image is enlarged. Finds smaller text,
             at the price of time.
+        enlarge: factor by which every image is enlarged for the network. Finds smaller text, at the
+            price of its square in time.
         mask_threshold: probability from which a pixel belongs to text.
         min_confidence: confidence under which a polygon is dropped here already.
         unclip_ratio: how far the network's shrunken regions are grown back.
@@ -66,6 +67,7 @@ class RapidOCR(TextFinder):
     model: str | Path = MODEL
     max_side: int = 4000
     min_side: int = 0
+    enlarge: float = 1.0
     mask_threshold: float = 0.3
     min_confidence: float = 0.3
     unclip_ratio: float = 1.5
@@ -81,6 +83,7 @@ class RapidOCR(TextFinder):
             "sha256": sha256(self.model_path.read_bytes()),
             "max_side": self.max_side,
             "min_side": self.min_side,
+            "enlarge": self.enlarge,
             "mask_threshold": self.mask_threshold,
             "min_confidence": self.min_confidence,
             "unclip_ratio": self.unclip_ratio,
@@ -89,18 +92,7 @@ class RapidOCR(TextFinder):
     @cached_property
     def model_path(self) -> Path:
         """The network's file; :class:`TextFinderError` when there is none."""
-        path = Path(self.model)
-        if path.is_file():
-            return path
-        folder = Path(str(distribution("rapidocr").locate_file("rapidocr/models")))
-        if path.parent == Path() and (folder / path).is_file():
-            return folder / path
-        models = sorted(file.name for file in folder.glob("*det*.onnx"))
-        raise TextFinderError(
-            f"expected text finder rapidocr's network '{path}' as a file or in the wheel of "
-            f"rapidocr {version('rapidocr')}, which has {', '.join(models) or 'none'}. "
-            "Give the path of a PP-OCR detector as model, or reinstall rapidocr."
-        )
+        return network_file(self.model, "det")
 
     def find(self, image: np.ndarray, image_id: str = "") -> list[TextPolygon]:
         require_image(image, image_id)
@@ -117,7 +109,7 @@ class RapidOCR(TextFinder):
     def _network_size(self, image: np.ndarray) -> tuple[np.ndarray, float]:
         """The image at the network's scale, padded at the right and the bottom; and the scale."""
         height, width = image.shape[:2]
-        scale = max(1.0, self.min_side / min(height, width))
+        scale = max(self.enlarge, self.min_side / min(height, width))
         scale = min(scale, self.max_side / max(height, width))
         if scale != 1:
             height, width = max(1, round(height * scale)), max(1, round(width * scale))
@@ -129,23 +121,7 @@ class RapidOCR(TextFinder):
     @cached_property
     def _network(self) -> Callable[[np.ndarray], np.ndarray]:
         """Text probability: ``(1, 3, H, W)`` normalised BGR to ``(1, 1, H, W)``."""
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it would report to its makers
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        options.enable_cpu_mem_arena = False  # sizes vary, an arena would keep the largest
-        options.intra_op_num_threads = self.threads or 0
-        try:
-            session = onnxruntime.InferenceSession(
-                str(self.model_path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # ONNX Runtime has a class per failure, none of them public
-            raise TextFinderError(
-                f"expected a PP-OCR detector as ONNX, got {self.model_path}: {error!s:.200}"
-            ) from error
-        name = session.get_inputs()[0].name
-        return lambda pixels: session.run(None, {name: pixels})[0]
+        return open_network(self.model_path, self.threads)
 
     @cached_property
     def _rectangles(self) -> Callable[..., tuple[np.ndarray, list[float]]]:

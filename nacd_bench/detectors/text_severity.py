@@ -1,0 +1,190 @@
+"""Garbled text as a rater would grade it, 0 to 3.
+
+Not from the paper. What: text is found on the original, enlarged twice so that small lettering
+counts; a recogniser reads each piece in the original and in both decodes, and what it no longer
+reads (probability of the original's characters, characters changed), with the faults of luma
+inside the piece, makes the severity, also as far as it exceeds the traditional decode's. Why these:
+letters that look sharp may be other letters; a reader notices, a similarity of structure does not.
+From what data: as :mod:`~nacd_bench.detectors.texture_severity`.
+
+No text found is severity 0. The recogniser's errors are the same for both decodes; text that it
+does not read in the original (confidence under 0.3) does not count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nacd_bench.detectors.severity.detector import FAINT, SeverityDetector, on_unit_scale
+from nacd_bench.detectors.severity.maps import CELL, luma_faults
+from nacd_bench.detectors.text import bounding_box
+from nacd_bench.detectors.text_finders.cache import Cached
+from nacd_bench.detectors.text_finders.finder import TextFinder
+from nacd_bench.detectors.text_finders.rapidocr import RapidOCR
+from nacd_bench.detectors.text_finders.reader import PPOCRReader
+from nacd_bench.ops.color import luma
+from nacd_bench.triplets.batch import TripletBatch
+from nacd_bench.triplets.detection import DetectionBatch, HeatMap
+from nacd_bench.triplets.images import to_8_bit
+
+LUMA_FAULTS = (0, 8, 16, 1, 9, 3, 11, 7)
+"""Of :func:`~nacd_bench.detectors.severity.maps.luma_faults`: contrast-structure at three scales,
+energy lost and error at two, gradients."""
+
+FAULTS = 4 + len(LUMA_FAULTS)
+"""Numbers per piece of text and decode."""
+
+READABLE = 0.3
+"""Least confidence with which a piece is read in the original."""
+
+TILE = 512
+STEP = 64
+"""Side of a tile and step between tiles, in pixels."""
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The text of one triplet.
+
+    Args:
+        boxes: ``(n, 4)`` int64.
+        letters: ``(n,)`` how many are read in the original, at least 1.
+        evidence: ``(n, 2 FAULTS)`` of the neural decode, and as far as it exceeds the traditional
+            decode's.
+    """
+
+    boxes: NDArray[np.int64]
+    letters: NDArray[np.float64]
+    evidence: NDArray[np.float64]
+
+    def tiles(self) -> NDArray[np.float64]:
+        """What a severity is predicted from in overlapping tiles: ``(T, 2 FAULTS, 2)``.
+
+        The mean over the tile's letters, and the root of the sum of squares over its letters: how
+        much of the text, and how much text.
+        """
+        centres = (self.boxes[:, :2] + self.boxes[:, 2:]) / 2
+        last = np.maximum(self.boxes[:, 2:].max(axis=0) - TILE, 0)
+        rows, columns = (np.arange(0, limit + STEP, STEP) for limit in (last[1], last[0]))
+        members = {
+            tuple(np.flatnonzero(((centres >= (x, y)) & (centres < (x + TILE, y + TILE))).all(1)))
+            for y in rows.tolist()
+            for x in columns.tolist()
+        } - {()}
+        means = []
+        for member in sorted(members):
+            index = list(member)
+            letters, evidence = self.letters[index, None], self.evidence[index]
+            total = (letters * evidence).sum(axis=0)
+            squares = (letters * evidence**2).sum(axis=0)
+            means.append(np.stack([total / letters.sum(), np.sqrt(squares)], axis=1))
+        return np.array(means)
+
+
+class TextSeverity(SeverityDetector):
+    """Predicted severity of garbled text.
+
+    Args:
+        finder: what finds text; PP-OCR's detector on the image enlarged twice, its polygons
+            remembered on disk, by default.
+        reader: what reads it; PP-OCR's recogniser by default.
+        model: an ``.npz`` of weights; None takes the ones that come with the package.
+    """
+
+    name = "text_severity"
+    artifact_type = "text"
+    weights = "text.npz"
+    shape = (2 * FAULTS, 2)
+
+    def __init__(
+        self,
+        finder: TextFinder | None = None,
+        reader: PPOCRReader | None = None,
+        model: str | Path | None = None,
+    ) -> None:
+        super().__init__(model)
+        self.finder = finder or Cached(RapidOCR(enlarge=2.0))
+        self.reader = reader or PPOCRReader()
+
+    @property
+    def by_content(self) -> bool:
+        return self.finder.by_content
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        parts = {"finder": dict(self.finder.settings), "reader": self.reader.settings}
+        return {**super().settings, **parts}
+
+    def forward(self, batch: TripletBatch) -> DetectionBatch:
+        self.require_size(batch)
+        results = [self._one(batch[index]) for index in range(len(batch))]
+        scores, boxes, confidences, maps = zip(*results, strict=True)
+        rows, columns = (CELL * torch.arange(side) for side in maps[0].shape)
+        heat_map = HeatMap(torch.stack(maps), rows, columns, (CELL, CELL))
+        return DetectionBatch(torch.stack(scores), boxes, confidences, heat_map)
+
+    def _one(self, single: TripletBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Score, boxes, confidences and heat map of one triplet."""
+        cells = (-(-single.height // CELL), -(-single.width // CELL))
+        heat = torch.zeros(cells, device=single.device)
+        pieces = self.pieces(single)
+        if not len(pieces.letters):
+            return heat.new_zeros(()), torch.zeros(0, 4).long(), heat.new_empty(0), heat
+        score = float(self.numbers.severity(torch.from_numpy(pieces.tiles())).max())
+        odds = self.odds(pieces)
+        values = score * np.exp(odds - odds.max())
+        order = np.argsort(-values, kind="stable")
+        for index in order[::-1]:  # where pieces overlap, the strongest is on top
+            x0, y0, x1, y1 = (int(side) // CELL for side in pieces.boxes[index])
+            heat[y0 : y1 + 1, x0 : x1 + 1] = float(values[index])
+        kept = order[: max(1, int((values >= FAINT).sum()))]
+        confidences = heat.new_tensor(values[kept])
+        return heat.new_tensor(score), torch.from_numpy(pieces.boxes[kept]), confidences, heat
+
+    def odds(self, pieces: Pieces) -> NDArray[np.float64]:
+        """Logarithm of the odds that a rater points at each piece: longer ones are seen first."""
+        terms = np.log1p(pieces.evidence / self.numbers.place_scale) * self.numbers.place_weights
+        return np.log(pieces.letters) + terms.sum(axis=1)
+
+    def pieces(self, single: TripletBatch) -> Pieces:
+        """The text of a batch of one that can be read in the original."""
+        images = [to_8_bit(image[0]) for image in single.planes(on_unit_scale)]
+        y = [luma(image) for image in single.planes(on_unit_scale)]
+        maps = [luma_faults(y[0], decode)[0, list(LUMA_FAULTS)].double() for decode in y[1:]]
+        boxes, letters, evidence = [], [], []
+        for polygon in self.finder.find(images[0], single.ids[0]):
+            corners = np.asarray(
+                cv2.boxPoints(cv2.minAreaRect(polygon.points.astype(np.float32))), np.float32
+            )
+            box = bounding_box(polygon, single.width, single.height)
+            if box[0] >= box[2] or box[1] >= box[3]:
+                continue
+            reading = self.reader.read(images[0], corners)
+            if reading.confidence < READABLE:
+                continue
+            x0, y0, x1, y1 = (side // CELL for side in box)
+            faults = np.array(
+                [
+                    [
+                        *reading.faults(self.reader.read(image, corners)),
+                        *faults[:, y0 : y1 + 1, x0 : x1 + 1].mean((1, 2)).tolist(),
+                    ]
+                    for image, faults in zip(images[1:], maps, strict=True)
+                ]
+            )
+            boxes.append(box)
+            letters.append(float(max(1, reading.says.sum())))
+            evidence.append([*faults[0], *(faults[0] - faults[1]).clip(0)])
+        return Pieces(
+            np.array(boxes, np.int64).reshape(-1, 4),
+            np.array(letters),
+            np.array(evidence).reshape(-1, 2 * FAULTS),
+        )

@@ -1,0 +1,310 @@
+"""Detectors of severity: evidence against loops, monotone, independent of size, hostile models."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import correlate1d, gaussian_filter
+from torch import Tensor
+
+from nacd_bench.detectors import ColorSeverity, TextSeverity, TextureSeverity
+from nacd_bench.detectors.severity import fit as fitting
+from nacd_bench.detectors.severity.detector import neural_evidence
+from nacd_bench.detectors.severity.evidence import places, smoothed, tiles
+from nacd_bench.detectors.severity.maps import chroma_faults, luma_faults
+from nacd_bench.detectors.severity.model import SeverityModel, read_model
+from nacd_bench.errors import ImageError, UserError
+from nacd_bench.ops.ciede2000 import ciede2000
+from nacd_bench.ops.color import lab, luma
+from nacd_bench.ops.filters import gaussian_kernel
+from nacd_bench.triplets.batch import TripletBatch
+
+CELLS = [TextureSeverity, ColorSeverity]
+
+
+@pytest.fixture(scope="module")
+def photograph() -> Tensor:
+    from skimage.data import chelsea
+
+    pixels = np.ascontiguousarray(chelsea()[20:276, 60:316])
+    return torch.from_numpy(pixels).permute(2, 0, 1)[None]
+
+
+def levels(image: Tensor) -> Tensor:
+    return image.round().clamp(0, 255).byte()
+
+
+def blurred(image: Tensor, sigma: float) -> Tensor:
+    planes = gaussian_filter(image.double().numpy(), (0, 0, sigma, sigma))
+    return levels(torch.from_numpy(planes))
+
+
+def cast(image: Tensor, size: float) -> Tensor:
+    return levels(image + size * torch.tensor([1.0, -0.3, -1.0]).view(1, 3, 1, 1))
+
+
+def severity(detector: object, original: Tensor, neural: Tensor, traditional: Tensor) -> float:
+    return float(detector(TripletBatch(original, neural, traditional)).scores[0])  # type: ignore[operator]
+
+
+class TestEvidence:
+    def test_luma_faults_are_those_of_loops(self) -> None:
+        first, second = torch.rand(2, 1, 1, 64, 72, generator=torch.Generator().manual_seed(1))
+        x, y = (plane[0, 0].double().numpy() for plane in (first, second))
+        taps = gaussian_kernel(11, 1.5).numpy()
+
+        def mean(plane: np.ndarray) -> np.ndarray:
+            return correlate1d(correlate1d(plane, taps, 0, mode="mirror"), taps, 1, mode="mirror")
+
+        mx, my = mean(x), mean(y)
+        vx, vy = mean(x * x) - mx**2, mean(y * y) - my**2
+        cov, c = mean(x * y) - mx * my, 1e-4
+        ratio = 0.5 * np.log((vx + c) / (vy + c))
+        expected = [
+            1 - (2 * cov + c) / (vx + vy + c),
+            ratio.clip(0),
+            (-ratio).clip(0),
+            np.sqrt(vx + vy - 2 * cov),
+            np.sqrt((vy - cov**2 / (vx + c)).clip(0)),
+            np.sqrt((vx - cov**2 / (vy + c)).clip(0)),
+            abs(mx - my),
+        ]
+        found = luma_faults(first, second)
+        assert found.shape == (1, 30, 8, 9)
+        for index, plane in enumerate(expected):
+            cells = plane.reshape(8, 8, 9, 8).mean((1, 3))
+            assert np.allclose(found[0, index], cells, atol=2e-5), index
+
+    def test_chroma_faults_are_those_of_means(self) -> None:
+        images = torch.rand(2, 1, 3, 64, 64, generator=torch.Generator().manual_seed(2))
+        halves = [image.double().view(1, 3, 32, 2, 32, 2).mean((3, 5)) for image in images]
+        y = [
+            (image * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1)
+            for image in halves
+        ]
+        u = [(image[:, 2] - plane) * 0.5 / 0.886 for image, plane in zip(halves, y, strict=True)]
+        v = [(image[:, 0] - plane) * 0.5 / 0.701 for image, plane in zip(halves, y, strict=True)]
+        distance = torch.hypot(u[0] - u[1], v[0] - v[1])
+        doubled = [
+            lab((plane[:, None] + 2 * (image - plane[:, None])).clamp(0, 1))
+            for image, plane in zip(halves, y, strict=True)
+        ]
+        doubled[1][:, 0] = doubled[0][:, 0]
+        found = chroma_faults(*images)
+        assert found.shape == (1, 26, 8, 8)
+        for index, plane in ((0, distance), (5, ciede2000(*doubled)[:, 0])):
+            cells = plane.view(8, 4, 8, 4).mean((1, 3)).numpy()
+            assert np.allclose(found[0, index], cells, rtol=1e-4, atol=1e-5), index
+
+    def test_neighbourhoods_and_tiles(self) -> None:
+        maps = torch.rand(1, 2, 70, 66, generator=torch.Generator().manual_seed(3))
+        mean = gaussian_filter(maps[0, 1].double().numpy(), 4.0, mode="constant", truncate=3)
+        assert np.allclose(smoothed(maps, 4.0)[0, 1], mean, atol=1e-6)
+        found = tiles(maps)
+        assert found.shape == (1, 4, 2, 5)
+        corner = maps[0, :, 8:, 8:]
+        assert torch.allclose(found[0, 3, :, 4], corner.amax((1, 2)))
+        squares = (corner.double() ** 2).sum((1, 2)) / 64**2
+        assert torch.allclose(found[0, 3, :, 1].double(), squares.sqrt(), rtol=1e-5)
+
+    def test_excess_is_over_the_other_side(self) -> None:
+        own, other = torch.rand(2, 1, 3, 9, 9, generator=torch.Generator().manual_seed(4))
+        evidence = places(own, other)
+        excess = (smoothed(own, 1.0) - smoothed(other, 1.0)).clamp(min=0)
+        assert torch.equal(evidence[:, 3:6], excess)
+        assert evidence.shape == (1, 12, 9, 9)
+
+
+class TestScores:
+    @pytest.mark.parametrize("detector", CELLS)
+    def test_nothing_wrong_is_0(self, detector: type, photograph: Tensor) -> None:
+        assert severity(detector(), photograph, photograph, photograph) == 0
+
+    @pytest.mark.parametrize("detector", CELLS)
+    @pytest.mark.parametrize(
+        ("fault", "strengths"),
+        [(cast, (0, 2, 4, 8, 16, 30, 60, 100)), (blurred, (0, 0.5, 1, 2, 3, 5, 7, 10))],
+    )
+    def test_more_of_a_fault_is_never_less(
+        self,
+        detector: type,
+        fault: Callable[[Tensor, float], Tensor],
+        strengths: tuple[float, ...],
+        photograph: Tensor,
+    ) -> None:
+        traditional = levels(photograph + 2.0)
+        scores = [
+            severity(detector(), photograph, fault(photograph, strength), traditional)
+            for strength in strengths
+        ]
+        assert scores == sorted(scores)
+        expected = {(ColorSeverity, cast), (TextureSeverity, blurred)}
+        if (detector, fault) in expected:
+            assert scores[0] < 0.5 and scores[-1] > 2.5
+
+    @pytest.mark.parametrize("detector", CELLS)
+    @pytest.mark.parametrize("place", [(0, 0), (128, 256), (131, 77), (300, 250)])
+    def test_a_larger_canvas_changes_nothing(
+        self, detector: type, place: tuple[int, int], photograph: Tensor
+    ) -> None:
+        neural = cast(blurred(photograph, 1.5), 6)
+        alone = severity(detector(), photograph, neural, photograph)
+        canvas = torch.full((3, 1, 3, 600, 640), 128, dtype=torch.uint8)
+        y, x = place
+        for whole, part in zip(canvas, (photograph, neural, photograph), strict=True):
+            whole[..., y : y + 256, x : x + 256] = part
+        assert 0.3 < alone < 2.9
+        assert severity(detector(), *canvas) == pytest.approx(alone, abs=0.1)
+
+    @pytest.mark.parametrize("detector", CELLS)
+    def test_a_batch_is_its_triplets(self, detector: type, photograph: Tensor) -> None:
+        neural = [blurred(photograph, 1), cast(photograph, 20), photograph]
+        traditional = levels(photograph + 3.0)
+        batch = TripletBatch(
+            photograph.repeat(3, 1, 1, 1), torch.cat(neural), traditional.repeat(3, 1, 1, 1)
+        )
+        together = detector()(batch)
+        for index, one in enumerate(neural):
+            alone = detector()(TripletBatch(photograph, one, traditional))
+            assert torch.allclose(together.scores[index], alone.scores[0], atol=1e-4)
+            assert torch.equal(together.boxes[index], alone.boxes[0])
+
+    def test_boxes_lie_on_the_fault(self, photograph: Tensor) -> None:
+        neural = photograph.clone()
+        neural[..., 150:220, 30:110] = cast(photograph, 40)[..., 150:220, 30:110]
+        found = ColorSeverity()(TripletBatch(photograph, neural, photograph))
+        x0, y0, x1, y1 = found.boxes[0][0].tolist()
+        assert 30 <= (x0 + x1) / 2 < 110 and 150 <= (y0 + y1) / 2 < 220
+        assert found.confidences[0][0] == found.scores[0]
+        assert torch.equal(found.confidences[0], found.confidences[0].sort(descending=True).values)
+
+    def test_too_small_a_picture_is_refused(self) -> None:
+        tiny = torch.zeros(1, 3, 40, 80, dtype=torch.uint8)
+        with pytest.raises(ImageError, match="at least 64 x 64 pixels, got 80 x 40"):
+            TextureSeverity()(TripletBatch(tiny, tiny, tiny))
+
+
+class TestText:
+    @staticmethod
+    def lines(*texts: str) -> Tensor:
+        image = Image.new("RGB", (320, 200), "white")
+        font = ImageFont.load_default(28)
+        for index, text in enumerate(texts):
+            ImageDraw.Draw(image).text((16, 16 + 60 * index), text, "black", font)
+        return torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)[None]
+
+    def test_more_swapped_letters_are_never_less(self) -> None:
+        original = self.lines("MEASURE OF CODECS", "BROKEN LETTERS", "SEEN BY A READER")
+        decodes = [
+            original,
+            self.lines("MEASURE OF CODECS", "BROKEN LETTERS", "SEEN 8Y A RE4DER"),
+            self.lines("MEASURE OF CODECS", "8R0KFN 1ETTFR5", "5EFN 8Y 4 RE4DFR"),
+            self.lines("WFA5URF 0E CQDFG8", "8R0KFN 1ETTFR5", "5EFN 8Y 4 RE4DFR"),
+        ]
+        scores = [severity(TextSeverity(), original, decode, original) for decode in decodes]
+        assert scores == sorted(scores)
+        assert scores[0] == 0 and scores[-1] > 1
+
+    def test_no_text_is_0_without_boxes(self) -> None:
+        plain = torch.full((1, 3, 96, 96), 90, dtype=torch.uint8)
+        found = TextSeverity()(TripletBatch(plain, plain, plain))
+        assert found.scores.tolist() == [0] and len(found.boxes[0]) == 0
+
+    def test_the_strongest_box_is_on_the_garbled_line(self) -> None:
+        original = self.lines("THE FIRST LINE", "THE SECOND LINE")
+        garbled = self.lines("THE FIRST LINE", "TMF 8EC0MQ 1IMF")
+        found = TextSeverity()(TripletBatch(original, garbled, original))
+        assert 70 < float(found.boxes[0][0][[1, 3]].float().mean()) < 120
+
+
+class TestModels:
+    @pytest.fixture
+    def shipped(self, tmp_path: Path) -> Path:
+        import nacd_bench.detectors.severity as room
+
+        return Path(shutil.copy(Path(room.__path__[0]) / "weights" / "color.npz", tmp_path))
+
+    def test_a_model_of_ones_own(self, shipped: Path, photograph: Tensor) -> None:
+        model = read_model(shipped, ColorSeverity.shape, ColorSeverity.shape[0])
+        halved = shipped.with_name("half.npz")
+        numbers = {**model.__dict__, "weights": model.weights / 2, "bias": model.bias / 2}
+        SeverityModel(**{k: v for k, v in numbers.items() if k != "digest"}).save(halved)
+        neural = cast(photograph, 10)
+        whole = severity(ColorSeverity(), photograph, neural, photograph)
+        assert severity(ColorSeverity(halved), photograph, neural, photograph) == pytest.approx(
+            whole / 2, abs=1e-4
+        )
+        assert ColorSeverity(halved).settings != ColorSeverity().settings
+        assert ColorSeverity(shipped).settings == ColorSeverity().settings
+
+    def test_what_is_no_model_is_refused(self, shipped: Path, photograph: Tensor) -> None:
+        batch = TripletBatch(photograph, photograph, photograph)
+        with pytest.raises(UserError, match="no such file"):
+            ColorSeverity(shipped.with_name("none.npz"))(batch)
+        cut = shipped.with_name("cut.npz")
+        cut.write_bytes(shipped.read_bytes()[:2000])
+        with pytest.raises(UserError, match="does not read as one"):
+            ColorSeverity(cut)(batch)
+        with np.load(shipped) as arrays:
+            numbers = dict(arrays)
+        for name, value, message in (
+            ("format", 99, "got format 99"),
+            ("weights", -numbers["weights"] - 1, "at least 0"),
+            ("weights", numbers["weights"][:5], "weights of shape"),
+            ("scale", numbers["scale"] * np.nan, "finite"),
+        ):
+            other = shipped.with_name("other.npz")
+            np.savez(other, **{**numbers, name: value})
+            with pytest.raises(UserError, match=message):
+                ColorSeverity(other)(batch)
+
+    def test_shipped_weights_are_small_and_say_where_they_are_from(self, shipped: Path) -> None:
+        for kind, shape in (("texture", (224, 5)), ("color", (224, 5)), ("text", (24, 2))):
+            path = Path(fitting.__file__).parent / "weights" / f"{kind}.npz"
+            assert path.stat().st_size < 300_000
+            card = read_model(path, shape, shape[0]).card
+            assert card["type"] == kind and card["raters"] == 3 and card["left_out"]
+
+    def test_fit_learns_what_the_grades_follow(self, tmp_path: Path, photograph: Tensor) -> None:
+        rows, grades = ["id,orig,ai,classic,source"], []
+        tiles_of = photograph.unfold(2, 64, 64).unfold(3, 64, 64).reshape(3, -1, 64, 64)
+        for index in range(12):
+            original = tiles_of[:, index][None]
+            size = 4 * index
+            sides = {"orig": original, "ai": cast(original, size), "classic": original}
+            for role, pixels in sides.items():
+                (tmp_path / role).mkdir(exist_ok=True)
+                Image.fromarray(pixels[0].permute(1, 2, 0).numpy()).save(
+                    tmp_path / role / f"{index}.png"
+                )
+            names = ",".join(f"{role}/{index}.png" for role in sides)
+            rows.append(f"t{index},{names},p{index}")
+            for rater in "PQR":
+                for side, grade in (("neural", min(3, index // 3)), ("traditional", 0)):
+                    box = '"box": [0, 0, 64, 64], ' if grade else ""
+                    for kind in ("color", "texture", "text"):
+                        grades.append(
+                            f'{{"triplet": "t{index}", "rater": "{rater}", "type": "{kind}", '
+                            f'{box}"side": "{side}", "severity": {grade}}}'
+                        )
+        (tmp_path / "index.csv").write_text("\n".join(rows))
+        (tmp_path / "grades.jsonl").write_text("\n".join(grades))
+        fitting.main([str(tmp_path), str(tmp_path / "weights"), "--types", "color"])
+        detector = ColorSeverity(tmp_path / "weights" / "color.npz")
+        scores = [
+            severity(detector, one := tiles_of[:, index][None], cast(one, 4 * index), one)
+            for index in range(12)
+        ]
+        assert np.corrcoef(scores, np.arange(12) // 3)[0, 1] > 0.9
+
+
+def test_evidence_is_shared_within_a_batch(photograph: Tensor) -> None:
+    batch = TripletBatch(photograph, blurred(photograph, 1), photograph)
+    assert batch.once(neural_evidence) is batch.once(neural_evidence)
+    assert luma(batch.original).shape[1] == 1
