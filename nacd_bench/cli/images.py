@@ -145,6 +145,12 @@ def verify_import(**settings: Any) -> int:
         Table(("rater", "votes", "controls", "right", ""), raters),
         Table(columns, list(shares.values())),
     )
+    if done.grades:
+        show(
+            f"{len(done.grades)} grades in {done.folder / 'grades.jsonl'}. To compare detectors "
+            f"with them: nacd-bench agree {done.folder}, or where the triplets are with "
+            f"data.grades={done.folder / 'grades.jsonl'}"
+        )
     alphas = done.summary["krippendorff_alpha"].items()
     counts = ", ".join(f"{done.summary[name]} {name}" for name in DECISIONS.values())
     show(

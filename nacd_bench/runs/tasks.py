@@ -8,6 +8,9 @@ Control tasks are mixed in, whose answer is known. A *planted* one shows the tra
 both sides, one of them with a strong artifact of the task's type put into it; that side is the
 right answer. An *identical* one shows the same decode twice, and the right answer is that there is
 no difference.
+
+There are two questions: which side is *worse*, the paper's, and to *grade* both sides: how strong
+is the artifact on each, 0 to 3, and where. The side with the higher grade is the worse one.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from nacd_bench.errors import DataError
 from nacd_bench.triplets.files import json_bytes, json_sha256, write_whole
@@ -22,6 +26,11 @@ from nacd_bench.triplets.text_files import read_json
 
 ANSWERS = ("A", "B", "same")
 """What a rater may say."""
+SHOWN_SIDES = ANSWERS[:2]
+NOTHING = "nothing"
+"""In place of grades: there is nothing to judge, such as no readable text."""
+WORSE, GRADE = "worse", "grade"
+Question = Literal["worse", "grade"]
 QUESTIONS = {
     "texture": "Which copy shows more distorted texture, compared with the original?",
     "color": (
@@ -31,9 +40,24 @@ QUESTIONS = {
     "text": "In which picture is the text harder to read or more garbled?",
 }
 """By artifact type; types of other packages are asked about like texture."""
+GRADINGS = {
+    "texture": (
+        "In A, and in B: where is the texture most distorted, and clearly better in the other "
+        "copy? How strong is it there?"
+    ),
+    "color": (
+        "In A, and in B: where are colours shifted or lost most, and clearly better in the other "
+        "copy? How strong is it there?"
+    ),
+    "text": (
+        "In A, and in B: where is text hardest to read or most garbled, and clearly better in the "
+        "other copy? How strong is it there?"
+    ),
+}
+"""What is asked where both sides are graded."""
 CANDIDATE, PLANTED, IDENTICAL = "candidate", "planted", "identical"
 """Kinds of tasks: the first asks, the answer of the other two is known."""
-KEY, CANDIDATES_FILE = "key.json", "candidates.parquet"
+KEY, CANDIDATES_FILE, TRIPLETS_FILE = "key.json", "candidates.parquet", "triplets.jsonl"
 """Files of an export that no rater may see."""
 SCHEMA, VOTES_SCHEMA = "nacd-bench verification 2", "nacd-bench votes 1"
 """Of ``key.json``, and of the votes that the voting page saves."""
@@ -50,6 +74,7 @@ class Task:
         candidate: id of the candidate whose crops it is made of.
         neural: the side of the neural result, ``"A"`` or ``"B"``; None for controls.
         answer: the right one of a control, else None.
+        question: which side is worse, or the grades of both.
     """
 
     id: str
@@ -58,11 +83,25 @@ class Task:
     candidate: str
     neural: str | None = None
     answer: str | None = None
+    question: Question = "worse"
 
     @property
-    def question(self) -> str:
+    def wording(self) -> str:
         """What is asked."""
-        return QUESTIONS[asked_like(self.artifact_type)]
+        questions = GRADINGS if self.question == GRADE else QUESTIONS
+        return questions[asked_like(self.artifact_type)]
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """What a rater sees, by caption, in order.
+
+        >>> Task("t1", "text", CANDIDATE, "c").shown
+        ('A', 'B')
+        >>> Task("t1", "texture", CANDIDATE, "c").shown
+        ('original', 'A', 'B')
+        """
+        has_original = self.question == GRADE or asked_like(self.artifact_type) == "texture"
+        return ("original", *SHOWN_SIDES) if has_original else SHOWN_SIDES
 
 
 @dataclass(frozen=True)
@@ -81,6 +120,11 @@ class Key:
     tasks: Mapping[str, Task]
     export: str
 
+    @property
+    def question(self) -> Question:
+        """What all the tasks ask."""
+        return next((task.question for task in self.tasks.values()), "worse")
+
 
 def asked_like(artifact_type: str) -> str:
     """The one of :data:`QUESTIONS` that is asked about an artifact type.
@@ -91,34 +135,32 @@ def asked_like(artifact_type: str) -> str:
     return artifact_type if artifact_type in QUESTIONS else "texture"
 
 
-def shown(artifact_type: str) -> tuple[str, ...]:
-    """What a rater sees, by caption, in order.
-
-    >>> shown("texture"), shown("text")
-    (('original', 'A', 'B'), ('A', 'B'))
-    """
-    return ("original", "A", "B") if asked_like(artifact_type) == "texture" else ("A", "B")
-
-
 def drawn(seed: int, *names: str) -> int:
     """A number of 64 bits that the seed and some names decide."""
     return int(json_sha256([seed, *names])[:16], 16)
 
 
-def new_task(seed: int, kind: str, candidate: str, artifact_type: str, attempt: int = 0) -> Task:
+def new_task(
+    seed: int,
+    kind: str,
+    candidate: str,
+    artifact_type: str,
+    attempt: int = 0,
+    question: Question = "worse",
+) -> Task:
     """A question on a candidate's crops; its letter in front keeps spreadsheets from reading its
     id as a number.
 
     >>> new_task(0, PLANTED, "kodim01_quality-3_texture_0", "texture").id
     'td650f8c7d9160171'
     """
-    names = kind, candidate, str(attempt), artifact_type
+    names = [kind, candidate, str(attempt), artifact_type]
+    names += [question] if question == GRADE else []
     side = ANSWERS[drawn(seed, "side", *names) % 2]
     answer = {PLANTED: side, IDENTICAL: "same"}.get(kind)
     neural = side if kind == CANDIDATE else None
-    return Task(
-        f"t{drawn(seed, 'id', *names):016x}", artifact_type, kind, candidate, neural, answer
-    )
+    name = f"t{drawn(seed, 'id', *names):016x}"
+    return Task(name, artifact_type, kind, candidate, neural, answer, question)
 
 
 def write_key(folder: Path, key: Key) -> None:

@@ -2,12 +2,15 @@
 
 A file is the voting page's JSON or CSV, or an export of Label Studio or Toloka.
 What a file is follows from its content, not its name. Each kind is rows of cells whose columns have
-one of a few names. Tables may have gone through a spreadsheet: another separator, a byte order mark
-or UTF-16, capitals, blanks, empty rows and columns, other forms of dates.
+one of a few names. Where both sides are graded, rows have ``severity_A``, ``box_A``, ``severity_B``
+and ``box_B``, boxes in pixels of the picture. Tables may have gone through a spreadsheet: another
+separator, a byte order mark or UTF-16, capitals, blanks, empty rows and columns, other forms of
+dates.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,9 +23,20 @@ from dateutil import parser
 
 from nacd_bench.errors import DataError, Failure
 from nacd_bench.evaluation.agreement import NEURAL, SAME, TRADITIONAL
-from nacd_bench.runs.tasks import ANSWERS, CANDIDATE, VOTES_SCHEMA, Key, Task
+from nacd_bench.registry import unknown
+from nacd_bench.runs.tasks import (
+    ANSWERS,
+    CANDIDATE,
+    GRADE,
+    NOTHING,
+    SHOWN_SIDES,
+    VOTES_SCHEMA,
+    Key,
+    Task,
+)
 from nacd_bench.triplets.files import composed
-from nacd_bench.triplets.rows import shortened
+from nacd_bench.triplets.grades import Mark, read_mark
+from nacd_bench.triplets.rows import finite_number, is_missing, shortened
 from nacd_bench.triplets.text_files import csv_entries, parsed_json, read_text
 
 NAMES = {
@@ -50,9 +64,10 @@ class Vote(NamedTuple):
     Args:
         rater: as the file names them.
         task: id of the task.
-        answer: ``"A"``, ``"B"`` or ``"same"``.
+        answer: ``"A"``, ``"B"``, ``"same"``, or that there is ``"nothing"`` to judge.
         time: when, as the file has it, or empty.
         place: where it was read, for messages.
+        marks: of A and of B, where they were graded.
     """
 
     rater: str
@@ -60,6 +75,14 @@ class Vote(NamedTuple):
     answer: str
     time: str
     place: str
+    marks: tuple[Mark, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """The answer and the grades, for messages."""
+        marks = zip(SHOWN_SIDES, self.marks, strict=False)
+        grades = [f"{side} {mark[0]} {list(mark[1] or ())}" for side, mark in marks]
+        return ", ".join(grades) or self.answer
 
 
 class VotesFile(NamedTuple):
@@ -89,18 +112,23 @@ def read_votes(path: str | Path) -> VotesFile:
     is_json = re.match(r"\s*[\[{]", text)
     kind, rows = _rows_of_json(path, text) if is_json else _rows_of_table(path, text)
     file = VotesFile(kind, [], [], set())
-    answers = {answer.lower(): answer for answer in ANSWERS}
+    answers = {answer.lower(): answer for answer in (*ANSWERS, NOTHING)}
     for place, row in rows:
         cells = _named({} if isinstance(row, str) else row)
         is_open = kind == "Toloka" and not cells["answer"]
         if not isinstance(row, str) and (is_open or cells["status"].upper() == "REJECTED"):
             continue
         answer = answers.get(cells["answer"].lower(), "")
+        marks, wrong = ((), []) if isinstance(row, str) or answer == NOTHING else _marks(row)
+        if marks:
+            a, b = (severity for severity, _ in marks)
+            answer = "A" if a > b else "B" if b > a else "same"
         faults = {
             "expected a rater's name, got nothing. Fill it in.": cells["rater"],
             "expected the id of a task, got nothing. Fill it in.": cells["task"],
-            f"expected the answer {', '.join(ANSWERS)}, got {cells['answer']!r}. Correct it or "
-            "remove the row.": answer,
+            " ".join(wrong): not wrong,
+            f"expected the answer {', '.join(ANSWERS)}, or grades, got {cells['answer']!r}. "
+            "Correct it or remove the row.": answer,
         }
         fault = row if isinstance(row, str) else next((f for f in faults if not faults[f]), "")
         file.exports.update({cells["export"]} - {""})
@@ -108,8 +136,38 @@ def read_votes(path: str | Path) -> VotesFile:
             file.faults.append(Failure(f"{path} {place}", "", fault))
         else:
             facts = cells["rater"], cells["task"], answer, cells["time"]
-            file.votes.append(Vote(*facts, f"{path} {place}"))
+            file.votes.append(Vote(*facts, f"{path} {place}", marks))
     return file
+
+
+def _marks(cells: Cells) -> tuple[tuple[Mark, ...], list[str]]:
+    """The grades of A and of B in a row, and what is wrong with them; neither where it has none."""
+    given: dict[str, dict[str, Any]] = defaultdict(dict)
+    for name, cell in cells.items():
+        what, _, side = name.strip().lower().partition("_")
+        if side and what in ("severity", "box") and not is_missing(cell):
+            given[side.upper()][what] = _in_pixels(cell) if what == "box" else cell
+    wrong = [f"{unknown('side', side, list(SHOWN_SIDES))}." for side in given.keys() - {*"AB"}]
+    marks = []
+    for side in SHOWN_SIDES if given else ():
+        mark, faults = read_mark(given[side].get("severity"), given[side].get("box"))
+        wrong += [f"{side}: {fault}" for fault in faults]
+        marks += [mark] if mark else []
+    return (() if wrong else tuple(marks)), wrong
+
+
+def _in_pixels(cell: Any) -> Any:
+    """A box of Label Studio, in percent of its picture, as corners; others as they are."""
+    if not isinstance(cell, list) or not all(isinstance(box, Mapping) for box in cell):
+        return cell
+    if len(cell) != 1:
+        return f"{len(cell)} boxes"
+    names = ("x", "y", "width", "height", "original_width", "original_height")
+    numbers = [finite_number(cell[0].get(name)) for name in names]
+    x, y, width, height, across, down = (math.nan if n is None else n for n in numbers)
+    corners = ((x, across), (y, down), (x + width, across), (y + height, down))
+    places = [percent * length / 100 for percent, length in corners]
+    return [round(place) if math.isfinite(place) else str(cell[0]) for place in places]
 
 
 def _rows_of_json(path: str | Path, text: str) -> tuple[str, Rows]:
@@ -137,14 +195,18 @@ def _annotations(task: Cells) -> Sequence[Cells | str]:
         data = task.get("data")
         name = data.get("task") if isinstance(data, Mapping) else None
         for annotation in task["annotations"]:
-            choices = [
-                str(choice)
-                for result in annotation.get("result", ())
-                if result.get("type") == "choices"
-                for choice in result.get("value", {}).get("choices", ())
-            ]
+            choices: dict[str, list[str]] = defaultdict(list)
+            boxes: dict[str, list[Cells]] = defaultdict(list)
+            for result in annotation.get("result", ()):
+                control, value = str(result.get("from_name")), result.get("value", {})
+                if result.get("type") == "choices":
+                    what = control if control.startswith("severity_") else "answer"
+                    choices[what] += map(str, value.get("choices", ()))
+                elif control.startswith("box_"):
+                    boxes[control].append({**result, **value})
             if not annotation.get("was_cancelled"):  # skipped
-                rows.append({**annotation, "task": name, "answer": " and ".join(choices)})
+                answers = {what: " and ".join(several) for what, several in choices.items()}
+                rows.append({**annotation, "task": name, "answer": "", **answers, **boxes})
     except (AttributeError, TypeError) as error:
         fault = f"expected annotations as Label Studio exports them, got others ({error})."
         rows.append(f"{fault} Export again.")
@@ -237,12 +299,14 @@ class Collected:
         raters: everybody by name: how many ``votes`` (controls included), how many ``controls``, of
             these ``right``, their share as ``accuracy``, and whether the votes are ``dropped``.
         answers: by candidate what each rater said, dropped ones left out.
+        graded: tasks on candidates with the votes that grade both sides, likewise.
         faults: votes that do not count, and why.
         repeated: votes that were there twice with the same answer, counted once.
     """
 
     raters: list[dict[str, Any]] = field(default_factory=list)
     answers: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    graded: list[tuple[Task, Vote]] = field(default_factory=list)
     faults: list[Failure] = field(default_factory=list)
     repeated: int = 0
 
@@ -262,29 +326,42 @@ def collect(votes: Iterable[Vote], key: Key, least_accuracy: float) -> Collected
     collected = Collected()
     given: dict[str, dict[str, list[Vote]]] = defaultdict(lambda: defaultdict(list))
     for vote in votes:
-        if vote.task in key.tasks:
+        asked = key.tasks[vote.task].question if vote.task in key.tasks else ""
+        if asked and (asked == GRADE) == bool(vote.marks or vote.answer == NOTHING):
             given[vote.rater][vote.task].append(vote)
-        else:
+            continue
+        fault = (
+            f"expected a task of this export, got {vote.task!r} by {vote.rater}. "
+            "The vote belongs to another export."
+        )
+        if asked:
+            wanted = "severities of A and B" if asked == GRADE else f"one of {', '.join(ANSWERS)}"
             fault = (
-                f"expected a task of this export, got {vote.task!r} by {vote.rater}. "
-                "The vote belongs to another export."
+                f"expected {wanted} for {vote.task} by {vote.rater}, got {vote.said}. Correct it."
             )
-            collected.faults.append(Failure(vote.place, "", fault))
+        collected.faults.append(Failure(vote.place, "", fault))
     for rater, by_task in sorted(given.items()):
-        answers = {task: _counted(several, collected) for task, several in sorted(by_task.items())}
-        answers = {task: answer for task, answer in answers.items() if answer}
+        counted = [_counted(several, collected) for _, several in sorted(by_task.items())]
+        answers = {vote.task: vote for vote in counted if vote}
         if not answers:
             continue
         controls = [task for task in answers if key.tasks[task].kind != CANDIDATE]
-        right = sum(answers[task] == key.tasks[task].answer for task in controls)
+        right = sum(worse_side(answers[task].answer) == key.tasks[task].answer for task in controls)
         accuracy = right / len(controls) if controls else None
         dropped = accuracy is not None and accuracy < least_accuracy
         facts = {"votes": len(answers), "controls": len(controls), "right": right}
         collected.raters.append({"name": rater, **facts, "dropped": dropped, "accuracy": accuracy})
         for task in () if dropped else [task for task in answers if task not in controls]:
-            answer = meaning(key.tasks[task], str(answers[task]))
+            answer = meaning(key.tasks[task], answers[task].answer)
             collected.answers[key.tasks[task].candidate][rater] = answer
+            if answers[task].marks:
+                collected.graded.append((key.tasks[task], answers[task]))
     return collected
+
+
+def worse_side(answer: str) -> str:
+    """Which side an answer calls worse; neither where there is nothing to judge."""
+    return SAME if answer == NOTHING else answer
 
 
 def meaning(task: Task, answer: str) -> str:
@@ -293,25 +370,26 @@ def meaning(task: Task, answer: str) -> str:
     >>> meaning(Task("t1", "texture", CANDIDATE, "c", neural="B"), "B")
     'neural'
     """
+    answer = worse_side(answer)
     return SAME if answer == SAME else NEURAL if answer == task.neural else TRADITIONAL
 
 
-def _counted(votes: Sequence[Vote], collected: Collected) -> str | None:
-    """The answer that counts of all that a rater gave to a task; None where none does."""
-    votes = sorted(votes, key=lambda vote: (vote.answer, vote.time, vote.place))
-    answers = list(dict.fromkeys(vote.answer for vote in votes))
+def _counted(votes: Sequence[Vote], collected: Collected) -> Vote | None:
+    """The vote that counts of all that a rater gave to a task; None where none does."""
+    votes = sorted(votes, key=lambda vote: (vote.said, vote.time, vote.place))
+    answers = list(dict.fromkeys(vote.said for vote in votes))
     collected.repeated += len(votes) - len(answers)
     if len(answers) == 1:
-        return answers[0]
+        return votes[0]
     latest = [
-        vote.answer
+        vote
         for vote in votes
-        if all(is_later(vote.time, other.time) for other in votes if other.answer != vote.answer)
+        if all(is_later(vote.time, other.time) for other in votes if other.said != vote.said)
     ]
     what = "neither counts, since their times do not say which is the later one"
     if latest:
-        what = f"the later one counts, {latest[0]}"
-    listed = ", ".join(f"{vote.answer} at {vote.time or 'no time'}" for vote in votes)
+        what = f"the later one counts, {latest[0].said}"
+    listed = ", ".join(f"{vote.said} at {vote.time or 'no time'}" for vote in votes)
     fault = f"{votes[0].rater} answered task {votes[0].task} twice, {' and '.join(answers)} "
     collected.faults.append(Failure(votes[-1].place, "", f"{fault}({listed}): {what}."))
     return latest[0] if latest else None

@@ -15,10 +15,11 @@ is missing, a ``model``.
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 
 from nacd_bench.errors import DataError, Failure, ImageError
 from nacd_bench.registry import unknown
-from nacd_bench.triplets.files import composed, is_url
+from nacd_bench.triplets.files import composed, is_url, writable, write_whole
 from nacd_bench.triplets.foreign import read_box
 from nacd_bench.triplets.images import image_size
 from nacd_bench.triplets.manifest import folder_of
@@ -54,6 +55,8 @@ FEW = 0.1
 """Share of the triplets of the busiest rater under which a name is not taken for a rater's."""
 INSIDE = 0.5
 """Share of a box that has to lie in the image, for it to be cut at the border."""
+Mark = tuple[int, Box | None]
+"""A severity, and the box of the strongest place."""
 COLUMNS = ("triplet", "rater", "type", "side", "severity", "box", "kind")
 
 
@@ -288,14 +291,12 @@ def _inside(
         if grade.box is None or size is None:
             within.append(grade)
             continue
-        x0, y0, x1, y1 = grade.box
-        cut = max(x0, 0), max(y0, 0), min(x1, size[0]), min(y1, size[1])
-        area = max(0, cut[2] - cut[0]) * max(0, cut[3] - cut[1])
+        cut = cut_box(grade.box, size)
         place = (
             f"{path} line {grade.line}: expected a box inside the {size[0]} x {size[1]} pixels of "
             f"{original}, got {list(grade.box)}"
         )
-        if area < INSIDE * (x1 - x0) * (y1 - y0):
+        if cut is None:
             line = f"{place}. The line is not used. Correct the box."
             faults.append(Failure(grade.triplet, STEP, line))
             continue
@@ -303,6 +304,47 @@ def _inside(
             notes.append(f"{place}; it is cut at the border")
         within.append(replace(grade, box=cut))
     return within, faults, notes
+
+
+def cut_box(box: Box, size: tuple[int, int]) -> Box | None:
+    """A box cut at the border of an image; None where less than half of it lies inside.
+
+    >>> cut_box((-2, 0, 8, 10), (100, 100)), cut_box((95, 0, 110, 10), (100, 100))
+    ((0, 0, 8, 10), None)
+    """
+    x0, y0, x1, y1 = box
+    cut = max(x0, 0), max(y0, 0), min(x1, size[0]), min(y1, size[1])
+    area = max(0, cut[2] - cut[0]) * max(0, cut[3] - cut[1])
+    return None if area < INSIDE * (x1 - x0) * (y1 - y0) else cut
+
+
+def read_mark(severity: Any, box: Any) -> tuple[Mark | None, list[str]]:
+    """What a rater said of one picture, or None and everything that is wrong with it."""
+    cells = {"severity": severity, "box": box}
+    values, wrong = read_cells(cells, {name: _READERS[name] for name in cells})
+    if is_missing(severity):
+        wrong.append("severity: expected a value, got nothing. Fill it in.")
+    wrong += _needless_box(values)
+    return (None if wrong else (values["severity"], values["box"])), wrong
+
+
+def write_grades(path: Path, grades: Iterable[Grade]) -> None:
+    """Write a table of grades as JSON Lines, a row for each."""
+    rows = []
+    for grade in grades:
+        values = asdict(grade) | {"type": grade.artifact_type}
+        rows.append(json.dumps({name: values[name] for name in COLUMNS}, ensure_ascii=False))
+    write_whole(path, writable("".join(f"{row}\n" for row in rows)).encode())
+
+
+def _needless_box(values: Mapping[str, Any]) -> list[str]:
+    """What is wrong with a box at severity 0; nothing where there is none."""
+    if values["box"] is None or values["severity"] != 0:
+        return []
+    return [
+        f"box: expected none where the severity is 0, got {list(values['box'])}. Empty it, or "
+        "raise the severity."
+    ]
 
 
 def _read(row: Entry) -> tuple[Grade | None, list[str]]:
@@ -318,11 +360,7 @@ def _read(row: Entry) -> tuple[Grade | None, list[str]]:
         if values[name] is None and name not in told
     ]
     wrong += [unknown("column", name, list(COLUMNS)) + "." for name in cells if name not in COLUMNS]
-    if values["box"] is not None and values["severity"] == 0:
-        wrong.append(
-            f"box: expected none where the severity is 0, got {list(values['box'])}. Empty it, or "
-            "raise the severity."
-        )
+    wrong += _needless_box(values)
     if wrong:
         return None, wrong
     kind = values.pop("kind") or KINDS[0]

@@ -7,9 +7,13 @@ The folder of an export::
     toloka/              tasks.tsv, instructions.html, images/  for the requester
     key.json             which side is neural, which tasks are controls; never for raters
     candidates.parquet   the candidates that are asked about, as they were mined
+    triplets.jsonl       the triplets that are graded, where whole decodes are there
     settings.json        what was asked for
     failures.csv         candidates that were left out, and why
     README.md            what to do with all this
+
+Where both sides are graded, whole triplets may take the place of candidates: each is asked about
+once for each artifact type.
 
 A picture that is there is not made again, so that an export that was stopped goes on.
 """
@@ -20,6 +24,7 @@ import heapq
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -29,9 +34,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from annotated_types import MinLen
 
-from nacd_bench.errors import DataError, Failure
+from nacd_bench.errors import DataError, Failure, ImageError
 from nacd_bench.jobs.verify.exporters import AUTO, write_exports
 from nacd_bench.jobs.verify.pictures import (
+    TOLOKA,
     Format,
     Row,
     TaskJob,
@@ -44,15 +50,19 @@ from nacd_bench.pipeline.workers import Workers, cores, finished_jobs
 from nacd_bench.registry import unknown
 from nacd_bench.report.sheets import strongest_in_turn
 from nacd_bench.runs.candidates import kept, read_mined
+from nacd_bench.runs.compared_run import read_compared
 from nacd_bench.runs.folder import open_run, require_own
-from nacd_bench.runs.schema import FAILURES
+from nacd_bench.runs.schema import CANDIDATES, FAILURES, schema
 from nacd_bench.runs.tables import write_parquet
 from nacd_bench.runs.tasks import (
     CANDIDATE,
     CANDIDATES_FILE,
+    GRADE,
     IDENTICAL,
     PLANTED,
+    TRIPLETS_FILE,
     Key,
+    Question,
     Task,
     drawn,
     new_task,
@@ -61,6 +71,10 @@ from nacd_bench.runs.tasks import (
 from nacd_bench.settings import Count, Name, Number, Processes, Share, checked
 from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import json_sha256, sha256
+from nacd_bench.triplets.images import image_size
+from nacd_bench.triplets.manifest import resolved, write_manifest
+from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord, cluster_names
+from nacd_bench.triplets.source import find_triplets
 
 FEW = 50
 """Tasks that are not worth starting processes for."""
@@ -107,7 +121,8 @@ def export(
     run: Name,
     folder: Name,
     *,
-    formats: Format | Annotated[Sequence[Format], MinLen(1)] = FORMATS,
+    question: Question = "worse",
+    formats: Format | Annotated[Sequence[Format], MinLen(1)] | None = None,
     types: Words = None,
     detectors: Words = None,
     presets: Words = None,
@@ -125,9 +140,10 @@ def export(
     """Make tasks for people of the candidates of a mined folder.
 
     Args:
-        run: the mined folder.
+        run: the mined folder; to grade, also a folder or manifest of triplets.
         folder: where the tasks go; one that was stopped goes on.
-        formats: the tools that tasks are made for.
+        question: which side is ``"worse"``, or to ``"grade"`` both.
+        formats: the tools that tasks are made for; None: all that can ask the question.
         types, detectors, presets: what candidates have to be; None: anything.
         limit: candidates of each type, the strongest of each detector in turn.
         min_confidence: of a candidate, by detector.
@@ -149,16 +165,17 @@ def export(
             f"expected a folder of its own for the tasks, got the mined folder {run}. Name "
             "another: folder=tasks"
         )
-    candidates = kept(read_mined(run))
+    wanted = tools(question, formats)
+    candidates, records, failures, notes = asked_about(run, question)
     given = {"artifact_type": types, "detector": detectors, "preset": presets}
     names = {name: [value] if isinstance(value, str) else value for name, value in given.items()}
     chosen = selected(candidates, names, min_confidence or {}, limit)
-    wanted = [name for name in FORMATS if name in formats]
     settings = {
         **names,
         **{"limit": limit, "min_confidence": min_confidence or {}, "formats": wanted},
         **{"controls": controls, "raters": raters, "seed": seed, "cell": cell},
         **{"label_studio_images": label_studio_images, "toloka_images": toloka_images},
+        **({"question": question} if question == GRADE else {}),
         "candidates_sha256": sha256("\n".join(chosen["candidate"].to_pylist())),
     }
     require_own(folder)
@@ -169,11 +186,12 @@ def export(
         open_run(folder, "verify export", settings) as this,
         Workers(workers, make, task_died) as pool,
     ):
+        this.failures += failures
         tasks = []
-        jobs = [
-            (new_task(seed, CANDIDATE, row["candidate"], row["artifact_type"]), row)
-            for row in chosen.select(COLUMNS).to_pylist()
-        ]
+        jobs = []
+        for row in chosen.select(COLUMNS).to_pylist():
+            name, kind = row["candidate"], row["artifact_type"]
+            jobs.append((new_task(seed, CANDIDATE, name, kind, question=question), row))
         with progress_bar("tasks", len(jobs), show_progress) as progress:
             for (task, _), fault in finished_jobs(pool, jobs):
                 if fault:
@@ -187,18 +205,96 @@ def export(
                 f"expected at least one candidate with its crops, got none of {len(chosen)}; "
                 f"{folder / FAILURES} has them all. The first: {this.failures[0].message}"
             )
-        mixed_in, notes = _controls(pool, candidates, tasks, controls, seed, show_progress)
+        mixed_in, unmade = _controls(pool, candidates, tasks, controls, seed, show_progress)
+        notes += unmade
         by_id = {task.id: task for task in (*tasks, *mixed_in)}
         key = Key(str(run.resolve()), raters, by_id, json_sha256([settings, sorted(by_id)])[:16])
         asked = pa.array([task.candidate for task in tasks], pa.string())
         chosen = chosen.filter(pc.is_in(chosen["candidate"], asked))
         write_parquet(folder / CANDIDATES_FILE, chosen)
+        _write_triplets(folder, records, chosen)
         notes += write_exports(folder, key, wanted, label_studio_images, toloka_images)
         remove_other_pictures(folder, key.tasks)
         write_key(folder, key)
     columns = (chosen[name].to_pylist() for name in ("artifact_type", "detector"))
     by_detector = dict(sorted(Counter(zip(*columns, strict=True)).items()))
     return Exported(folder, key, wanted, by_detector, this.failures, notes)
+
+
+def tools(question: Question, formats: Format | Sequence[Format] | None) -> list[Format]:
+    """The tools that ask a question, those given or all.
+
+    Raises:
+        DataError: one that has no boxes to draw, to grade.
+    """
+    able = [name for name in FORMATS if question != GRADE or name != TOLOKA]
+    if formats is None:
+        return able
+    if question == GRADE and TOLOKA in formats:
+        raise DataError(
+            f"expected formats in which boxes are drawn ({', '.join(able)}) to grade, got "
+            f"{TOLOKA}. Leave it out."
+        )
+    return [name for name in FORMATS if name in formats]
+
+
+def _write_triplets(folder: Path, records: Sequence[TripletRecord], chosen: pa.Table) -> None:
+    """Write the manifest of the triplets that are graded, where their files are there."""
+    ids = set(chosen["triplet"].to_pylist())
+    graded = [record for record in records if record.id in ids]
+    if graded:
+        write_manifest(folder / TRIPLETS_FILE, graded)
+
+
+def asked_about(
+    run: Path, question: Question
+) -> tuple[pa.Table, list[TripletRecord], list[Failure], list[str]]:
+    """The candidates of a mined folder, or the whole of each triplet for each type.
+
+    Returns:
+        The candidates; to grade, the triplets whose files are there; what cannot be used; notes.
+    """
+    if question != GRADE or (run / CANDIDATES).is_dir():
+        candidates = kept(read_mined(run))
+        if question != GRADE:
+            return candidates, [], [], []
+        can_be = pc.is_in(candidates["artifact_type"], pa.array(ARTIFACT_TYPES))
+        others = sorted(candidates.filter(pc.invert(can_be))["artifact_type"].unique().to_pylist())
+        notes = [
+            f"Candidates of type {name} are left out: no grades of it exist." for name in others
+        ]
+        mined = [
+            replace(record, source=str(record.extra["image"]), extra={})
+            for record in read_compared(run).records
+            if record.neural and record.traditional
+        ]
+        if not mined:
+            notes.append(
+                "The mined folder has no whole decodes, so that agree has no triplets to read with "
+                "the grades. Mine with decoded=true for these."
+            )
+        return candidates.filter(can_be), mined, [], notes
+    records, failures = find_triplets(run)
+    here = str(Path.cwd())
+    rows = []
+    for record, source in zip(records, cluster_names(records), strict=True):
+        try:
+            width, height = image_size(record.original)
+        except ImageError as error:
+            failures.append(Failure(record.id, "", str(error)))
+            continue
+        whole = {"x0": 0, "y0": 0, "x1": width, "y1": height}
+        facts = {
+            **{"image": source, "image_path": record.original, "width": width, "height": height},
+            **{"triplet": record.id, "preset": "none", "detector": "none", "confidence": 1.0},
+            **{"number": 0, **whole, **{f"crop_{edge}": place for edge, place in whole.items()}},
+            **{f"crop_{role}": resolved(getattr(record, role), here) for role in ROLES},
+        }
+        rows += [
+            {"candidate": f"{record.id}_{kind}", "artifact_type": kind, **facts}
+            for kind in ARTIFACT_TYPES
+        ]
+    return pa.Table.from_pylist(rows, schema=schema(CANDIDATES)), records, failures, []
 
 
 def selected(
@@ -244,7 +340,13 @@ def selected(
 
 
 def control_jobs(
-    rows: Sequence[Row], asked: Set[str], kind: str, artifact_type: str, seed: int, count: int
+    rows: Sequence[Row],
+    asked: Set[str],
+    kind: str,
+    artifact_type: str,
+    seed: int,
+    count: int,
+    question: Question = "worse",
 ) -> Iterator[TaskJob]:
     """Controls of a kind and type that may work, the best first.
 
@@ -258,6 +360,7 @@ def control_jobs(
         artifact_type: of the controls.
         seed: decides the rest of the order.
         count: controls of the type that are wanted.
+        question: of the export.
     """
 
     def rank(row: Row) -> tuple[bool, bool, bool, int]:
@@ -270,7 +373,8 @@ def control_jobs(
     half = best[::2] if kind == PLANTED else best[1::2] or best
     for attempt in range(TRIES if kind == PLANTED else 1):
         for row in half:
-            yield new_task(seed, kind, row["candidate"], artifact_type, attempt), row
+            name = row["candidate"]
+            yield new_task(seed, kind, name, artifact_type, attempt, question), row
 
 
 def _controls(
@@ -303,7 +407,8 @@ def _controls(
     with progress_bar("control tasks", sum(wanted.values()), show_progress) as progress:
         for kind, count in wanted.items():
             planted, identical = (
-                control_jobs(rows, asked, how, kind, seed, count) for how in (PLANTED, IDENTICAL)
+                control_jobs(rows, asked, how, kind, seed, count, tasks[0].question)
+                for how in (PLANTED, IDENTICAL)
             )
             made = [*first(planted, count - count // 2), *first(identical, count // 2)]
             if len(made) < count:

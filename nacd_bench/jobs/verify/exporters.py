@@ -10,14 +10,16 @@ same in every export. Votes stay in the browser and are saved to a file by whoev
     {"schema": "nacd-bench votes 1", "export": "<id>", "rater": "name",
      "votes": [{"task": "t0...", "answer": "A", "time": "2026-01-01T12:00:00Z", "seconds": 3.2}]}
 
-or as CSV with the columns ``rater,task,answer,time,export``.
+or as CSV with the columns ``rater,task,answer,time,export``. Where both sides are graded a vote has
+``severity_A``, ``box_A``, ``severity_B`` and ``box_B`` too, and Label Studio gets the pictures one
+by one.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from nacd_bench.jobs.verify.pictures import FOLDERS, LABEL_STUDIO, PAGE, TOLOKA, picture_name
 from nacd_bench.report.page import write_page
-from nacd_bench.runs.tasks import ANSWERS, QUESTIONS, VOTES_SCHEMA, Key, asked_like, shown
+from nacd_bench.runs.tasks import ANSWERS, GRADE, SHOWN_SIDES, VOTES_SCHEMA, Key
 from nacd_bench.triplets.files import csv_bytes, writable, write_whole
 
 AUTO, EMBEDDED = "auto", "embedded"
@@ -67,15 +69,16 @@ def write_exports(
 
 
 def _write_page(folder: Path, key: Key) -> None:
-    tasks = sorted((name, asked_like(task.artifact_type)) for name, task in key.tasks.items())
+    tasks = sorted((name, (task.wording, task.shown)) for name, task in key.tasks.items())
     kinds = sorted({kind for _, kind in tasks})
     data = {
         "schema": VOTES_SCHEMA,
         "export": key.export,
-        "kinds": [{"question": QUESTIONS[kind], "pictures": shown(kind)} for kind in kinds],
+        "grades": key.question == GRADE,
+        "kinds": [{"question": wording, "pictures": shown} for wording, shown in kinds],
         "tasks": [[name, kinds.index(kind)] for name, kind in tasks],
     }
-    write_page(folder, "voting", data, title="Compare pictures")
+    write_page(folder, "voting", data, title="Compare pictures", question=key.question)
 
 
 def _write_label_studio(folder: Path, key: Key, images: str) -> list[str]:
@@ -99,12 +102,16 @@ def _write_label_studio(folder: Path, key: Key, images: str) -> list[str]:
         return f"data:image/png;base64,{base64.b64encode(data).decode()}"
 
     lines = []
-    for row in _rows(key, image):
-        question = f"{row['question']} ({', '.join(ANSWERS)})"
-        data = {"task": row["task"], "question": question, "image": row["image"]}
+    for name, task in sorted(key.tasks.items()):
+        data = {"task": name, "question": f"{task.wording} ({', '.join(ANSWERS)})"}
+        if key.question == GRADE:
+            data["question"] = task.wording
+            data |= {side: image(picture_name(name, f"-{side}")) for side in task.shown}
+        else:
+            data["image"] = image(picture_name(name))
         lines.append(json.dumps({"data": data}))
     write_whole(folder / "tasks.json", ("[\n" + ",\n".join(lines) + "\n]\n").encode())
-    write_whole(folder / "config.xml", (TEMPLATES / "label_studio.xml").read_bytes())
+    _write_text(folder / "config.xml", "label_studio.xml.j2", key=key, sides=SHOWN_SIDES)
     given = {"key": key, "images": images, "local_files": LOCAL_FILES}
     _write_text(folder / "README.md", "label_studio.md.j2", **given)
     return notes
@@ -112,31 +119,21 @@ def _write_label_studio(folder: Path, key: Key, images: str) -> list[str]:
 
 def _write_toloka(folder: Path, key: Key, images: str) -> None:
     """Write ``tasks.tsv``, ``instructions.html`` and a ``README.md``."""
-    rows = _rows(key, lambda name: f"{images}{name}")
+    rows = [
+        {
+            "task": name,
+            "question": task.wording,
+            "image": f"{images}{picture_name(name)}",
+            "answer": task.answer or "",
+        }
+        for name, task in sorted(key.tasks.items())
+    ]
     cells = [dict(zip(TOLOKA_COLUMNS, (*row.values(), ""), strict=True)) for row in rows]
     write_whole(folder / "tasks.tsv", csv_bytes(TOLOKA_COLUMNS, cells, delimiter="\t"))
     questions = sorted({row["question"] for row in rows})
     _write_text(folder / "instructions.html", "toloka.html.j2", questions=questions)
     given = {"key": key, "images": images, "answers": ANSWERS, "rows": rows}
     _write_text(folder / "README.md", "toloka.md.j2", **given)
-
-
-def _rows(key: Key, image: Callable[[str], str]) -> list[dict[str, str]]:
-    """What is asked in each task, in order.
-
-    Args:
-        key: the tasks.
-        image: what a tool calls a picture, by its name in the folder.
-    """
-    return [
-        {
-            "task": name,
-            "question": task.question,
-            "image": image(picture_name(name)),
-            "answer": task.answer or "",
-        }
-        for name, task in sorted(key.tasks.items())
-    ]
 
 
 def _write_text(path: Path, template: str, **given: Any) -> None:

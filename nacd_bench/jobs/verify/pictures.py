@@ -1,7 +1,8 @@
 """The pictures of a task, made in any process, the same in each.
 
     page/pictures/ab/<task>-A.png, <task>-B.png, <task>-original.png     for the voting page
-    label_studio/images/ab/<task>.png, toloka/images/ab/<task>.png       all of them in one
+    label_studio/images/ab/<task>.png, toloka/images/ab/<task>.png       all of them in one; one by
+                                                                         one where they are graded
 
 Names and bytes say nothing about sides and controls: A and B are coded alike, and every file has
 one and the same time. Controls are made of crops of the same kind as those that people are asked
@@ -23,10 +24,11 @@ from nacd_bench.coding.matched import describe, stop_if_disk_full
 from nacd_bench.errors import ImageError
 from nacd_bench.planting.controls import strong_artifact
 from nacd_bench.report.sheets import sheet
-from nacd_bench.runs.tasks import CANDIDATE, IDENTICAL, Task, asked_like, drawn, shown
+from nacd_bench.runs.tasks import CANDIDATE, GRADE, IDENTICAL, Task, asked_like, drawn
 from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import linked, write_whole
 from nacd_bench.triplets.images import read_8_bit
+from nacd_bench.triplets.manifest import resolved
 
 PAGE, LABEL_STUDIO, TOLOKA = "page", "label_studio", "toloka"
 Format = Literal["page", "label_studio", "toloka"]
@@ -84,7 +86,7 @@ def make_task(
         task = job[0]
         files: dict[Path, str] = {}
         for name in formats:
-            for caption in shown(task.artifact_type) if name == PAGE else ("",):
+            for caption in task.shown if name == PAGE or task.question == GRADE else ("",):
                 suffix = caption and f"-{caption}"
                 files[folder / name / FOLDERS[name] / picture_name(task.id, suffix)] = caption
         if all(path.is_file() for path in files):
@@ -95,8 +97,8 @@ def make_task(
         tiles = [(caption, Pillow.fromarray(picture)) for caption, picture in pictures.items()]
         written: dict[str, Path] = {}
         for path, caption in files.items():
-            # a sheet that is there already is linked, without its room where the file system can
-            if caption or not ("" in written and linked(written[""], path)):
+            # a picture that is there already is linked, without its room where the file system can
+            if not (caption in written and linked(written[caption], path)):
                 picture = pictures[caption] if caption else sheet([("", tiles)], least=0)
                 write_whole(path, png(picture))
                 os.utime(path, (TIME, TIME))
@@ -132,7 +134,8 @@ def read_crops(run: Path, row: Row) -> CropTriplet:
             f"expected the crops of {row['candidate']}, got none for {', '.join(lacking)}. Mine "
             "again into the same folder."
         )
-    crops = CropTriplet(*(read_8_bit(run / row[f"crop_{role}"])[0] for role in ROLES))
+    paths = (resolved(row[f"crop_{role}"], str(run)) for role in ROLES)
+    crops = CropTriplet(*(read_8_bit(path)[0] for path in paths))
     sizes = {crop.shape for crop in crops}
     if len(sizes) > 1:
         raise ImageError(
@@ -147,7 +150,8 @@ def task_pictures(
 ) -> dict[str, Image] | None:
     """What a rater sees, by caption, in order; None for a control that cannot be made.
 
-    Texture shows the original too, color two checkerboards, text two decodes.
+    Texture shows the original too, color two checkerboards, text two decodes; where they are
+    graded, each shows the original and two decodes.
     """
     task, row = job
     asked = asked_like(task.artifact_type)
@@ -166,13 +170,13 @@ def task_pictures(
         if control is None:
             return None
         original, second, first = control
-    if asked == "color":
+    if asked == "color" and task.question != GRADE:
         size = max(LEAST_CELL, min(cell, min(width, height) // CELLS_PER_BOX))
         first, second = (checkerboard(original, decode, size) for decode in (first, second))
     is_turned = "B" in (task.neural, task.answer)
     a, b = (second, first) if is_turned else (first, second)
     pictures = {"original": original, "A": a, "B": b}
-    return {caption: pictures[caption] for caption in shown(task.artifact_type)}
+    return {caption: pictures[caption] for caption in task.shown}
 
 
 def checkerboard(original: Image, decode: Image, cell: int) -> Image:

@@ -5,6 +5,7 @@ The folder::
     verified.parquet   the candidates that were asked about, with votes and decision; .csv too
     precision.csv      share confirmed by detector, operating point and confidence
     precision.svg      the same by confidence: a precision curve from people; .png too
+    grades.jsonl       severities and boxes, where both sides were graded; triplets.jsonl beside it
     raters.csv         who voted, how many controls were right, who was dropped
     failures.csv       votes that do not count, and why
     summary.json       rule, raters, agreement, counts
@@ -35,10 +36,20 @@ from nacd_bench.report.figures import write_confirmed
 from nacd_bench.runs.folder import open_run
 from nacd_bench.runs.schema import CANDIDATES, SUMMARY, VERIFIED, schema
 from nacd_bench.runs.tables import write_csv, write_table
-from nacd_bench.runs.tasks import CANDIDATE, CANDIDATES_FILE, read_key
-from nacd_bench.runs.votes import VotesFile, collect, read_votes
+from nacd_bench.runs.tasks import (
+    CANDIDATE,
+    CANDIDATES_FILE,
+    GRADE,
+    SHOWN_SIDES,
+    TRIPLETS_FILE,
+    Task,
+    read_key,
+)
+from nacd_bench.runs.votes import Vote, VotesFile, collect, meaning, read_votes
 from nacd_bench.settings import Name, Names, Number, Share, checked
 from nacd_bench.triplets.files import json_bytes, write_whole
+from nacd_bench.triplets.grades import GRADES, Grade, cut_box, write_grades
+from nacd_bench.triplets.manifest import read_manifest, write_manifest
 from nacd_bench.triplets.text_files import read_columns
 
 DECISIONS = {True: "confirmed", False: "refused", None: "undecided"}
@@ -55,6 +66,7 @@ class Imported(NamedTuple):
         precision: by detector, operating point and confidence, see
             :data:`~nacd_bench.evaluation.agreement.SHARES`.
         summary: ``summary.json``.
+        grades: ``grades.jsonl``.
         kinds: what each file of votes was taken for, by path.
         failures: what does not count, and why.
     """
@@ -64,6 +76,7 @@ class Imported(NamedTuple):
     raters: Sequence[Mapping[str, Any]]
     precision: Sequence[Mapping[str, Any]]
     summary: Mapping[str, Any]
+    grades: Sequence[Grade]
     kinds: Mapping[str, str]
     failures: Sequence[Failure]
 
@@ -110,6 +123,8 @@ def import_votes(
     every_vote = (vote for file in files.values() for vote in file.votes)
     collected = collect(every_vote, key, min_control_accuracy)
     failures += collected.faults
+    grades, outside = graded(collected.graded, candidates.to_pylist())
+    failures += outside
     rows, answers = [], []
     units: dict[str, list[list[str]]] = defaultdict(list)
     for row in candidates.to_pylist():
@@ -134,6 +149,7 @@ def import_votes(
             kind: krippendorff_alpha(said) for kind, said in {ALL: answers, **units}.items()
         },
         "failures": len(failures),
+        **({"grades": len(grades)} if key.question == GRADE else {}),
     }
     folder = Path(folder)
     shares = list(precision(rows, bins))
@@ -144,8 +160,52 @@ def import_votes(
         write_csv(folder / "precision.csv", shares, SHARES)
         write_whole(folder / SUMMARY, json_bytes(summary))
         write_confirmed(folder, shares)
+        if grades:
+            write_grades(folder / GRADES[0], grades)
+        if grades and (Path(tasks) / TRIPLETS_FILE).is_file():
+            ids = {grade.triplet for grade in grades}
+            records = [r for r in read_manifest(Path(tasks) / TRIPLETS_FILE) if r.id in ids]
+            write_manifest(folder / TRIPLETS_FILE, records)
     kinds = {path: file.kind for path, file in files.items()}
-    return Imported(folder, table, collected.raters, shares, summary, kinds, failures)
+    return Imported(folder, table, collected.raters, shares, summary, grades, kinds, failures)
+
+
+def graded(
+    votes: Iterable[tuple[Task, Vote]], candidates: Sequence[Mapping[str, Any]]
+) -> tuple[list[Grade], list[Failure]]:
+    """Each rater's grades of triplets: of several crops, that of the strongest place.
+
+    Args:
+        votes: one for each rater and candidate.
+        candidates: their rows.
+
+    Returns:
+        The grades in order, with boxes in pixels of the original, and those that lie outside.
+    """
+    rows = {row["candidate"]: row for row in candidates}
+    strongest: dict[tuple[str, ...], Grade] = {}
+    faults = []
+    for task, vote in sorted(votes, key=lambda each: (each[0].candidate, each[1].rater)):
+        row = rows[task.candidate]
+        left, top = row["crop_x0"], row["crop_y0"]
+        size = row["crop_x1"] - left, row["crop_y1"] - top
+        for shown, (severity, box) in zip(SHOWN_SIDES, vote.marks, strict=True):
+            cut = None if box is None else cut_box(box, size)
+            if box is not None and cut is None:
+                fault = (
+                    f"expected a box inside the {size[0]} x {size[1]} pixels of {shown}, got "
+                    f"{list(box)}. The grade is not used. Correct the box."
+                )
+                faults.append(Failure(vote.place, "", fault))
+                continue
+            side = meaning(task, shown)
+            place = row["triplet"], task.artifact_type, vote.rater, side
+            moved = cut and (cut[0] + left, cut[1] + top, cut[2] + left, cut[3] + top)
+            if place not in strongest or severity > strongest[place].severity:
+                triplet, kind, rater, side = place
+                grade = Grade(triplet, rater, kind, side, severity, moved, "human")
+                strongest[place] = grade
+    return [grade for _, grade in sorted(strongest.items())], faults
 
 
 def _read_all(paths: Iterable[str], export: str) -> tuple[dict[str, VotesFile], list[Failure]]:

@@ -70,7 +70,7 @@ function onKeys(actions, isOff = () => false) {
     const action = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!action) return;
     event.preventDefault();
-    action();
+    action(event);
   });
 }
 

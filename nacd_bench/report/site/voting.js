@@ -1,8 +1,12 @@
 // One rater, one task at a time. A vote is one entry of localStorage, written as it is given, so
 // that a reload loses nothing and the thousandth vote costs no more than the first.
 "use strict";
-const { schema, export: exportId, kinds, tasks } = DATA;
-const ANSWERS = ["A", "B", "same"];
+const { schema, export: exportId, grades, kinds, tasks } = DATA;
+const SIDES = ["A", "B"];
+const ANSWERS = [...SIDES, "same", ...(grades ? ["nothing"] : [])];
+const MARKS = grades ? SIDES.flatMap((side) => [`severity_${side}`, `box_${side}`]) : []; // of a vote
+const STEP = 4; // pixels that an arrow moves a box
+const LEAST = 4; // pixels along a box
 const AHEAD = 3; // tasks whose pictures are loaded before they are shown
 const MOST_SCALE = 4;
 const GAP = 12;
@@ -16,6 +20,9 @@ let saved = 0; // votes that are in a file, as they are now
 let flipped = -1; // the picture that stands alone, or -1 for all side by side
 let images = []; // of the task that is shown
 let ready = false;
+let marks = {}; // by side {severity, box} of the task that is shown, null where it is to be given
+let active = "A"; // the side that keys are for
+let factor = 1; // screen pixels of a picture's pixel
 let looked = 0; // seconds for which the task was in sight
 let since = 0;
 const loaded = new Map(); // task id to its images
@@ -95,7 +102,11 @@ function leave() {
 function answer(choice) {
   if (!rater || !queue.length || !ready) return;
   const id = tasks[queue[0]][0];
-  const vote = { answer: choice, time: new Date().toISOString(), seconds: Math.round(10 * inSight()) / 10 };
+  const given = choice === "nothing" ? [] : MARKS.map((name) => {
+    const [what, side] = name.split("_");
+    return [name, marks[side][what]];
+  });
+  const vote = { answer: choice, ...Object.fromEntries(given), time: new Date().toISOString(), seconds: Math.round(10 * inSight()) / 10 };
   votes.set(id, vote);
   keep(id, vote);
   queue.shift();
@@ -106,17 +117,113 @@ function answer(choice) {
 function undo() {
   const last = [...votes.keys()].pop();
   if (last === undefined) return;
+  const vote = votes.get(last);
   votes.delete(last);
   keep(last, null);
   if (saved > votes.size) noteSaved(0); // the file has a vote too many
   queue.unshift(tasks.findIndex(([id]) => id === last));
-  next();
+  next(vote);
 }
 
 function later() {
   if (queue.length < 2) return;
   queue.push(queue.shift());
   next();
+}
+
+// Grades: how strong on each side, and where ---------------------------------------------------
+
+const isGraded = ({ severity, box }) => severity === 0 || (severity !== null && box !== null);
+
+function choose(side) {
+  active = side;
+  showMarks();
+}
+
+function grade(side, severity) {
+  if (!ready) return;
+  marks[side].severity = severity;
+  if (severity === 0) marks[side].box = null;
+  active = side;
+  const other = SIDES.find((name) => name !== side);
+  if (isGraded(marks[side]) && marks[other].severity === null) active = other;
+  showMarks();
+}
+
+function grown([x0, y0, x1, y1]) {
+  const { naturalWidth: width, naturalHeight: height } = images[0].image;
+  const [left, right] = [Math.max(0, Math.floor(x0)), Math.min(width, Math.ceil(x1))];
+  const [top, bottom] = [Math.max(0, Math.floor(y0)), Math.min(height, Math.ceil(y1))];
+  return right - left < LEAST || bottom - top < LEAST ? null : [left, top, right, bottom];
+}
+
+function setBox(side, box) {
+  active = side;
+  marks[side].box = box;
+  if (marks[side].severity === 0) marks[side].severity = null;
+  showMarks();
+}
+
+// An arrow key: the box of the active side moves, or its right and lower edges do.
+function arrow(x, y, { shiftKey }) {
+  if (!queue.length || !ready) return;
+  const { naturalWidth: width, naturalHeight: height } = images[0].image;
+  const start = [width / 3, height / 3, 2 * width / 3, 2 * height / 3];
+  let [x0, y0, x1, y1] = marks[active].box || start.map(Math.round);
+  if (!marks[active].box) [x, y] = [0, 0]; // the first arrow puts it into the middle
+  if (shiftKey) {
+    x1 = Math.min(width, Math.max(x0 + LEAST, x1 + x));
+    y1 = Math.min(height, Math.max(y0 + LEAST, y1 + y));
+  } else {
+    x = Math.max(-x0, Math.min(width - x1, x));
+    y = Math.max(-y0, Math.min(height - y1, y));
+    [x0, y0, x1, y1] = [x0 + x, y0 + y, x1 + x, y1 + y];
+  }
+  setBox(active, [x0, y0, x1, y1]);
+}
+
+// A box that is drawn with the mouse, a pen or a finger, up to the picture's border.
+function press(event) {
+  const frame = event.target.closest(".frame[data-side]");
+  if (!frame || !ready || event.button) return;
+  const { side } = frame.dataset;
+  const bounds = frame.getBoundingClientRect();
+  const place = ({ clientX, clientY }) => [(clientX - bounds.left) / factor, (clientY - bounds.top) / factor];
+  const [fromX, fromY] = place(event);
+  const move = (at) => {
+    const [x, y] = place(at);
+    setBox(side, grown([Math.min(x, fromX), Math.min(y, fromY), Math.max(x, fromX), Math.max(y, fromY)]));
+  };
+  const release = () => {
+    for (const kind of ["pointerup", "pointercancel"]) removeEventListener(kind, release);
+    removeEventListener("pointermove", move);
+  };
+  addEventListener("pointermove", move);
+  for (const kind of ["pointerup", "pointercancel"]) addEventListener(kind, release);
+  choose(side);
+  event.preventDefault();
+}
+
+function showMarks() {
+  for (const field of $$("#answers fieldset")) {
+    const { severity, box } = marks[field.dataset.side];
+    field.setAttribute("aria-current", field.dataset.side === active);
+    for (const button of $$("button", field)) button.setAttribute("aria-pressed", Number(button.dataset.severity) === severity);
+    const wanted = severity === null ? "How strong?" : severity && !box ? "Where? Draw a box or press an arrow." : "";
+    $("p", field).textContent = [wanted, box ? `Box of ${box[2] - box[0]} x ${box[3] - box[1]} pixels.` : ""].filter(Boolean).join(" ") || "No place.";
+  }
+  for (const frame of $$("#pictures .frame[data-side]")) {
+    $("i", frame)?.remove();
+    const { box } = marks[frame.dataset.side];
+    if (box) frame.append(make("i", { style: inCss(box, 0, 0, factor) }));
+  }
+  $("#grade").disabled = !ready || !SIDES.every((side) => isGraded(marks[side]));
+}
+
+function finish() {
+  if (!ready || !SIDES.every((side) => isGraded(marks[side]))) return;
+  const more = marks.A.severity - marks.B.severity;
+  answer(more > 0 ? "A" : more < 0 ? "B" : "same");
 }
 
 // What is shown ------------------------------------------------------------------------------
@@ -140,7 +247,7 @@ function picturesOf(place) {
   return loaded.get(id);
 }
 
-function next() {
+function next(before = {}) {
   $("#vote").hidden = !queue.length;
   $("#done").hidden = queue.length > 0;
   showProgress();
@@ -155,6 +262,8 @@ function next() {
   images = picturesOf(place);
   ready = false;
   looked = 0;
+  active = "A";
+  marks = Object.fromEntries(SIDES.map((side) => [side, { severity: before[`severity_${side}`] ?? null, box: before[`box_${side}`] ?? null }]));
   if (flipped >= 0) flipped = images.findIndex(({ caption }) => caption === "A");
   $("#question").textContent = kinds[tasks[place][1]].question;
   $("#question").focus({ preventScroll: true }); // not a button: the space bar is for flipping
@@ -174,7 +283,8 @@ function next() {
 }
 
 function enable() {
-  for (const button of $("#answers").children) button.disabled = !ready;
+  for (const button of $$("#answers button")) button.disabled = !ready;
+  if (grades) showMarks();
   $("#undo").disabled = !votes.size;
   $("#later").disabled = queue.length < 2;
   $("#flip").setAttribute("aria-pressed", flipped >= 0);
@@ -195,12 +305,15 @@ function scale(count, width, height) {
 function draw() {
   const shown = flipped < 0 ? images : [images[flipped]];
   const [{ naturalWidth: width, naturalHeight: height }] = images.map((each) => each.image);
-  const factor = scale(flipped < 0 ? images.length : 1, width || 300, height || 300);
+  factor = scale(flipped < 0 ? images.length : 1, width || 300, height || 300);
   $("#pictures").classList.toggle("enlarged", factor > 1);
   $("#pictures").replaceChildren(...shown.map(({ caption, image, missing }) => {
     Object.assign(image.style, { width: `${Math.round(width * factor)}px`, height: `${Math.round(height * factor)}px` });
-    return make("figure", {}, make("figcaption", {}, caption), missing ? make("p", { class: "missing" }, "This picture is missing.") : image);
+    const side = grades && SIDES.includes(caption) && caption;
+    const picture = make("div", { class: "frame", "data-side": side }, image);
+    return make("figure", {}, make("figcaption", {}, caption), missing ? make("p", { class: "missing" }, "This picture is missing.") : picture);
   }));
+  if (grades) showMarks();
   const single = flipped < 0 ? "" : `Picture ${images[flipped].caption}. `;
   $("#shown").textContent = single + (factor < 1 ? `Reduced to ${Math.round(100 * factor)} %: make the window larger.` : "");
 }
@@ -248,8 +361,9 @@ function save(kind) {
     text = JSON.stringify({ schema, export: exportId, rater, votes: list }, null, 1);
   } else {
     const cell = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
-    const rows = [...votes].map(([task, vote]) => [rater, task, vote.answer, vote.time, exportId]);
-    text = [["rater", "task", "answer", "time", "export"], ...rows].map((row) => `${row.map(cell).join(",")}\r\n`).join("");
+    const plain = (value) => (value === null || value === undefined ? "" : JSON.stringify(value));
+    const rows = [...votes].map(([task, vote]) => [rater, task, vote.answer, ...MARKS.map((name) => plain(vote[name])), vote.time, exportId]);
+    text = [["rater", "task", "answer", ...MARKS, "time", "export"], ...rows].map((row) => `${row.map(cell).join(",")}\r\n`).join("");
   }
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([text], { type: kind === "json" ? "application/json" : "text/csv" }));
@@ -272,9 +386,9 @@ async function load(file) {
   } else {
     let taken = 0;
     const known = new Set(tasks.map(([id]) => id));
-    for (const { task, answer, time, seconds } of found.votes) {
-      if (!known.has(task) || votes.has(task) || !ANSWERS.includes(answer)) continue;
-      votes.set(task, { answer, time, seconds });
+    for (const { task, ...vote } of found.votes) {
+      if (!known.has(task) || votes.has(task) || !ANSWERS.includes(vote.answer)) continue;
+      votes.set(task, vote);
       keep(task, votes.get(task));
       taken++;
     }
@@ -296,8 +410,13 @@ $("#start").addEventListener("submit", (event) => {
 $("#leave").addEventListener("click", leave);
 $("#answers").addEventListener("click", (event) => {
   const button = event.target.closest("button");
-  if (button) answer(button.dataset.answer);
+  if (!button) return;
+  if (button.id === "grade") finish();
+  else if (button.dataset.answer) answer(button.dataset.answer);
+  else grade(button.closest("fieldset").dataset.side, Number(button.dataset.severity));
+  if (event.detail && queue.length) $("#question").focus({ preventScroll: true }); // keys are for the task again
 });
+if (grades) $("#pictures").addEventListener("pointerdown", press);
 for (const [id, act] of Object.entries({ flip, beside, undo, back: undo, later })) $(`#${id}`).addEventListener("click", act);
 $("#save").addEventListener("click", () => save("json"));
 $("#save-csv").addEventListener("click", () => save("csv"));
@@ -306,13 +425,20 @@ $("#load").addEventListener("change", () => {
   $("#load").value = "";
 });
 
-onKeys({
+const answerKeys = grades ? {
+  ...Object.fromEntries([0, 1, 2, 3].map((severity) => [severity, () => grade(active, severity)])),
+  a: () => choose("A"), b: () => choose("B"), n: () => answer("nothing"), Enter: finish,
+  ArrowLeft: (event) => arrow(-STEP, 0, event), ArrowRight: (event) => arrow(STEP, 0, event),
+  ArrowUp: (event) => arrow(0, -STEP, event), ArrowDown: (event) => arrow(0, STEP, event),
+} : {
   1: () => answer("A"), ArrowLeft: () => answer("A"),
   2: () => answer("B"), ArrowRight: () => answer("B"),
   3: () => answer("same"), ArrowDown: () => answer("same"),
-  u: undo, Backspace: undo, l: later, s: beside, Escape: beside, " ": flip,
-}, ({ key, repeat, target }) => !rater || repeat || target.closest("input") ||
-  (key === " " && target.closest("button"))); // it presses the button
+};
+onKeys({
+  ...answerKeys, u: undo, Backspace: undo, l: later, s: beside, Escape: beside, " ": flip,
+}, ({ key, repeat, target }) => !rater || (repeat && !(grades && key.startsWith("Arrow"))) || target.closest("input") ||
+  ([" ", "Enter"].includes(key) && target.closest("button"))); // it presses the button
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) looked += (performance.now() - since) / 1000;
   else since = performance.now();
