@@ -41,7 +41,7 @@ from nacd_bench.registry import BASELINES, DETECTORS
 from nacd_bench.triplets.images import read_image
 from nacd_bench.triplets.record import TripletRecord
 
-DETECTOR_NAMES = ("texture", "boundary", "large_color", "small_color", "text")
+DETECTOR_NAMES = ("texture", "boundary", "large_color", "large_color_clip", "small_color", "text")
 
 
 def main() -> None:

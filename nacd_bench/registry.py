@@ -143,6 +143,7 @@ DETECTORS = Registry(
         "texture": "nacd_bench.detectors.texture:Texture",
         "boundary": "nacd_bench.detectors.boundary:Boundary",
         "large_color": "nacd_bench.detectors.large_color:LargeColor",
+        "large_color_clip": "nacd_bench.detectors.large_color:ClippedLargeColor",
         "small_color": "nacd_bench.detectors.small_color:SmallColor",
         "text": "nacd_bench.detectors.text:Text",
         "texture_severity": "nacd_bench.detectors.texture_severity:TextureSeverity",

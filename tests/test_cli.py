@@ -143,6 +143,11 @@ def test_failures_are_listed_and_turn_the_status(tmp_path: Path, run_here: Run) 
         (["detect", "empty"], "expected"),
         (["detect", "data", "detector=textrue"], "did you mean 'texture'"),
         (["detect", "data", "detector.large_color.windw=3"], "windw"),
+        (
+            ["detect", "data", "detector.text.enlarge=0"],
+            "detector.text.enlarge as a number above 0",
+        ),
+        (["detect", "data", "preset=best"], "unknown preset 'best'. Known: paper, recommended"),
         (["detect", "data", "text_finder=file"], "text_finder.path=..."),
         (["validate"], "expected source=..."),
         (["list", "kind=detector"], "did you mean 'detectors'"),

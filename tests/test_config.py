@@ -46,7 +46,7 @@ def defaults(target: Any) -> dict[str, Any]:
 def test_groups_hold_what_is_registered() -> None:
     assert set(choices("detector")) == set(DETECTOR_NAMES)
     assert set(choices("text_finder")) == {"rapidocr", "mmocr", "file"} <= set(TEXT_FINDERS)
-    assert choices("preset") == ["paper", "released"]
+    assert choices("preset") == ["paper", "recommended", "released"]
     assert choices("data") == ["embedded", "graded", "labelled", "planted", "triplets"]
     names = [name for name in BASELINES if BASELINES.entries[name].origin == "nacd-bench"]
     assert choices("baseline") == sorted([*names, "all", "none", "paper"])
@@ -63,7 +63,7 @@ def test_detectors(name: str) -> None:
     assert given == {k: v for k, v in defaults(DETECTORS.get(name)).items() if k != "finder"}
 
 
-@pytest.mark.parametrize("preset", ["paper", "released"])
+@pytest.mark.parametrize("preset", ["paper", "recommended", "released"])
 @pytest.mark.parametrize("name", DETECTOR_NAMES)
 def test_presets_are_those_of_the_code(name: str, preset: str) -> None:
     node = composed("detect", f"detector={name}", f"preset={preset}")["detector"][name]
@@ -74,6 +74,21 @@ def test_presets_are_those_of_the_code(name: str, preset: str) -> None:
     }
     if preset == "paper" or preset in cls.presets:
         assert instantiate(node).settings == cls.preset(preset).settings
+
+
+def test_the_paper_s_presets_are_for_its_five_detectors() -> None:
+    classes = {name: DETECTORS.get(name) for name in DETECTOR_NAMES}
+    recommended = {name for name, cls in classes.items() if "recommended" in cls.presets}
+    assert recommended == {"texture", "boundary", "large_color", "small_color", "text"}
+    for command in ("detect", "benchmark", "mine", "agree"):  # the paper's stay the default
+        assert composed(command)["detector"]["large_color"]["outliers"] == "zero"
+
+
+@pytest.mark.parametrize("command", ["benchmark", "agree"])
+def test_tables_have_both_ways_of_outliers(command: str) -> None:
+    chosen = composed(command)["detector"]
+    other = {"_target_": "nacd_bench.detectors.ClippedLargeColor", "outliers": "clip"}
+    assert chosen["large_color_clip"] == chosen["large_color"] | other
 
 
 def test_a_setting_wins_over_the_preset() -> None:

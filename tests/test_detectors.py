@@ -14,7 +14,14 @@ from shared_data import SHARED, needs_shared
 from torch import Tensor
 from triplet_folder import jpeg, small_photo
 
-from nacd_bench.detectors import Boundary, Detector, LargeColor, SmallColor, Texture
+from nacd_bench.detectors import (
+    Boundary,
+    ClippedLargeColor,
+    Detector,
+    LargeColor,
+    SmallColor,
+    Texture,
+)
 from nacd_bench.detectors.boundary import libpng_luma
 from nacd_bench.detectors.large_color import kept, released_lab
 from nacd_bench.detectors.small_color import artifact_map
@@ -138,8 +145,17 @@ class TestEveryDetector:
                     assert result.boxes[index].tolist() == expected.boxes[0].tolist(), name
 
     def test_presets_that_a_detector_lacks(self) -> None:
-        message = "small_color has no preset 'released'. Known: paper"
+        message = "small_color has no preset 'released'. Known: paper, recommended"
         fails(UserError, message, SmallColor.preset, "released")
+
+    def test_recommended_parameters(self) -> None:
+        edges = Boundary.preset("recommended", stride=8)
+        assert (edges.window, edges.canny_low, edges.canny_high) == (64, 0.05, 0.1)
+        assert (edges.stride, edges.region) == (8, 64)
+        changed = {"region": 128}  # all the rest as in the paper
+        assert Texture.preset("recommended").settings == Texture().settings | changed
+        changed |= {"outliers": "clip", "high": 16.0, "stride": 32}
+        assert LargeColor.preset("recommended").settings == LargeColor().settings | changed
 
     @pytest.mark.parametrize("kind", ALL)
     def test_exchanged_decodes_negate_the_signed_maps(self, kind: type[Detector]) -> None:
@@ -309,6 +325,21 @@ class TestLargeColor:
         # the level is a float32: 6e-8 of 0.5 is 1e-5 in L
         assert LargeColor()(batch).scores.item() == pytest.approx(zero, abs=1e-4)
         assert LargeColor(outliers="clip")(batch).scores.item() == pytest.approx(clip, abs=1e-4)
+
+    def test_clipped_from_the_start(self) -> None:
+        """Beside the one that it is in all else: as large_color, but for shifts over 8."""
+        names = {"detector": "large_color_clip", "outliers": "clip"}
+        assert ClippedLargeColor().settings == LargeColor().settings | names
+        for amount in (5, 11):
+            expected = LargeColor(outliers="clip")(self.shifted(amount))
+            result = ClippedLargeColor()(self.shifted(amount))
+            assert result.scores.item() == expected.scores.item() > 0
+        fails(UserError, "large_color_clip has no preset", ClippedLargeColor.preset, "recommended")
+
+    @pytest.mark.parametrize(("amount", "score"), [(2, 0), (5, OF_5), (40, 16)])
+    def test_recommended_counts_strong_shifts(self, amount: float, score: float) -> None:
+        detector = LargeColor.preset("recommended")
+        assert detector(self.shifted(amount)).scores.item() == pytest.approx(score, abs=1e-4)
 
     def test_kept(self) -> None:
         values = torch.tensor([0.0, 2.9, 3.0, 8.0, 8.1, 50.0])

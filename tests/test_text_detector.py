@@ -15,7 +15,7 @@ from piq import fsim as fsim_of_piq
 from nacd_bench.detectors import Text
 from nacd_bench.detectors.text import bounding_box, merged
 from nacd_bench.detectors.text_finders import TextFinder, TextPolygon
-from nacd_bench.errors import TextFinderError
+from nacd_bench.errors import TextFinderError, UserError
 from nacd_bench.ops.boxes import box_iou
 from nacd_bench.ops.color import luma
 from nacd_bench.ops.fsim import fsim
@@ -181,6 +181,39 @@ def test_deep_images() -> None:
     detector = Text(Known(page=WORDS))
     found = detector(TripletBatch(*deep, ids=["page"]))
     assert found.scores.item() == pytest.approx(detector(batch).scores.item(), abs=1e-5)
+
+
+class Seen(Known):
+    """Finds one word on pixels, and keeps how large what it looked at was."""
+
+    by_content = True
+
+    def find(self, image: np.ndarray, image_id: str = "") -> list[TextPolygon]:
+        self.shape = image.shape
+        height, width = image.shape[:2]
+        x0, y0, x1, y1 = width / 4, height / 4, width / 2, height / 2
+        return [TextPolygon([x0, y0, x1, y0, x1, y1, x0, y1])]
+
+
+@pytest.mark.parametrize(("factor", "shape"), [(1.0, (191, 384, 3)), (2.0, (382, 768, 3))])
+def test_text_is_looked_for_in_the_enlarged_image(factor: float, shape: tuple[int, ...]) -> None:
+    finder = Seen()
+    boxes = Text(finder, enlarge=factor)._text_boxes(page())
+    assert finder.shape == shape and boxes.tolist() == [[96, 47, 192, 96]]
+
+
+def test_a_finder_that_looks_images_up_is_asked_for_the_image_itself() -> None:
+    places = [Text(Known(page=WORDS), enlarge=factor)._text_boxes(page()) for factor in (1.0, 2.0)]
+    assert places[0].tolist() == places[1].tolist() == [list(word) for word in WORDS]
+
+
+def test_recommended_preset() -> None:
+    detector = Text.preset("recommended", finder=Known(page=WORDS))
+    assert (detector.enlarge, detector.region, detector.min_confidence) == (2.0, 64, 0.7)
+    found = detector(page())
+    assert found.scores.item() == Text(Known(page=WORDS))(page()).scores.item() > 0.01
+    assert found.boxes[0][0].tolist() == [118, 48, 182, 112]
+    fails(UserError, "text has no preset 'best'. Known: paper, recommended", Text.preset, "best")
 
 
 def test_errors_of_the_finder_pass() -> None:

@@ -8,7 +8,7 @@
 from nacd_bench.detectors.base import Detector
 from nacd_bench.detectors.boundary import Boundary
 from nacd_bench.detectors.color_severity import ColorSeverity
-from nacd_bench.detectors.large_color import LargeColor
+from nacd_bench.detectors.large_color import ClippedLargeColor, LargeColor
 from nacd_bench.detectors.small_color import SmallColor
 from nacd_bench.detectors.text import Text
 from nacd_bench.detectors.text_severity import TextSeverity
@@ -17,6 +17,7 @@ from nacd_bench.detectors.texture_severity import TextureSeverity
 
 __all__ = [
     "Boundary",
+    "ClippedLargeColor",
     "ColorSeverity",
     "Detector",
     "LargeColor",

@@ -8,7 +8,8 @@ are a real parameter), and the cosine is signed, so that an edge of inverted con
 broken; it is 0 where either gradient vanishes.
 
 The preset ``released`` follows the authors' code: :func:`libpng_luma`, blurred gradients, absolute
-cosine, 128 x 128 windows that hang over the border.
+cosine, 128 x 128 windows that hang over the border. ``recommended`` takes weaker edges too, and
+larger windows, as graded data has it.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ class Boundary(WindowDetector):
             "epsilon": 1e-7,
             "padding": "same",
             "truncated_luma": True,
-        }
+        },
+        "recommended": {"window": 64, "canny_low": 0.05, "canny_high": 0.1, "region": 64},
     }
 
     window: int = 32

@@ -9,7 +9,10 @@ a flat shift of 11 scores 0. ``outliers="clip"`` counts them as 8 instead.
 
 The preset ``released`` follows the authors' code, its slips included: :func:`released_lab`, a hue
 term shifted by 39 instead of 30 degrees, and means of each decode under 3 set to 0 before the two
-are compared.
+are compared. ``recommended`` clips, at 16.
+
+``large_color_clip`` is ``large_color`` with ``outliers="clip"`` from the start, so that the two
+stand side by side in a table.
 """
 
 from __future__ import annotations
@@ -76,7 +79,8 @@ class LargeColor(WindowDetector):
             "released_formula": True,
             "mean_floor": 3.0,
             "scale": 8.0,
-        }
+        },
+        "recommended": {"outliers": "clip", "high": 16.0, "stride": 32, "region": 128},
     }
 
     stride: int = 64
@@ -105,3 +109,13 @@ class LargeColor(WindowDetector):
 
     def _floored(self, means: Tensor) -> Tensor:
         return torch.where(means >= self.mean_floor, means, 0.0) if self.mean_floor else means
+
+
+@dataclass(eq=False, repr=False)
+class ClippedLargeColor(LargeColor):
+    """Colour shifts over large areas, where a strong one counts as ``high`` and not as none."""
+
+    name = "large_color_clip"
+    presets = {}
+
+    outliers: Outliers = "clip"

@@ -9,7 +9,8 @@ the threshold 0.0015 means nothing on other scales, since S grows as scale^2.4. 
 bounding rectangles of the outer contours. The score of an image without a box is the largest value
 that both spaces reach, which is under the threshold.
 
-The released code lacks this method.
+The released code lacks this method. ``recommended`` lowers the threshold, so that real decodes have
+boxes.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class SmallColor(Detector):
     paper_section = "3.4"
     min_size = (3, 3)  # a variance needs more than one pixel
     heat_map_range = (0.0, 0.003)
+    presets = {"recommended": {"threshold": 0.0001}}
 
     window: int = 33
     threshold: float = 0.0015

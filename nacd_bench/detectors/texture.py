@@ -7,7 +7,9 @@ Open in the paper and decided here: the mask is >= 0.05 on Sobel weights 1 2 1 t
 normalised, on luma in [0, 1]; windows have the stride 1.
 
 The preset ``released`` follows the authors' code instead: SSIM with a uniform window, no mask, the
-negative differences set to 0 before a 32 x 32 mean that hangs over the border.
+negative differences set to 0 before a 32 x 32 mean that hangs over the border. ``recommended``
+keeps the paper's parameters, since graded data has no clearly better ones, and boxes the window
+itself.
 """
 
 from __future__ import annotations
@@ -58,7 +60,8 @@ class Texture(WindowDetector):
             "structure": "uniform_ssim",
             "padding": "same",
             "keep_negative": False,
-        }
+        },
+        "recommended": {"region": 128},
     }
 
     si_threshold: float = 0.05

@@ -29,7 +29,7 @@ from nacd_bench.evaluation.paired_versions import (
 from nacd_bench.evaluation.significance import holm_corrected
 from nacd_bench.settings import Count, Name, NotNegative, options
 
-ONE_BOX = frozenset({"texture", "boundary", "large_color"})
+ONE_BOX = frozenset({"texture", "boundary", "large_color", "large_color_clip"})
 """Detectors that box the strongest place of an image and no other."""
 COUNTS = (
     *("before", "after", "fixed", "new", "stayed"),
