@@ -100,7 +100,7 @@ class TestRapidOCR:
             RapidOCR(model="none.onnx").find(written())
         broken = tmp_path / "broken.onnx"
         broken.write_bytes(b"no network")
-        with pytest.raises(TextFinderError, match="expected a PP-OCR detector as ONNX"):
+        with pytest.raises(TextFinderError, match="expected a PP-OCR network as ONNX"):
             RapidOCR(model=broken).find(written())
 
     def test_survives_a_copy_to_another_process(self) -> None:
