@@ -96,10 +96,13 @@ class RayWorkers:
             works, deaths, losses = self._running.pop(reference)
             try:
                 ended.append((works, ray.get(reference)))
-            except exceptions.RayTaskError as error:
-                raise error.cause from error
             except exceptions.RayError as error:
-                is_loss = self._lost_machines() or isinstance(error, lost)
+                cause = getattr(error, "cause", error)  # of a task that raised: what it raised
+                if not isinstance(cause, exceptions.RayError):
+                    raise cause from error
+                is_loss = self._lost_machines() or isinstance(cause, lost)
+                if isinstance(cause, exceptions.ObjectLostError):  # a task could not fetch them
+                    self._stages = [ray.put(self.chain)]
                 self._is_unexplained |= not is_loss and len(ray.nodes()) > 1
                 deaths, losses = deaths + (not is_loss), losses + is_loss
                 if deaths < TRIES and losses < LOSSES:
