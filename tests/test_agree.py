@@ -6,6 +6,7 @@ import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,15 @@ from triplet_folder import jpeg, small_photo
 from nacd_bench.baselines import Baseline
 from nacd_bench.baselines.metrics import PSNR
 from nacd_bench.cli.main import main
-from nacd_bench.detectors import Detector
+from nacd_bench.detectors import ColorSeverity, Detector
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.bootstrap import Resampling
 from nacd_bench.evaluation.graded_table import CENTRE, CONSTANT, NEURAL, RATER
 from nacd_bench.jobs.agree.results import Agreed
-from nacd_bench.jobs.agree.run import agree, find_graded, groups_of
+from nacd_bench.jobs.agree.run import agree, find_graded, groups_of, in_sample
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch
+from nacd_bench.triplets.images import content_hash
 from nacd_bench.triplets.record import TripletRecord
 
 PHOTOS = ("astronaut", "coffee", "chelsea", "rocket")
@@ -295,6 +297,40 @@ class TestGroups:
     def test_all_where_nothing_is_known(self) -> None:
         records = [TripletRecord("1", "o", "n", "t"), TripletRecord("2", "o", "n", "t")]
         assert list(groups_of(records, "set", {"JPEG AI": ["fixed"]})) == ["all"]
+
+
+class TestInSample:
+    @pytest.fixture
+    def model(self, folder: Path, tmp_path: Path) -> Path:
+        """The weights of colour, with a card that says they were fitted to two of the originals."""
+        weights = ColorSeverity().numbers
+        originals = [content_hash(folder / "orig" / f"{name}.png") for name in PHOTOS[:2]]
+        replace(weights, card={"originals": originals}).save(tmp_path / "color.npz")
+        return tmp_path / "color.npz"
+
+    def test_it_is_said_wherever_the_detector_stands(
+        self, folder: Path, model: Path, tmp_path: Path
+    ) -> None:
+        agreed = agree(
+            find_graded(folder),
+            [ColorSeverity(model), *known_detectors(folder)],
+            [PSNR()],
+            tmp_path / "run",
+            tests={"color": ["color_severity", "psnr"]},
+            cache=tmp_path / "cache",
+            **QUICK,
+        )
+        assert agreed.in_sample == {"color_severity": 12}
+        assert "color_severity was fitted to the photographs of 12 of these 24" in agreed.notes[0]
+        told = json.loads((agreed.folder / "agreement.json").read_text())
+        assert told["in_sample"] == {"color_severity": 12}
+        table = (agreed.folder / "table.md").read_text()
+        assert "color_severity (in-sample)" in table and "mean (in-sample)" not in table
+        assert "was fitted to the photographs" in (agreed.folder / "agree/index.html").read_text()
+
+    def test_nothing_is_said_of_other_photographs(self, agreed: Agreed, folder: Path) -> None:
+        assert agreed.in_sample == {}
+        assert in_sample([ColorSeverity()], agreed.scored[NEURAL]) == {}
 
 
 class TestBadInput:

@@ -41,12 +41,13 @@ NAME_WIDTH = 0.011
 COLORS = {DETECTOR: "C0", METRIC: "0.55", RATER: "k", CONSTANT: "C3"}
 
 
-def agreement_figure(rows: Sequence[Row], group: str) -> Figure:
+def agreement_figure(rows: Sequence[Row], group: str, label: Callable[[str], str] = str) -> Figure:
     """Spearman within the neural side: constant, metrics, detectors and one rater, a line per type.
 
     Args:
         rows: of :mod:`nacd_bench.evaluation.graded_table`.
         group: the triplets that are shown.
+        label: what a method is called.
     """
     from matplotlib.figure import Figure
 
@@ -73,9 +74,9 @@ def agreement_figure(rows: Sequence[Row], group: str) -> Figure:
             # the name goes into the first row of names where it finds room
             ends = levels[side]
             level = next((i for i, end in enumerate(ends) if x >= end), len(ends))
-            ends[level : level + 1] = [x + NAME_WIDTH * (len(name) + 2)]
+            ends[level : level + 1] = [x + NAME_WIDTH * (len(label(name)) + 2)]
             axes.annotate(
-                name,
+                label(name),
                 (x, 0),
                 (x, side * (1.4 + level)),
                 fontsize=7,

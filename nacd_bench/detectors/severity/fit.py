@@ -39,6 +39,7 @@ from nacd_bench.errors import UserError
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.files import sha256
 from nacd_bench.triplets.grades import SIDES, Ratings, find_grades, raters_of, ratings
+from nacd_bench.triplets.images import content_hash
 from nacd_bench.triplets.loading import load_triplet
 from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord
 from nacd_bench.triplets.source import find_triplets
@@ -323,6 +324,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "triplets": len(units.tiles) // 2,
             "photographs": len(set(units.groups)),
             "raters": len(raters),
+            "originals": sorted({content_hash(record.original) for record in records}),
             "grades_sha256": sha256(json.dumps([str(grade) for grade in grades]).encode()),
             "seed": SEED,
             "left_out": figures,

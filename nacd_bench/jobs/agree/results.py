@@ -50,6 +50,7 @@ CALIBRATION = (
     *("slope", "predicted", "graded", "precision", "recall"),
     *("mean_error", "rater_error", "alarms"),
 )
+IN_SAMPLE = "(in-sample)"
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Agreed:
         rows: the figures, see :mod:`nacd_bench.evaluation.graded_table`.
         tests: the pre-stated ones by artifact type.
         kinds: correlation of human with model raters by type and side; empty for one kind.
+        in_sample: by detector the number of triplets whose original its weights were fitted to.
         notes: what was not compared, and why.
         failures: what failed; empty when all is well.
         facts: versions, hashes, date and wall time.
@@ -81,6 +83,7 @@ class Agreed:
     rows: Sequence[Row]
     tests: Mapping[str, RankTest]
     kinds: Sequence[Row]
+    in_sample: Mapping[str, int]
     notes: Sequence[str]
     failures: Sequence[Failure]
     facts: Mapping[str, Any]
@@ -90,6 +93,10 @@ class Agreed:
     def figure(self, kind: str, group: str, side: str, method: str, figure: str) -> Row:
         """A row of the figures; empty where there is none."""
         return self._by_place.get((kind, group, side, method, figure), {})
+
+    def label(self, method: str) -> str:
+        """What a method is called in tables: one that saw these grades is marked."""
+        return f"{method} {IN_SAMPLE}" if method in self.in_sample else method
 
     @cached_property
     def _by_place(self) -> dict[tuple[str, ...], Row]:
@@ -115,6 +122,7 @@ def write_results(agreed: Agreed) -> None:
         "best": best_methods(agreed.rows, graded.primary),
         "tests": {kind: asdict(test) for kind, test in agreed.tests.items()},
         "human_against_model": list(agreed.kinds),
+        "in_sample": dict(agreed.in_sample),
         "notes": list(agreed.notes),
         "n_failures": len(agreed.failures),
     }
@@ -135,7 +143,8 @@ def write_results(agreed: Agreed) -> None:
     write_table(folder / DETECTIONS, _boxes(agreed), schema(DETECTIONS, side=TEXT))
     text = "".join(f"{table.title}\n\n{table.markdown()}\n" for table in tables(agreed))
     write_whole(folder / "table.md", text.encode())
-    for suffix, data in figure_files(agreement_figure(agreed.rows, graded.primary)).items():
+    figure = agreement_figure(agreed.rows, graded.primary, agreed.label)
+    for suffix, data in figure_files(figure).items():
         write_whole(folder / f"{AGREEMENT}.{suffix}", data)
 
 
@@ -205,7 +214,7 @@ def _main_table(agreed: Agreed, kind: str) -> Table:
     for names in _order(agreed, kind):
         rows += [None] if rows and names else []
         for name in names:
-            row = [name]
+            row = [agreed.label(name)]
             for side, figure, shown in columns.values():
                 row.append(shown(agreed.figure(kind, group, side, name, figure)))
             rows.append(row)
@@ -225,7 +234,7 @@ def _group_table(agreed: Agreed) -> Table:
             first, *others = [
                 agreed.figure(kind, group, NEURAL, name, "spearman") for group in groups
             ]
-            rows.append([kind, name, _shown(first), *map(_value, others)])
+            rows.append([kind, agreed.label(name), _shown(first), *map(_value, others)])
     sizes = [f"{group} ({agreed.graded.groups[group].sum()})" for group in groups]
     return Table(("type", "method", *sizes), rows, "Spearman within the neural side, by group")
 
@@ -233,7 +242,7 @@ def _group_table(agreed: Agreed) -> Table:
 def _test_table(agreed: Agreed) -> Table:
     rows = [
         [
-            *(kind, test.first, test.second),
+            *(kind, agreed.label(test.first), test.second),
             numbers.estimate(test.difference, test.low, test.high, is_difference=True),
             *(numbers.p_value(test.p), numbers.p_value(test.p_holm)),
         ]
@@ -255,7 +264,7 @@ def _calibration_table(agreed: Agreed) -> Table:
                 ]
                 if any(found):
                     values = [numbers.number(row.get("value"), 3) for row in found]
-                    rows.append([method.name, group, side, *values])
+                    rows.append([agreed.label(method.name), group, side, *values])
     columns = ["detector", "group", "side", "slope", "predicted >= 1.5", "graded >= 1.5"]
     columns += ["precision", "recall", "mean error", "one rater's", "alarms"]
     return Table(columns, rows, "Predicted severities; alarms: share >= 1.5 where none was graded")

@@ -34,6 +34,7 @@ from pydantic import SkipValidation
 from nacd_bench.baselines import Baseline
 from nacd_bench.cache import ScoreCache, cache_folder
 from nacd_bench.detectors import Detector
+from nacd_bench.detectors.severity.detector import SeverityDetector
 from nacd_bench.errors import DataError, Failure, ImageError
 from nacd_bench.evaluation.bootstrap import Resampling
 from nacd_bench.evaluation.graded import RankTest, Targets, centres, rank_test, spearman
@@ -212,6 +213,7 @@ def agree(
                 rows += rows_of(graded, said, kind, name, bootstrap)
                 tick(0)
         tested, untested = _tests(graded, said, pairs, bootstrap)
+        fitted = in_sample(detectors, scored[NEURAL])
         agreed = Agreed(
             folder=folder,
             records=records,
@@ -222,7 +224,16 @@ def agree(
             rows=rows,
             tests=tested,
             kinds=between_kinds(source.grades, records, bootstrap),
-            notes=[*faults(graded), *note, *untested, *source.notes],
+            in_sample=fitted,
+            notes=[
+                *(
+                    f"{name} was fitted to the photographs of {count} of these {len(records)} "
+                    "triplets: its figures, and a test of it, are in-sample and say nothing of "
+                    "other photographs. Its model card says what it reached on those left out."
+                    for name, count in fitted.items()
+                ),
+                *(*faults(graded), *note, *untested, *source.notes),
+            ],
             failures=run.failures,
             facts=provenance(_data_hash(scored), began),
             settings=settings,
@@ -305,6 +316,18 @@ def method_scores(
     if isinstance(method, Detector):
         return MethodScores(name, method.artifact_type, scores, points, method.is_severity)
     return MethodScores(name, None, scores)
+
+
+def in_sample(detectors: Sequence[Detector], scored: Scored) -> dict[str, int]:
+    """By detector the number of triplets whose original its weights were fitted to, where any."""
+    originals = [hashes["original"] for hashes in scored.sha256.values()]
+    fitted = {
+        str(detector.name): set(detector.numbers.card.get("originals", ()))
+        for detector in detectors
+        if isinstance(detector, SeverityDetector)
+    }
+    counts = {name: sum(one in of for one in originals) for name, of in fitted.items()}
+    return {name: count for name, count in counts.items() if count}
 
 
 def stated_tests(
