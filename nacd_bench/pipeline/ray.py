@@ -7,6 +7,7 @@ run; images whose process or machine died are handed out again.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 import time
@@ -24,6 +25,9 @@ LOSSES = 5
 
 NOTICE = 40.0
 """Seconds after which a cluster knows of a machine that it is gone."""
+
+LOOK = 0.5
+"""Seconds between two looks at what the cluster knows."""
 
 _chains: dict[str, Chain] = {}
 """The stages that this process of a cluster knows."""
@@ -49,7 +53,8 @@ class RayWorkers:
         )
         self._task = ray.remote(max_retries=0, max_calls=0, **needs)(_work)
         self._running: dict[Any, tuple[list[Work], int, int]] = {}
-        self._is_unexplained = False
+        self._unexplained: list[tuple[float, list[Work], int, int]] = []
+        self._last_loss = -math.inf
         self._lost: set[str] = {node["NodeID"] for node in ray.nodes() if not node["Alive"]}
 
     def __enter__(self) -> RayWorkers:
@@ -58,20 +63,17 @@ class RayWorkers:
     def __exit__(self, kind: object, *_: object) -> None:
         import ray
 
-        deadline = time.monotonic() + (NOTICE if self._is_unexplained and kind is None else 0)
-        while not self._lost_machines() and time.monotonic() < deadline:
-            time.sleep(0.5)
         for reference in self._running:
             ray.cancel(reference, force=True)
 
     @property
     def busy(self) -> bool:
-        return bool(self._running)
+        return bool(self._running or self._unexplained)
 
     @property
     def room(self) -> bool:
         """Whether another job is wanted."""
-        return len(self._running) < self.count
+        return len(self._running) + len(self._unexplained) < self.count
 
     def submit(self, works: list[Work], deaths: int = 0, losses: int = 0) -> None:
         """Hand out images, which have taken down so many processes and machines already."""
@@ -88,10 +90,12 @@ class RayWorkers:
         from ray import exceptions
 
         lost = (exceptions.NodeDiedError, exceptions.ObjectLostError)
-        self._lost_machines()
-        ended = []
-        references = list(self._running)
-        ready, _ = ray.wait(references, num_returns=1, timeout=None if block else 0)
+        ended = self._explain()
+        if not self._running:
+            time.sleep(LOOK if block and not ended else 0)
+            return ended
+        wait = (LOOK if self._unexplained else None) if block and not ended else 0
+        ready, _ = ray.wait(list(self._running), num_returns=1, timeout=wait)
         for reference in ready:
             works, deaths, losses = self._running.pop(reference)
             try:
@@ -100,19 +104,44 @@ class RayWorkers:
                 cause = getattr(error, "cause", error)  # of a task that raised: what it raised
                 if not isinstance(cause, exceptions.RayError):
                     raise cause from error
-                is_loss = self._lost_machines() or isinstance(cause, lost)
                 if isinstance(cause, exceptions.ObjectLostError):  # a task could not fetch them
                     self._stages = [ray.put(self.chain)]
-                self._is_unexplained |= not is_loss and len(ray.nodes()) > 1
-                deaths, losses = deaths + (not is_loss), losses + is_loss
-                if deaths < TRIES and losses < LOSSES:
-                    self.submit(works, deaths, losses)
+                if isinstance(cause, lost):
+                    ended += self._again(works, deaths, losses + 1)
                 else:
-                    ended.append((works, self.chain.died(works)))
+                    self._unexplained.append((time.monotonic(), works, deaths, losses))
+        return ended + self._explain()
+
+    def _explain(self) -> list[tuple[list[Work], list[Work]]]:
+        """Hand out the images again whose task died, once it is clear what of; those that ended.
+
+        A task may die well before the cluster knows that its machine is gone.
+        """
+        import ray
+
+        self._notice_losses()
+        is_cluster, now, ended = len(ray.nodes()) > 1, time.monotonic(), []
+        waiting, self._unexplained = self._unexplained, []
+        for died, works, deaths, losses in waiting:
+            if abs(died - self._last_loss) < NOTICE:
+                ended += self._again(works, deaths, losses + 1)
+            elif now - died > NOTICE or not is_cluster:
+                ended += self._again(works, deaths + 1, losses)
+            else:
+                self._unexplained.append((died, works, deaths, losses))
         return ended
 
-    def _lost_machines(self) -> bool:
-        """Whether machines died since the last call; it is said once of each."""
+    def _again(
+        self, works: list[Work], deaths: int, losses: int
+    ) -> list[tuple[list[Work], list[Work]]]:
+        """Hand out images again, or give them up."""
+        if deaths < TRIES and losses < LOSSES:
+            self.submit(works, deaths, losses)
+            return []
+        return [(works, self.chain.died(works))]
+
+    def _notice_losses(self) -> None:
+        """Say of each machine that died since the last call that it is gone."""
         import ray
 
         gone = {
@@ -126,15 +155,16 @@ class RayWorkers:
                 "those that are left.",
                 file=sys.stderr,
             )
+        if not gone:
+            return
         self._lost |= gone.keys()
-        self._is_unexplained &= not gone
+        self._last_loss = time.monotonic()
         needed = "GPU" if self.chain.on_device else "CPU"
-        if gone and not ray.cluster_resources().get(needed):
+        if not ray.cluster_resources().get(needed):
             raise DataError(
                 f"expected a machine with a {needed} in the Ray cluster, got none any more. Add "
                 "one and start again: what is done is kept."
             )
-        return bool(gone)
 
 
 def _work(name: str, stages: list[Any], works: list[Work]) -> list[Work]:
