@@ -506,6 +506,7 @@ def votes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dic
     rows = [
         {
             "candidate": f"candidate {i}",
+            "image": f"image {i % 12}",
             "artifact_type": kind,
             "detector": detector,
             "preset": str(rng.choice(["low", "high"])),
@@ -1053,9 +1054,13 @@ class TestVerify:
         assert summary["candidates"] == len(rows) > 20 and min(counts[True], counts[False]) > 0
         assert summary["votes"] == sum(row["raters"] for row in rows)
         assert (summary["people"], summary["people_dropped"]) == (5, 1)
-        for kind, value in summary["krippendorff_alpha"].items():
-            own = [row for row in rows if kind in ("all", row["artifact_type"])]
-            assert value == pytest.approx(alpha_of(own), abs=1e-12)
+        for kind, alpha in summary["krippendorff_alpha"].items():
+            own = [row["candidate"] for row in rows if kind in ("all", row["artifact_type"])]
+            tasks = [neural[name][0] for name in own]
+            said = [[g[t] for r, g in given.items() if r != "x" and t in g] for t in tasks]
+            assert alpha["value"] == pytest.approx(alpha_of(said), abs=1e-12)
+            if len({row["image"] for row in rows if row["candidate"] in own}) > 1:
+                assert alpha["low"] < alpha["value"] < alpha["high"]
         precision_is_that_of(rows, tmp_path / "precision.csv", bins=3)
 
     def test_the_order_of_candidates_changes_no_share(
@@ -1087,18 +1092,12 @@ class TestVerify:
                     assert rater["dropped"] == is_dropped and rater["right"] == right
 
 
-def alpha_of(rows: list[dict[str, Any]]) -> float:
-    """Krippendorff's alpha of the votes' counts: 1 - disagreement seen / disagreement by chance."""
-    units = [
-        (row["votes_for"], row["votes_same"], row["votes_against"] - row["votes_same"])
-        for row in rows
-        if row["raters"] > 1
-    ]
-    answers = [
-        (u, kind) for u, unit in enumerate(units) for kind in range(3) for _ in range(unit[kind])
-    ]
+def alpha_of(said: list[list[str]]) -> float:
+    """Krippendorff's alpha of what raters chose: 1 - disagreement seen / disagreement by chance."""
+    units = [answers for answers in said if len(answers) > 1]
+    answers = [(u, answer) for u, unit in enumerate(units) for answer in unit]
     seen = sum(
-        (first[1] != second[1]) / (sum(units[first[0]]) - 1)
+        (first[1] != second[1]) / (len(units[first[0]]) - 1)
         for first, second in itertools.permutations(answers, 2)
         if first[0] == second[0]
     )

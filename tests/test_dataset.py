@@ -695,6 +695,21 @@ class TestCard:
         assert "| raters, all | 3 |" in text and "| rule | any |" in text
         assert "| neural, codec, name | webp |" in text
 
+    def test_warnings_of_the_verification(
+        self, original_mined: Path, tmp_path: Path, capsys
+    ) -> None:
+        """In the card of the data set, of one that is built of it, and on the console."""
+        verified = verify(original_mined, tmp_path / "verified")
+        told = {"warnings": ["No more than chance."]}
+        (verified / "summary.json").write_text(json.dumps(told))
+        for source, folder in ((verified, tmp_path / "a"), (tmp_path / "a", tmp_path / "b")):
+            options = [f"folder={folder}", "workers=0", "show_progress=false"]
+            assert main(["dataset", "build", str(source), *options]) == 0
+            assert "Warning: No more than chance." in capsys.readouterr().out
+            text = (folder / "README.md").read_text()
+            assert "**Warning.** No more than chance." in text
+            assert "detectors and raters say that a neural codec" in text
+
     def test_hostile_texts(self) -> None:
         from markdown_it import MarkdownIt
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from checks import csv_rows, fails
@@ -16,7 +18,8 @@ from mined_folder import make_mined
 from nacd_bench.cli.main import main
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.evaluation.agreement import is_confirmed, krippendorff_alpha, share_confirmed
-from nacd_bench.jobs.verify.results import Imported, import_votes
+from nacd_bench.evaluation.chance import agreement, beyond_chance, confirmed_by_chance
+from nacd_bench.jobs.verify.results import Imported, concluded, import_votes
 from nacd_bench.runs.candidates import kept, read_mined
 from nacd_bench.runs.tasks import Key, Task, new_task, write_key
 from nacd_bench.runs.votes import Vote, collect, read_votes
@@ -126,6 +129,115 @@ class TestAgreement:
         assert krippendorff_alpha([["a", "b"], ["b", "a"]]) < 0  # type: ignore[operator]
 
 
+def random_votes(photographs: int, each: int, seed: int, same: float = 0.0) -> tuple[Any, ...]:
+    """Candidates, answers and sides of three raters who pick sides by a coin."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        {"candidate": f"c{i}", "artifact_type": "text", "image": str(i // each)}
+        for i in range(photographs * each)
+    ]
+    sides = {row["candidate"]: "AB"[rng.integers(2)] for row in rows}
+    answers = {
+        row["candidate"]: {
+            rater: "same" if rng.random() < same else ("neural", "traditional")[rng.integers(2)]
+            for rater in "uvw"
+        }
+        for row in rows
+    }
+    return rows, answers, sides
+
+
+class TestChance:
+    @pytest.mark.parametrize("rule", ["any", "majority", "unanimous"])
+    @pytest.mark.parametrize("same", [[], [0.25], [0.0, 0.5], [0.1, 0.9, 1.0], [0.2] * 4])
+    def test_all_answers_of_all_raters(self, rule: Any, same: list[float]) -> None:
+        """The sum over everything that they may say, of three who were to look."""
+        sums: dict[bool | None, float] = dict.fromkeys((True, False, None), 0.0)
+        for said in itertools.product(("neural", "traditional", "same"), repeat=len(same)):
+            chances = [r if a == "same" else (1 - r) / 2 for a, r in zip(said, same, strict=True)]
+            sums[is_confirmed(said, rule, 3)] += math.prod(chances)
+        decided = sums[True] + sums[False]
+        wanted = sums[True] / decided if decided else None
+        assert confirmed_by_chance(same, rule, 3) == (
+            None if wanted is None else pytest.approx(wanted, abs=1e-12)
+        )
+
+    def test_intervals(self) -> None:
+        """A jackknife over photographs by hand: each is left out, and all is counted again."""
+        rows, answers, sides = random_votes(7, 3, seed=1, same=0.2)
+        del rows[-1], answers["c1"]["u"]  # photographs and candidates of different sizes
+        found = {row["candidate"]: row for row in concluded(rows, answers, sides, "any", 3)[0]}
+        decided = [row for row in found.values() if row["confirmed"] is not None]
+        units = {name: [*given.values()] for name, given in answers.items() if name in found}
+
+        def beyond(photograph: str | None) -> float:
+            own = [row for row in decided if row["image"] != photograph]
+            return sum(row["confirmed"] - row["chance"] for row in own) / len(own)
+
+        def alpha(photograph: str | None) -> float:
+            own = [u for n, u in units.items() if found[n]["image"] != photograph]
+            return krippendorff_alpha(own) or 0.0
+
+        photographs = [row["image"] for row in rows]
+        for whole, estimated in (
+            (beyond, beyond_chance(list(found.values()))),
+            (alpha, agreement([units[row["candidate"]] for row in rows], photographs)),
+        ):
+            without = [whole(name) for name in sorted({*photographs})]
+            mean = sum(without) / 7
+            error = math.sqrt(6 / 7 * sum((each - mean) ** 2 for each in without))
+            assert estimated.value == pytest.approx(whole(None), abs=1e-12)
+            # 97.5 % of Student's t with 6 degrees of freedom
+            reach = estimated.value - estimated.low
+            assert reach >= 2.446912 * error * (1 - 1e-6) and estimated.n_clusters == 7
+        p = [row["chance"] for row in decided]
+        least = math.sqrt(sum(each * (1 - each) for each in p)) / len(decided)
+        error = math.sqrt(
+            6 / 7 * sum((beyond(n) - sum(map(beyond, "0123456")) / 7) ** 2 for n in "0123456")
+        )
+        first = beyond_chance(decided)
+        wanted = 2.446912 * max(error, least)
+        assert first.value - first.low == pytest.approx(wanted, rel=1e-6)
+
+    @pytest.mark.parametrize("same", [0.0, 1 / 3, 0.8])
+    @pytest.mark.parametrize("rule", ["any", "majority", "unanimous"])
+    def test_raters_at_random_are_warned_of(self, same: float, rule: Any) -> None:
+        for seed in range(20):
+            assert concluded(*random_votes(12, 3, seed, same), rule, 3)[1]["warnings"]
+
+    @pytest.mark.parametrize("artifacts", [0.5, 1.0])
+    def test_raters_who_look_are_not(self, artifacts: float) -> None:
+        """Right in 80 %, whether all candidates are artifacts or half of them."""
+        says = ("neural", "same", "traditional")
+        for seed in range(20):
+            rows, answers, sides = random_votes(12, 5, seed)
+            rng = np.random.default_rng([seed, 1])
+            for given in answers.values():
+                right = 0 if rng.random() < artifacts else 1
+                p = [0.8 if place == right else 0.1 for place in range(3)]
+                given |= {rater: says[rng.choice(3, p=p)] for rater in given}
+            assert not concluded(rows, answers, sides, "majority", 3)[1]["warnings"]
+
+    @pytest.mark.parametrize("says", ["neural", "traditional", "same", "A"])
+    @pytest.mark.parametrize("count", [0, 1, 2, 40])
+    def test_few_votes_and_equal_ones(self, says: str, count: int) -> None:
+        """Only many candidates that all raters confirm are more than chance."""
+        rows, answers, sides = random_votes(count, 1, seed=4)
+        for name, given in answers.items():
+            other = {"A": "neural" if sides[name] == "A" else "traditional"}.get(says, says)
+            given |= dict.fromkeys(given, other)
+        told = concluded(rows, answers, sides, "majority", 3)[1]["warnings"]
+        assert bool(told) == (says != "neural" or count < 40)
+        one = {name: {"u": given["u"]} for name, given in answers.items()}
+        told = concluded(rows, one, sides, "majority", 1)[1]["warnings"]
+        assert "no two of them answered the same" in told[-1]
+
+    def test_nothing_at_all(self) -> None:
+        rows, conclusions = concluded([], {}, {}, "majority", 3)
+        assert not rows and conclusions["seen"] is None
+        assert "No candidate is decided" in conclusions["warnings"][0]
+
+
 class TestVotes:
     def test_everybody_sees_it(self, tasks: Path, tmp_path: Path) -> None:
         files = everybody(tasks, tmp_path, dict.fromkeys("uvw", "neural"))
@@ -144,11 +256,12 @@ class TestVotes:
         assert set(done.rows["confirmed"].to_pylist()) == {wanted}
         assert set(done.rows["votes_same"].to_pylist()) == {1}
         assert set(done.rows["votes_against"].to_pylist()) == {2}
-        assert done.summary["krippendorff_alpha"]["all"] < 0
+        assert done.summary["krippendorff_alpha"]["all"]["value"] < 0
 
     def test_too_few_raters_decide_nothing(self, tasks: Path, tmp_path: Path) -> None:
         files = everybody(tasks, tmp_path, {"u": "same", "v": "same"})
-        assert set(verify(tasks, files, tmp_path).rows["confirmed"].to_pylist()) == {None}
+        done = verify(tasks, files, tmp_path, rule="any")
+        assert set(done.rows["confirmed"].to_pylist()) == {None}
         done = verify(tasks, files, tmp_path, raters=2)
         assert set(done.rows["confirmed"].to_pylist()) == {False}
 
@@ -327,7 +440,7 @@ class TestResults:
                 assert each["share"] == 0
         assert {0, 1} <= {each["share"] for each in done.precision}
         assert len(csv_rows(tmp_path / "verified" / "precision.csv")) == len(done.precision)
-        assert done.summary["krippendorff_alpha"]["all"] in (1, None)
+        assert done.summary["krippendorff_alpha"]["all"]["value"] == 1
         assert (tmp_path / "verified" / "precision.svg").read_bytes().startswith(b"<?xml")
 
     def test_interval(self) -> None:
@@ -335,7 +448,9 @@ class TestResults:
         for count in (1, 2, 3, 10):
             ends = []
             for yes in range(count + 1):
-                rows = [{"confidence": 0.5, "confirmed": i < yes} for i in range(count)]
+                rows = [
+                    {"confidence": 0.5, "confirmed": i < yes, "chance": 0.5} for i in range(count)
+                ]
                 found = share_confirmed("texture", "all", rows)
                 chance = [
                     sum(math.comb(count, k) * p**k * (1 - p) ** (count - k) for k in those)
@@ -363,8 +478,9 @@ class TestResults:
         printed = capsys.readouterr().out
         assert f"{len(asked(tasks))} confirmed, 0 refused, 0 undecided" in printed
         assert "Krippendorff" in printed and "voting page" in printed
+        assert "Confirmed of those decided: 100 %, by chance" in printed
         summary = json.loads((folder / "summary.json").read_text())
-        assert summary["rule"] == "any" and summary["people"] == 3
+        assert summary["rule"] == "majority" and summary["people"] == 3
         (tmp_path / "u.json").write_text("{")
         assert main(arguments) == 1
         assert "damaged file" in capsys.readouterr().out
@@ -375,7 +491,7 @@ class TestResults:
         files = everybody(tasks, tmp_path, dict.fromkeys("uvw", "neural"))
         rows, summary = read_verified(verify(tasks, files, tmp_path).folder)
         assert rows["confirmed"].to_pylist() == [True] * len(asked(tasks))
-        assert summary["rule"] == "any"
+        assert summary["rule"] == "majority"
 
     def test_damaged_candidates(self, tasks: Path, tmp_path: Path) -> None:
         import shutil

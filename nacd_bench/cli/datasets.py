@@ -23,7 +23,7 @@ NOTES = {
 
 def build(**settings: Any) -> int:
     from nacd_bench.jobs.dataset import build as job
-    from nacd_bench.report.data_card import dataset_stats, table_one
+    from nacd_bench.report.data_card import dataset_stats, table_one, verification_warnings
     from nacd_bench.triplets.licenses import UNKNOWN
 
     made = job.build(**settings)
@@ -34,6 +34,7 @@ def build(**settings: Any) -> int:
     unknown, images = stats["licenses"].get(UNKNOWN, 0), stats["images"]
     if unknown:
         show(f"The licence of {unknown} of {images} images is unknown.")
+    show(*(f"Warning: {line}" for line in verification_warnings(made.dataset)))
     free = stats["artifact_free_triplets"]
     show(
         f"{stats['artifacts']} artifacts in {stats['triplets'] - free} triplets of {images} "

@@ -139,8 +139,9 @@ def verify_import(**settings: Any) -> int:
     for row in done.precision:
         interval = estimate(row["share"], row["low"], row["high"])
         place = row["detector"], row["preset"]
-        shares.setdefault(place, [*place, str(row["decided"]), interval])  # bins: precision.csv
-    columns = ("detector", "operating point", "decided", "share confirmed [95 %]")
+        cells = [*place, str(row["decided"]), interval, percent(row["chance"])]
+        shares.setdefault(place, cells)  # bins: precision.csv
+    columns = ("detector", "operating point", "decided", "share confirmed [95 %]", "by chance")
     show(
         Table(("rater", "votes", "controls", "right", ""), raters),
         Table(columns, list(shares.values())),
@@ -151,12 +152,19 @@ def verify_import(**settings: Any) -> int:
             f"with them: nacd-bench agree {done.folder}, or where the triplets are with "
             f"data.grades={done.folder / 'grades.jsonl'}"
         )
-    alphas = done.summary["krippendorff_alpha"].items()
-    counts = ", ".join(f"{done.summary[name]} {name}" for name in DECISIONS.values())
+    summary = done.summary
+    alphas = summary["krippendorff_alpha"].items()
+    beyond = summary["seen_minus_chance"]
+    counts = ", ".join(f"{summary[name]} {name}" for name in DECISIONS.values())
     show(
-        f"{counts} of {len(done.rows)} candidates. Krippendorff's alpha: "
-        f"{', '.join(f'{kind} {share(value)}' for kind, value in alphas)}. Results: {done.folder}/ "
-        "(verified.parquet, precision.csv, precision.png, raters.csv). Next: nacd-bench dataset "
-        f"build {done.folder} folder=DATA"
+        f"{counts} of {len(done.rows)} candidates, rule {summary['rule']}.",
+        f"Confirmed of those decided: {percent(summary['seen'])}, by chance "
+        f"{percent(summary['by_chance'])}; difference [95 % by photograph] "
+        f"{estimate(*beyond.values(), is_difference=True)}.",
+        "Krippendorff's alpha [95 % by photograph]: "
+        f"{', '.join(f'{kind} {estimate(*value.values())}' for kind, value in alphas)}.",
+        *(f"Warning: {line}" for line in summary["warnings"]),
+        f"Results: {done.folder}/ (verified.parquet, precision.csv, precision.png, raters.csv, "
+        f"summary.json). Next: nacd-bench dataset build {done.folder} folder=DATA",
     )
     return show_failures(done.failures, done.folder)

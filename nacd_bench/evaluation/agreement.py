@@ -8,13 +8,14 @@ Alpha-Reliability", 2011, section C. The libraries that have it are under the GP
 from __future__ import annotations
 
 import itertools
+import math
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
+
+from nacd_bench.evaluation.bootstrap import Floats
 
 NEURAL, TRADITIONAL, SAME = "neural", "traditional", "same"
 """What a rater said, whichever sides were shown: that side is the worse one, or none is."""
@@ -24,11 +25,12 @@ ALL = "all"
 """Name of the operating point that stands for all."""
 SHARES = (
     *("detector", "preset", "low_confidence", "high_confidence", "mean_confidence"),
-    *("decided", "confirmed", "share", "low", "high"),
+    *("decided", "confirmed", "share", "low", "high", "chance"),
 )
 """What :func:`precision` says of some candidates: whose they are, their confidences, how many were
-decided and confirmed, and the share of these with its interval by Clopper and Pearson 1934, 95 % of
-any number."""
+decided and confirmed, the share of these with its interval by Clopper and Pearson 1934, 95 % of any
+number, and the share that raters at random would confirm
+(:func:`nacd_bench.evaluation.chance.confirmed_by_chance`)."""
 
 
 def krippendorff_alpha(units: Iterable[Sequence[str]]) -> float | None:
@@ -36,22 +38,45 @@ def krippendorff_alpha(units: Iterable[Sequence[str]]) -> float | None:
 
     It is not where no unit has two answers, or where all answers are the same.
 
-    >>> krippendorff_alpha([["a", "a"], ["b", "b"], ["a", "b"]])
-    0.4444444444444444
+    >>> round(krippendorff_alpha([["a", "a"], ["b", "b"], ["a", "b"]]), 6)
+    0.444444
     """
-    together: Counter[tuple[str, str]] = Counter()
-    for answers in units:
-        for one, other in itertools.permutations(answers, 2):
-            together[one, other] += Fraction(1, len(answers) - 1)  # type: ignore[assignment]
-    totals: Counter[str] = Counter()
-    for (one, _), count in together.items():
-        totals[one] += count
-    n = sum(totals.values())
-    by_chance = n**2 - sum(count**2 for count in totals.values())
-    if not by_chance:
+    shared = [answers for answers in units if len(answers) > 1]
+    if not shared:
         return None
-    apart = sum(count for (one, other), count in together.items() if one != other)
-    return float(1 - (n - 1) * apart / by_chance)
+    alpha = float(alpha_of_coincidences(coincidences(shared)[0].sum(axis=0)))
+    return None if math.isnan(alpha) else alpha
+
+
+def coincidences(units: Sequence[Sequence[str]]) -> tuple[Floats, Floats]:
+    """How often two answers stand together in each unit.
+
+    Args:
+        units: of two answers or more.
+
+    Returns:
+        ``(units, k, k)`` for k different answers, each pair with the weight 1 / (answers - 1); and
+        ``(units,)`` how many answers a unit has.
+    """
+    names = {name: place for place, name in enumerate(sorted(set().union(*units)))}
+    counts = np.zeros((len(units), len(names)))
+    for unit, answers in zip(counts, units, strict=True):
+        for answer in answers:
+            unit[names[answer]] += 1
+    answered = counts.sum(axis=1)
+    pairs = counts[:, :, None] * counts[:, None, :] - counts[:, :, None] * np.eye(len(names))
+    return pairs / (answered - 1)[:, None, None], answered
+
+
+def alpha_of_coincidences(together: Floats) -> Floats:
+    """Alpha of sums of :func:`coincidences`, ``(..., k, k)``; NaN where it is not defined."""
+    totals = together.sum(axis=-1)
+    n = totals.sum(axis=-1)
+    by_chance = n**2 - (totals**2).sum(axis=-1)
+    apart = n - np.trace(together, axis1=-2, axis2=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # a remainder of rounding is no disagreement
+        return np.where(by_chance > 1e-9, 1 - (n - 1) * apart / by_chance, np.nan)
 
 
 def is_confirmed(answers: Sequence[str], rule: Rule, raters: int) -> bool | None:
@@ -59,8 +84,8 @@ def is_confirmed(answers: Sequence[str], rule: Rule, raters: int) -> bool | None
 
     Args:
         answers: what each rater said.
-        rule: ``"any"``: one of the raters is enough (section 4.2); ``"majority"``: more than half;
-            ``"unanimous"``: all.
+        rule: ``"majority"``: more than half; ``"any"``: one of the raters is enough, the rule of
+            the paper (section 4.2); ``"unanimous"``: all.
         raters: how many were to look.
 
     >>> is_confirmed(["neural", "same"], "any", 3), is_confirmed(["same", "same"], "any", 3)
@@ -80,8 +105,8 @@ def precision(candidates: Iterable[Mapping[str, Any]], bins: int) -> Iterator[di
     """Share confirmed per detector: of all, by operating point, by bin of confidence.
 
     Args:
-        candidates: rows with ``detector``, ``preset``, ``confidence`` and ``confirmed``; those that
-            are not decided do not count.
+        candidates: rows with ``detector``, ``preset``, ``confidence``, ``confirmed`` and
+            ``chance``; those that are not decided do not count.
         bins: of each detector, with about as many candidates each.
     """
     decided = [row for row in candidates if row["confirmed"] is not None]
@@ -107,7 +132,8 @@ def share_confirmed(
     values = [float(row["confidence"]) for row in rows]
     ends = min(values), max(values), float(np.mean(values))
     counts = len(rows), confirmed, confirmed / len(rows), interval.low, interval.high
-    return dict(zip(SHARES, (detector, preset, *ends, *counts), strict=True))
+    chance = math.fsum(row["chance"] for row in rows) / len(rows)
+    return dict(zip(SHARES, (detector, preset, *ends, *counts, chance), strict=True))
 
 
 def _parts(values: Sequence[float], bins: int) -> list[slice]:

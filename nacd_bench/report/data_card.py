@@ -241,6 +241,7 @@ def card(dataset: DataSet, title: str) -> str:
             Table(("what", "value"), _rows(summary), "How it was verified")
             for summary in dataset.settings.get("verification", ())
         ],
+        warnings=verification_warnings(dataset),
         making=[
             Table(("what", "value"), _rows({name: run.get(name) for name in MAKING}), "Run")
             for run in dataset.settings.get("runs", ())
@@ -253,6 +254,12 @@ def card(dataset: DataSet, title: str) -> str:
         settings={"images": None, **dataset.settings},
         settings_json=plain.replace("`", "\\u0060"),  # which cannot end the block around it
     )
+
+
+def verification_warnings(dataset: DataSet) -> list[str]:
+    """What ``verify import`` warned of, each once."""
+    summaries = dataset.settings.get("verification", ())
+    return [*dict.fromkeys(line for each in summaries for line in each.get("warnings", ()))]
 
 
 def markdown(text: Any) -> Any:

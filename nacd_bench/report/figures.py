@@ -246,9 +246,10 @@ def write_confirmed(folder: Path, shares: Sequence[Mapping[str, Any]]) -> None:
         ends = np.maximum([middle - low, high - middle], 0)
         axes.errorbar(x, middle, yerr=ends, marker="o", capsize=3)
         axes.axhline(whole["share"], color="0.6", linewidth=0.8, linestyle=":")
+        axes.axhline(whole["chance"], color="#b22222", linewidth=0.8, linestyle="--")
         title = f"{name}, {whole['decided']} candidates"
         axes.set(title=title, xlabel="confidence", ylim=(0, 1.02))
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel("share confirmed, 95 % interval")
+    panels[0].set_ylabel("share confirmed, 95 % interval; dashed: by chance")
     for kind, data in figure_files(figure, ("svg", "png")).items():
         write_whole(folder / f"precision.{kind}", data)

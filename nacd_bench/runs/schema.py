@@ -75,7 +75,10 @@ TABLES: Mapping[str, Columns] = {
     CANDIDATES: CANDIDATE,
     CODED: {**IMAGE, **STEP, **MADE, **_sides(CODED_FACTS), "scores": pa.map_(TEXT, REAL)},
     IMAGES: {**IMAGE, "names": pa.list_(TEXT), "candidates": WHOLE},
-    VERIFIED: {**CANDIDATE, **VOTES, "votes_same": WHOLE, "raters": WHOLE, "run": TEXT},
+    VERIFIED: {
+        **{**CANDIDATE, **VOTES, "votes_same": WHOLE, "raters": WHOLE},
+        **{"chance": REAL, "run": TEXT},
+    },
     ARTIFACTS: {
         **{"candidate": TEXT, "triplet": TEXT, "image": TEXT, **PLACE, **VOTES},
         **{"duplicate_of": TEXT, **dict.fromkeys(ROLES, TEXT), "image_sha256": TEXT},
@@ -128,7 +131,8 @@ TABLES: Mapping[str, Columns] = {
     ``names`` is every place where the same bytes were found, ``candidates`` how many it has.
 ``verified``
     candidates with what people said: votes for neural, against it, for neither; ``raters``;
-    ``confirmed`` is null for undecided; ``run`` is the path of the mined folder.
+    ``confirmed`` is null for undecided; ``chance`` is the probability that these raters confirm it
+    if they pick sides at random; ``run`` is the path of the mined folder.
 ``artifacts``
     of a data set, with the licence of the original.
 ``agreement``

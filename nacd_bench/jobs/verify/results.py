@@ -8,11 +8,12 @@ The folder::
     grades.jsonl       severities and boxes, where both sides were graded; triplets.jsonl beside it
     raters.csv         who voted, how many controls were right, who was dropped
     failures.csv       votes that do not count, and why
-    summary.json       rule, raters, agreement, counts
+    summary.json       rule, raters, agreement, counts, what chance gives, warnings
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -27,11 +28,13 @@ from nacd_bench.evaluation.agreement import (
     NEURAL,
     SAME,
     SHARES,
+    TRADITIONAL,
     Rule,
     is_confirmed,
-    krippendorff_alpha,
     precision,
 )
+from nacd_bench.evaluation.bootstrap import IntervalEstimate
+from nacd_bench.evaluation.chance import agreement, beyond_chance, confirmed_by_chance, warnings
 from nacd_bench.report.figures import write_confirmed
 from nacd_bench.runs.folder import open_run
 from nacd_bench.runs.schema import CANDIDATES, SUMMARY, VERIFIED, schema
@@ -87,7 +90,7 @@ def import_votes(
     votes: Names,
     folder: Name,
     *,
-    rule: Rule = "any",
+    rule: Rule = "majority",
     raters: Number | None = None,
     min_control_accuracy: Share = 0.7,
     bins: Number = 5,
@@ -123,31 +126,22 @@ def import_votes(
     every_vote = (vote for file in files.values() for vote in file.votes)
     collected = collect(every_vote, key, min_control_accuracy)
     failures += collected.faults
-    grades, outside = graded(collected.graded, candidates.to_pylist())
+    asked_about = [{**row, "run": key.run} for row in candidates.to_pylist()]
+    grades, outside = graded(collected.graded, asked_about)
     failures += outside
-    rows, answers = [], []
-    units: dict[str, list[list[str]]] = defaultdict(list)
-    for row in candidates.to_pylist():
-        given = list(collected.answers.get(row["candidate"], {}).values())
-        votes_for = given.count(NEURAL)
-        row |= {"votes_for": votes_for, "votes_against": len(given) - votes_for}
-        row |= {"votes_same": given.count(SAME), "raters": len(given), "run": key.run}
-        rows.append({**row, "confirmed": is_confirmed(given, rule, needed)})
-        answers.append(given)
-        units[row["artifact_type"]].append(given)
+    sides = {task.candidate: task.neural for task in key.tasks.values() if task.neural}
+    rows, conclusions = concluded(asked_about, collected.answers, sides, rule, needed)
     decisions = Counter(DECISIONS[row["confirmed"]] for row in rows)
     summary = {
         **{"rule": rule, "raters": needed, "min_control_accuracy": min_control_accuracy},
         "files": Counter(file.kind for file in files.values()),  # names may be those of people
         "candidates": len(rows),
         **{name: decisions[name] for name in DECISIONS.values()},
-        "votes": sum(map(len, answers)),
+        "votes": sum(row["raters"] for row in rows),
         "votes_repeated": collected.repeated,
         "people": len(collected.raters),
         "people_dropped": sum(rater["dropped"] for rater in collected.raters),
-        "krippendorff_alpha": {
-            kind: krippendorff_alpha(said) for kind, said in {ALL: answers, **units}.items()
-        },
+        **conclusions,
         "failures": len(failures),
         **({"grades": len(grades)} if key.question == GRADE else {}),
     }
@@ -206,6 +200,92 @@ def graded(
                 grade = Grade(triplet, rater, kind, side, severity, moved, "human")
                 strongest[place] = grade
     return [grade for _, grade in sorted(strongest.items())], faults
+
+
+def concluded(
+    candidates: Iterable[Mapping[str, Any]],
+    answers: Mapping[str, Mapping[str, str]],
+    sides: Mapping[str, str],
+    rule: Rule,
+    raters: int,
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """What raters said of each candidate, and whether all of it means more than chance.
+
+    Args:
+        candidates: rows.
+        answers: by candidate and rater, which result is the worse one.
+        sides: by candidate, where the neural result stood.
+        rule, raters: see :func:`nacd_bench.evaluation.agreement.is_confirmed`.
+
+    Returns:
+        The rows with votes, decision, and the probability of a confirmation by chance; ``seen``,
+        ``by_chance``, ``seen_minus_chance``, ``krippendorff_alpha`` and ``warnings`` of the
+        summary.
+    """
+    same = _same_rates(answers.values())
+    rows, units = [], []
+    for candidate in candidates:
+        by_rater = answers.get(candidate["candidate"], {})
+        given = list(by_rater.values())
+        votes_for = given.count(NEURAL)
+        row = {**candidate, "votes_for": votes_for, "votes_against": len(given) - votes_for}
+        row |= {"votes_same": given.count(SAME), "raters": len(given)}
+        row["confirmed"] = is_confirmed(given, rule, raters)
+        row["chance"] = confirmed_by_chance([same[rater] for rater in by_rater], rule, raters)
+        rows.append(row)
+        units.append([_side(answer, sides[row["candidate"]]) for answer in given])
+    beyond = beyond_chance(rows)
+    alphas = _alphas(rows, units)
+    decided = [row for row in rows if row["confirmed"] is not None]
+    seen, by_chance = (
+        math.fsum(row[name] for row in decided) / len(decided) if decided else None
+        for name in ("confirmed", "chance")
+    )
+    return rows, {
+        "seen": seen,
+        "by_chance": by_chance,
+        "seen_minus_chance": _as_json(beyond),
+        "krippendorff_alpha": {kind: _as_json(alpha) for kind, alpha in alphas.items()},
+        "warnings": warnings(seen, by_chance, beyond, alphas[ALL]),
+    }
+
+
+def _same_rates(answers: Iterable[Mapping[str, str]]) -> dict[str, float]:
+    """By rater the share of candidates on which they chose no side."""
+    given: dict[str, list[bool]] = defaultdict(list)
+    for by_rater in answers:
+        for rater, answer in by_rater.items():
+            given[rater].append(answer not in (NEURAL, TRADITIONAL))
+    return {rater: sum(chose_none) / len(chose_none) for rater, chose_none in given.items()}
+
+
+def _side(answer: str, neural: str) -> str:
+    """What a rater said as it was shown: sides are drawn, so that agreement on them is no chance
+    even where the neural side is the worse one of all candidates.
+
+    >>> _side("neural", "B"), _side("traditional", "B"), _side("same", "B")
+    ('B', 'A', 'same')
+    """
+    other = next(side for side in SHOWN_SIDES if side != neural)
+    return {NEURAL: neural, TRADITIONAL: other}.get(answer, answer)
+
+
+def _alphas(
+    rows: Sequence[Mapping[str, Any]], units: Sequence[Sequence[str]]
+) -> dict[str, IntervalEstimate]:
+    """Agreement in all and by artifact type."""
+    kinds = sorted({row["artifact_type"] for row in rows})
+    alphas = {}
+    for kind in (ALL, *kinds):
+        own = [place for place, row in enumerate(rows) if kind in (ALL, row["artifact_type"])]
+        photographs = [rows[place]["image"] for place in own]
+        alphas[kind] = agreement([units[place] for place in own], photographs)
+    return alphas
+
+
+def _as_json(estimated: IntervalEstimate) -> dict[str, float | None]:
+    values = {name: getattr(estimated, name) for name in ("value", "low", "high")}
+    return {name: None if math.isnan(value) else value for name, value in values.items()}
 
 
 def _read_all(paths: Iterable[str], export: str) -> tuple[dict[str, VotesFile], list[Failure]]:
