@@ -38,7 +38,8 @@ def estimate(
 
     The bounds are rounded outwards, so that the interval never claims more than it holds. Digits
     are added until its width has two units in the last place, and until nothing reads as 0 or 1
-    that is not.
+    that is not; the lower bound of what is no difference may read as 0, which says less and not
+    more: the interval of few images has no use for digits.
 
     Args:
         decimals: least number of them; None for three digits of the largest of the numbers.
@@ -61,7 +62,7 @@ def estimate(
     if decimals > MOST_DECIMALS:
         shown = [f"{x:{sign}.3g}" for x in numbers]
     else:
-        while decimals < MOST_DECIMALS and _claims_more(numbers, decimals):
+        while decimals < MOST_DECIMALS and _claims_more(numbers, decimals, is_difference):
             decimals += 1
         shown = [f"{x:{sign}f}" for x in _outwards(numbers, decimals)]
     return f"{shown[0]} [{shown[1]}, {shown[2]}]" if len(shown) == 3 else f"{shown[0]} [-, -]"
@@ -126,13 +127,14 @@ def _decimals(value: float, decimals: int) -> int:
     return decimals
 
 
-def _claims_more(numbers: list[float], decimals: int) -> bool:
+def _claims_more(numbers: list[float], decimals: int, is_difference: bool) -> bool:
     """Whether rounding says what is not so: no width, an end that is none, another side of 0."""
     low, high = numbers[-2:] if len(numbers) == 3 else (numbers[0], numbers[0])
     shown = _outwards(numbers, decimals)
-    if not low < 0 < high and any(
-        x != 0 and rounded == 0 for x, rounded in zip(numbers, shown, strict=True)
-    ):
+    told = list(zip(numbers, shown, strict=True))
+    if not is_difference and low >= 0:
+        del told[1:2]
+    if not low < 0 < high and any(x != 0 and rounded == 0 for x, rounded in told):
         return True
     if low >= 0 and high <= 1 and numbers[0] != 1 and shown[0] == 1:
         return True

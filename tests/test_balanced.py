@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter, defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -95,7 +96,7 @@ class TestComposition:
         )
 
     def test_an_original_appears_once(self) -> None:
-        sets, _ = balanced_sets(many(60, copies=3))
+        sets, _ = balanced_sets(many(60, copies=3), n=50)
         assert {*sets} == {*ARTIFACT_TYPES}
         for drawn in sets.values():
             assert set(Counter(drawn.clusters).values()) == {1}
@@ -173,39 +174,64 @@ class TestRepeats:
 
 class TestTooFew:
     def test_all_types_are_named_with_their_counts(self) -> None:
-        records = [r for r in many(20) if not r.id.startswith("text0")]
+        records = [triplet("a", "texture"), triplet("b", "texture", "a")]
         with pytest.raises(DataError) as error:
             balanced_sets(records, n=30)
-        message = str(error.value)
         for each in ARTIFACT_TYPES:
-            assert f"test set '{each}' with n=30: expected 30 {each}, 10 free" in message
-        assert "20 texture of 20 originals" in message and "0 text of 0 originals" in message
-        assert "allow_fewer=true" in message
+            assert f"test set '{each}': expected a triplet with the artifact" in str(error.value)
+        assert "2 texture of 1 originals" in str(error.value)
+
+    @pytest.mark.parametrize("n", [1, 2, 5, 50])
+    def test_without_a_number_a_set_is_as_large_as_the_data(self, n: int) -> None:
+        """Halves of n of each kind; the odd one out of a kind stands in for another."""
+        sets, missing = balanced_sets(many(n), n=None)
+        assert not missing
+        for drawn in sets.values():
+            assert sum(drawn.truth) == n and len(drawn.records) == 2 * n
+            assert drawn.notes == ()
+
+    def test_one_original_on_two_sides_is_no_set(self) -> None:
+        records = [triplet("a", "texture", "photo"), triplet("b", "free", "photo")]
+        with pytest.raises(DataError, match="of another original"):
+            balanced_set(records, "texture")
+
+    def test_what_was_refused_is_clean_for_its_own_type_alone(self) -> None:
+        """Raters refused the only candidate, of texture: nobody looked at its colours."""
+        refused = replace(triplet("r", "", "s"), labels=(Label("texture", confirmed=False),))
+        undecided = replace(
+            triplet("u", "", "t"), labels=(*refused.labels, Label("texture", None, 0, 0))
+        )
+        records = [triplet("a", "texture"), triplet("b", "color"), refused, undecided]
+        drawn = balanced_set(records, "texture", n=1)
+        assert {r.id for r in drawn.records} <= {"a", "b", "r"}
+        assert counts(balanced_set([records[0], refused], "texture")) == {"texture": 1, "free": 1}
+        with pytest.raises(DataError, match="0 free of 0 originals"):
+            balanced_set([records[1], refused], "color")
 
     def test_fewer(self) -> None:
-        drawn = balanced_set(many(20), "text", n=30, allow_fewer=True)
+        drawn = balanced_set(many(20), "text", n=30)
         assert counts(drawn) == {"text": 20, "free": 6, "texture": 7, "color": 7}
         assert drawn.notes[0].startswith("20 text, 6 free, 7 texture, 7 color instead of 30 text")
 
     def test_fewer_of_one_kind_are_made_up_for_by_the_others(self) -> None:
         records = [r for r in many(50) if not r.id.startswith("text0")]
-        drawn = balanced_set(records, "color", n=30, allow_fewer=True)
+        drawn = balanced_set(records, "color", n=30)
         assert counts(drawn) == {"color": 30, "free": 15, "texture": 15}
 
     def test_fewer_where_originals_are_shared(self) -> None:
-        drawn = balanced_set(few_originals(), "texture", n=100, allow_fewer=True)
+        drawn = balanced_set(few_originals(), "texture", n=100)
         assert sum(drawn.truth) * 2 == len(drawn.truth) > 20
         assert all(len(sides) == 1 for sides in sides_by_original(drawn).values())
 
     def test_fewer_leaves_out_what_cannot_be(self) -> None:
         records = [r for r in many(10) if not r.id.startswith("text0")]
-        sets, missing = balanced_sets(records, n=5, allow_fewer=True)
+        sets, missing = balanced_sets(records, n=5)
         assert list(sets) == ["texture", "color"]
         assert "0 text of 0 originals" in missing["text"]
 
     def test_nothing_at_all(self) -> None:
         with pytest.raises(DataError, match="test set 'color'"):
-            balanced_sets([triplet("a", ""), triplet("b", "free")], allow_fewer=True)
+            balanced_sets([triplet("a", ""), triplet("b", "free")])
 
     def test_bad_arguments(self) -> None:
         fails(DataError, "did you mean 'color'", balanced_set, many(3), "colour")

@@ -175,7 +175,7 @@ def test_more_processes_than_batches(records: list[TripletRecord], tmp_path: Pat
     done = run(
         records,
         tmp_path,
-        sets=Drawing(("color",), n=1, allow_fewer=True),
+        sets=Drawing(("color",), n=1),
         detectors=[LargeColor()],
         baselines=[PSNR()],
         trainer=Engine(accelerator="cpu", devices=4, batch_size=4, show_progress=False),
@@ -194,6 +194,25 @@ def test_batches_do_not_change_scores(records: list[TripletRecord], tmp_path: Pa
     )
     for first, second in zip(scores(one.folder), scores(four.folder), strict=True):
         assert first == pytest.approx(second, nan_ok=True, abs=1e-6)
+
+
+def test_a_detector_is_not_measured_on_its_own_boxes(
+    records: list[TripletRecord], tmp_path: Path
+) -> None:
+    def own(record: TripletRecord, detector: str | None) -> TripletRecord:
+        labels = tuple(replace(label, detector=detector) for label in record.labels)
+        return replace(record, labels=labels)
+
+    others = run([own(r, "boundary") for r in records], tmp_path, name="others")
+    assert "large_color" in others.comparisons["color"].places
+    drawn = others.sets["color"]
+    two = {record.id for record in drawn.records[:2]}
+    half = [own(r, "large_color" if r.id in two else None) for r in drawn.records]
+    mixed = run(half, tmp_path, name="mixed").comparisons["color"]
+    assert any("the labels of 2 images are boxes of large_color" in note for note in mixed.notes)
+    assert mixed.places["large_color"].mean_iou.n == 2
+    done = run([own(r, "large_color") for r in records], tmp_path, name="own")
+    assert not done.comparisons["color"].places and "texture" in done.comparisons["texture"].places
 
 
 class TestBadInput:
@@ -255,8 +274,9 @@ class TestBadInput:
         fails(DataError, "4 with and 0 without", run, positives, tmp_path, name="one")
 
     def test_too_few(self, records: list[TripletRecord], tmp_path: Path) -> None:
-        fails(DataError, "allow_fewer", run, records, tmp_path, sets=Drawing(n=500))
-        done = run(records, tmp_path, sets=Drawing(("color",), n=500, allow_fewer=True))
+        free = [record for record in records if record.artifact_free]
+        fails(DataError, "0 color of 0 originals", run, free, tmp_path)
+        done = run(records, tmp_path, sets=Drawing(("color",), n=500))
         assert done.comparisons["color"].notes
 
     def test_no_labels(self, records: list[TripletRecord], tmp_path: Path) -> None:

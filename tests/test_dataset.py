@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -48,7 +49,7 @@ from nacd_bench.runs.unite import Part, distinct_names, unite
 from nacd_bench.triplets.images import pixels_sha256
 from nacd_bench.triplets.licenses import License, LicenseTable
 from nacd_bench.triplets.manifest import read_manifest
-from nacd_bench.triplets.record import TripletRecord, presence
+from nacd_bench.triplets.record import TripletRecord, is_clean, presence
 
 QUIET: dict[str, Any] = {"workers": 0, "show_progress": False}
 Decide = Callable[[int, dict[str, Any]], bool | None]
@@ -505,7 +506,7 @@ class TestBadInput:
         next((other / CODED).rglob("*.parquet")).write_bytes(b"no table")
         (problem,) = build(verified, tmp_path / "data", **QUIET).failures
         assert problem.item == str(other.absolute())
-        assert re.search(r"cannot be read.* \d+ artifacts are left out", str(problem))
+        assert re.search(r"cannot be read.* \d+ candidates are left out", str(problem))
 
     def test_a_folder_that_holds_something_else(self, original_mined: Path, built: Path) -> None:
         verified = verify(original_mined, built.parent / "verified")
@@ -567,6 +568,49 @@ class TestNegatives:
         assert check(done.folder).faults == [] and not done.failures
         again = build(verified, tmp_path / "again", negatives=2, **QUIET)
         assert files(again.folder) == files(done.folder)
+
+    def test_what_people_refused_altogether_is_there_and_clean(
+        self, mined: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        rewrite(
+            mined, CANDIDATES, [{**r, "duplicate_of": None} for r in read_mined(mined).to_pylist()]
+        )
+        first = read_mined(mined).to_pylist()[0]
+        verified = verify(
+            mined, tmp_path / "verified", lambda _, row: row["image"] == first["image"]
+        )
+        folder = tmp_path / "a data set"
+        assert main(["dataset", "build", str(verified), f"folder={folder}", "workers=0"]) == 0
+        records = read_dataset(folder).records
+        refused = [each for each in records if each.source != first["image"]]
+        assert refused and all(map(is_clean, refused))
+        assert not any(is_clean(each) for each in records if each.source == first["image"])
+        assert not any(each.artifact_free for each in records)
+        stats = dataset_stats(read_dataset(folder))
+        assert stats["refused_triplets"] == len(refused)
+        assert (
+            f"{len(refused)} triplets in which people refused" in (folder / "README.md").read_text()
+        )
+        assert check(folder).faults == []
+        printed = " ".join(capsys.readouterr().out.split()).partition("Next: nacd-bench ")[2]
+        few = ["detector=[large_color,texture]", "baseline=[psnr]", "bootstrap.resamples=50"]
+        command = [*shlex.split(printed), *few, f"folder={tmp_path}/b", "logger=none"]
+        assert main([*command, f"cache={tmp_path}/c", "show_progress=false"]) == 0
+        text = (tmp_path / "b" / "report" / "index.html").read_text()
+        assert "few images (1 sources" in text
+        assert "are boxes of large_color itself" in text and 'class="best"' not in text
+
+    def test_a_benchmark_that_cannot_run_is_not_advised(
+        self, mined: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        rows = [row for row in read_mined(mined).to_pylist() if row["artifact_type"] == "color"]
+        rewrite(mined, CANDIDATES, [{**row, "duplicate_of": None} for row in rows])
+        verified = verify(mined, tmp_path / "verified", lambda *_: True)
+        assert main(["dataset", "build", str(verified), f"folder={tmp_path}/d", "workers=0"]) == 0
+        printed = " ".join(capsys.readouterr().out.split())
+        assert "nacd-bench benchmark" not in printed and "No test set can be drawn" in printed
+        status = main(["benchmark", f"{tmp_path}/d", f"folder={tmp_path}/b", "logger=none"])
+        assert status == 1 and "0 free of 0 originals" in capsys.readouterr().err
 
     def test_too_few_are_said(self, original_mined: Path, tmp_path: Path) -> None:
         verified = verify(original_mined, tmp_path / "verified")
@@ -1049,7 +1093,7 @@ class TestCheck:
 class TestReaders:
     def test_benchmark_and_detect_read_it(self, built: Path, tmp_path: Path) -> None:
         plain = ["detector=[large_color]", "report=false", "show_progress=false"]
-        sets = ["sets.n=1", "sets.allow_fewer=true", "sets.types=[color,texture,text]"]
+        sets = ["sets.n=1", "sets.types=[color,texture,text]"]
         arguments = [
             "baseline=[psnr]",
             "logger=none",

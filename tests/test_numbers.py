@@ -29,6 +29,7 @@ class TestEstimate:
             ((0.9998, 0.9996, 1.0), "0.9998 [0.9996, 1.0000]"),
             ((0.99996, 0.9, 1.0), "0.99996 [0.90000, 1.00000]"),
             ((0.5, 0.1 + 0.2, 0.7), "0.500 [0.300, 0.700]"),
+            ((0.25, 1e-7, 0.994), "0.250 [0.000, 0.994]"),
             ((float("nan"),) * 3, "-"),
             ((None, None, None), "-"),
             ((0.5, float("nan"), float("nan")), "0.500 [-, -]"),
@@ -44,7 +45,8 @@ class TestEstimate:
     ) -> None:
         rng = np.random.default_rng(0)
         for low, value, high in np.sort(rng.normal(size=(300, 3)) ** 3, axis=1) * scale:
-            shown = written(numbers.estimate(value, low, high, decimals=decimals))
+            given = {"decimals": decimals, "is_difference": True}
+            shown = written(numbers.estimate(value, low, high, **given))
             assert shown[1] <= low + 1e-12 and shown[2] >= high - 1e-12
             assert shown[1] <= shown[0] <= shown[2]
             if low > 1e-11 or high < -1e-11:  # what excludes 0 is seen to

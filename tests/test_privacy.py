@@ -190,7 +190,7 @@ def test_no_command_asks_for_anything(tmp_path: Path) -> None:
     """Every command, one after the other in one process, with a key and without."""
     few = ["show_progress=false"]
     plain = ["detector=[large_color,text]", "baseline=[psnr]", *few]
-    sets = ["sets.types=[color]", "sets.allow_fewer=true", "bootstrap.resamples=50"]
+    sets = ["sets.types=[color]", "bootstrap.resamples=50"]
     logged = ["logger=wandb", "report=false"]
     offline = {"WANDB_API_KEY": KEY, "WANDB_MODE": "offline"}
     commands = [

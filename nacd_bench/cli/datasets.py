@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ NOTES = {
 
 
 def build(**settings: Any) -> int:
+    from nacd_bench.evaluation.balanced import balanced_sets
     from nacd_bench.jobs.dataset import build as job
     from nacd_bench.report.data_card import dataset_stats, table_one, verification_warnings
     from nacd_bench.triplets.licenses import UNKNOWN
@@ -35,12 +37,21 @@ def build(**settings: Any) -> int:
     if unknown:
         show(f"The licence of {unknown} of {images} images is unknown.")
     show(*(f"Warning: {line}" for line in verification_warnings(made.dataset)))
-    free = stats["artifact_free_triplets"]
+    free, refused = stats["artifact_free_triplets"], stats["refused_triplets"]
     show(
-        f"{stats['artifacts']} artifacts in {stats['triplets'] - free} triplets of {images} "
-        f"images, {free} triplets free of artifacts. Data set: {made.folder}. Next: nacd-bench "
-        f"benchmark {made.folder}"
+        f"{stats['artifacts']} artifacts in {stats['triplets'] - free - refused} triplets of "
+        f"{images} images; without: {refused} triplets in which all was refused, {free} in which "
+        f"nothing was found. Data set: {made.folder}."
     )
+    try:
+        balanced_sets(made.dataset.records, n=1)
+        show(f"Next: nacd-bench benchmark {shlex.quote(str(made.folder))} sets.n=null")
+    except UserError as error:
+        show(
+            f"No test set can be drawn of it: {error}",
+            "Next: nacd-bench dataset build again with negatives=N into another folder, or with "
+            "more verified candidates.",
+        )
     return show_failures(made.failures, made.folder)
 
 

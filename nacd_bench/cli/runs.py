@@ -63,6 +63,7 @@ def benchmark(*, report: bool, **settings: Any) -> int:
             for comparison in done.comparisons.values()
             for note in comparison.notes
         ),
+        *(f"Not drawn: {why}" for why in done.undrawn.values()),
         main_table(done),
         *further_tables(done),
         *([f"Reference: {done.reference.source}"] if done.reference is not None else []),

@@ -1,9 +1,11 @@
 """Balanced test sets (paper sec. 5): positives of one type and as many negatives.
 
-The negatives are a third artifact-free and the rest the other two types in equal parts: 16, 17
-and 17 for 50. Of each original (a source image, whatever its crops, rates and codecs) a set takes
-one triplet; where the data force it to take more, all of them lie on one side, in one cluster of
-the bootstrap, and the set says so.
+The negatives are a third clean and the rest the other two types in equal parts: 16, 17 and 17 for
+50. A triplet is clean where somebody looked: it is known to be free of artifacts, or everything in
+it that a detector boxed was refused. Kinds of negatives that are short are made up for by the
+others, and the set is as large as the data allow. Of each original (a source image, whatever its
+crops, rates and codecs) a set takes one triplet; where the data force it to take more, all of them
+lie on one side, in one cluster of the bootstrap, and the set says so.
 
 A set is an ordinary manifest with five more columns (:data:`SET_COLUMNS`), so it can be shared and
 read again. What is drawn depends on the triplets and the seed, not on the order of rows or on
@@ -23,12 +25,18 @@ import numpy as np
 
 from nacd_bench.errors import DataError
 from nacd_bench.registry import unknown
-from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord, cluster_names, presence
+from nacd_bench.triplets.record import (
+    ARTIFACT_TYPES,
+    TripletRecord,
+    cluster_names,
+    is_clean,
+    presence,
+)
 from nacd_bench.triplets.rows import text
 
 T = TypeVar("T")
 FREE = "free"
-"""What artifact-free negatives are drawn as."""
+"""What clean negatives are drawn as."""
 SET_COLUMNS = ("test_set", "side", "drawn_as", "cluster", "draw_seed")
 """The extra columns: the set's type; ``positive`` or ``negative``; a type or ``free``; the name of
 the original, which its copies share; the seed."""
@@ -75,44 +83,36 @@ def negative_quotas(n: int) -> tuple[int, int]:
 
 
 def balanced_set(
-    records: Iterable[TripletRecord],
-    artifact_type: str,
-    n: int = 50,
-    seed: int = 0,
-    allow_fewer: bool = False,
+    records: Iterable[TripletRecord], artifact_type: str, n: int | None = 50, seed: int = 0
 ) -> BalancedSet:
     """Draw a test set for one type.
 
     Args:
         records: labelled triplets with different ids; unlabelled ones are not used.
         artifact_type: what the positives have.
-        n: positives, and negatives.
+        n: positives, and as many negatives, at most; None for as many as can be.
         seed: the same seed and triplets give the same set.
-        allow_fewer: take what there is: as many positives as negatives, as many as can be; a kind
-            of negative that is short is made up for by the others.
 
     Raises:
-        DataError: too few examples, with the counts; ids that are not different.
+        DataError: not one example for each side, with the counts; ids that are not different.
     """
     if artifact_type not in ARTIFACT_TYPES:
         raise DataError(f"{unknown('artifact type', artifact_type, list(ARTIFACT_TYPES))}.")
-    if n < 1:
+    if n is not None and n < 1:
         raise DataError(f"expected a set of 1 or more positives, got {n}. Choose another n.")
     pools = _Pools(records, artifact_type)
-    asked = pools.quotas(n)
-    drawn = _drawn(pools, asked, seed)
-    if _sizes(drawn) != asked and allow_fewer:
-        drawn = _fewer(pools, n, seed)
+    most = min(pools.sides[True], pools.sides[False])
+    drawn = _largest(pools, most if n is None else min(n, most), seed)
     sizes = _sizes(drawn)
-    if not sum(sizes.values()) or not (allow_fewer or sizes == asked):
+    if not drawn:
         held = ", ".join(
-            f"{sum(map(len, pools.of[group].values()))} {group} of {len(pools.of[group])} originals"
-            for group in asked
+            f"{sum(map(len, of_group.values()))} {group} of {len(of_group)} originals"
+            for group, of_group in pools.of.items()
         )
         raise DataError(
-            f"test set '{artifact_type}' with n={n}: expected {_listed(asked)}; got "
-            f"{_listed(sizes)} with each original on one side (the data have {held}). "
-            "Add triplets, choose a smaller n or set allow_fewer=true (it needs one of each side)."
+            f"test set '{artifact_type}': expected a triplet with the artifact and, of another "
+            f"original, one that was looked at and has none; the data have {held}. Add triplets, "
+            "or name the types that there are with sets.types=[...]."
         )
     chosen = []
     for group, examples in drawn.items():
@@ -126,36 +126,36 @@ def balanced_set(
             extra = {**record.extra, **columns, "cluster": pools.original[record.id]}
             chosen.append(replace(record, extra=extra))
     chosen.sort(key=lambda record: (record.extra["side"] != SIDES[0], record.id))
-    short = f"{_listed(sizes)} instead of {_listed(asked)}: no larger set was found."
-    notes = (short, *_repeats(chosen)) if sizes != asked else _repeats(chosen)
+    asked = None if n is None else pools.quotas(n)
+    notes = _repeats(chosen)
+    if asked not in (None, sizes):
+        notes = (f"{_listed(sizes)} instead of {_listed(asked)}: no larger set was found.", *notes)
     return BalancedSet(artifact_type, tuple(chosen), notes)
 
 
 def balanced_sets(
     records: Iterable[TripletRecord],
     types: Iterable[str] = ARTIFACT_TYPES,
-    n: int = 50,
+    n: int | None = 50,
     seed: int = 0,
-    allow_fewer: bool = False,
 ) -> tuple[dict[str, BalancedSet], dict[str, str]]:
     """Draw a test set for each type; arguments as :func:`balanced_set`.
 
     Returns:
-        sets by type, and why others could not be drawn (only where fewer are allowed).
+        sets by type, and why others could not be drawn.
 
     Raises:
-        DataError: too few examples of any type, all of them named; with ``allow_fewer`` only when
-            no set can be drawn.
+        DataError: no set can be drawn, with the reason for each type.
     """
     records = list(records)
     sets: dict[str, BalancedSet] = {}
     missing: dict[str, str] = {}
     for artifact_type in types:
         try:
-            sets[artifact_type] = balanced_set(records, artifact_type, n, seed, allow_fewer)
+            sets[artifact_type] = balanced_set(records, artifact_type, n, seed)
         except DataError as error:
             missing[artifact_type] = str(error)
-    if missing and not (allow_fewer and sets):
+    if not sets:
         raise DataError("\n".join(missing.values()))
     return sets, missing
 
@@ -214,10 +214,9 @@ class _Pools:
         for group in (artifact_type, *self.negatives):
             self.of[group] = {}
             for record in ordered:
-                fits = record.artifact_free if group == FREE else presence(record, group)
-                if group in self.negatives[1:] and presence(record, artifact_type) is not False:
+                if group != artifact_type and presence(record, artifact_type) is not False:
                     continue
-                if fits:
+                if is_clean(record) if group == FREE else presence(record, group):
                     self.of[group].setdefault(self.original[record.id], []).append(record)
                     first_group.setdefault(record.id, group)
         self.surplus: Counter[str] = Counter()
@@ -247,9 +246,8 @@ def _drawn(pools: _Pools, quotas: Mapping[str, int], seed: int) -> Drawn:
     return best
 
 
-def _fewer(pools: _Pools, n: int, seed: int) -> Drawn:
-    """A set as large as can be with as many negatives as positives; empty where there is none."""
-    most = min(n, pools.sides[True], pools.sides[False])
+def _largest(pools: _Pools, most: int, seed: int) -> Drawn:
+    """A set as large as can be up to so many on each side; empty where there is none."""
     # where m places can be filled, so can fewer; for 0 the draw is empty
     place = bisect_left(range(-most, 0), True, key=lambda m: bool(_of_size(pools, -m, seed)))
     return _of_size(pools, most - place, seed)
@@ -259,7 +257,7 @@ def _of_size(pools: _Pools, m: int, seed: int) -> Drawn:
     """A set of m on each side, kinds of negatives standing in for others; else empty."""
     quotas = pools.quotas(m)
     short: dict[str, int] = {}
-    while True:
+    while m:
         drawn = _drawn(pools, quotas, seed)
         if _sizes(drawn) == quotas:
             return drawn
@@ -270,6 +268,7 @@ def _of_size(pools: _Pools, m: int, seed: int) -> Drawn:
         share, more = divmod(m - sum(short.values()), len(others))
         quotas |= short
         quotas |= {group: share + (i < more) for i, group in enumerate(others)}
+    return {}
 
 
 def _draw(

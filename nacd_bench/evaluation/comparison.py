@@ -19,7 +19,7 @@ from nacd_bench.evaluation.localisation import Localisation, Placed, localisatio
 from nacd_bench.evaluation.significance import holm_corrected
 from nacd_bench.evaluation.thresholds import Criterion, Threshold, best_thresholds
 from nacd_bench.triplets.detection import Result
-from nacd_bench.triplets.record import labelled_boxes
+from nacd_bench.triplets.record import is_artifact, labelled_boxes
 
 Scores = Mapping[str, Mapping[str, Result]]
 """By method and triplet id; what is not there failed."""
@@ -35,7 +35,7 @@ class SetComparison:
         aucs: by method.
         tests: each detector of the type against the set's best baseline.
         thresholds: of each method by each criterion.
-        places: by detector of the type; empty where no label has a box.
+        places: by detector of the type; empty where no label has a box, or all are its own.
         notes: what is special about the set (repeats, fewer than asked, few images).
     """
 
@@ -141,7 +141,16 @@ def _compare(
             "intervals are exact and wide, tests are by permutation, and no method is marked as "
             "the best."
         )
-    places = {name: _places(balanced, scores.get(name, {}), resampling) for name in of_type}
+    places = {}
+    for name in of_type:
+        images, n_own = _placed(balanced, scores.get(name, {}), name)
+        if n_own:
+            notes.append(
+                f"the labels of {n_own} images are boxes of {name} itself: these images are left "
+                "out of its localisation, which would find them where it put them."
+            )
+        if any(len(image.labelled) for image in images):
+            places[name] = localisation(images, resampling=resampling)
     return SetComparison(
         kind,
         sum(truth),
@@ -153,20 +162,28 @@ def _compare(
             for method in methods
             if not math.isnan(aucs[method].value)
         },
-        {name: place for name, place in places.items() if place is not None},
+        places,
         notes,
     )
 
 
-def _places(
-    balanced: BalancedSet, scores: Mapping[str, Result], resampling: Resampling
-) -> Localisation | None:
-    images = []
+def _placed(
+    balanced: BalancedSet, scores: Mapping[str, Result], detector: str
+) -> tuple[list[Placed], int]:
+    """Images with a detector's boxes and those of the labels, and how many are left out since a
+    label of theirs is the detector's own box."""
+    images, n_own = [], 0
     for record, cluster in zip(balanced.records, balanced.clusters, strict=True):
-        if record.id in scores:
-            result = scores[record.id]
-            labelled = labelled_boxes(record, balanced.artifact_type)
-            images.append(Placed(labelled, result.boxes, result.confidences, cluster))
-    if not any(len(image.labelled) for image in images):
-        return None
-    return localisation(images, resampling=resampling)
+        if record.id not in scores:
+            continue
+        if any(
+            label.detector == detector and is_artifact(label)
+            for label in record.labels
+            if label.artifact_type == balanced.artifact_type
+        ):
+            n_own += 1
+            continue
+        result = scores[record.id]
+        labelled = labelled_boxes(record, balanced.artifact_type)
+        images.append(Placed(labelled, result.boxes, result.confidences, cluster))
+    return images, n_own

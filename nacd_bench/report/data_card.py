@@ -25,7 +25,7 @@ from nacd_bench.runs.provenance import leaves
 from nacd_bench.runs.schema import SIDES, TRIPLETS
 from nacd_bench.runs.tables import Table
 from nacd_bench.triplets.licenses import UNKNOWN, license_of
-from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord
+from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord, is_clean
 
 MOST_IMAGES = 200
 """Images whose licence the card lists; the tables have all."""
@@ -51,7 +51,10 @@ QUANTILES = {
     "largest": 1.0,
 }
 TOTAL = "total"
-SUMS = ("images", "triplets", "artifact_free_triplets", "artifacts", "verified")
+SUMS = (
+    *("images", "triplets", "artifact_free_triplets", "refused_triplets"),
+    *("artifacts", "verified"),
+)
 STATES = ("duplicates", "refused", "undecided")
 
 
@@ -89,6 +92,7 @@ def dataset_stats(dataset: DataSet) -> dict[str, Any]:
         "images": len(rights),
         "triplets": len(records),
         "artifact_free_triplets": sum(bool(r.artifact_free) for r in dataset.records),
+        "refused_triplets": sum(is_clean(r) and not r.artifact_free for r in dataset.records),
         "artifacts": len(counted),
         "verified": sum(artifact.confirmed is True for artifact in counted),
         **{state: states[state] for state in STATES},

@@ -41,6 +41,8 @@ TABLES = (TRIPLETS, ARTIFACTS, COCO, CARD, SETTINGS)
 IMAGE_FACTS = ("image_sha256", "width", "height", "preset", "preset_index")
 HASHES = {"original": "image_sha256", **{side: f"{side}_sha256" for side in SIDES}}
 """Columns with what identifies an image: the hash of an original's file, of a decode's pixels."""
+REFUSED = "refused"
+"""Status of what people looked at and did not see."""
 ARTIFACT_FACTS = ("candidate", "triplet", *PLACE)
 """Columns of an artifact that are never empty, in the words of mined and verified candidates."""
 
@@ -77,7 +79,7 @@ class Artifact(Label):
         """What it is counted as: artifacts, duplicates, refused or undecided."""
         if self.is_found:
             return "duplicates" if self.duplicate_of else "artifacts"
-        return "undecided" if self.confirmed is None else "refused"
+        return "undecided" if self.confirmed is None else REFUSED
 
     @property
     def counts(self) -> bool:

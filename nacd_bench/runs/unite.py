@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from nacd_bench.errors import Failure
 from nacd_bench.evaluation.duplicates import IOU, with_duplicates
-from nacd_bench.runs.dataset import HASHES, Artifact
+from nacd_bench.runs.dataset import HASHES, REFUSED, Artifact
 from nacd_bench.runs.schema import CODECS, EDGES
 from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import json_sha256, sha256
@@ -100,9 +100,11 @@ def _kept(
     twins: Mapping[str, Sequence[TripletRecord]],
     artifacts: Sequence[Artifact],
 ) -> dict[str, TripletRecord]:
-    """By id, the triplets with an artifact that counts, and those that are free in all sources."""
+    """By id, the triplets with an artifact that counts, those of which everything was refused, and
+    those that are free in all sources."""
     counting = {artifact.triplet for artifact in artifacts if artifact.counts}
     labelled = {artifact.triplet for artifact in artifacts}
+    counting |= labelled - {a.triplet for a in artifacts if a.status != REFUSED}
     kept = {}
     for key, record in triplets.items():
         is_free = record.id not in labelled and all(twin.artifact_free for twin in twins[key])

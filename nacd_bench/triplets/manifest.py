@@ -248,7 +248,7 @@ def _parquet(path: str | Path, rows: Sequence[Row]) -> bytes:
 
     text, whole = pa.string(), pa.int64()
     label = {"artifact_type": text, "box": pa.list_(whole), "votes_for": whole}
-    label |= {"votes_against": whole, "confirmed": pa.bool_()}
+    label |= {"votes_against": whole, "confirmed": pa.bool_(), "detector": text}
     kinds = {VERSION_COLUMN: whole, **dict.fromkeys(COLUMNS, text)}
     kinds |= dict.fromkeys(RATES, pa.float64())
     kinds |= {"artifact_free": pa.bool_(), "labels": pa.list_(pa.struct(list(label.items())))}

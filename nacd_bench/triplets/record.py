@@ -23,6 +23,7 @@ class Label:
         box: where, or None for somewhere in the image.
         votes_for, votes_against: of the people asked, None where nobody was.
         confirmed: True, False (looked at and refused), or None (not decided).
+        detector: whose box it is; None where somebody drew it.
     """
 
     artifact_type: str
@@ -30,6 +31,7 @@ class Label:
     votes_for: int | None = None
     votes_against: int | None = None
     confirmed: bool | None = None
+    detector: str | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,13 @@ def presence(record: TripletRecord, artifact_type: str) -> bool | None:
         return None
     others = any(is_artifact(label) for label in record.labels)
     return False if of_type or others else None
+
+
+def is_clean(record: TripletRecord) -> bool:
+    """Whether somebody looked at a triplet and found nothing: it is known to be free, or all its
+    labels were refused."""
+    refused = [is_artifact(label) is False for label in record.labels]
+    return bool(record.artifact_free) or (bool(refused) and all(refused))
 
 
 def labelled_boxes(record: TripletRecord, artifact_type: str) -> list[Box] | None:

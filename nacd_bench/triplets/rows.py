@@ -210,6 +210,7 @@ _LABEL_READERS: dict[str, Callable[[Any], Any]] = {
     "votes_for": _whole,
     "votes_against": _whole,
     "confirmed": _flag,
+    "detector": _name,
 }
 _COLUMN_READERS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(COLUMNS, _name),

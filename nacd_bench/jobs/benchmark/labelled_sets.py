@@ -21,15 +21,13 @@ class Drawing:
 
     Args:
         types: artifact types to draw a set for.
-        n: positives, and as many negatives.
+        n: positives, and as many negatives, at most; None for as many as the data allow.
         seed: decides which.
-        allow_fewer: take what there is where there are too few.
     """
 
     types: Sequence[str] = ARTIFACT_TYPES
-    n: Number = 50
+    n: Number | None = 50
     seed: Count = 0
-    allow_fewer: bool = False
 
 
 PAPER_DRAWING = Drawing()
@@ -50,24 +48,21 @@ def find_labelled(source: Source) -> tuple[list[TripletRecord], list[Failure]]:
 
 def labelled_sets(
     records: Sequence[TripletRecord], drawing: Drawing
-) -> tuple[Mapping[str, BalancedSet], list[Failure]]:
-    """Sets that records were drawn as, or else sets drawn from them, and those that cannot be.
+) -> tuple[Mapping[str, BalancedSet], Mapping[str, str]]:
+    """Sets that records were drawn as, or else sets drawn from them, and why others cannot be.
 
     Raises:
-        DataError: no labels, or too few examples.
+        DataError: no labels, or no set can be drawn.
     """
     if records and all(name in r.extra for r in records for name in SET_COLUMNS[:4]):
         by_type: dict[str, list[TripletRecord]] = defaultdict(list)
         for record in records:
             by_type[str(record.extra["test_set"])].append(record)
-        return {name: set_of(members, "data") for name, members in by_type.items()}, []
+        return {name: set_of(members, "data") for name, members in by_type.items()}, {}
     if not any(record.labels or record.artifact_free for record in records):
         raise DataError(
             f"expected labelled triplets, got {len(records)} without labels. Give a manifest with "
             "the columns labels and artifact_free (docs/data.md), or leave the data out: the "
             "planted sample has labels."
         )
-    sets, missing = balanced_sets(
-        records, drawing.types, drawing.n, drawing.seed, allow_fewer=drawing.allow_fewer
-    )
-    return sets, [Failure(f"test set {name}", "read", why) for name, why in missing.items()]
+    return balanced_sets(records, drawing.types, drawing.n, drawing.seed)

@@ -71,6 +71,7 @@ class Benchmarked:
     Args:
         folder: the run's folder.
         sets: the test sets, by artifact type.
+        undrawn: why there is none of a type that was asked for.
         comparisons: the figures of each set, by artifact type.
         scored: the scores behind them.
         methods: every detector and baseline that ran, by name.
@@ -86,6 +87,7 @@ class Benchmarked:
 
     folder: Path
     sets: Mapping[str, BalancedSet]
+    undrawn: Mapping[str, str]
     comparisons: Mapping[str, SetComparison]
     scored: Scored
     methods: Mapping[str, Detector | Baseline]
@@ -170,6 +172,7 @@ def metrics(done: Benchmarked) -> dict[str, Any]:
         ],
         "n_scores": {"computed": done.scored.computed, "from_cache": done.scored.cached},
         "n_failures": len(done.failures),
+        "undrawn": dict(done.undrawn),
         "sets": {
             name: {
                 "n_positive": result.n_positive,

@@ -93,7 +93,7 @@ def benchmark(
         configuration: YAML to keep beside the results as ``config.yaml``.
 
     Raises:
-        DataError: too few labels, a folder in use, other settings than those the run began with.
+        DataError: no set can be drawn, a folder in use, other settings than those it began with.
     """
     began = time.perf_counter()
     folder = Path(folder)
@@ -130,10 +130,11 @@ def benchmark(
                 ScoreCache(place / "scores.sqlite"),
                 engine,
             )
-            run.failures += [*failures, *problems, *undrawn, *scored.failures]
+            run.failures += [*failures, *problems, *scored.failures]
             done = Benchmarked(
                 folder=folder,
                 sets=test_sets,
+                undrawn=undrawn,
                 comparisons=compare(test_sets, scored.scores, types, names, full, bootstrap),
                 scored=scored,
                 methods=methods,

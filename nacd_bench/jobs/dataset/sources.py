@@ -2,7 +2,7 @@
 
 A triplet with at least one artifact that counts is taken with everything that is known about it:
 what people confirmed, what they refused, and what nobody decided, so that no reader takes silence
-for a clean image.
+for a clean image. So is one of which people refused everything: they looked, and it is clean.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from nacd_bench.runs.dataset import (
     ARTIFACTS,
     HASHES,
     IMAGE_FACTS,
+    REFUSED,
     Artifact,
     artifact_of,
     read_dataset,
@@ -138,14 +139,16 @@ class Sources:
         names = rows["run"].unique().to_pylist()
         for name in sorted(name or "" for name in names):
             is_of_run = pc.equal(pc.fill_null(rows["run"], ""), name)
-            wanted = rows.filter(pc.and_(is_of_run, is_artifact))["triplet"]
+            is_refused = pc.equal(pc.fill_null(rows["confirmed"], True), False)
+            is_decided = pc.or_(is_artifact, is_refused)
+            wanted = rows.filter(pc.and_(is_of_run, is_decided))["triplet"]
             try:
                 folder = self._find(name, place, len(names) == 1)
                 settings = read_settings(folder)
                 self._add_run(folder, settings, rows.filter(is_of_run), wanted)
                 self.runs[str(folder)] = settings
             except DataError as error:
-                message = f"{error} {len(wanted)} artifacts are left out."
+                message = f"{error} {len(wanted)} candidates are left out."
                 self.failures.append(Failure(name, "", message))
 
     def _find(self, name: str, place: Path, is_only: bool) -> Path:
@@ -167,7 +170,7 @@ class Sources:
     def _add_run(
         self, folder: Path, settings: Mapping[str, Any], rows: pa.Table, wanted: pa.ChunkedArray
     ) -> None:
-        """Add every triplet of a mined folder that has an artifact."""
+        """Add every triplet of a mined folder that has an artifact, or had what was refused."""
         verified, others = (
             table.filter(pc.is_in(table["triplet"], pc.unique(wanted)))
             for table in (rows, read_mined(folder))
@@ -194,6 +197,7 @@ class Sources:
             triplet: of_triplet
             for triplet, of_triplet in artifacts.items()
             if any(artifact.is_found for artifact in of_triplet)
+            or all(artifact.status == REFUSED for artifact in of_triplet)
         }
         records = self._records(folder, settings, named)
         self.parts.append((records, [a for record in records for a in artifacts[record.id]]))
@@ -216,7 +220,8 @@ class Sources:
         if len(free) < number:
             message = (
                 f"expected {number} triplets in which nothing was found, got {len(free)}. "
-                "All of them are taken: ask for fewer, or mine more images."
+                "All of them are taken: ask for fewer, mine more images, or mine with thresholds: "
+                "detectors of severity have 1.5, for others benchmark writes a file."
             )
             self.failures.append(Failure("negatives", "", message))
         times: Counter[str] = Counter()
