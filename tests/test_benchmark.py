@@ -417,14 +417,16 @@ class TestCommand:
             [
                 "detect",
                 str(planted),
-                "detector=[large_color]",
+                "detector=[large_color,color_severity]",
                 f"thresholds={tmp_path / 'run' / 'thresholds.yaml'}",
                 f"folder={found}",
                 "show_progress=false",
                 "overlays=false",
             ]
         )
-        assert status == 0 and (found / "detections.csv").is_file()
+        assert status == 0
+        rows = csv_rows(found / "detections.csv")
+        assert all(float(r["confidence"]) > 1.5 for r in rows if r["detector"] != "large_color")
 
     def test_a_reference_stands_beside(
         self, planted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

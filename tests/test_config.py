@@ -15,8 +15,10 @@ from omegaconf import OmegaConf
 import nacd_conf
 from nacd_bench.detectors import Detector
 from nacd_bench.detectors.text_finders import Cached, TextFinder
+from nacd_bench.jobs.mine.run import make_mining_plan
 from nacd_bench.pipeline.methods import made
 from nacd_bench.registry import BASELINES, DETECTORS, TEXT_FINDERS
+from nacd_bench.triplets.record import ARTIFACT_TYPES
 
 CONF = Path(nacd_conf.__file__).parent
 DETECTOR_NAMES = [name for name in DETECTORS if DETECTORS.entries[name].origin == "nacd-bench"]
@@ -80,8 +82,18 @@ def test_the_paper_s_presets_are_for_its_five_detectors() -> None:
     classes = {name: DETECTORS.get(name) for name in DETECTOR_NAMES}
     recommended = {name for name, cls in classes.items() if "recommended" in cls.presets}
     assert recommended == {"texture", "boundary", "large_color", "small_color", "text"}
-    for command in ("detect", "benchmark", "mine", "agree"):  # the paper's stay the default
+    for command in ("detect", "benchmark", "agree"):  # the paper's stay the default
         assert composed(command)["detector"]["large_color"]["outliers"] == "zero"
+
+
+def test_what_is_mined_is_clear_to_a_rater(tmp_path: Path) -> None:
+    config = composed("mine")
+    detectors = [instantiate(node) for node in config["detector"].values()]
+    assert all(detector.is_severity for detector in detectors)
+    assert {detector.artifact_type for detector in detectors} == set(ARTIFACT_TYPES)
+    thresholds = config["thresholds"]
+    _, settings = make_mining_plan("webp", "jpeg", tmp_path, detectors, thresholds=thresholds)
+    assert set(settings["thresholds"].values()) == {1.5}
 
 
 @pytest.mark.parametrize("command", ["benchmark", "agree"])

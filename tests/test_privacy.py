@@ -209,7 +209,11 @@ def test_no_command_asks_for_anything(tmp_path: Path) -> None:
             offline,
             ["benchmark", "-m", "labelled.jsonl", *plain, *sets, *logged, "folder=b2"],
         ),
-        ("mine", offline, ["mine", "original0.png", "folder=mined", "logger=wandb", "workers=0"]),
+        (
+            "mine",
+            offline,
+            ["mine", "original0.png", *plain[:1], "folder=mined", "logger=wandb", "workers=0"],
+        ),
         ("export", {}, ["verify", "export", "mined", "folder=tasks", *few]),
         ("votes", {}, ["verify", "import", "tasks", "votes.csv", "folder=verified"]),
         ("build", {}, ["dataset", "build", "verified", "folder=data", *few]),

@@ -15,7 +15,6 @@ The released code crops along the text's angle and reports its best piece only; 
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -113,18 +112,10 @@ class Text(Detector):
 
     def _text_boxes(self, single: TripletBatch) -> Tensor:
         """Bounding boxes ``(n, 4)`` of the text that counts, cut to the image."""
-        image: np.ndarray = to_8_bit(single.original)
-        scale = np.ones(2)
-        if self.enlarge != 1 and self.finder.by_content:
-            size = [max(1, round(side * self.enlarge)) for side in (single.width, single.height)]
-            image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
-            scale = np.array(size) / (single.width, single.height)
-        polygons = self.finder.find(image, single.ids[0])
+        image = to_8_bit(single.original)
         boxes = [
-            bounding_box(
-                TextPolygon(polygon.points / scale, polygon.confidence), single.width, single.height
-            )
-            for polygon in polygons
+            bounding_box(polygon, single.width, single.height)
+            for polygon in self.finder.find_enlarged(image, self.enlarge, single.ids[0])
             if polygon.confidence >= self.min_confidence
         ]
         large = [box for box in boxes if (box[2] - box[0]) * (box[3] - box[1]) >= self.min_area]

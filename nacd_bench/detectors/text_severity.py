@@ -45,6 +45,9 @@ FAULTS = 4 + len(LUMA_FAULTS)
 READABLE = 0.3
 """Least confidence with which a piece is read in the original."""
 
+ENLARGE = 2.0
+"""Factor by which the original is enlarged for the finder."""
+
 TILE = 512
 STEP = 64
 """Side of a tile and step between tiles, in pixels."""
@@ -93,7 +96,7 @@ class TextSeverity(SeverityDetector):
     """Predicted severity of garbled text.
 
     Args:
-        finder: what finds text; PP-OCR's detector on the image enlarged twice, its polygons
+        finder: what finds text, in the image enlarged twice; PP-OCR's detector, its polygons
             remembered on disk, by default.
         reader: what reads it; PP-OCR's recogniser by default.
         model: an ``.npz`` of weights; None takes the ones that come with the package.
@@ -111,7 +114,7 @@ class TextSeverity(SeverityDetector):
         model: str | Path | None = None,
     ) -> None:
         super().__init__(model)
-        self.finder = finder or Cached(RapidOCR(enlarge=2.0))
+        self.finder = finder or Cached(RapidOCR())
         self.reader = reader or PPOCRReader()
 
     @property
@@ -160,7 +163,7 @@ class TextSeverity(SeverityDetector):
         y = [luma(image) for image in single.planes(on_unit_scale)]
         maps = [luma_faults(y[0], decode)[0, list(LUMA_FAULTS)].double() for decode in y[1:]]
         boxes, letters, evidence = [], [], []
-        for polygon in self.finder.find(images[0], single.ids[0]):
+        for polygon in self.finder.find_enlarged(images[0], ENLARGE, single.ids[0]):
             corners = np.asarray(
                 cv2.boxPoints(cv2.minAreaRect(polygon.points.astype(np.float32))), np.float32
             )

@@ -120,8 +120,8 @@ def detect(
         source: what :func:`~nacd_bench.triplets.source.find_triplets` takes, or what it returned.
         detectors: one or more, with names of their own.
         folder: where results go; one that holds an unfinished run is continued.
-        thresholds: confidence over which a box is a detection, by detector, 0 where it is not
-            said; or a file of a benchmark.
+        thresholds: confidence over which a box is a detection, by detector, where it is not said
+            the detector's own (1.5 of a severity, else 0); or a file of a benchmark.
         overlays: write a picture per triplet.
         heat_maps: write a 16-bit PNG per triplet and detector.
         batch_size: triplets of one size worked on at a time; 1 on a CPU and 8 on a GPU by default.

@@ -97,19 +97,28 @@ def thresholds_by_detector(
     """The confidence over which a box counts, by detector: its own where nothing is said.
 
     Args:
-        given: thresholds by detector, or a file that a benchmark wrote.
+        given: thresholds by detector, or a file that a benchmark wrote, in which those of
+            predicted severities need not be: their scale is the same everywhere.
         detectors: those that run.
 
     Raises:
         DataError: a threshold for a detector that does not run, a file that lacks one.
     """
-    types = {detector.name: detector.artifact_type for detector in detectors}
+    own = {detector.name: detector.counts_from for detector in detectors}
     if isinstance(given, str | Path):
-        return read_thresholds(given).of(types)
+        thresholds = read_thresholds(given)
+        known = {name for methods in thresholds.sets.values() for name in methods}
+        return own | thresholds.of(
+            {
+                detector.name: detector.artifact_type
+                for detector in detectors
+                if detector.name in known or not detector.is_severity
+            }
+        )
     for name in given or {}:
-        if name not in types:
-            raise DataError(unknown("detector in thresholds", name, list(types)))
-    return {detector.name: detector.counts_from for detector in detectors} | dict(given or {})
+        if name not in own:
+            raise DataError(unknown("detector in thresholds", name, list(own)))
+    return own | dict(given or {})
 
 
 def score_batch(methods: Sequence[Method], batch: TripletBatch) -> list[dict[str, Result]]:

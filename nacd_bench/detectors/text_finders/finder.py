@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -95,6 +95,30 @@ class TextFinder(ABC):
         Raises:
             TextFinderError: the finder is not installed, dies, or does not know the image.
         """
+
+    def find_enlarged(
+        self, image: np.ndarray, factor: float, image_id: str = ""
+    ) -> list[TextPolygon]:
+        """As :meth:`find`, small lettering too: the image is enlarged for it, the polygons are not.
+
+        A finder that looks images up by their id is asked as it is.
+
+        Args:
+            factor: of both sides. It costs its square in time.
+        """
+        if factor == 1 or not self.by_content:
+            return self.find(image, image_id)
+        import cv2
+
+        require_image(image, image_id)
+        height, width = image.shape[:2]
+        size = [max(1, round(side * factor)) for side in (width, height)]
+        enlarged = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+        scale = np.array(size) / (width, height)
+        return [
+            replace(polygon, points=polygon.points / scale)
+            for polygon in self.find(enlarged, image_id)
+        ]
 
     def close(self) -> None:  # noqa: B027 - most finders keep nothing running
         """Ends what the finder keeps running; the next :meth:`find` starts it anew."""

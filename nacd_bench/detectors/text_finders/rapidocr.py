@@ -54,8 +54,6 @@ class RapidOCR(TextFinder):
             needs about 0.2 GB of memory per megapixel.
         min_side: the shorter side in pixels up to which the image is enlarged. Finds smaller text,
             at the price of time.
-        enlarge: factor by which every image is enlarged for the network. Finds smaller text, at the
-            price of its square in time.
         mask_threshold: probability from which a pixel belongs to text.
         min_confidence: confidence under which a polygon is dropped here already.
         unclip_ratio: how far the network's shrunken regions are grown back.
@@ -67,7 +65,6 @@ class RapidOCR(TextFinder):
     model: str | Path = MODEL
     max_side: int = 4000
     min_side: int = 0
-    enlarge: float = 1.0
     mask_threshold: float = 0.3
     min_confidence: float = 0.3
     unclip_ratio: float = 1.5
@@ -83,7 +80,6 @@ class RapidOCR(TextFinder):
             "sha256": sha256(self.model_path.read_bytes()),
             "max_side": self.max_side,
             "min_side": self.min_side,
-            "enlarge": self.enlarge,
             "mask_threshold": self.mask_threshold,
             "min_confidence": self.min_confidence,
             "unclip_ratio": self.unclip_ratio,
@@ -109,7 +105,7 @@ class RapidOCR(TextFinder):
     def _network_size(self, image: np.ndarray) -> tuple[np.ndarray, float]:
         """The image at the network's scale, padded at the right and the bottom; and the scale."""
         height, width = image.shape[:2]
-        scale = max(self.enlarge, self.min_side / min(height, width))
+        scale = max(1.0, self.min_side / min(height, width))
         scale = min(scale, self.max_side / max(height, width))
         if scale != 1:
             height, width = max(1, round(height * scale)), max(1, round(width * scale))

@@ -113,8 +113,8 @@ def mine(
         neural, traditional: codecs: registered names, :class:`CodecSpec` or codec objects.
         folder: where results go; shards of one job share it.
         detectors: what finds artifacts.
-        thresholds: confidence over which a box is a candidate, by detector, 0 where it is not said;
-            or a file of a benchmark.
+        thresholds: confidence over which a box is a candidate, by detector, where it is not said
+            the detector's own (1.5 of a severity, else 0); or a file of a benchmark.
         scheme: ``"neural"`` or ``"target"``, see :mod:`nacd_bench.pipeline.coding`.
         points: operating points of the neural codec; all of them by default, at most eight.
         targets: bits per pixel for the scheme ``target``.
