@@ -6,7 +6,8 @@ neural), the other way round for a distance, so that larger always means that ne
 What they share is here; a metric says how two planes become a number. That is its definition in
 float64. Triplets are taken one by one, each in memory of its own and on one thread, so that a score
 depends neither on its batch nor on the machine's cores in the last bit, and exchanging the decodes
-changes its sign and nothing else.
+changes its sign and nothing else. Both decodes of a triplet go through the metric together, so that
+the original's part of it is computed once.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from nacd_bench.errors import ImageError
 from nacd_bench.ops.color import luma
 from nacd_bench.ops.planes import one_thread
 from nacd_bench.settings import settings_of
-from nacd_bench.triplets.batch import ROLES, TripletBatch
+from nacd_bench.triplets.batch import Planes, TripletBatch
 
 Small = Literal["error", "pad"]
 """What happens to images under the smallest size: an error, or replication of the last pixels."""
@@ -68,12 +69,19 @@ class Baseline(nn.Module):
         """Name, version and every parameter, as JSON values: what decides the scores."""
         return {"baseline": self.name, "version": self.version, **settings_of(self)}
 
-    def values(self, reference: Tensor, test: Tensor) -> Tensor:
-        """The metric of each pair of float64 planes ``(B, C, H, W)`` on [0, 1], ``(B,)``.
+    def values(self, reference: Tensor, tests: Tensor) -> Tensor:
+        """The metric of each of several tests against one reference.
 
         :class:`ImageError` where the metric has no value.
+
+        Args:
+            reference: float64 ``(1, C, H, W)`` on [0, 1].
+            tests: like it ``(T, C, H, W)``.
+
+        Returns:
+            ``(T,)``.
         """
-        return type(self).metric(reference, test)
+        return type(self).metric(reference, tests)
 
     def forward(self, batch: TripletBatch) -> Tensor:
         """Scores ``(B,)`` float64, larger means that neural is worse.
@@ -82,23 +90,18 @@ class Baseline(nn.Module):
             ImageError: images under the smallest size, unless they are padded.
         """
         with one_thread():
-            return torch.cat([self._score(batch[index]) for index in range(len(batch))])
+            return torch.cat([self._score(single) for single in batch.once(_singles)])
 
     def _score(self, single: TripletBatch) -> Tensor:
-        original, neural, traditional = (self._plane(getattr(single, role)) for role in ROLES)
-        of_neural, of_traditional = (
-            self.values(original, decode).double() for decode in (neural, traditional)
+        original, *decodes = (
+            self._large_enough(plane) for plane in single.once(_rgb if self.in_color else _luma)
         )
+        of_neural, of_traditional = self.values(original, torch.cat(decodes)).double().split(1)
         if self.higher_is_better:
             return of_traditional - of_neural
         return of_neural - of_traditional
 
-    def _plane(self, image: Tensor) -> Tensor:
-        """RGB or luma, float64 on [0, 1]; its memory is laid out as every other's."""
-        pixels = image.clone(memory_format=torch.contiguous_format)
-        scaled = pixels.double() / 255 if pixels.dtype == torch.uint8 else pixels.double()
-        # weights that sum to 1 may round to more
-        plane = scaled if self.in_color else luma(scaled).clamp(0, 1)
+    def _large_enough(self, plane: Tensor) -> Tensor:
         missing = [max(0, self.min_side - side) for side in plane.shape[-2:]]
         if not any(missing):
             return plane
@@ -110,3 +113,22 @@ class Baseline(nn.Module):
                 "small=pad to repeat the last pixels."
             )
         return F.pad(plane, (0, missing[1], 0, missing[0]), mode="replicate")
+
+
+def _singles(batch: TripletBatch) -> list[TripletBatch]:
+    return [batch[index] for index in range(len(batch))]
+
+
+def _rgb(single: TripletBatch) -> Planes:
+    """Float64 on [0, 1]; the memory of each is laid out as every other's."""
+    return single.planes(_on_unit_scale)
+
+
+def _luma(single: TripletBatch) -> Planes:
+    # weights that sum to 1 may round to more
+    return single.planes(lambda image: luma(_on_unit_scale(image)).clamp(0, 1))
+
+
+def _on_unit_scale(image: Tensor) -> Tensor:
+    pixels = image.clone(memory_format=torch.contiguous_format)
+    return pixels.double() / 255 if pixels.dtype == torch.uint8 else pixels.double()

@@ -84,8 +84,9 @@ class LPIPS(Learned, name="lpips", min_side=64):
         self.network = _LPIPS(pretrained=True, net=backbone, pnet_rand=True)
         self.load(self.network.net)
 
-    def values(self, reference: Tensor, test: Tensor) -> Tensor:
-        return self.network(reference.float(), test.float(), normalize=True).flatten()
+    def values(self, reference: Tensor, tests: Tensor) -> Tensor:
+        pair = (reference.expand_as(tests).float(), tests.float())
+        return self.network(*pair, normalize=True).flatten()
 
 
 class DISTS(Learned, name="dists", min_side=32):
@@ -112,13 +113,13 @@ class DISTS(Learned, name="dists", min_side=32):
             dists.vgg16 = downloading
         self.load(self.network)
 
-    def values(self, reference: Tensor, test: Tensor) -> Tensor:
+    def values(self, reference: Tensor, tests: Tensor) -> Tensor:
         network = self.network
-        features = (network.forward_once(image.float()) for image in (reference, test))
+        features = (network.forward_once(image.float()) for image in (reference, tests))
         weights = zip(
             *(w.double().split(network.chns, 1) for w in (network.alpha, network.beta)), strict=True
         )
-        total = reference.new_zeros(len(reference))
+        total = tests.new_zeros(len(tests))
         for x, y, (alpha, beta) in zip(*features, weights, strict=True):
             x, y = x.double(), y.double()
             mx, my = (f.mean(dim=(2, 3), keepdim=True) for f in (x, y))

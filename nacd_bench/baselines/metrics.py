@@ -41,7 +41,8 @@ def _psnr_hvsm(reference: Tensor, test: Tensor) -> Tensor:
 
 
 def _ciede2000(reference: Tensor, test: Tensor) -> Tensor:
-    return ciede2000(lab(reference), lab(test)).mean(dim=(1, 2, 3))
+    pair = torch.broadcast_tensors(lab(reference), lab(test))
+    return ciede2000(*pair).mean(dim=(1, 2, 3))
 
 
 def _iw_ssim(reference: Tensor, test: Tensor) -> Tensor:
@@ -57,8 +58,9 @@ def _iw_ssim(reference: Tensor, test: Tensor) -> Tensor:
 def _by_piq(name: str, reference: Tensor, test: Tensor) -> Tensor:
     import piq
 
-    values: Tensor = getattr(piq, name)(reference, test, data_range=1.0, reduction="none")
-    return values
+    metric = partial(getattr(piq, name), data_range=1.0, reduction="none")
+    # one by one: rounding of its convolutions depends on the place in the batch
+    return torch.cat([metric(reference, one) for one in test.split(1)])
 
 
 def _similarity_by_piq(name: str, reference: Tensor, test: Tensor) -> Tensor:
@@ -69,7 +71,7 @@ def _similarity_by_piq(name: str, reference: Tensor, test: Tensor) -> Tensor:
 
 def _mdsi(reference: Tensor, test: Tensor) -> Tensor:
     # piq's arguments: the distorted image comes first; its own reduction rounds 2.5 to 2
-    return _by_piq("mdsi", reduced(test), reduced(reference))
+    return torch.cat([_by_piq("mdsi", reduced(one), reduced(reference)) for one in test.split(1)])
 
 
 class PSNR(Baseline, name="psnr", metric=_psnr):

@@ -38,7 +38,8 @@ class VMAF(Baseline, name="vmaf", min_side=17):
             ) from error
         self.network = Network(enable_motion=False, NEG=neg).double().requires_grad_(False)
 
-    def values(self, reference: Tensor, test: Tensor) -> Tensor:
-        levels = ((BLACK + (WHITE - BLACK) * plane).round() for plane in (reference, test))
+    def values(self, reference: Tensor, tests: Tensor) -> Tensor:
+        pair = (reference.expand_as(tests), tests)
+        levels = ((BLACK + (WHITE - BLACK) * plane).round() for plane in pair)
         score: Tensor = self.network(*levels)
         return score.flatten()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -18,6 +19,7 @@ SMOOTH = (1.0, 2.0, 1.0)
 """Smoothing across the derivative of a Sobel kernel."""
 
 
+@lru_cache
 def gaussian_kernel(size: int, sigma: float) -> Tensor:
     """``size`` samples of a Gaussian of standard deviation ``sigma`` pixels, sum 1, float64."""
     x = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
@@ -181,6 +183,36 @@ def weighted_sums(x: Tensor, weights: Tensor, dim: int) -> Tensor:
     for shift, weight in enumerate(others, start=1):
         total.add_(x.narrow(dim, shift, length), alpha=weight)
     return total
+
+
+def decimated(x: Tensor, taps: Sequence[float], dim: int) -> Tensor:
+    """Every other one of the valid sums along one side."""
+    first, *others = taps
+    count = (x.shape[dim] - len(others) + 1) // 2
+    places = [slice(None)] * x.ndim
+
+    def part(start: int) -> Tensor:
+        places[dim] = slice(start, start + 2 * count - 1, 2)
+        return x[tuple(places)]
+
+    total = part(0) * first
+    for shift, weight in enumerate(others, start=1):
+        total.add_(part(shift), alpha=weight)
+    return total
+
+
+def interpolated(x: Tensor, taps: Sequence[float], dim: int) -> Tensor:
+    """Twice as many along one side, by five taps over values with zeros between them.
+
+    Args:
+        x: with one more at each end than is doubled.
+    """
+    count = x.shape[dim] - 2
+    before, here, after = (x.narrow(dim, start, count) for start in range(3))
+    even = (here * taps[2]).add_(before, alpha=taps[0]).add_(after, alpha=taps[4])
+    odd = (here * taps[1]).add_(after, alpha=taps[3])
+    dim %= x.ndim
+    return torch.stack([even, odd], dim + 1).flatten(dim, dim + 1)
 
 
 def mirrored(x: Tensor, pad: int) -> Tensor:

@@ -12,12 +12,16 @@ picture has the phase congruency 0 instead of a quotient of roundings.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from nacd_bench.ops.filters import reduced, separable
+from nacd_bench.ops.planes import on_cpu
 
 SCALES, ORIENTATIONS = 4, 4
 SHORTEST_WAVE, FACTOR = 6, 2
@@ -47,8 +51,7 @@ def fsim(original: Tensor, test: Tensor) -> Tensor:
     Computed in float64. Two flat pictures have no features to weigh by, and all pixels count alike.
     """
     x, y = (reduced(_yiq(image.double() * 255)) for image in (original, test))
-    filters = _filters(x)
-    px, py = (_phase_congruency(plane[:, :1], filters) for plane in (x, y))
+    px, py = (_phase_congruency(plane[:, :1]) for plane in (x, y))
     gx, gy = (_gradient(plane[:, :1]) for plane in (x, y))
     value = _similarity(px, py, T1) * _similarity(gx, gy, T2)
     if x.shape[1] == 3:
@@ -67,9 +70,24 @@ def _yiq(image: Tensor) -> Tensor:
     return torch.cat([r * red + g * green + b * blue for r, g, b in YIQ], dim=1)
 
 
-def _filters(x: Tensor) -> Tensor:
-    """Log-Gabor filters over the frequencies of a plane: ``(orientations, scales, H, W)``."""
-    v, u = torch.meshgrid(*(_frequencies(side, x.device) for side in x.shape[-2:]), indexing="ij")
+class _Filters(NamedTuple):
+    """Log-Gabor filters over half of the frequencies of a plane of real numbers.
+
+    A filter's response is complex: its real part is what the half of the filter that is even over
+    frequencies passes, its imaginary part what the odd half does.
+    """
+
+    halves: Tensor
+    """Even and odd: ``(orientations, 2, scales, W // 2 + 1, H)``."""
+    noise: Tensor
+    """Of each orientation, what brings the median of the finest scale's squared amplitudes to the
+    energy up to which is noise, after a square root: ``(orientations,)``."""
+
+
+@lru_cache(maxsize=4)
+def _filters(height: int, width: int, device: torch.device) -> _Filters:
+    sides = (_frequencies(side, device) for side in (height, width))
+    v, u = torch.meshgrid(*sides, indexing="ij")
     radius, angle = torch.hypot(u, v), torch.atan2(-v, u)
     low_pass = 1 / (1 + (radius / CUTOFF) ** (2 * SHARPNESS))
     radius[0, 0] = 1
@@ -80,7 +98,16 @@ def _filters(x: Tensor) -> Tensor:
     turns = [angle - index * math.pi / ORIENTATIONS for index in range(ORIENTATIONS)]
     off = [torch.atan2(torch.sin(turn), torch.cos(turn)) for turn in turns]
     angular = torch.stack([torch.exp(-(turn**2) / (2 * SPREAD**2)) for turn in off])
-    return angular[:, None] * radial
+    filters = angular[:, None] * radial  # (orientations, scales, H, W)
+    opposite = filters.roll((-1, -1), dims=(2, 3)).flip(2, 3)
+    even, odd = (filters + opposite) / 2, (filters - opposite) / 2
+    # amplitudes of noise are Rayleigh-distributed; real parts of filters in space are even parts
+    # over frequencies (Parseval)
+    per_power = even.sum(dim=1).square().sum(dim=(1, 2))
+    power = 1 / math.log(2) / filters[:, 0].square().sum(dim=(1, 2))
+    deviations = math.sqrt(math.pi / 2) + NOISE_DEVIATIONS * math.sqrt(2 - math.pi / 2)
+    halves = torch.stack([even, odd], dim=1)[..., : width // 2 + 1].mT.contiguous()
+    return _Filters(halves, (per_power * power).sqrt() * deviations / NOISE_SCALE)
 
 
 def _frequencies(side: int, device: torch.device) -> Tensor:
@@ -89,30 +116,44 @@ def _frequencies(side: int, device: torch.device) -> Tensor:
     return torch.fft.ifftshift(index / (side - side % 2))
 
 
-def _phase_congruency(plane: Tensor, filters: Tensor) -> Tensor:
+def _phase_congruency(planes: Tensor) -> Tensor:
     """``(B, 1, H, W)`` on [0, 1]; 0 for a flat plane."""
-    level = plane[..., :1, :1]  # filters take no mean: without it a flat plane is exactly 0
-    spectrum = torch.fft.fft2(plane - level)[:, None]
-    response = torch.fft.ifft2(spectrum * filters)  # (B, orientations, scales, H, W)
-    amplitude = response.abs()
-    total = response.sum(dim=2, keepdim=True)
-    mean = total / (total.abs() + TINY)
-    turned = response * mean.conj()
-    energy = (turned.real - turned.imag.abs()).sum(dim=2)
-    # energy that noise alone has: it is estimated from the finest scale, whose amplitudes are
-    # Rayleigh-distributed
-    finest = amplitude[:, :, 0].square().flatten(2)
-    median = (finest.median(dim=2).values - (-finest).median(dim=2).values) / 2
-    power = median / math.log(2) / filters[:, 0].square().sum(dim=(1, 2))
-    # real parts of filters in space are even parts over frequencies (Parseval)
-    mirrored = filters.roll((-1, -1), dims=(2, 3)).flip(2, 3)
-    even = (filters + mirrored).sum(dim=1).div(2).square().sum(dim=(1, 2))
-    tau = (power * even).sqrt()
-    threshold = (
-        tau * (math.sqrt(math.pi / 2) + NOISE_DEVIATIONS * math.sqrt(2 - math.pi / 2)) / NOISE_SCALE
-    )
-    energy = (energy - threshold[..., None, None]).clamp(min=0).sum(dim=1, keepdim=True)
-    return energy / amplitude.sum(dim=(1, 2))[:, None].clamp(min=TINY)
+    filters = _filters(*planes.shape[-2:], planes.device)
+    return torch.stack([_congruency(plane, filters) for plane in planes[:, 0]])[:, None]
+
+
+def _congruency(plane: Tensor, filters: _Filters) -> Tensor:
+    # filters take no mean: without it a flat plane is exactly 0
+    spectrum = torch.fft.rfft2(plane - plane[:1, :1]).T.contiguous()
+    energy, amplitudes = torch.zeros_like(plane), torch.full_like(plane, TINY)
+    spectra = torch.stack([spectrum, -1j * spectrum])[:, None]
+    for halves, noise in zip(filters.halves, filters.noise, strict=True):
+        columns = torch.fft.ifft(spectra * halves)
+        responses = torch.fft.irfft(columns, n=plane.shape[1], dim=-2).mT.contiguous()
+        real, imaginary = responses  # (scales, H, W)
+        squares = (real * real).addcmul_(imaginary, imaginary)
+        # energy that noise alone has: it is estimated from the finest scale
+        threshold = noise * _median(squares[0]).sqrt()
+        amplitudes += squares.sqrt_().sum(dim=0)
+        x, y = real.sum(dim=0), imaginary.sum(dim=0)
+        length = torch.hypot(x, y).add_(TINY)
+        # parts of the responses along their sum, less what lies across
+        across = imaginary.mul_(x).addcmul_(real, y, value=-1).abs_().sum(dim=0)
+        along = (x * x).addcmul_(y, y)
+        energy += along.sub_(across).div_(length).sub_(threshold).clamp_(min=0)
+    return energy / amplitudes
+
+
+def _median(values: Tensor) -> Tensor:
+    """The mean of both in the middle of an even count."""
+    flat = values.flatten()
+    middle = len(flat) // 2
+    if on_cpu(flat):  # several times as fast as PyTorch's
+        ordered = torch.from_numpy(np.partition(flat.numpy(), middle))
+        lower, upper = ordered[:middle].amax(), ordered[middle]
+    else:
+        lower, upper = (flat.kthvalue(rank).values for rank in (middle, middle + 1))
+    return upper if len(flat) % 2 else (lower + upper) / 2
 
 
 def _gradient(plane: Tensor) -> Tensor:

@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nacd_bench.ops.filters import moments, separable, weighted_sums
+from nacd_bench.ops.filters import decimated, interpolated, moments, separable
+from nacd_bench.ops.planes import blockwise
 from nacd_bench.ops.structure import SCALE_WEIGHTS, similarity_map
 
-BINOMIAL = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], dtype=torch.float64) * 2**0.5 / 16
+BINOMIAL = tuple(weight * 2**0.5 / 16 for weight in (1, 4, 6, 4, 1))
 """Of the pyramid, along each side."""
 NOISE = 0.4
 """Variance of the channel's noise, on 0..255."""
@@ -29,15 +30,16 @@ rounding does not make: beyond them the original is flat, or the same along a si
 
 
 def iw_ssim(original: Tensor, test: Tensor) -> Tensor:
-    """IW-SSIM of float64 luma planes ``(B, 1, H, W)`` on [0, 1], ``(B,)``; higher is better.
+    """IW-SSIM of tests against one original, ``(B,)``; higher is better.
 
     NaN where the original has no structure at some scale: its information is not defined.
 
     Args:
-        original, test: at least ``MSSSIM_SIDE`` on each side.
+        original: float64 luma ``(1, 1, H, W)`` on [0, 1], at least ``MSSSIM_SIDE`` on each side.
+        test: like it ``(B, 1, H, W)``.
     """
     pairs = list(zip(_pyramid(original * 255), _pyramid(test * 255), strict=True))
-    product = original.new_ones(original.shape[0])
+    product = test.new_ones(test.shape[0])
     weights = torch.tensor(SCALE_WEIGHTS, dtype=torch.float64)
     last = len(pairs) - 1
     for scale, weight in enumerate((weights / weights.sum()).tolist()):
@@ -59,51 +61,62 @@ def _pyramid(x: Tensor) -> list[Tensor]:
     """Four bands, fine to coarse, and the low-pass residual."""
     bands = []
     for _ in SCALE_WEIGHTS[:-1]:
-        smaller = x
-        for dim in (-1, -2):
-            smaller = _filtered(smaller, dim).index_select(
-                dim, torch.arange(0, x.shape[dim], 2, device=x.device)
-            )
+        smaller = F.pad(x, (2, 2, 2, 2), mode="reflect")
+        for dim in (-2, -1):
+            smaller = decimated(smaller, BINOMIAL, dim)
         larger = smaller
-        for dim in (-1, -2):
-            spread = torch.stack([larger, torch.zeros_like(larger)], dim=larger.ndim + dim + 1)
-            shape = list(larger.shape)
-            shape[dim] *= 2
-            larger = _filtered(spread.reshape(shape), dim).narrow(dim, 0, x.shape[dim])
-        bands.append(x - larger)
+        for dim in (-2, -1):  # zeros between values are mirrored with them, so that at the end a
+            side = larger.shape[dim]  # value is its own neighbour
+            first, last = larger.narrow(dim, 1, 1), larger.narrow(dim, side - 1, 1)
+            larger = interpolated(torch.cat([first, larger, last], dim), BINOMIAL, dim)
+        bands.append(x - larger[..., : x.shape[-2], : x.shape[-1]])
         x = smaller
     return [*bands, x]
-
-
-def _filtered(x: Tensor, dim: int) -> Tensor:
-    """Along one side, borders reflected without repeating the edge pixel."""
-    pad = (2, 2, 0, 0) if dim == -1 else (0, 0, 2, 2)
-    return weighted_sums(F.pad(x, pad, mode="reflect"), BINOMIAL, dim)
 
 
 def _information(x: Tensor, y: Tensor, parent: Tensor | None) -> Tensor:
     """Bits that the test shares with the original in each neighbourhood inside the plane."""
     _, _, vx, vy, covariance = moments(x, y, _mean)
-    is_seen = (vx >= EPSILON) & (vy >= EPSILON)
-    gain = torch.where(is_seen, covariance / (vx + EPSILON), 0)
-    noise = torch.where(vy < EPSILON, 0, torch.where(is_seen, vy - gain * covariance, vy))
+    values, energy = _neighborhoods(x, parent)
+    halves = values[::2], values[1::2]  # of all at once the product may be too large
 
-    vectors = F.unfold(x, BLOCK)
+    def of_pixels(vx: Tensor, vy: Tensor, covariance: Tensor, energy: Tensor) -> Tensor:
+        is_seen = (vx >= EPSILON) & (vy >= EPSILON)
+        gain = torch.where(is_seen, covariance / (vx + EPSILON), 0)
+        noise = torch.where(vy < EPSILON, 0, torch.where(is_seen, vy - gain * covariance, vy))
+        floor = 1 + noise / NOISE
+        signal = gain.square_().add_(1).mul_(NOISE).add_(noise).div_(NOISE**2)
+        signal.mul_(energy).div_(floor)
+        shared = floor.log2_().mul_(len(values))
+        for half in halves:
+            product = torch.ones_like(signal)
+            for value in half:
+                product.addcmul_(product, signal, value=value)
+            shared.add_(product.log2_())
+        return torch.where(shared < EPSILON, 0, shared)
+
+    return blockwise(of_pixels, 1, vx, vy, covariance, energy)
+
+
+def _neighborhoods(x: Tensor, parent: Tensor | None) -> tuple[list[float], Tensor]:
+    """Of the original: eigenvalues of its neighbourhoods' covariance, NaN without structure, and
+    the energy of each neighbourhood beside it ``(1, 1, H - 2, W - 2)``."""
+    height, width = (side - BLOCK + 1 for side in x.shape[-2:])
+    members = [
+        x[..., row : row + height, column : column + width]
+        for row in range(BLOCK)
+        for column in range(BLOCK)
+    ]
     if parent is not None:
-        inner = _enlarged(parent)[..., 1 : x.shape[-2] - 1, 1 : x.shape[-1] - 1]
-        vectors = torch.cat([vectors, inner.flatten(2)], dim=1)  # (B, n, positions)
+        members.append(_enlarged(parent)[..., 1 : height + 1, 1 : width + 1])
+    vectors = torch.cat(members, dim=1).flatten(2)  # (1, n, positions)
     n, positions = vectors.shape[1:]
-    values, axes = torch.linalg.eigh(vectors @ vectors.mT / positions)
-    smallest, largest = values[:, 0], values[:, -1]
-    has_structure = (smallest > LEAST_SPREAD * largest) & (largest > LEAST_POWER)
-    values = torch.where(has_structure[:, None], values, torch.nan)
-    energy = ((axes.mT @ vectors).square() / values[..., None]).sum(dim=1) / n
-    energy = energy.view_as(gain[:, 0])[:, None]
-    shared = torch.zeros_like(gain)
-    for value in values.T:
-        signal = (noise + (1 + gain * gain) * NOISE) * energy * value[:, None, None, None]
-        shared += torch.log2(1 + (signal + NOISE * noise) / NOISE**2)
-    return torch.where(shared < EPSILON, 0, shared)
+    values, axes = torch.linalg.eigh(vectors[0] @ vectors[0].T / positions)
+    has_structure = (values[0] > LEAST_SPREAD * values[-1]) & (values[-1] > LEAST_POWER)
+    values = torch.where(has_structure, values, torch.nan)
+    whitening = axes.T / (n * values).sqrt()[:, None]
+    energy = blockwise(lambda v: (whitening @ v).square_().sum(1, keepdim=True), 1, vectors)
+    return values.tolist(), energy.view(1, 1, height, width)
 
 
 def _mean(x: Tensor) -> Tensor:

@@ -15,10 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nacd_bench.ops.filters import mirrored
+from nacd_bench.ops.filters import decimated, interpolated, mirrored
 
 LOW_PASS = (0.05, 0.25, 0.4, 0.25, 0.05)
 """Of the pyramid, along each side (Burt and Adelson 1983, a = 0.4)."""
+
+DOUBLING = tuple(2 * weight for weight in LOW_PASS)
+"""The same where every other value is 0."""
 
 SIGMA = (0.0248, 0.0185, 0.0179, 0.0191, 0.022, 0.2782)
 """Constant in the denominator of each band, fine to coarse; the last is the low-pass residual."""
@@ -59,8 +62,13 @@ def normalized_bands(y: Tensor) -> list[Tensor]:
     current = y.double()
     bands = []
     for _ in SIGMA[:-1]:
-        smaller = _filtered(mirrored(current, 2))[..., ::2, ::2]
-        bands.append(current - _doubled(smaller, current.shape[-2:]))
+        smaller = mirrored(current, 2)
+        for dim in (-2, -1):
+            smaller = decimated(smaller, LOW_PASS, dim)
+        larger = F.pad(smaller, (1, 1, 1, 1), mode="replicate")
+        for dim in (-2, -1):
+            larger = interpolated(larger, DOUBLING, dim)
+        bands.append(current - larger[..., : current.shape[-2], : current.shape[-1]])
         current = smaller
     bands.append(current)
     return [_normalized(band, level) for level, band in enumerate(bands)]
@@ -68,23 +76,11 @@ def normalized_bands(y: Tensor) -> list[Tensor]:
 
 def _normalized(band: Tensor, level: int) -> Tensor:
     above, left, right, below = NEIGHBORS[level]
-    kernel = band.new_zeros(5, 5)
-    kernel[1, 2], kernel[2, 1], kernel[2, 3], kernel[3, 2] = above, left, right, below
+    size, total = band.abs(), torch.full_like(band, SIGMA[level])
+    total[..., :-1, :].add_(size[..., 1:, :], alpha=above)
+    total[..., 1:, :].add_(size[..., :-1, :], alpha=below)
+    total[..., :-1].add_(size[..., 1:], alpha=left)
+    total[..., 1:].add_(size[..., :-1], alpha=right)
     if level == 0:
-        kernel[2, 4] = FAR_RIGHT
-    flipped = kernel.flip(0, 1)[None, None]
-    return band / (SIGMA[level] + F.conv2d(band.abs(), flipped, padding=2))
-
-
-def _doubled(x: Tensor, size: torch.Size) -> Tensor:
-    padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
-    height, width = padded.shape[-2:]
-    spread = x.new_zeros(*x.shape[:2], 2 * height, 2 * width)
-    spread[..., ::2, ::2] = 4 * padded
-    filtered = _filtered(F.pad(spread, (2, 2, 2, 2)))
-    return filtered[..., 2 : 2 + size[0], 2 : 2 + size[1]]
-
-
-def _filtered(x: Tensor) -> Tensor:
-    taps = x.new_tensor(LOW_PASS)
-    return F.conv2d(F.conv2d(x, taps.view(1, 1, 1, 5)), taps.view(1, 1, 5, 1))
+        total[..., 2:].add_(size[..., :-2], alpha=FAR_RIGHT)
+    return band / total

@@ -75,13 +75,13 @@ def blockwise(function: Callable[..., Tensor], channels: int, *inputs: Tensor) -
         function: ``(B, C, n)`` of each input to ``(B, channels, n)``; it may look at each pixel
             only by itself, and must not write to its arguments.
         channels: of the result.
-        inputs: ``(B, C, ...)`` with equal B and pixels.
+        inputs: ``(B, C, ...)`` with equal pixels; B is 1 where one goes with all others.
 
     Returns:
         ``(B, channels, ...)``.
     """
     flat = [x.flatten(2) for x in inputs]
-    shape = (inputs[0].shape[0], channels, *inputs[0].shape[2:])
+    shape = (max(len(x) for x in inputs), channels, *inputs[0].shape[2:])
     count = flat[0].shape[2]
     if not on_cpu(inputs[0]) or count <= BLOCK:
         return function(*flat).view(shape)

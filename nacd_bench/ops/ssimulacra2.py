@@ -78,7 +78,7 @@ def ssimulacra2(original: Tensor, test: Tensor) -> Tensor:
     """
     x, y = linear(original), linear(test)
     weights = x.new_tensor(WEIGHTS)
-    error = x.new_zeros(len(x))
+    error = y.new_zeros(len(y))
     for scale in range(weights.shape[1]):
         if scale:
             x, y = halve(x), halve(y)

@@ -73,7 +73,10 @@ def msssim_maps(
 
 
 def ssim(original: Tensor, test: Tensor) -> Tensor:
-    """SSIM as published, at full size: mean over valid windows of ``(B, 1, H, W)``, ``(B,)``."""
+    """SSIM as published, at full size: mean over valid windows of ``(B, 1, H, W)``, ``(B,)``.
+
+    As in all metrics here, one original may go with many tests.
+    """
     return similarity_map(original, test, with_luminance=True).mean(dim=(1, 2, 3))
 
 
@@ -87,7 +90,7 @@ def ms_ssim(original: Tensor, test: Tensor) -> Tensor:
     Args:
         original, test: ``(B, 1, H, W)`` on [0, 1], at least :data:`MSSSIM_SIDE` on each side.
     """
-    product = original.new_ones(original.shape[0])
+    product = test.new_ones(test.shape[0])
     for scale, weight in enumerate(SCALE_WEIGHTS):
         if scale:
             original, test = halve(original), halve(test)
@@ -144,7 +147,7 @@ def _similarity(
 
     def of_pixels(mx: Tensor, xx: Tensor, my: Tensor, yy: Tensor, dd: Tensor) -> Tensor:
         offset = (mx - my).square_()
-        energy = (mx * mx).addcmul_(my, my)
+        energy = torch.addcmul(mx * mx, my, my)
         variances = (xx + yy).sub_(energy).clamp_(min=0).add_(C2)
         value = dd.sub(offset).clamp_(min=0).div_(variances).neg_().add_(1)
         if with_luminance:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from nacd_bench.ops.filters import gaussian_blur, moments
+from nacd_bench.ops.planes import blockwise
 
 NOISE = 2.0
 """Variance of the eye's noise, on 0..255."""
@@ -31,18 +32,25 @@ def vif(original: Tensor, test: Tensor) -> Tensor:
     1 for a flat original: it has no information that could be lost.
     """
     x, y = original * 255, test * 255
-    passed, sent = x.new_full((2, x.shape[0]), LEAST_VARIANCE)
+    passed, sent = y.new_full((2, len(y)), LEAST_VARIANCE)
     for side in SCALES:
         if side != SCALES[0]:
             x, y = (_mean(plane, side)[..., ::2, ::2] for plane in (x, y))
         _, _, vx, vy, covariance = moments(x, y, partial(_mean, side=side))
-        is_seen = (vx >= LEAST_VARIANCE) & (vy >= LEAST_VARIANCE) & (covariance > 0)
-        gain = torch.where(is_seen, covariance / vx, 0)
-        noise = torch.where(is_seen, vy - gain * covariance, vy).clamp(min=0)
-        vx = torch.where(vx >= LEAST_VARIANCE, vx, 0)
-        passed += torch.log10(1 + gain * gain * vx / (noise + NOISE)).sum(dim=(1, 2, 3))
-        sent += torch.log10(1 + vx / NOISE).sum(dim=(1, 2, 3))
+        through, whole = blockwise(_information, 2, vx, vy, covariance).sum(dim=(2, 3)).unbind(1)
+        passed += through
+        sent += whole
     return passed / sent
+
+
+def _information(vx: Tensor, vy: Tensor, covariance: Tensor) -> Tensor:
+    """Of windows ``(B, 1, n)``: what comes through to the test, and all, ``(B, 2, n)``."""
+    is_seen = (vx >= LEAST_VARIANCE) & (vy >= LEAST_VARIANCE) & (covariance > 0)
+    gain = torch.where(is_seen, covariance / vx, 0)
+    noise = (vy - gain * covariance).clamp_(min=0).add_(NOISE)
+    vx = torch.where(vx >= LEAST_VARIANCE, vx, 0)
+    through = gain.square_().mul_(vx).div_(noise)
+    return torch.cat([through, (vx / NOISE).expand_as(through)], dim=1).log1p_()
 
 
 def _mean(x: Tensor, side: int) -> Tensor:
