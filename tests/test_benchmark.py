@@ -44,8 +44,8 @@ class Broken(Baseline):
 
     name = "broken"
 
-    def values(self, reference: Tensor, test: Tensor) -> Tensor:
-        values = test.mean(dim=(1, 2, 3))
+    def values(self, reference: Tensor, tests: Tensor) -> Tensor:
+        values = tests.mean(dim=(1, 2, 3))
         return torch.where((values * 1e4).long() % 3 == 0, torch.nan, values)
 
 

@@ -127,7 +127,8 @@ class Text(Detector):
             self._padded(plane[..., crop[1] : crop[3], crop[0] : crop[2]])
             for plane in (single.planes(_on_unit_scale) if self.chromatic else single.y)
         )
-        return fsim(original, traditional) - fsim(original, neural)
+        of_traditional, of_neural = fsim(original, torch.cat([traditional, neural])).split(1)
+        return of_traditional - of_neural
 
     def _padded(self, crop: Tensor) -> Tensor:
         """At least ``min_crop`` pixels on each side, the last pixels repeated all around."""

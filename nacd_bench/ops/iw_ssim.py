@@ -7,12 +7,14 @@ information that original and test share through a noisy channel. The pyramid is
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from nacd_bench.ops.filters import decimated, interpolated, moments, separable
-from nacd_bench.ops.planes import blockwise
+from nacd_bench.ops.planes import blockwise, on_cpu
 from nacd_bench.ops.structure import SCALE_WEIGHTS, similarity_map
 
 BINOMIAL = tuple(weight * 2**0.5 / 16 for weight in (1, 4, 6, 4, 1))
@@ -21,6 +23,8 @@ NOISE = 0.4
 """Variance of the channel's noise, on 0..255."""
 BLOCK = 3
 """Side of the neighbourhoods whose information is measured."""
+STRIP = 1 << 14
+"""Neighbourhoods worked on at a time on a CPU."""
 MARGIN = 4
 """Pixels by which valid windows of SSIM begin later than valid neighbourhoods."""
 EPSILON = torch.finfo(torch.float64).eps
@@ -102,20 +106,26 @@ def _neighborhoods(x: Tensor, parent: Tensor | None) -> tuple[list[float], Tenso
     """Of the original: eigenvalues of its neighbourhoods' covariance, NaN without structure, and
     the energy of each neighbourhood beside it ``(1, 1, H - 2, W - 2)``."""
     height, width = (side - BLOCK + 1 for side in x.shape[-2:])
-    members = [
-        x[..., row : row + height, column : column + width]
+    planes = [
+        x[0, 0, row : row + height, column : column + width]
         for row in range(BLOCK)
         for column in range(BLOCK)
     ]
     if parent is not None:
-        members.append(_enlarged(parent)[..., 1 : height + 1, 1 : width + 1])
-    vectors = torch.cat(members, dim=1).flatten(2)  # (1, n, positions)
-    n, positions = vectors.shape[1:]
-    values, axes = torch.linalg.eigh(vectors[0] @ vectors[0].T / positions)
+        planes.append(_enlarged(parent)[0, 0, 1 : height + 1, 1 : width + 1])
+    count = len(planes)
+
+    def strips() -> Iterator[Tensor]:  # (n, positions), made when needed: of all they are large
+        rows = height if not on_cpu(x) else max(1, STRIP // width)
+        for start in range(0, height, rows):
+            yield torch.stack([plane[start : start + rows] for plane in planes]).flatten(1)
+
+    covariance = sum(strip @ strip.T for strip in strips()) / (height * width)
+    values, axes = torch.linalg.eigh(covariance)
     has_structure = (values[0] > LEAST_SPREAD * values[-1]) & (values[-1] > LEAST_POWER)
     values = torch.where(has_structure, values, torch.nan)
-    whitening = axes.T / (n * values).sqrt()[:, None]
-    energy = blockwise(lambda v: (whitening @ v).square_().sum(1, keepdim=True), 1, vectors)
+    whitening = axes.T / (count * values).sqrt()[:, None]
+    energy = torch.cat([(whitening @ strip).square_().sum(0) for strip in strips()])
     return values.tolist(), energy.view(1, 1, height, width)
 
 
