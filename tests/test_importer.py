@@ -2,12 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+import yaml
+from PIL import Image
 
+from nacd_bench.cli.main import main
 from nacd_bench.errors import DataError
 from nacd_bench.triplets.foreign import import_records, read_mapping
+from nacd_bench.triplets.grades import find_grades
 from nacd_bench.triplets.manifest import read_manifest, write_manifest
 from nacd_bench.triplets.record import Label, TripletRecord
 
@@ -36,6 +40,8 @@ MAPPING: dict[str, Any] = {
     "values": {"neural_codec": "JPEG AI"},
 }
 PATHS = {"original": "o", "neural": "n", "traditional": "t"}
+DIRECTORIES = {"original": "orig", "neural": "ai", "traditional": "classic"}
+PICTURES = ("id", *DIRECTORIES)
 
 
 def table(folder: Path, content: str, name: str = "labels.csv") -> Path:
@@ -287,3 +293,133 @@ class TestMapping:
         lines = problems(table(tmp_path, HEADER + ROWS), mapping)
         assert any("columns, source: unknown column 'img'" in line for line in lines)
         assert any("columns, neural: unknown column 'imag'; did you mean" in line for line in lines)
+
+
+class TestGrades:
+    """A row is what one rater says of one type on one side of a triplet."""
+
+    MAPPING: ClassVar[dict[str, Any]] = {
+        "columns": {
+            "id": "pic",
+            "original": "orig/{pic}.png",
+            "neural": "ai/{pic}.png",
+            "traditional": "classic/{pic}.png",
+            "artifact_type": "what",
+            "rater": "who",
+            "side": "codec",
+            "severity": "grade",
+            "box": ["x", "y", "w", "h"],
+        },
+        "box": "xywh",
+        "types": {"colour": "color"},
+        "sides": {"ai": "neural", "hm": "traditional"},
+    }
+    HEADER = "pic,what,who,codec,grade,x,y,w,h\n"
+    ROWS = """a,colour,P,ai,2,8,8,16,20
+a,colour,P,hm,0,,,,
+a,colour,Q,ai,1,-2,0,20,20
+a,texture,Q,ai,3,4.5,4,10,10
+a,text,Q,ai,,,,,
+b,colour,P,ai,0,,,,
+c,colour,,,,,,,
+"""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        for name in "abc":
+            for role in ("orig", "ai", "classic"):
+                (tmp_path / role).mkdir(exist_ok=True)
+                Image.new("RGB", (64, 48)).save(tmp_path / role / f"{name}.png")
+        (tmp_path / "map.yaml").write_text(yaml.safe_dump(self.MAPPING))
+        return tmp_path
+
+    def run(self, folder: Path, rows: str, capsys: Any, *more: str) -> tuple[int, str]:
+        path = table(folder, self.HEADER + rows)
+        words = [str(path), f"mapping={folder / 'map.yaml'}", f"output={folder / 'new.jsonl'}"]
+        status = main(["import", *words, *more])
+        printed = capsys.readouterr()
+        return status, printed.out + printed.err
+
+    def test_columns_are_grades_that_agree_reads(self, folder: Path, capsys: Any) -> None:
+        status, printed = self.run(folder, self.ROWS, capsys)
+        assert status == 0
+        assert "5 grades by the raters P, Q; 1 triplets have none" in printed
+        assert "it is cut at the border" in printed
+        records = read_manifest(folder / "new.jsonl")
+        assert [record.id for record in records] == ["a", "b", "c"]
+        assert not any(record.labels for record in records)
+        grades, failures, _ = find_grades(folder / "new.jsonl", records)
+        assert not failures
+        found = {(g.triplet, g.artifact_type, g.rater, g.side): (g.severity, g.box) for g in grades}
+        assert found == {
+            ("a", "color", "P", "neural"): (2, (8, 8, 24, 28)),
+            ("a", "color", "P", "traditional"): (0, None),
+            ("a", "color", "Q", "neural"): (1, (0, 0, 18, 20)),
+            ("a", "texture", "Q", "neural"): (3, (4, 4, 15, 14)),
+            ("b", "color", "P", "neural"): (0, None),
+        }
+
+    @pytest.mark.parametrize(
+        ("row", "message"),
+        [
+            ("a,colour,R,ai,2,50,8,60,20", "expected a box inside the 64 x 48 pixels"),
+            ("a,colour,R,ai,4,8,8,16,20", "expected a severity of 0, 1, 2 or 3, got '4'"),
+            ("a,colour,R,ai,1.5,8,8,16,20", "expected a severity of 0, 1, 2 or 3, got '1.5'"),
+            ("a,colour,R,ai,,8,8,16,20", "severity: expected a value, got nothing"),
+            ("a,colour,R,ai,0,8,8,16,20", "expected none where the severity is 0"),
+            ("a,colour,R,left,2,8,8,16,20", "unknown side 'left'"),
+            ("a,colour,R,,2,8,8,16,20", "side: expected a value, got nothing"),
+            ("a,colour,,ai,2,8,8,16,20", "rater: expected a value, got nothing"),
+            ("a,,R,ai,2,,,,", "type: expected a value, got nothing"),
+            ("a,none,R,ai,2,8,8,16,20", "unknown type 'none'"),
+            ("a,colour,P,ai,2,8,8,16,20", "got lines 2 and 9, all the same; one counts"),
+            ("a,colour,P,ai,3,8,8,16,20", "got lines 2 and 9 that differ; none counts"),
+        ],
+    )
+    def test_a_bad_grade_is_named_and_nothing_written(
+        self, folder: Path, row: str, message: str, capsys: Any
+    ) -> None:
+        status, printed = self.run(folder, f"{self.ROWS}{row}\n", capsys)
+        assert status == 1
+        assert message in printed and "labels.csv line 9" in printed
+        assert not (folder / "new.jsonl").exists() and not (folder / "grades.jsonl").exists()
+
+    def test_a_rater_of_next_to_nothing_is_a_slip_unless_named(
+        self, folder: Path, capsys: Any
+    ) -> None:
+        names = [f"t{number}" for number in range(12)]
+        columns = self.MAPPING["columns"] | {role: f"{d}/a.png" for role, d in DIRECTORIES.items()}
+        values = {role: columns.pop(role) for role in DIRECTORIES}
+        mapping = {**self.MAPPING, "columns": columns, "values": values}
+        (folder / "map.yaml").write_text(yaml.safe_dump(mapping))
+        rows = "".join(f"{name},colour,P,ai,0,,,,\n" for name in names)
+        slip = f"{rows}t0,colour,p,ai,0,,,,\n"
+        status, printed = self.run(folder, slip, capsys)
+        assert status == 1 and "got 'p' with 1 of 12" in printed
+        assert self.run(folder, slip, capsys, "raters=[P,p]")[0] == 0
+        status, printed = self.run(folder, slip, capsys, "raters=[P]")
+        assert status == 1 and "unknown rater 'p'" in printed
+
+    def test_a_table_of_grades_beside_the_list(self, folder: Path, capsys: Any) -> None:
+        plain = {name: cell for name, cell in self.MAPPING["columns"].items() if name in PICTURES}
+        (folder / "map.yaml").write_text(yaml.safe_dump({"columns": plain}))
+        (folder / "grades.csv").write_text(
+            'triplet,rater,type,side,severity,box\na,P,color,neural,2,"[8, 8, 24, 28]"\n'
+        )
+        output = folder / "elsewhere" / "new.jsonl"
+        output.parent.mkdir()
+        status, printed = self.run(folder, "a,,,,,,,,\n", capsys, f"output={output}")
+        assert status == 0 and "1 grades by the raters P" in printed
+        (grade,), failures, _ = find_grades(output, read_manifest(output))
+        assert grade.box == (8, 8, 24, 28) and not failures
+        (folder / "grades.csv").write_text("triplet,rater,type,side,severity\nx,P,color,ai,2\n")
+        status, printed = self.run(folder, "a,,,,,,,,\n", capsys, f"output={output}")
+        assert status == 1 and "unknown side 'ai'" in printed
+
+    def test_a_mapping_that_is_no_grade(self) -> None:
+        columns = {**PATHS, "rater": "who"}
+        with pytest.raises(DataError) as error:
+            read_mapping({"columns": columns})
+        assert "expected rater, side, artifact_type, severity of a grade, got no side" in str(
+            error.value
+        )

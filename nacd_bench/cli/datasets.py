@@ -93,12 +93,23 @@ def check(*, dataset: Name, require_licenses: bool, workers: Processes, show_pro
 
 
 @checked
-def import_table(*, source: Name, mapping: Name, output: Name) -> int:
-    from nacd_bench.triplets.foreign import import_records
-    from nacd_bench.triplets.manifest import write_manifest
+def import_table(*, source: Name, mapping: Name, output: Name, raters: Sequence[str] | None) -> int:
+    from nacd_bench.triplets.foreign import import_graded
+    from nacd_bench.triplets.grades import GRADES, raters_of, ungraded, write_grades
+    from nacd_bench.triplets.manifest import folder_of, write_manifest
 
-    records = import_records(source, mapping)
+    records, grades, notes = import_graded(source, mapping, raters)
     write_manifest(output, records)
+    show(*(f"note: {note}" for note in notes))
+    if grades:
+        path = Path(folder_of(output)) / GRADES[0]
+        write_grades(path, grades)
+        missing = len(ungraded(records, grades))
+        show(
+            f"{len(grades)} grades by the raters {', '.join(raters_of(grades))}"
+            f"{f'; {missing} triplets have none' if missing else ''}. Written: {path}. To compare "
+            f"detectors with them: nacd-bench agree {output}"
+        )
     labels = Counter(label.artifact_type for record in records for label in record.labels)
     counts = ", ".join(f"{count} {name}" for name, count in sorted(labels.items())) or "none"
     free = sum(bool(record.artifact_free) for record in records)

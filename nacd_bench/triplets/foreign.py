@@ -19,6 +19,12 @@ The mapping says which column of theirs is what. In YAML; all but the three path
     root: images                  # where paths begin, seen from the table's folder
     rows: annotations.items       # JSON: the list inside the file
 
+Where ``severity`` is mapped, a row is no label but a grade (:mod:`nacd_bench.triplets.grades`): one
+rater's severity, 0 to 3, of one type on one side, and the box of the strongest place::
+
+    columns: {..., artifact_type: kind, rater: who, side: of, severity: how_strong, box: place}
+    sides: {ai: neural, vvc: traditional}     # theirs: ours
+
 Every column of a manifest can be named (``neural_bpp``, ``votes_for``, ``confirmed``,
 ``artifact_free``, ...). A row is one artifact: rows of one id become one triplet with several
 labels and must agree on the rest. JSON is a list of objects; ``a.b`` names a value inside another.
@@ -30,7 +36,6 @@ where there are several).
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
@@ -42,14 +47,21 @@ from nacd_bench.errors import DataError, UserError
 from nacd_bench.registry import unknown
 from nacd_bench.settings import options
 from nacd_bench.triplets.formats import suffix_of
+from nacd_bench.triplets.grades import (
+    Grade,
+    checked_grades,
+    find_grades,
+    read_grade,
+)
 from nacd_bench.triplets.manifest import folder_of, require_no_faults, resolved
 from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord, contradictions
 from nacd_bench.triplets.rows import (
+    BOX_FORMATS,
     COLUMNS,
     PATHS,
     RowError,
-    finite_number,
     is_missing,
+    read_box,
     read_cells,
     read_number,
     read_row,
@@ -60,14 +72,13 @@ from nacd_bench.triplets.rows import (
 from nacd_bench.triplets.text_files import read_json, read_yaml, table_entries
 
 FREE = "free"
-BOX_FORMATS = {"xywh": "x, y, w, h", "corners": "x0, y0, x1, y1"}
-"""What four numbers may be."""
 TYPES = (*ARTIFACT_TYPES, FREE)
 VOTES = ("votes_for", "votes_against", "confirmed")
 EXTRAS = ("confidence", "preset")
+GRADE = ("rater", "side", "severity", "kind")
 TARGETS = (
     *(name for name in COLUMNS if name != "labels"),
-    *("artifact_type", "box", *VOTES, *EXTRAS),
+    *("artifact_type", "box", *VOTES, *EXTRAS, *GRADE),
 )
 """What a column can be mapped to."""
 SUFFIXES = (".csv", ".json", ".jsonl")
@@ -82,7 +93,7 @@ class TableMapping:
     Args:
         columns: ours to theirs: a name, a template, or for the box four names.
         box: what its four numbers are.
-        types: theirs to ours.
+        types, sides: theirs to ours.
         values: what all rows share, by our column.
         root: where paths begin, seen from the table's folder.
         rows: the place of the list inside a JSON file, as ``a.b``.
@@ -91,17 +102,33 @@ class TableMapping:
     columns: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     box: Literal["xywh", "corners"] | None = None
     types: Mapping[str, Literal["texture", "color", "text", "free"]] = field(default_factory=dict)
+    sides: Mapping[str, Literal["neural", "traditional"]] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
     root: str | None = None
     rows: str | None = None
 
+    @property
+    def is_graded(self) -> bool:
+        """Whether a row is a grade."""
+        return "severity" in {**self.columns, **self.values}
+
 
 def import_records(path: str | Path, mapping: str | Path | Row) -> list[TripletRecord]:
-    """The labelled triplets of a foreign table, in the order of their first rows.
+    """The labelled triplets of a foreign table, see :func:`import_graded`."""
+    return import_graded(path, mapping)[0]
+
+
+def import_graded(
+    path: str | Path, mapping: str | Path | Row, raters: Sequence[str] | None = None
+) -> tuple[list[TripletRecord], list[Grade], list[str]]:
+    """The triplets of a foreign table in the order of their first rows, their grades, and notes.
+
+    Grades are those of its rows or, where no severity is mapped, of a table of grades beside it.
 
     Args:
         path: a ``.csv``, ``.json`` or ``.jsonl`` file or URL.
         mapping: a YAML file, or its content.
+        raters: whose grades there are; None for all those who graded more than a few.
 
     Raises:
         DataError: a file that cannot be read; a mapping or rows with faults, all of the rows'
@@ -111,11 +138,15 @@ def import_records(path: str | Path, mapping: str | Path | Row) -> list[TripletR
     rows, wrong = _rows(path, mapped.rows)
     _require_columns(path, mapped.columns, rows)
     base = resolved(mapped.root, folder_of(path)) if mapped.root else folder_of(path)
+    grades: list[Grade] = []
     places: dict[str, str] = {}
     of_triplet: dict[str, list[TripletRecord]] = {}
     for place, row in rows:
-        record, faults = _record(row, mapped, partial(resolved, base=base))
-        if record is not None:
+        record, cells, faults = _record(row, mapped, partial(resolved, base=base))
+        if record is not None and mapped.is_graded:
+            grade, faults = _grade(record.id, cells, mapped, int(place.split()[-1]))
+            grades += [] if grade is None else [grade]
+        if record is not None and not faults:
             same = of_triplet.setdefault(record.id, [record])
             faults = _differences(same[0], record, places.setdefault(record.id, place))
             if not faults and record is not same[0]:
@@ -130,8 +161,10 @@ def import_records(path: str | Path, mapping: str | Path | Row) -> list[TripletR
                 "say either. Correct one."
             )
         wrong += [f"{path} {places[record.id]}: {fault}" for fault in faults]
-    require_no_faults(path, wrong)
-    return records
+    check = checked_grades(path, grades, records, raters) if mapped.is_graded else None
+    used, misgraded, notes = check or find_grades(str(path), records, raters)
+    require_no_faults(path, wrong + [failure.message for failure in misgraded])
+    return records, used, notes
 
 
 def _differences(first: TripletRecord, second: TripletRecord, place: str) -> list[str]:
@@ -159,10 +192,22 @@ def _merged(rows: Sequence[TripletRecord], number: int) -> TripletRecord:
     return replace(rows[0], labels=labels, artifact_free=is_free, extra=extra, row=number)
 
 
+def _grade(
+    triplet: str, cells: Row, mapped: TableMapping, line: int
+) -> tuple[Grade | None, list[str]]:
+    """The grade of a row, if it has one, and what is wrong with it."""
+    if is_missing(cells.get("severity")) and cells["box"] is None:
+        return None, []
+    side = "" if is_missing(cells.get("side")) else text(cells["side"])
+    ours = {name: cells.get(name) for name in ("rater", "severity", "kind", "artifact_type", "box")}
+    ours |= {"triplet": triplet, "side": mapped.sides.get(side, side)}
+    return read_grade(ours, line)
+
+
 def _record(
     row: Row, mapped: TableMapping, resolve: Callable[[str], str]
-) -> tuple[TripletRecord | None, list[str]]:
-    """One foreign row as a triplet with at most one label, and what is wrong with it."""
+) -> tuple[TripletRecord | None, Row, list[str]]:
+    """One foreign row as a triplet with at most one label, its cells, and what is wrong with it."""
     cells, wrong = read_cells(mapped.columns, dict.fromkeys(mapped.columns, partial(_cell, row)))
     cells |= mapped.values
     readers: dict[str, Callable[[Any], Any]] = {
@@ -183,7 +228,7 @@ def _record(
     ours |= {name: values[name] for name in EXTRAS}
     if kind == FREE:
         ours["artifact_free"] = True
-    elif kind:
+    elif kind and not mapped.is_graded:
         votes = {name: cells.get(name) for name in VOTES}
         ours["labels"] = [{"artifact_type": kind, "box": box, **votes}]
     point = ours.get("neural_point")
@@ -195,7 +240,7 @@ def _record(
     # a path whose template could not be filled is named already, and gives no id
     told = ("expected the path of a file, got nothing", "expected an id") if wrong else ()
     wrong += [fault for fault in faults if not any(phrase in fault for phrase in told)]
-    return None if wrong else record, wrong
+    return None if wrong else record, {**cells, "artifact_type": kind, "box": box}, wrong
 
 
 def _cell(row: Row, column: str | Sequence[str]) -> Any:
@@ -230,44 +275,6 @@ def _artifact_type(cell: Any, types: Mapping[str, str]) -> str:
     if ours not in TYPES:
         raise RowError(unknown("type", theirs, list({**dict.fromkeys(TYPES), **types})))
     return ours
-
-
-def read_box(cell: Any, form: str) -> list[int] | None:
-    """A box as corners in whole pixels, grown to hold the given one; None for an empty one.
-
-    Args:
-        cell: a list of four numbers, or text with them.
-        form: one of :data:`BOX_FORMATS`.
-
-    Raises:
-        RowError: no box.
-
-    >>> read_box("(10, 20.5, 50, 30)", "xywh")
-    [10, 20, 60, 51]
-    """
-    parts = re.split(r"[\s,;]+", cell.strip("[](){} ")) if isinstance(cell, str) else cell
-    if isinstance(parts, list) and all(map(is_missing, parts)):
-        return None
-    numbers = [finite_number(part) for part in parts] if isinstance(parts, list) else []
-    if len(numbers) != 4 or None in numbers:
-        raise RowError(
-            f"expected four numbers {BOX_FORMATS[form]}, got {shortened(cell)}. "
-            "Correct or empty it; of an object map the four values, as [box.x, box.y, ...]."
-        )
-    x, y, right, bottom = (number for number in numbers if number is not None)
-    if form == "xywh":
-        if right <= 0 or bottom <= 0:
-            raise RowError(
-                f"expected a width and a height above 0, got {shortened(cell)}. Correct it, "
-                "or set box: corners in the mapping."
-            )
-        right, bottom = x + right, y + bottom
-    if 0 < right - x < 1 and 0 < bottom - y < 1:
-        raise RowError(
-            f"expected pixels, got {shortened(cell)}, smaller than one. Multiply fractions "
-            "by the width and height of the image."
-        )
-    return [math.floor(x), math.floor(y), math.ceil(right), math.ceil(bottom)]
 
 
 def _rows(path: str | Path, inner: str | None) -> tuple[list[tuple[str, Row]], list[str]]:
@@ -333,11 +340,19 @@ def read_mapping(mapping: str | Path | Row) -> TableMapping:
         for name, column in columns.items()
         if not isinstance(column, str) and (name != "box" or len(column) != 4)
     ]
-    if "box" in {**columns, **values} and mapped.box is None:
+    given = {**columns, **values}
+    if "box" in given and mapped.box is None:
         wrong.append(
             f"expected box: {' or '.join(BOX_FORMATS)} beside columns, got nothing. Say what the "
             "numbers of a box are."
         )
+    needed = ("rater", "side", "artifact_type", "severity")
+    if any(name in given for name in GRADE):
+        wrong += [
+            f"columns: expected {', '.join(needed)} of a grade, got no {name}. Add it."
+            for name in needed
+            if name not in given
+        ]
     if wrong:
         raise DataError("\n".join(f"{where}: {fault}" for fault in wrong))
     return mapped

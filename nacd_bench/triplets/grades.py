@@ -30,7 +30,6 @@ from numpy.typing import NDArray
 from nacd_bench.errors import DataError, Failure, ImageError
 from nacd_bench.registry import unknown
 from nacd_bench.triplets.files import composed, is_url, writable, write_whole
-from nacd_bench.triplets.foreign import read_box
 from nacd_bench.triplets.images import image_size
 from nacd_bench.triplets.manifest import folder_of
 from nacd_bench.triplets.record import ARTIFACT_TYPES, Box, TripletRecord
@@ -38,11 +37,12 @@ from nacd_bench.triplets.rows import (
     RowError,
     finite_number,
     is_missing,
+    read_box,
     read_cells,
     shortened,
     text,
 )
-from nacd_bench.triplets.text_files import TABLE_SUFFIXES, Entry, table_entries
+from nacd_bench.triplets.text_files import TABLE_SUFFIXES, table_entries
 
 GRADES = tuple(f"grades{suffix}" for suffix in (".jsonl", ".csv", ".parquet"))
 """What a table of grades is called."""
@@ -142,13 +142,29 @@ def read_grades(
         )
     grades, failures = [], []
     for row in table_entries(path, "a table of grades"):
-        grade, faults = _read(row)
+        grade, faults = (None, [row.fault]) if row.fault else read_grade(row.cells, row.line)
         if grade is None:
             name = "" if is_missing(row.cells.get("triplet")) else text(row.cells["triplet"])
             line = f"{path} line {row.line}: {' '.join(faults)} The line is not used."
             failures.append(Failure(name or f"line {row.line}", STEP, line))
         else:
             grades.append(grade)
+    checked, faulty, notes = checked_grades(path, grades, records, raters)
+    return checked, failures + faulty, notes
+
+
+def checked_grades(
+    path: str | Path,
+    grades: Sequence[Grade],
+    records: Sequence[TripletRecord],
+    raters: Sequence[str] | None = None,
+) -> tuple[list[Grade], list[Failure], list[str]]:
+    """The grades of a file that can be used, what is wrong with others, and notes.
+
+    What the grades of a file say of one another, of triplets and raters, and of the sizes of the
+    originals, which are read; of those that cannot be, whoever decodes them tells.
+    """
+    failures: list[Failure] = []
     checks: Sequence[Check] = (
         partial(_of_unknown_triplets, records=records),
         partial(_of_unknown_raters, raters=raters),
@@ -347,11 +363,14 @@ def _needless_box(values: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _read(row: Entry) -> tuple[Grade | None, list[str]]:
-    """The grade of a row, or None and everything that is wrong with it."""
-    if row.fault:
-        return None, [row.fault]
-    cells = {("type" if name == "artifact_type" else name): v for name, v in row.cells.items()}
+def read_grade(row: Mapping[str, Any], line: int) -> tuple[Grade | None, list[str]]:
+    """The grade of a row, or None and everything that is wrong with it.
+
+    Args:
+        row: values by column; None, ``""`` and NaN are missing values.
+        line: the row's place in its file.
+    """
+    cells = {("type" if name == "artifact_type" else name): cell for name, cell in row.items()}
     values, wrong = read_cells(cells, _READERS)
     told = {phrase.partition(":")[0] for phrase in wrong}
     wrong += [
@@ -364,7 +383,7 @@ def _read(row: Entry) -> tuple[Grade | None, list[str]]:
     if wrong:
         return None, wrong
     kind = values.pop("kind") or KINDS[0]
-    return Grade(artifact_type=values.pop("type"), kind=kind, line=row.line, **values), []
+    return Grade(artifact_type=values.pop("type"), kind=kind, line=line, **values), []
 
 
 def _severity(cell: Any) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
@@ -20,6 +21,8 @@ COLUMNS = tuple(
 )
 """The columns of a manifest, in order; the schema version comes before them."""
 VERSION_COLUMN = "schema_version"
+BOX_FORMATS = {"xywh": "x, y, w, h", "corners": "x0, y0, x1, y1"}
+"""What four numbers may be."""
 LARGEST = 2**53
 """Whole numbers up to this one are the same in every kind of table."""
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -219,3 +222,41 @@ _COLUMN_READERS: dict[str, Callable[[Any], Any]] = {
     "artifact_free": _flag,
     "labels": _labels,
 }
+
+
+def read_box(cell: Any, form: str) -> list[int] | None:
+    """A box as corners in whole pixels, grown to hold the given one; None for an empty one.
+
+    Args:
+        cell: a list of four numbers, or text with them.
+        form: one of :data:`BOX_FORMATS`.
+
+    Raises:
+        RowError: no box.
+
+    >>> read_box("(10, 20.5, 50, 30)", "xywh")
+    [10, 20, 60, 51]
+    """
+    parts = re.split(r"[\s,;]+", cell.strip("[](){} ")) if isinstance(cell, str) else cell
+    if isinstance(parts, list) and all(map(is_missing, parts)):
+        return None
+    numbers = [finite_number(part) for part in parts] if isinstance(parts, list) else []
+    if len(numbers) != 4 or None in numbers:
+        raise RowError(
+            f"expected four numbers {BOX_FORMATS[form]}, got {shortened(cell)}. "
+            "Correct or empty it; of an object map the four values, as [box.x, box.y, ...]."
+        )
+    x, y, right, bottom = (number for number in numbers if number is not None)
+    if form == "xywh":
+        if right <= 0 or bottom <= 0:
+            raise RowError(
+                f"expected a width and a height above 0, got {shortened(cell)}. Correct it, "
+                "or set box: corners in the mapping."
+            )
+        right, bottom = x + right, y + bottom
+    if 0 < right - x < 1 and 0 < bottom - y < 1:
+        raise RowError(
+            f"expected pixels, got {shortened(cell)}, smaller than one. Multiply fractions "
+            "by the width and height of the image."
+        )
+    return [math.floor(x), math.floor(y), math.ceil(right), math.ceil(bottom)]
