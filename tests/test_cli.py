@@ -253,6 +253,19 @@ def plugins(tmp_path: Path) -> str:
     return str(site)
 
 
+@pytest.mark.parametrize("words", [["list"], ["list", "kind=codecs"], ["detect", "--help"]])
+def test_what_only_tells_imports_no_torch(words: list[str]) -> None:
+    """It takes seconds to import, and no codec is told by the docstring of another thing."""
+    code = "import sys; from nacd_bench.cli.main import main; status = main(sys.argv[1:]); "
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}sys.exit(status or 'torch' in sys.modules)", *words],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "partial(" not in done.stdout
+
+
 def test_list_names_origins_and_broken_plugins(tmp_path: Path, plugins: str) -> None:
     done = run("list", cwd=tmp_path, PYTHONPATH=plugins)
     lines = done.stdout.splitlines()

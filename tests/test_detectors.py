@@ -31,8 +31,8 @@ from nacd_bench.errors import ImageError, UserError
 from nacd_bench.ops import color, planes
 from nacd_bench.ops.boxes import regions_around
 from nacd_bench.planting.photographs import photo
-from nacd_bench.triplets import triplet_batch
 from nacd_bench.triplets.batch import Planes, TripletBatch
+from nacd_bench.triplets.loading import triplet_batch
 
 GOLDEN = SHARED / "golden"
 ALL = [Texture, Boundary, LargeColor, SmallColor]

@@ -83,16 +83,16 @@ def configuration(command: str, words: Sequence[str]) -> DictConfig:
         choices.append(f"data={COMMANDS[command].data}")
     with hydra() as running:
         config = chosen(running, command, choices)
-    kinds = types_of_command(command)
     for name, value in with_names(command, paths):
         OmegaConf.update(config, name, escaped(value), merge=False, force_add=True)
-    for name, equals, text in settings:
-        if not is_choice(name):
-            if not equals:
-                raise UserError(f"expected {name.lstrip('~')}=VALUE, got {name}.")
-            kind = kind_of(command, OmegaConf.to_container(config), kinds, name)
-            value = escaped(read(name, kind, text))
-            OmegaConf.update(config, name, value, merge=False, force_add=True)
+    given = [setting for setting in settings if not is_choice(setting[0])]
+    kinds = types_of_command(command) if given else {}  # which imports the job
+    for name, equals, text in given:
+        if not equals:
+            raise UserError(f"expected {name.lstrip('~')}=VALUE, got {name}.")
+        kind = kind_of(command, OmegaConf.to_container(config), kinds, name)
+        value = escaped(read(name, kind, text))
+        OmegaConf.update(config, name, value, merge=False, force_add=True)
     return config
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+from importlib.resources import files
 from typing import Literal
 
 from nacd_bench.cli.composing import REGISTRIES
 from nacd_bench.cli.printing import show
 from nacd_bench.errors import UserError
-from nacd_bench.registry import BUILT_IN
+from nacd_bench.registry import BUILT_IN, Plugin
 from nacd_bench.runs.tables import Table
 from nacd_bench.settings import checked
 
@@ -22,7 +24,7 @@ def list_plugins(
         for name, entry in registry.entries.items():
             origin = "built in" if entry.origin == BUILT_IN else entry.origin
             try:
-                what = ((entry.load().__doc__ or "").strip().splitlines() or ["-"])[0]
+                what = summary(entry)
             except UserError as error:
                 faults.append(str(error))
                 what = "does not load, see below"
@@ -30,3 +32,27 @@ def list_plugins(
         faults += registry.clashes
     show(Table(("kind", "name", "from", "what it is"), rows), *faults)
     return 1 if faults else 0
+
+
+def summary(plugin: Plugin) -> str:
+    """What a plug-in is: the first line of its docstring.
+
+    Of what is built in it is read from the source, since an import of all takes seconds; codecs
+    that are rows of data have it in the first line of their row.
+    """
+    if plugin.origin != BUILT_IN:
+        documentation = plugin.load().__doc__
+    else:
+        module, _, attribute = plugin.target.partition(":")
+        package, *path = module.split(".")
+        source = files(package).joinpath(*path[:-1], f"{path[-1]}.py").read_text("utf-8")
+        definitions = (ast.ClassDef, ast.FunctionDef)
+        objects = {
+            node.name: node for node in ast.parse(source).body if isinstance(node, definitions)
+        }
+        if attribute in objects:
+            documentation = ast.get_docstring(objects[attribute])
+        else:
+            row = files("nacd_conf").joinpath("codec", f"{plugin.name}.yaml").read_text("utf-8")
+            documentation = row.lstrip("# ")
+    return ((documentation or "").strip().splitlines() or ["-"])[0]

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from nacd_bench.triplets.batch import ROLES
+from nacd_bench.triplets.record import ROLES
 
 SCHEMA_VERSION = 3
 """Of all tables and ``settings.json``; changes whenever a column changes its name or meaning."""

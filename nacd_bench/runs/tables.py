@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,11 +30,13 @@ from nacd_bench.runs.schema import (
     TRIPLETS,
     schema,
 )
-from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.files import csv_bytes, writable, write_whole
 from nacd_bench.triplets.manifest import write_manifest
 from nacd_bench.triplets.record import TripletRecord
 from nacd_bench.triplets.text_files import read_json
+
+if TYPE_CHECKING:
+    from nacd_bench.triplets.detection import Result
 
 VERSIONS_KEY = b"nacd_bench.versions"
 """Where Parquet files say in the metadata of their schema, as JSON, which versions made them."""
@@ -42,7 +44,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a cell begins with that a spreadsheet takes for a formula."""
 
 Row = Mapping[str, Any]
-Results = Mapping[str, Mapping[str, Result]]
+Results = Mapping[str, Mapping[str, "Result"]]
 """By triplet id and method."""
 
 

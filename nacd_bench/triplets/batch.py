@@ -12,10 +12,9 @@ from torch import Tensor
 
 from nacd_bench.errors import ImageError
 from nacd_bench.ops import color
+from nacd_bench.triplets.record import ROLES as ROLES
 
 Result = TypeVar("Result")
-
-ROLES = ("original", "neural", "traditional")
 
 
 class Planes(NamedTuple):

@@ -9,6 +9,8 @@ from typing import Any
 
 from nacd_bench.registry import unknown
 
+ROLES = ("original", "neural", "traditional")
+"""The three images of a triplet."""
 ARTIFACT_TYPES = ("texture", "color", "text")
 Box = tuple[int, int, int, int]
 """``(x0, y0, x1, y1)`` in pixels of the original, half-open."""

@@ -9,9 +9,8 @@ from dataclasses import fields
 from typing import Any
 
 from nacd_bench.registry import unknown
-from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import composed
-from nacd_bench.triplets.record import Box, Label, TripletRecord, contradictions
+from nacd_bench.triplets.record import ROLES, Box, Label, TripletRecord, contradictions
 from nacd_bench.triplets.text_files import load_json
 
 PATHS = ROLES
