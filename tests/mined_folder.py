@@ -16,7 +16,7 @@ import pyarrow as pa
 from PIL import Image
 
 from nacd_bench.coding.codec import bits_per_pixel, png
-from nacd_bench.evaluation.duplicates import with_duplicates
+from nacd_bench.evaluation.duplicates import with_duplicates, with_places
 from nacd_bench.registry import CODECS
 from nacd_bench.runs.candidates import TablesWriter, place_of
 from nacd_bench.runs.schema import CANDIDATES, CODED, IMAGES, schema
@@ -68,7 +68,7 @@ def make_mined(folder: Path, images: int = 3, seed: int = 0) -> Path:
     with TablesWriter(folder) as tables:
         for table, own in rows.items():
             whole = pa.Table.from_pylist(own, schema=schema(table))
-            tables.add(table, with_duplicates(whole) if table == CANDIDATES else whole)
+            tables.add(table, with_places(with_duplicates(whole)) if table == CANDIDATES else whole)
     settings = {
         side: {
             "codec": {"name": POINTS[side][0], "parameters": {}, "label": None},

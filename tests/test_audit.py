@@ -859,7 +859,12 @@ class TestDataset:
             assert stats["undecided"] == sum(row["confirmed"] is None for row in rows)
             types = Counter(row["artifact_type"] for row in own)
             assert stats["by_type"] == {kind: types[kind] for kind in ("texture", "color", "text")}
-            assert stats["by_detector"] == Counter(row["detector"] for row in own)
+            assert stats["by_detector"] == Counter(
+                each["detector"] for row in own for each in row["found_by"]
+            )
+            for preset, found in stats["boxed_at_preset"].items():
+                cells = Counter(r["artifact_type"] for r in own if preset in r["presets"])
+                assert {k: n for k, n in found.items() if n} == cells
             for preset, found in stats["by_preset"].items():
                 cells = Counter(r["artifact_type"] for r in own if r["preset"] == preset)
                 assert {k: n for k, n in found.items() if n} == cells
@@ -975,22 +980,24 @@ class TestMine:
                 "detector": str(rng.choice(["one", "two"])),
                 "confidence": float(rng.integers(3)),
                 **dict(zip(("x0", "y0"), map(int, corner), strict=True)),
-                **dict(zip(("x1", "y1"), map(int, corner + 70), strict=True)),
+                **dict(zip(("x1", "y1"), map(int, corner + side), strict=True)),
             }
             for i, corner in enumerate(corners)
+            for side in [[70, 70, 24][i % 3]]
         ]
+        of = {r["candidate"]: r for r in rows}
         box = {r["candidate"]: (r["x0"], r["y0"], r["x1"], r["y1"]) for r in rows}
         expected: dict[str, str | None] = {}
         first: dict[tuple[str, str], list[str]] = defaultdict(list)
         for r in sorted(
             rows,
             key=lambda r: (
-                *(-r["preset_index"], r["detector"], -r["confidence"]),
+                *(-r["preset_index"], -r["confidence"], r["detector"]),
                 *(*box[r["candidate"]], r["candidate"]),
             ),
         ):
             kept = first[r["image_sha256"], r["artifact_type"]]
-            over = [name for name in kept if overlap(box[name], box[r["candidate"]]) > iou]
+            over = [name for name in kept if is_one_place(of[name], r, iou)]
             expected[r["candidate"]] = over[0] if over else None
             if not over:
                 kept.append(r["candidate"])
@@ -1011,10 +1018,26 @@ class TestMine:
         assert "2 images at 2 operating points" in capsys.readouterr().out
 
 
-def overlap(a: tuple[int, ...], b: tuple[int, ...]) -> float:
+def shared_area(a: tuple[int, ...], b: tuple[int, ...]) -> int:
     width, height = (min(a[i + 2], b[i + 2]) - max(a[i], b[i]) for i in (0, 1))
-    shared = max(width, 0) * max(height, 0)
+    return max(width, 0) * max(height, 0)
+
+
+def overlap(a: tuple[int, ...], b: tuple[int, ...]) -> float:
+    shared = shared_area(a, b)
     return shared / (sum((c[2] - c[0]) * (c[3] - c[1]) for c in (a, b)) - shared)
+
+
+def is_one_place(kept: dict[str, Any], other: dict[str, Any], iou: float) -> bool:
+    """Whether a candidate is a duplicate of one that is kept."""
+    boxes = [tuple(row[edge] for edge in ("x0", "y0", "x1", "y1")) for row in (kept, other)]
+    if overlap(*boxes) > iou:
+        return True
+    if kept["detector"] == other["detector"]:
+        return False
+    areas = [shared_area(box, box) for box in boxes]
+    is_same_rate = kept["preset_index"] == other["preset_index"]
+    return shared_area(*boxes) > iou * (min(areas) if is_same_rate else areas[0])
 
 
 class TestVerify:

@@ -995,11 +995,12 @@ class TestStats:
             for i, kind in enumerate([*kinds, "color"])
         ]
         stats = dataset_stats(dataset_of(rows, found, {}))
+        assert stats["by_detector"] == {"large_color": 10}
         assert stats["by_type"] == {"texture": 0, "color": 1, "text": 0} | dict.fromkeys(kinds, 1)
         tables = table_one(stats)
         assert [row[1] for row in tables[0].rows] == ["0", "1", "0", *["1"] * 9]
         assert [sum(own.values()) for own in stats["by_preset"].values()] == [10]
-        assert [table.rows[-1][-1] for table in tables[1:]] == ["10"] * 3
+        assert [table.rows[-1][-1] for table in tables[1:]] == ["10"] * 4
         known = [each.neural_bpp for each in rows if each.neural_bpp is not None]
         assert stats["bits_per_pixel"]["low"]["neural"] == pytest.approx(sum(known) / 2)
 

@@ -27,7 +27,7 @@ from nacd_bench.coding.codec import Codec, OperatingPoints
 from nacd_bench.coding.originals import list_images, read_item
 from nacd_bench.detectors import LargeColor, Texture
 from nacd_bench.errors import CodecError, DataError, ImageError, UserError
-from nacd_bench.evaluation.duplicates import with_duplicates
+from nacd_bench.evaluation.duplicates import found_by, with_duplicates
 from nacd_bench.jobs.mine.run import make_mining_plan, mine, parse_shard
 from nacd_bench.ops.boxes import region_holding
 from nacd_bench.pipeline.stages import chains
@@ -678,7 +678,41 @@ class TestDuplicates:
                 ]
             )
         )
-        assert found["duplicate_of"].to_pylist() == ["b", None, None, None, "b"]
+        # texture's confidence is 16 times, boundary's the same as the end of its scale
+        assert found["duplicate_of"].to_pylist() == ["e", "e", None, None, None]
+
+    def test_a_place_that_several_detectors_boxed_is_one(self) -> None:
+        """Severities first, the others on scales of their own; spots lie inside of windows."""
+        window, spot = (0, 0, 300, 300), (40, 40, 104, 104)
+        found = with_duplicates(
+            self.table(
+                [
+                    ("a", "i", "texture", 1, "boundary", 0.09, *window),
+                    ("b", "i", "texture", 1, "texture", 0.049, *window),
+                    ("c", "i", "texture", 1, "texture_severity", 1.6, *spot),
+                    ("d", "i", "texture", 1, "texture_severity", 1.9, 200, 200, 264, 264),
+                    # another spot of the same detector is another place
+                    ("e", "i", "texture", 1, "texture_severity", 1.7, 60, 60, 124, 124),
+                    # a window at a lower rate around a spot is that place, not the other way round
+                    ("f", "i", "texture", 0, "boundary", 0.5, 10, 0, 310, 300),
+                    ("g", "j", "texture", 1, "boundary", 0.01, *window),
+                    ("h", "j", "texture", 0, "texture_severity", 2.9, *spot),
+                ]
+            )
+        )
+        assert found["duplicate_of"].to_pylist() == ["d", "d", None, None, None, "d", None, None]
+
+    def test_all_who_boxed_a_place_are_named(self, mined: Path) -> None:
+        rows = read_mined(mined).to_pylist()
+        for row in rows:
+            twins = [row] + [each for each in rows if each["duplicate_of"] == row["candidate"]]
+            own = [each for each in twins if each["triplet"] == row["triplet"]]
+            assert found_by(row).keys() == {each["detector"] for each in own}
+            for name, confidence in found_by(row).items():
+                assert confidence == max(r["confidence"] for r in own if r["detector"] == name)
+            steps = sorted({(each["preset_index"], each["preset"]) for each in twins})
+            assert row["presets"] == [name for _, name in steps]
+        assert any(len(row["presets"]) > 1 for row in rows)
 
     def test_an_overlap_that_is_none(self) -> None:
         with pytest.raises(UserError, match="IoU from 0 to 1"):

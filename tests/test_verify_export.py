@@ -24,6 +24,7 @@ from PIL import Image
 
 from nacd_bench.cli.main import main
 from nacd_bench.errors import DataError, UserError
+from nacd_bench.evaluation.duplicates import found_by
 from nacd_bench.jobs.verify import exporters
 from nacd_bench.jobs.verify.export import FEWEST, control_jobs, export
 from nacd_bench.jobs.verify.pictures import (
@@ -353,12 +354,15 @@ class TestSelection:
         )
         rows = rows_by_candidate(mined)
         wanted = {
-            name
-            for name, row in rows.items()
+            candidate
+            for candidate, row in rows.items()
             if row["duplicate_of"] is None
             and row["preset"] == "quality-60"
             and row["artifact_type"] in ("texture", "text")
-            and (row["detector"] == "boundary" or row["confidence"] >= 0.7)
+            and any(
+                name == "boundary" or (name == "text" and confidence >= 0.7)
+                for name, confidence in found_by(row).items()
+            )
         }
         assert {task.candidate for task in done.key.tasks.values()} == wanted
 

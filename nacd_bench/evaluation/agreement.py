@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from nacd_bench.evaluation.bootstrap import Floats
+from nacd_bench.evaluation.duplicates import found_by
 
 NEURAL, TRADITIONAL, SAME = "neural", "traditional", "same"
 """What a rater said, whichever sides were shown: that side is the worse one, or none is."""
@@ -105,11 +106,16 @@ def precision(candidates: Iterable[Mapping[str, Any]], bins: int) -> Iterator[di
     """Share confirmed per detector: of all, by operating point, by bin of confidence.
 
     Args:
-        candidates: rows with ``detector``, ``preset``, ``confidence``, ``confirmed`` and
-            ``chance``; those that are not decided do not count.
+        candidates: rows with ``found_by``, ``preset``, ``confirmed`` and ``chance``, each of which
+            counts for every detector that found it; those that are not decided do not count.
         bins: of each detector, with about as many candidates each.
     """
-    decided = [row for row in candidates if row["confirmed"] is not None]
+    decided = [
+        {**row, "detector": detector, "confidence": confidence}
+        for row in candidates
+        if row["confirmed"] is not None
+        for detector, confidence in found_by(row).items()
+    ]
     for detector in sorted({row["detector"] for row in decided}):
         rows = [row for row in decided if row["detector"] == detector]
         rows.sort(key=lambda row: row["confidence"])

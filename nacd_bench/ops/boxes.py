@@ -18,12 +18,27 @@ def box_iou(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
     >>> box_iou([[0, 0, 10, 10], [0, 0, 10, 10]], [[5, 0, 15, 10], [90, 0, 95, 5]]).round(3)
     array([0.333, 0.   ])
     """
+    shared, one, other = _areas(first, second)
+    union = one + other - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def shared_part(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
+    """Share in [0, 1] of the first boxes that lies in the second, as in :func:`box_iou`.
+
+    >>> shared_part([[0, 0, 10, 10], [0, 0, 10, 10]], [[5, 0, 15, 10], [0, 0, 90, 90]])
+    array([0.5, 1. ])
+    """
+    shared, one, _ = _areas(first, second)
+    return np.divide(shared, one, out=np.zeros_like(shared), where=one > 0)
+
+
+def _areas(first: ArrayLike, second: ArrayLike) -> list[NDArray[np.float64]]:
+    """What boxes share, and their areas."""
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     low, high = np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])
-    shared = (high - low).clip(0).prod(axis=-1)
-    areas = [(boxes[..., 2:] - boxes[..., :2]).prod(axis=-1) for boxes in (a, b)]
-    union = areas[0] + areas[1] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    sides = (high - low).clip(0), a[..., 2:] - a[..., :2], b[..., 2:] - b[..., :2]
+    return [side.prod(axis=-1) for side in sides]
 
 
 def regions_around(

@@ -85,6 +85,11 @@ def dataset_stats(dataset: DataSet) -> dict[str, Any]:
     )
     places = {str(r.extra["preset"]): int(r.extra["preset_index"]) for r in dataset.records}
     presets = sorted(places, key=lambda preset: (places[preset], preset))
+    for run in dataset.settings.get("runs", ()):  # places may be boxed where nothing was confirmed
+        for place, (preset, _) in enumerate(run.get("steps", ())):
+            places.setdefault(preset, place)
+    boxed = {preset for artifact in counted for preset in artifact.presets}
+    steps = sorted(boxed | {*presets}, key=lambda preset: (places.get(preset, -1), preset))
     codecs = {
         side: sorted({codec_label(record, side) for record in dataset.records}) for side in SIDES
     }
@@ -96,7 +101,7 @@ def dataset_stats(dataset: DataSet) -> dict[str, Any]:
         "artifacts": len(counted),
         "verified": sum(artifact.confirmed is True for artifact in counted),
         **{state: states[state] for state in STATES},
-        **_tallies(counted, records, presets, codecs["neural"]),
+        **_tallies(counted, records, presets, steps, codecs["neural"]),
         "votes": dict(sorted(votes.items())),
         "box_sizes": _sizes(counted, records),
         "bits_per_pixel": {
@@ -113,21 +118,40 @@ def _tallies(
     counted: Sequence[Artifact],
     records: Mapping[str, TripletRecord],
     presets: Sequence[str],
+    steps: Sequence[str],
     versions: Sequence[str],
 ) -> dict[str, Any]:
-    """Artifacts by type, preset, version of the codec, and detector."""
+    """Artifacts by type, preset, version of the codec, and detector.
+
+    Args:
+        counted: the artifacts.
+        records: triplets by id.
+        presets, steps: of the triplets, and those at which a place was boxed, by rising rate.
+        versions: of the neural codec.
+    """
     kinds = [artifact.artifact_type for artifact in counted]
     rates = [str(records[artifact.triplet].extra["preset"]) for artifact in counted]
     codecs = [codec_label(records[artifact.triplet]) for artifact in counted]
     # after the known types those of other packages' detectors
     types = [*dict.fromkeys((*ARTIFACT_TYPES, *sorted(kinds)))]
-    by_type, by_detector = Counter(kinds), Counter(a.detector or UNKNOWN for a in counted)
+    by_type = Counter(kinds)
+    by_detector = Counter(
+        name or UNKNOWN
+        for artifact in counted
+        for name in artifact.found_by or (artifact.detector,)
+    )
+    boxed = [
+        (preset, artifact.artifact_type)
+        for artifact, rate in zip(counted, rates, strict=True)
+        for preset in artifact.presets or (rate,)
+    ]
     tallies: dict[str, Any] = {
         "by_type": {name: by_type[name] for name in types},
         "by_detector": dict(sorted(by_detector.items())),
     }
     for name, rows, outer, columns, inner in (
         ("by_preset", rates, presets, kinds, types),
+        ("boxed_at_preset", [row for row, _ in boxed], steps, [kind for _, kind in boxed], types),
         ("by_version", codecs, versions, kinds, types),
         ("by_version_and_preset", codecs, versions, rates, presets),
     ):
@@ -179,11 +203,12 @@ def table_one(stats: Mapping[str, Any]) -> list[Table]:
     tables = [Table(("type", "artifacts", "share"), by_type, "Artifacts by type")]
     for key, title, head, inner in (
         ("by_preset", "quality preset", "preset", "by_type"),
+        ("boxed_at_preset", "any quality preset", "preset", "by_type"),
         ("by_version", "codec version", "codec", "by_type"),
         ("by_version_and_preset", "codec version and quality preset", "codec", "by_preset"),
     ):
         counts = {name: [*cells.values()] for name, cells in stats[key].items()}
-        if len(counts) > 1:
+        if len(counts) > 1 and key != "boxed_at_preset":
             counts[TOTAL] = [sum(column) for column in zip(*counts.values(), strict=True)]
         rows = [[name, *map(str, cells), str(sum(cells))] for name, cells in counts.items()]
         tables.append(Table((head, *stats[inner], TOTAL), rows, f"Artifacts by {title}"))

@@ -16,13 +16,24 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nacd_bench.errors import DataError
-from nacd_bench.runs.schema import CODECS, EDGES, PLACE, SETTINGS, SIDES, TRIPLETS, VOTES, schema
+from nacd_bench.evaluation.duplicates import found_by, found_rows
+from nacd_bench.runs.schema import (
+    CODECS,
+    EDGES,
+    PLACE,
+    SAME_PLACE,
+    SETTINGS,
+    SIDES,
+    TRIPLETS,
+    VOTES,
+    schema,
+)
 from nacd_bench.runs.tables import write_parquet
 from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import write_whole
@@ -59,6 +70,8 @@ class Artifact(Label):
         triplet: id of the triplet.
         detector, confidence: who found it, and how sure.
         duplicate_of: id of the artifact that is the same one and counts in place of this one.
+        found_by: confidences of all detectors that boxed its place, the strongest first.
+        presets: operating points at which its place was boxed.
     """
 
     box: Box
@@ -67,6 +80,8 @@ class Artifact(Label):
     detector: str = ""
     confidence: float = 0.0
     duplicate_of: str | None = None
+    found_by: Mapping[str, float] = field(default_factory=dict)
+    presets: Sequence[str] = ()
 
     @property
     def is_found(self) -> bool:
@@ -96,7 +111,9 @@ def artifact_of(row: Mapping[str, Any]) -> Artifact:
     """The artifact of a row with :data:`ARTIFACT_FACTS`, and votes and ``duplicate_of`` if any."""
     values = {column.name: row.get(column.name) for column in fields(Artifact)}
     box = tuple(row[edge] for edge in EDGES)
-    return Artifact(**{**values, "id": row["candidate"], "box": box})
+    presets = tuple(row["presets"] or (row["preset"],))
+    named = {"id": row["candidate"], "found_by": found_by(row), "presets": presets}
+    return Artifact(**{**values, **named, "box": box})
 
 
 class DataSet(NamedTuple):
@@ -142,6 +159,7 @@ def artifact_table(dataset: DataSet, folder: Path) -> pa.Table:
         {
             **asdict(artifact),
             "candidate": artifact.id,
+            "found_by": found_rows(artifact.found_by),
             **dict(zip(EDGES, artifact.box, strict=True)),
             **facts[artifact.triplet],
         }
@@ -200,6 +218,8 @@ def coco(dataset: DataSet, folder: Path, description: str) -> dict[str, Any]:
                 "candidate": artifact.id,
                 "detector": artifact.detector,
                 "detector_confidence": artifact.confidence,  # FiftyOne has its own confidence
+                "found_by": dict(artifact.found_by),
+                "presets": list(artifact.presets),
                 "votes_for": artifact.votes_for,
                 "votes_against": artifact.votes_against,
                 "duplicate_of": artifact.duplicate_of,
@@ -252,7 +272,8 @@ def read_artifacts(path: Path) -> list[Artifact]:
     Raises:
         DataError: not a Parquet file, or without a column that is needed.
     """
-    table = read_columns(path, schema("artifacts"), [*ARTIFACT_FACTS, *VOTES, "duplicate_of"])
+    columns = [*ARTIFACT_FACTS, *VOTES, "duplicate_of", *SAME_PLACE, "preset"]
+    table = read_columns(path, schema("artifacts"), columns)
     incomplete = [name for name in ARTIFACT_FACTS if table[name].null_count]
     if incomplete:
         raise DataError(

@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 
 from nacd_bench.errors import Failure
-from nacd_bench.evaluation.duplicates import with_duplicates
+from nacd_bench.evaluation.duplicates import with_duplicates, with_places
 from nacd_bench.runs.candidates import TablesWriter
 from nacd_bench.runs.folder import file_name, journal_schema, read_journal
 from nacd_bench.runs.schema import (
@@ -150,7 +150,7 @@ def write_tables(folder: Path) -> Summary:
             for table in filter(rows.get, (IMAGES, CODED, CANDIDATES)):
                 whole = pa.Table.from_pylist(rows[table], schema=schema(table))
                 if table == CANDIDATES:
-                    whole = with_duplicates(whole, settings["iou"])
+                    whole = with_places(with_duplicates(whole, settings["iou"]))
                     for row in whole.select(
                         ["artifact_type", "preset", "duplicate_of"]
                     ).to_pylist():

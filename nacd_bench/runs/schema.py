@@ -48,6 +48,11 @@ BOX = dict.fromkeys(EDGES, WHOLE)
 CODECS = _sides({"codec": TEXT, "version": TEXT, "point": TEXT, "bpp": REAL})
 """How both sides of a triplet were made, as in its manifest."""
 PLACE = {"artifact_type": TEXT, "detector": TEXT, "confidence": REAL, **BOX}
+SAME_PLACE = {
+    "found_by": pa.list_(pa.struct({"detector": TEXT, "confidence": REAL})),
+    "presets": pa.list_(TEXT),
+}
+"""Who boxed one place of a triplet, and at which operating points it was boxed."""
 VOTES = {"votes_for": WHOLE, "votes_against": WHOLE, "confirmed": YES}
 IMAGE = {"image": TEXT, "image_sha256": TEXT, "image_path": TEXT, "width": WHOLE, "height": WHOLE}
 STEP = {"triplet": TEXT, "preset": TEXT, "preset_index": WHOLE}
@@ -62,6 +67,7 @@ CANDIDATE = {
     **{f"crop_{edge}": WHOLE for edge in EDGES},
     **{f"crop_{role}": TEXT for role in ROLES},
     "duplicate_of": TEXT,
+    **SAME_PLACE,
 }
 CODED_FACTS = {"decoded": TEXT, "bytes": REAL, "psnr": REAL, "encodes": WHOLE, "out_of_range": YES}
 CURVE = ("threshold", "false_positive_rate", "recall", "precision")
@@ -81,7 +87,7 @@ TABLES: Mapping[str, Columns] = {
     },
     ARTIFACTS: {
         **{"candidate": TEXT, "triplet": TEXT, "image": TEXT, **PLACE, **VOTES},
-        **{"duplicate_of": TEXT, **dict.fromkeys(ROLES, TEXT), "image_sha256": TEXT},
+        **{"duplicate_of": TEXT, **SAME_PLACE, **dict.fromkeys(ROLES, TEXT), "image_sha256": TEXT},
         **{"width": WHOLE, "height": WHOLE, "preset": TEXT, "preset_index": WHOLE, **CODECS},
         **dict.fromkeys(("license", "image_source", "source_url", "author", "attribution"), TEXT),
     },
@@ -122,7 +128,9 @@ TABLES: Mapping[str, Columns] = {
     ``number`` is its place among its detector's in the triplet, from 0, strongest first;
     ``crop_x0`` to ``crop_y1`` is what its crops show: the box and at least 300 x 300 pixels around
     it, inside the image; ``crop_original`` and so on are their paths; ``duplicate_of`` is the
-    candidate that is the same artifact and is kept, or null for one that is kept itself.
+    candidate that is the same artifact and is kept, or null for one that is kept itself;
+    ``found_by`` has the detectors that boxed its place in its triplet, each with its largest
+    confidence, the strongest first, and ``presets`` the rate steps at which the place was boxed.
 ``coded``
     an image at a rate step: ``neural_decoded`` (a path, or null where it was not kept),
     ``neural_bytes``, ``neural_psnr`` (luma, dB), ``neural_encodes``, ``neural_out_of_range``, and

@@ -19,9 +19,9 @@ import numpy as np
 import pyarrow as pa
 
 from nacd_bench.errors import Failure
-from nacd_bench.evaluation.duplicates import IOU, with_duplicates
+from nacd_bench.evaluation.duplicates import IOU, keepers, strongest_first
 from nacd_bench.runs.dataset import HASHES, REFUSED, Artifact
-from nacd_bench.runs.schema import CODECS, EDGES
+from nacd_bench.runs.schema import CODECS, EDGES, PLACE
 from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import json_sha256, sha256
 from nacd_bench.triplets.licenses import License, license_of, united_licenses
@@ -29,8 +29,6 @@ from nacd_bench.triplets.record import TripletRecord
 
 BITSTREAM = ".bin"
 """What the path of a decode ends with that has to be made again."""
-FOUND_FIRST = 2**40
-"""Added to the place of an artifact's preset: no other has a say in which of two stays."""
 Part = tuple[Sequence[TripletRecord], Sequence[Artifact]]
 """The triplets of one source and their artifacts."""
 
@@ -227,6 +225,8 @@ def _decided(
     decided = [
         replace(
             max(several, key=_weight),
+            found_by=strongest_first(artifact.found_by for artifact in several),
+            presets=tuple(sorted({name for artifact in several for name in artifact.presets})),
             votes_for=_added(artifact.votes_for for artifact in several),
             votes_against=_added(artifact.votes_against for artifact in several),
         )
@@ -276,15 +276,27 @@ def deduplicated(
     facts = {record.id: record.extra for record in records}
     rows = [
         {
-            **vars(artifact),
             "candidate": artifact.id,
+            **{name: getattr(artifact, name) for name in PLACE if name not in EDGES},
             **dict(zip(EDGES, artifact.box, strict=True)),
-            "image_sha256": facts[artifact.triplet]["image_sha256"],
-            "preset_index": facts[artifact.triplet]["preset_index"]
-            + FOUND_FIRST * artifact.is_found,
+            **{name: facts[artifact.triplet][name] for name in ("image_sha256", "preset_index")},
         }
         for artifact in artifacts
     ]
-    keepers = with_duplicates(pa.Table.from_pylist(rows), iou)["duplicate_of"].to_pylist()
-    pairs = zip(artifacts, keepers, strict=True)
-    return [replace(artifact, duplicate_of=keeper) for artifact, keeper in pairs]
+    is_found = np.array([artifact.is_found for artifact in artifacts])
+    kept = [artifacts[place] for place in keepers(pa.Table.from_pylist(rows), iou, is_found)]
+    found_by: dict[str, list[Mapping[str, float]]] = defaultdict(list)
+    presets: dict[str, set[str]] = defaultdict(set)
+    for artifact, keeper in zip(artifacts, kept, strict=True):
+        presets[keeper.id].update(artifact.presets)
+        if artifact.triplet == keeper.triplet:
+            found_by[keeper.id].append(artifact.found_by)
+    return [
+        replace(
+            artifact,
+            duplicate_of=None if keeper is artifact else keeper.id,
+            found_by=strongest_first(found_by[artifact.id] or [artifact.found_by]),
+            presets=tuple(sorted(presets[artifact.id] or artifact.presets)),
+        )
+        for artifact, keeper in zip(artifacts, kept, strict=True)
+    ]

@@ -35,6 +35,7 @@ import pyarrow.compute as pc
 from annotated_types import MinLen
 
 from nacd_bench.errors import DataError, Failure, ImageError
+from nacd_bench.evaluation.duplicates import found_by
 from nacd_bench.jobs.verify.exporters import AUTO, write_exports
 from nacd_bench.jobs.verify.pictures import (
     TOLOKA,
@@ -92,6 +93,8 @@ COLUMNS = (
     *(f"crop_{role}" for role in ROLES),
 )
 """Of a candidate, what its task is made of."""
+FOUND = ("candidate", "artifact_type", "detector", "confidence", "preset", "found_by")
+"""Of a candidate, what decides whether people are asked about it."""
 FORMATS: tuple[Format, ...] = get_args(Format)
 Words = str | Sequence[str] | None
 
@@ -216,9 +219,12 @@ def export(
         notes += write_exports(folder, key, wanted, label_studio_images, toloka_images)
         remove_other_pictures(folder, key.tasks)
         write_key(folder, key)
-    columns = (chosen[name].to_pylist() for name in ("artifact_type", "detector"))
-    by_detector = dict(sorted(Counter(zip(*columns, strict=True)).items()))
-    return Exported(folder, key, wanted, by_detector, this.failures, notes)
+    by_detector = Counter(
+        (row["artifact_type"], detector)
+        for row in chosen.select(FOUND).to_pylist()
+        for detector in found_by(row)
+    )
+    return Exported(folder, key, wanted, dict(sorted(by_detector.items())), this.failures, notes)
 
 
 def tools(question: Question, formats: Format | Sequence[Format] | None) -> list[Format]:
@@ -307,29 +313,37 @@ def selected(
 
     Args:
         candidates: the rows.
-        names: what is taken, by column (type, detector, preset); None: anything.
+        names: what is taken, by column (type, detector, preset); None: anything. A place that
+            several detectors boxed is one of each.
         min_confidence: by detector.
         limit: rows of each type, the strongest of each detector in turn.
 
     Raises:
         DataError: a name that no candidate has, or nothing is left.
     """
+    rows = [
+        {**row, "detector": detector, "confidence": confidence}
+        for row in candidates.select(FOUND).to_pylist()
+        for detector, confidence in found_by(row).items()
+    ]
     for column, given in (*names.items(), ("detector", list(min_confidence))):
-        known = sorted(candidates[column].unique().to_pylist())
+        known = sorted({row[column] for row in rows})
         for name in given or ():
             if name not in known:
                 what = unknown(column.replace("_", " "), name, known)
                 raise DataError(f"{what} in this mined folder")
     rows = [
         row
-        for row in candidates.select(["candidate", "confidence", *names]).to_pylist()
+        for row in rows
         if all(given is None or row[column] in given for column, given in names.items())
         if row["confidence"] >= min_confidence.get(row["detector"], -math.inf)
     ]
-    kinds = {row["artifact_type"] for row in rows}
-    strongest = [row for kind in kinds for row in strongest_in_turn(rows, kind)[:limit]]
-    ids = pa.array([row["candidate"] for row in strongest], pa.string())
-    taken = candidates.filter(pc.is_in(candidates["candidate"], ids))
+    kinds = sorted({row["artifact_type"] for row in rows})
+    strongest: list[str] = []
+    for kind in kinds:
+        in_turn = (row["candidate"] for row in strongest_in_turn(rows, kind))
+        strongest += list(dict.fromkeys(in_turn))[:limit]
+    taken = candidates.filter(pc.is_in(candidates["candidate"], pa.array(strongest, pa.string())))
     if not len(taken):
         raise DataError(
             "expected candidates that pass types, detectors, presets, limit and min_confidence, "
