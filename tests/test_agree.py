@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from triplet_folder import jpeg, small_photo
 from nacd_bench.baselines import Baseline
 from nacd_bench.baselines.metrics import PSNR
 from nacd_bench.cli.main import main
-from nacd_bench.detectors import ColorSeverity, Detector
+from nacd_bench.detectors import ColorSeverity, Detector, TextureSeverity
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.bootstrap import Resampling
 from nacd_bench.evaluation.graded_table import CENTRE, CONSTANT, NEURAL, RATER
@@ -333,6 +334,44 @@ class TestInSample:
         assert in_sample([ColorSeverity()], agreed.scored[NEURAL]) == {}
 
 
+class TestFit:
+    def fitted(self, data: Path, tmp_path: Path, capsys: Any) -> str:
+        words = ["agree", str(data), f"folder={tmp_path / 'run'}", f"cache={tmp_path / 'cache'}"]
+        words += ["detector=[]", "baseline=psnr", "bootstrap.resamples=20", "pictures=0"]
+        assert main([*words, f"fit={tmp_path / 'fit'}", "show_progress=false"]) == 0
+        return str(capsys.readouterr().out)
+
+    def test_weights_of_ones_own_grades(self, tmp_path: Path, capsys: Any) -> None:
+        data = make_graded(tmp_path / "data")
+        index = csv_rows(data / "index.csv")
+        with (data / "index.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(index[0]))
+            writer.writeheader()
+            writer.writerows({**row, "source": row["id"]} for row in index)
+        printed = self.fitted(data, tmp_path, capsys)
+        assert "Weights fitted to these grades, on photographs left out" in printed
+        assert "color is not fitted: expected grades of the neural side that differ" in printed
+        assert "of at least 6 origins, got 0" in printed  # text
+        assert [path.name for path in (tmp_path / "fit").iterdir()] == ["texture.npz"]
+        told = json.loads((tmp_path / "run" / "agreement.json").read_text())
+        assert told["fitted"]["texture"]["spearman_neural"] > 0.5
+        model = tmp_path / "fit" / "texture.npz"
+        again = agree(
+            find_graded(data),
+            [TextureSeverity(model)],
+            [PSNR()],
+            tmp_path / "again",
+            cache=tmp_path / "cache",
+            **QUICK,
+        )
+        assert again.in_sample == {"texture_severity": 24}
+        assert value(again, "texture_severity", "spearman") > 0.7
+
+    def test_too_few_photographs(self, folder: Path, tmp_path: Path, capsys: Any) -> None:
+        printed = self.fitted(folder, tmp_path, capsys)
+        assert "photographs of at least 6 origins, got 4" in printed
+
+
 class TestBadInput:
     def run(self, folder: Path, tmp_path: Path, capsys: Any, *more: str) -> tuple[int, str]:
         words = ["agree", str(folder), f"folder={tmp_path / 'run'}", f"cache={tmp_path / 'cache'}"]
@@ -374,6 +413,47 @@ class TestBadInput:
         assert "expected grades of it, got none" in printed
         assert "| psnr |" in (tmp_path / "run" / "table.md").read_text()
         assert len(csv_rows(tmp_path / "run" / "failures.csv")) == 3
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"box": [600, 600, 700, 700]}, "expected a box inside the"),
+            ({"severity": -1}, "expected a severity of 0, 1, 2 or 3"),
+            ({"rater": "p"}, "unknown rater 'p'"),
+            ({"side": "both"}, "unknown side 'both'"),
+            ({"triplet": "coffee-9"}, "unknown triplet 'coffee-9'"),
+            ({"rater": "Q"}, "expected one grade of texture, neural, by Q"),
+        ],
+    )
+    def test_one_bad_grade(
+        self, change: dict[str, Any], message: str, folder: Path, tmp_path: Path, capsys: Any
+    ) -> None:
+        grades = read_grades(folder)
+        place = next(i for i, grade in enumerate(grades) if grade["box"] and grade["rater"] == "P")
+        grades[place] |= change
+        file = tmp_path / "bad.jsonl"
+        file.write_text("".join(json.dumps(grade) + "\n" for grade in grades))
+        more = (f"data.grades={file}", "data.raters=[P,Q,R]")
+        status, printed = self.run(folder, tmp_path, capsys, *more)
+        assert status == 1
+        assert message in printed and re.search(rf"lines? {place + 1}\b", printed)
+        assert "1 failed" in printed and "| psnr |" in (tmp_path / "run/table.md").read_text()
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (None, "expected a severity model at .*none.npz, got no such file"),
+            (b"PK no archive", "got a file that does not read as one"),
+        ],
+    )
+    def test_a_model_that_is_none(
+        self, content: bytes | None, message: str, folder: Path, tmp_path: Path, capsys: Any
+    ) -> None:
+        if content:
+            (tmp_path / "none.npz").write_bytes(content)
+        more = f"detector.color_severity.model={tmp_path / 'none.npz'}"
+        status, printed = self.run(folder, tmp_path, capsys, "detector=[color_severity]", more)
+        assert status == 1 and re.search(message, printed)
 
     def test_no_grades(self, folder: Path, tmp_path: Path, capsys: Any) -> None:
         (tmp_path / "none.jsonl").write_text("")

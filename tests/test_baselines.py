@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,14 +23,18 @@ from nacd_bench.baselines import (
     ALL,
     DISTS,
     FSIM,
+    GMSD,
     LPIPS,
     PAPER,
     PSNR,
+    VMAF,
     Baseline,
+    base,
 )
 from nacd_bench.errors import DataError, ImageError
 from nacd_bench.planting.photographs import photo
 from nacd_bench.registry import BASELINES
+from nacd_bench.runs.provenance import score_key
 from nacd_bench.triplets.batch import ROLES, TripletBatch
 
 CONF = Path(nacd_conf.__file__).parent
@@ -256,6 +261,20 @@ class TestNames:
 
     def test_settings(self) -> None:
         assert PSNR(small="pad").settings == {"baseline": "psnr", "version": "2", "small": "pad"}
+
+    def test_another_version_of_a_package_is_another_score(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        network = SimpleNamespace(VMAF=lambda **of: torch.nn.Identity())
+        monkeypatch.setitem(sys.modules, "vmaf_torch", network)
+        keys = []
+        for number in ("1.0", "1.1"):
+            monkeypatch.setattr(base, "version", lambda name, number=number: number)
+            packages = {cls.name: cls().settings.get("package") for cls in (PSNR, GMSD, VMAF)}
+            gmsd, vmaf = f"piq {number}", f"vmaf-torch {number}"
+            assert packages == {"psnr": None, "gmsd": gmsd, "vmaf": vmaf}
+            keys.append(score_key({}, VMAF().settings))
+        assert keys[0] != keys[1]
 
 
 def test_libraries_load_when_used() -> None:

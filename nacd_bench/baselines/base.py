@@ -13,6 +13,7 @@ the original's part of it is computed once.
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -52,6 +53,8 @@ class Baseline(nn.Module):
     """Whether it takes RGB instead of luma."""
     version: ClassVar[str] = "2"
     """Changes whenever the scores do; part of every cache key."""
+    package: ClassVar[str] = ""
+    """The distribution whose code computes it; its version is part of the settings."""
     metric: ClassVar[Callable[[Tensor, Tensor], Tensor]]
     """What :meth:`values` is by default."""
 
@@ -67,7 +70,8 @@ class Baseline(nn.Module):
     @property
     def settings(self) -> dict[str, Any]:
         """Name, version and every parameter, as JSON values: what decides the scores."""
-        return {"baseline": self.name, "version": self.version, **settings_of(self)}
+        by = {"package": f"{self.package} {version(self.package)}"} if self.package else {}
+        return {"baseline": self.name, "version": self.version, **by, **settings_of(self)}
 
     def values(self, reference: Tensor, tests: Tensor) -> Tensor:
         """The metric of each of several tests against one reference.

@@ -23,7 +23,7 @@ STABILIZER = 1e-6
 """Of DISTS, c1 and c2."""
 
 
-class Learned(Baseline, in_color=True, higher_is_better=False):
+class Learned(Baseline, in_color=True, higher_is_better=False, package="torchmetrics"):
     """A baseline whose settings name its weights by their content, wherever the file lies."""
 
     network: Any

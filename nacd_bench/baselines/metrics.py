@@ -122,13 +122,15 @@ class NLPD(Baseline, name="nlpd", metric=nlpd, min_side=MIN_SIDE, higher_is_bett
     """Normalized Laplacian pyramid distance (Laparra et al. 2016)."""
 
 
-class GMSD(
-    Baseline, name="gmsd", metric=partial(_by_piq, "gmsd"), min_side=8, higher_is_better=False
-):
+class ByPIQ(Baseline, package="piq"):
+    """A metric that piq computes."""
+
+
+class GMSD(ByPIQ, name="gmsd", metric=partial(_by_piq, "gmsd"), min_side=8, higher_is_better=False):
     """Gradient magnitude similarity deviation (Xue et al. 2014): a distance."""
 
 
-class HaarPSI(Baseline, name="haarpsi", metric=partial(_similarity_by_piq, "haarpsi"), min_side=16):
+class HaarPSI(ByPIQ, name="haarpsi", metric=partial(_similarity_by_piq, "haarpsi"), min_side=16):
     """Haar wavelet perceptual similarity (Reisenhofer et al. 2018), on luma."""
 
 
@@ -136,11 +138,9 @@ class DSS(Baseline, name="dss", metric=dss, min_side=DSS_SIDE):
     """DCT subband similarity (Balanov et al. 2015)."""
 
 
-class VSI(
-    Baseline, name="vsi", metric=partial(_similarity_by_piq, "vsi"), min_side=8, in_color=True
-):
+class VSI(ByPIQ, name="vsi", metric=partial(_similarity_by_piq, "vsi"), min_side=8, in_color=True):
     """Visual saliency-induced index (Zhang, Shen, Li 2014)."""
 
 
-class MDSI(Baseline, name="mdsi", metric=_mdsi, min_side=8, in_color=True, higher_is_better=False):
+class MDSI(ByPIQ, name="mdsi", metric=_mdsi, min_side=8, in_color=True, higher_is_better=False):
     """Mean deviation similarity index (Nafchi et al. 2016): a distance."""

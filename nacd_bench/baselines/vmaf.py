@@ -15,7 +15,7 @@ BLACK, WHITE = 16, 235
 """Levels of Y in video of 8 bits, which the model was trained on (ITU-R BT.601)."""
 
 
-class VMAF(Baseline, name="vmaf", min_side=17):
+class VMAF(Baseline, name="vmaf", min_side=17, package="vmaf-torch"):
     """Video multi-method assessment fusion (Li et al. 2016) of a still, the slowest of all.
 
     The model is v0.6.1. Luma has whole levels of 16 to 235, as in video, and no motion. Values are

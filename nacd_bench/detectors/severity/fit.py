@@ -38,7 +38,7 @@ from nacd_bench.detectors.text_severity import TextSeverity
 from nacd_bench.errors import UserError
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.files import sha256
-from nacd_bench.triplets.grades import SIDES, Ratings, find_grades, raters_of, ratings
+from nacd_bench.triplets.grades import SIDES, Grade, Ratings, find_grades, raters_of, ratings
 from nacd_bench.triplets.images import content_hash
 from nacd_bench.triplets.loading import load_triplet
 from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord
@@ -291,6 +291,56 @@ def _origin(photograph: str) -> str:
     return next((origin for origin in ORIGINS if photograph.startswith(origin)), photograph)
 
 
+def fit_types(
+    records: Sequence[TripletRecord],
+    grades: Sequence[Grade],
+    folder: Path,
+    types: Sequence[str] = ARTIFACT_TYPES,
+) -> tuple[dict[str, dict[str, float]], list[str]]:
+    """Write the weights ``<type>.npz`` of each artifact type into a folder.
+
+    Returns:
+        by type its figures on photographs left out, and why there are none of other types.
+    """
+    ids, raters = [record.id for record in records], raters_of(grades)
+    folder.mkdir(parents=True, exist_ok=True)
+    cells: Units | None = None
+    found, faults = {}, []
+    for kind in types:
+        rated = {side: ratings(grades, ids, raters, kind, side) for side in SIDES}
+        index = np.flatnonzero(np.isfinite(rated["neural"].severity).any(1))
+        some = [records[i] for i in index.tolist()]
+        origins = {_origin(record.source or record.id) for record in some}
+        severities = set(rated["neural"].severity[index].ravel().tolist())
+        if len(origins) < FOLDS or sum(value >= 0 for value in severities) < 2:
+            faults.append(
+                f"{kind} is not fitted: expected grades of the neural side that differ, of "
+                f"photographs of at least {FOLDS} origins, got {len(origins)}"
+                f"{'' if len(severities) > 1 else ', all graded alike'}. Grade more."
+            )
+            continue
+        if kind == "text":
+            units = text_units(
+                some, {s: Ratings(r.severity[index], r.boxes[index]) for s, r in rated.items()}
+            )
+        else:
+            cells = cells or cell_units(records, rated)
+            units = _units(cells.tiles, cells.places, cells.prior, cells.centres, records, rated)
+        model, found[kind] = fit(kind, units)
+        card = {
+            "type": kind,
+            "triplets": len(units.tiles) // 2,
+            "photographs": len(set(units.groups)),
+            "raters": len(raters),
+            "originals": sorted({content_hash(record.original) for record in records}),
+            "grades_sha256": sha256(json.dumps([str(grade) for grade in grades]).encode()),
+            "seed": SEED,
+            "left_out": found[kind],
+        }
+        replace(model, card=card).save(folder / f"{kind}.npz")
+    return found, faults
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line, see the module's docstring."""
     parser = argparse.ArgumentParser(prog="fit", description="Fit severity to graded triplets.")
@@ -302,36 +352,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     grades, failures, _ = find_grades(options.graded, records)
     if not grades:
         raise UserError(f"expected grades beside the triplets of {options.graded}, got none.")
-    for failure in failures:
-        print(failure.message, file=sys.stderr)
-    ids, raters = [record.id for record in records], raters_of(grades)
-    options.folder.mkdir(parents=True, exist_ok=True)
-    cells: Units | None = None
-    for kind in options.types:
-        rated = {side: ratings(grades, ids, raters, kind, side) for side in SIDES}
-        if kind == "text":
-            index = [i for i in range(len(ids)) if np.isfinite(rated["neural"].severity[i]).any()]
-            rated = {
-                side: Ratings(one.severity[index], one.boxes[index]) for side, one in rated.items()
-            }
-            units = text_units([records[i] for i in index], rated)
-        else:
-            cells = cells or cell_units(records, rated)
-            units = _units(cells.tiles, cells.places, cells.prior, cells.centres, records, rated)
-        model, figures = fit(kind, units)
-        card = {
-            "type": kind,
-            "triplets": len(units.tiles) // 2,
-            "photographs": len(set(units.groups)),
-            "raters": len(raters),
-            "originals": sorted({content_hash(record.original) for record in records}),
-            "grades_sha256": sha256(json.dumps([str(grade) for grade in grades]).encode()),
-            "seed": SEED,
-            "left_out": figures,
-        }
-        path = options.folder / f"{kind}.npz"
-        replace(model, card=card).save(path)
-        print(path, json.dumps(figures))
+    found, faults = fit_types(records, grades, options.folder, options.types)
+    for line in [*(failure.message for failure in failures), *faults]:
+        print(line, file=sys.stderr)
+    print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

@@ -66,6 +66,7 @@ class Agreed:
         rows: the figures, see :mod:`nacd_bench.evaluation.graded_table`.
         tests: the pre-stated ones by artifact type.
         kinds: correlation of human with model raters by type and side; empty for one kind.
+        fitted: by artifact type what weights fitted to these grades reach on photographs left out.
         in_sample: by detector the number of triplets whose original its weights were fitted to.
         notes: what was not compared, and why.
         failures: what failed; empty when all is well.
@@ -83,6 +84,7 @@ class Agreed:
     rows: Sequence[Row]
     tests: Mapping[str, RankTest]
     kinds: Sequence[Row]
+    fitted: Mapping[str, Mapping[str, float]]
     in_sample: Mapping[str, int]
     notes: Sequence[str]
     failures: Sequence[Failure]
@@ -122,6 +124,7 @@ def write_results(agreed: Agreed) -> None:
         "best": best_methods(agreed.rows, graded.primary),
         "tests": {kind: asdict(test) for kind, test in agreed.tests.items()},
         "human_against_model": list(agreed.kinds),
+        "fitted": {kind: plain(figures) for kind, figures in agreed.fitted.items()},
         "in_sample": dict(agreed.in_sample),
         "notes": list(agreed.notes),
         "n_failures": len(agreed.failures),
@@ -176,7 +179,7 @@ def tables(agreed: Agreed) -> list[Table]:
     """The tables of a run: the figures by type, the order by group, tests, calibration, raters."""
     made = [_main_table(agreed, kind) for kind in ARTIFACT_TYPES]
     made += [_group_table(agreed), _test_table(agreed), _calibration_table(agreed)]
-    made += [_alpha_table(agreed), _kind_table(agreed)]
+    made += [_alpha_table(agreed), _kind_table(agreed), _fit_table(agreed)]
     return [table for table in made if table.rows]
 
 
@@ -291,6 +294,18 @@ def _kind_table(agreed: Agreed) -> Table:
     rows = [[row["artifact_type"], row["side"], _shown(row), str(row["n"])] for row in agreed.kinds]
     columns = ("type", "side", "Spearman", "triplets")
     return Table(columns, rows, "Human against model raters: their means on the same sides")
+
+
+def _fit_table(agreed: Agreed) -> Table:
+    names = list(dict.fromkeys(name for of in agreed.fitted.values() for name in of))
+    rows = [
+        [kind, *(numbers.share(figures.get(name)) for name in names)]
+        for kind, figures in agreed.fitted.items()
+    ]
+    columns = ("type", *(name.replace("_", " ") for name in names))
+    return Table(
+        columns, rows, "Weights fitted to these grades, on photographs left out of the fit"
+    )
 
 
 def _value(row: Row) -> str:

@@ -35,7 +35,7 @@ from nacd_bench.baselines import Baseline
 from nacd_bench.cache import ScoreCache, cache_folder
 from nacd_bench.detectors import Detector
 from nacd_bench.detectors.severity.detector import SeverityDetector
-from nacd_bench.errors import DataError, Failure, ImageError
+from nacd_bench.errors import DataError, Failure, ImageError, UserError
 from nacd_bench.evaluation.bootstrap import Resampling
 from nacd_bench.evaluation.graded import RankTest, Targets, centres, rank_test, spearman
 from nacd_bench.evaluation.graded_table import (
@@ -134,6 +134,7 @@ def agree(
     pools: Mapping[str, Sequence[str]] | None = None,
     tests: Mapping[str, Sequence[str]] | None = None,
     development: Name | None = None,
+    fit: Name | None = None,
     pictures: Count = 12,
     bootstrap: Resampling = RESAMPLES,
     trainer: Engine = DEFAULT_ENGINE,
@@ -155,6 +156,8 @@ def agree(
         tests: by artifact type the detector and the metric of its one pre-stated test.
         development: folder of an earlier run on other photographs, whose best detector and best
             metric of each type are tested.
+        fit: folder for weights of the severity detectors that are fitted to these grades, with
+            cross-validation by photograph (:mod:`nacd_bench.detectors.severity.fit`).
         pictures: triplets per detector on the page, those with the largest disagreement.
         bootstrap: how intervals are made.
         trainer: devices, precision, batch size.
@@ -213,7 +216,8 @@ def agree(
                 rows += rows_of(graded, said, kind, name, bootstrap)
                 tick(0)
         tested, untested = _tests(graded, said, pairs, bootstrap)
-        fitted = in_sample(detectors, scored[NEURAL])
+        seen = in_sample(detectors, scored[NEURAL])
+        fitted, unfitted = _fitted(source, fit)
         agreed = Agreed(
             folder=folder,
             records=records,
@@ -224,15 +228,16 @@ def agree(
             rows=rows,
             tests=tested,
             kinds=between_kinds(source.grades, records, bootstrap),
-            in_sample=fitted,
+            fitted=fitted,
+            in_sample=seen,
             notes=[
                 *(
                     f"{name} was fitted to the photographs of {count} of these {len(records)} "
                     "triplets: its figures, and a test of it, are in-sample and say nothing of "
                     "other photographs. Its model card says what it reached on those left out."
-                    for name, count in fitted.items()
+                    for name, count in seen.items()
                 ),
-                *(*faults(graded), *note, *untested, *source.notes),
+                *(*faults(graded), *note, *untested, *unfitted, *source.notes),
             ],
             failures=run.failures,
             facts=provenance(_data_hash(scored), began),
@@ -328,6 +333,18 @@ def in_sample(detectors: Sequence[Detector], scored: Scored) -> dict[str, int]:
     }
     counts = {name: sum(one in of for one in originals) for name, of in fitted.items()}
     return {name: count for name, count in counts.items() if count}
+
+
+def _fitted(data: GradedData, folder: Name | None) -> tuple[dict[str, dict[str, float]], list[str]]:
+    """Weights fitted to the grades: figures by type, and why there are none of others."""
+    if folder is None:
+        return {}, []
+    from nacd_bench.detectors.severity.fit import fit_types
+
+    try:
+        return fit_types(data.records, data.grades, Path(folder))
+    except UserError as error:  # the rest of the run is worth having
+        return {}, [f"nothing is fitted: {error}"]
 
 
 def stated_tests(
