@@ -21,15 +21,17 @@ from processes import Starter
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from nacd_bench.baselines import PSNR, SSIM, Baseline
+from nacd_bench.baselines import PAPER, PSNR, SSIM, Baseline
 from nacd_bench.cli.main import main
 from nacd_bench.detectors import LargeColor, Texture
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.bootstrap import Resampling
+from nacd_bench.evaluation.reference import read_reference
 from nacd_bench.jobs.benchmark.labelled_sets import Drawing, find_labelled
 from nacd_bench.jobs.benchmark.results import Benchmarked
 from nacd_bench.jobs.benchmark.run import benchmark
 from nacd_bench.pipeline.scoring import Engine
+from nacd_bench.registry import DETECTORS
 from nacd_bench.triplets.files import part_of
 from nacd_bench.triplets.manifest import read_manifest, write_manifest
 from nacd_bench.triplets.record import Label, TripletRecord
@@ -427,6 +429,18 @@ class TestCommand:
         assert status == 0
         rows = csv_rows(found / "detections.csv")
         assert all(float(r["confidence"]) > 1.5 for r in rows if r["detector"] != "large_color")
+
+    def test_the_papers_figures(self) -> None:
+        """All of Table 2: every method of a set, each a registered one of its kind."""
+        figures = read_reference("paper")
+        assert figures.source == "arXiv 2411.06810, Table 2"
+        assert {name: len(of) for name, of in figures.sets.items()} == {
+            "texture": 9,
+            "color": 9,
+            "text": 8,
+        }
+        assert figures.sets["texture"]["texture"] == 0.80 and figures.sets["text"]["nlpd"] == 0.59
+        assert all(set(of) <= {*DETECTORS, *PAPER} for of in figures.sets.values())
 
     def test_a_reference_stands_beside(
         self, planted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -9,6 +9,7 @@ sets:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
@@ -36,9 +37,11 @@ class Reference:
 
 
 def read_reference(path: str | Path) -> Reference:
-    """The figures of a file.
+    """The figures of a file, or with ``"paper"`` those of arXiv 2411.06810, Table 2.
 
     Raises:
         DataError: it cannot be read, or has something else; all faults are named.
     """
+    if path == "paper":
+        path = Path(str(files(__package__) / "paper.yaml"))
     return read_yaml_as(path, Reference, "a file of reference figures")
