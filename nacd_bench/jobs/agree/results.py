@@ -144,7 +144,8 @@ def write_results(agreed: Agreed) -> None:
     more |= {method.name: REAL for method in agreed.methods}
     write_table(folder / SCORES, scores, schema(SCORES, **more))
     write_table(folder / DETECTIONS, _boxes(agreed), schema(DETECTIONS, side=TEXT))
-    text = "".join(f"{table.title}\n\n{table.markdown()}\n" for table in tables(agreed))
+    text = "".join(f"Note: {line}\n\n" for line in agreed.notes)
+    text += "".join(f"{table.title}\n\n{table.markdown()}\n" for table in tables(agreed))
     write_whole(folder / "table.md", text.encode())
     figure = agreement_figure(agreed.rows, graded.primary, agreed.label)
     for suffix, data in figure_files(figure).items():
