@@ -446,7 +446,7 @@ def prepare(folder: Path) -> None:
         mutations.json_document,
         _one_file(*votes, "min_control_accuracy=0", beside=_tasks),
     )
-    thresholds = "schema_version: 1\ncriterion: youden\nsets:\n  texture:\n    texture:\n"
+    thresholds = "schema_version: 2\ncriterion: youden\nsets:\n  texture:\n    texture:\n"
     entry = "{threshold: 0.01, value: 0.5, tp: 1, fp: 1, fn: 1, tn: 1, n: 4, n_excluded: 0}"
     thresholds += f"      youden: {entry}\n      f1: {entry}\n"
     add(

@@ -94,7 +94,7 @@ READERS: dict[str, tuple[str, str, Callable[[Path], Any]]] = {
     ),
     "thresholds": (
         "a.yaml",
-        "# é\nschema_version: 1\nsets: {}\n",
+        "# é\nschema_version: 2\nsets: {}\n",
         lambda p: read_thresholds(p).sets,
     ),
     "reference": ("a.yaml", "# é\nsource: Zoë\nsets:\n  texture: {psnr: 0.5}\n", read_reference),

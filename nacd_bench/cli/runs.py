@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
 from nacd_bench.cli.printing import show, show_failures, show_oddities
 from nacd_bench.errors import UserError
-from nacd_bench.numbers import number
+from nacd_bench.evaluation.thresholds import Criterion, severity_of
+from nacd_bench.numbers import estimate, number
+from nacd_bench.runs.schema import THRESHOLDS
 from nacd_bench.runs.tables import Table
 from nacd_bench.settings import Count, Name, checked
+
+if TYPE_CHECKING:
+    from nacd_bench.detectors import Detector
+    from nacd_bench.jobs.detect import Detected
+    from nacd_bench.pipeline.methods import Limit
+    from nacd_bench.runs.read import Run
 
 Inches = Annotated[float, Field(ge=1, le=40, description="a width of 1 to 40 inches")]
 HEAT_MAPS = 24
@@ -44,9 +53,32 @@ def detect(*, report: bool, **settings: Any) -> int:
         f"{len(done.records)} triplets, {done.computed} computed in {done.seconds:.1f} s. Results: "
         f"{done.folder}/ (detections.parquet, scores.parquet"
         + (", overlays/)" if settings["overlays"] else ")"),
+        *_false_alarms(done),
     )
     status = _with_report(done.folder, settings["show_progress"]) if report else 0
     return max(status, show_failures(done.failures, done.folder))
+
+
+def _false_alarms(done: Detected) -> list[Table | str]:
+    """Thresholds with the false alarms that they promise and give, where either is known."""
+    if not done.clean and not any(limit.expected for limit in done.limits.values()):
+        return []
+    rows = []
+    for name, limit in done.limits.items():
+        told = [limit.expected, *([done.clean[name]] if done.clean else [])]
+        shown = [
+            "-" if one is None else estimate(one.per_100, one.low, one.high, decimals=1)
+            for one in told
+        ]
+        rows.append([name, number(limit.threshold), limit.by, *shown])
+    columns = ["detector", "threshold", "by", "expected", *(["here"] if done.clean else [])]
+    warnings = [
+        f"Warning: {name} finds more in clean triplets than its threshold promises (Fisher's exact "
+        "test, one-sided at 5 %): these images are not like those that it was chosen on. Choose a "
+        "higher threshold, or run nacd-bench benchmark on labelled triplets of your own."
+        for name in done.alarming
+    ]
+    return [Table(columns, rows, "False alarms per 100 clean triplets, 95 % intervals"), *warnings]
 
 
 @checked
@@ -131,6 +163,8 @@ def report(
     *,
     run: Name,
     heat_maps: Count,
+    thresholds: Mapping[str, float] | Name,
+    criterion: Criterion | None,
     figures: Inches | None,
     serve: bool,
     port: Count,
@@ -140,7 +174,7 @@ def report(
     from nacd_bench.report.serve import HOST, server
     from nacd_bench.runs.read import read_run
 
-    page = _write_report(Path(run), heat_maps, show_progress)
+    page = _write_report(Path(run), heat_maps, show_progress, thresholds, criterion)
     show(f"Report: {page}")
     if figures is not None:
         written = write_figures(read_run(run), figures)
@@ -163,9 +197,23 @@ def _with_report(folder: Path, show_progress: bool) -> int:
     return 0
 
 
-def _write_report(folder: Path, heat_maps: int, show_progress: bool) -> Path:
-    """Write the report of a run with the detectors of its configuration."""
-    from nacd_bench.pipeline.methods import made_methods
+def _write_report(
+    folder: Path,
+    heat_maps: int,
+    show_progress: bool,
+    thresholds: Mapping[str, float] | str | Path | None = None,
+    criterion: str | None = None,
+) -> Path:
+    """Write the report of a run with the detectors of its configuration.
+
+    Args:
+        folder: of the run.
+        heat_maps: triplets per detector with a heat map.
+        show_progress: a progress bar.
+        thresholds, criterion: what the page begins with, as ``detect`` takes them; the run's own
+            where nothing is said.
+    """
+    from nacd_bench.pipeline.methods import limits_of, made_methods
     from nacd_bench.pipeline.progress import progress_bar
     from nacd_bench.report.run_page import write_report
     from nacd_bench.runs.read import read_run
@@ -177,5 +225,35 @@ def _write_report(folder: Path, heat_maps: int, show_progress: bool) -> Path:
     except UserError as error:
         run.missing.append(f"heat maps: {error}")
         detectors = []
+    own = folder / THRESHOLDS
+    if thresholds or (criterion and not own.is_file()):
+        limits = limits_of(detectors, thresholds or None, criterion)
+    elif own.is_file():
+        limits = _reached(run, detectors, own, criterion)
+    else:
+        names = {detector.name for detector in detectors}
+        rows = [row for row in run.limits if row["detector"] in names]
+        numbers = {row["detector"]: float(row["threshold"]) for row in rows}
+        limits = limits_of(detectors, numbers)
+    starts = {name: limit.threshold for name, limit in limits.items()}
     with progress_bar("triplets in the report", len(run.records), show_progress) as tick:
-        return write_report(run, [detector.eval() for detector in detectors], heat_maps, tick)
+        made = [detector.eval() for detector in detectors]
+        return write_report(run, made, heat_maps, tick, starts)
+
+
+def _reached(
+    run: Run, detectors: Sequence[Detector], file: Path, criterion: str | None
+) -> dict[str, Limit]:
+    """The limits by a benchmark's own file of those detectors that have one; the page says where
+    one that was asked for is not there."""
+    from nacd_bench.pipeline.methods import limits_of
+
+    if criterion and severity_of(criterion) is not None:
+        return limits_of(detectors, None, criterion)
+    limits: dict[str, Limit] = {}
+    for detector in detectors:
+        try:
+            limits |= limits_of([detector], file, criterion)
+        except UserError as error:
+            run.missing += [str(error)] if criterion else []
+    return limits

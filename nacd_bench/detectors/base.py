@@ -35,6 +35,8 @@ class Detector(nn.Module, ABC):
     """Heat-map values drawn with the first and the last colour, the same for every image."""
     is_severity: ClassVar[bool] = False
     """Whether scores and confidences are predicted severities: 0 (none) to 3 (strong)."""
+    nothing_found: ClassVar[float] = 0.0
+    """Confidence and score up to which nothing was found; no threshold lies under it."""
     counts_from: ClassVar[float] = 0.0
     """Confidence over which a box counts where the user does not say."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}

@@ -17,7 +17,13 @@ from nacd_bench.evaluation.bootstrap import DEFAULT, FEW, Clusters, Resampling
 from nacd_bench.evaluation.delong import PairedTest, paired_test
 from nacd_bench.evaluation.localisation import Localisation, Placed, localisation
 from nacd_bench.evaluation.significance import holm_corrected
-from nacd_bench.evaluation.thresholds import Criterion, Threshold, best_thresholds
+from nacd_bench.evaluation.thresholds import (
+    UNKNOWN,
+    Criterion,
+    Scale,
+    Threshold,
+    best_thresholds,
+)
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.record import is_artifact, labelled_boxes
 
@@ -78,6 +84,7 @@ def compare(
     baselines: Sequence[str],
     full: bool = False,
     resampling: Resampling = DEFAULT,
+    scales: Mapping[str, Scale] | None = None,
 ) -> dict[str, SetComparison]:
     """The comparison on each set.
 
@@ -88,9 +95,10 @@ def compare(
         baselines: names.
         full: all detectors on all sets.
         resampling: of the bootstrap.
+        scales: of the detectors' scores.
     """
     comparisons = {
-        name: _compare(balanced, scores, detectors, baselines, full, resampling)
+        name: _compare(balanced, scores, detectors, baselines, full, resampling, scales or {})
         for name, balanced in sets.items()
     }
     corrected = holm_corrected(
@@ -118,6 +126,7 @@ def _compare(
     baselines: Sequence[str],
     full: bool,
     resampling: Resampling,
+    scales: Mapping[str, Scale],
 ) -> SetComparison:
     kind = balanced.artifact_type
     truth, clusters = balanced.truth, balanced.clusters
@@ -158,7 +167,7 @@ def _compare(
         aucs,
         tests,
         {
-            method: best_thresholds(truth, values[method])
+            method: best_thresholds(truth, values[method], clusters, scales.get(method, UNKNOWN))
             for method in methods
             if not math.isnan(aucs[method].value)
         },

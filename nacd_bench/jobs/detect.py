@@ -10,6 +10,8 @@ The run's folder::
     detections.parquet  one row per box over its detector's threshold; detections.csv is the same
     scores.parquet      one row per triplet, one column per detector; scores.csv is the same
     failures.csv        what failed, with its message
+    thresholds.csv      the thresholds, and false alarms on clean triplets
+    clean/              the same of clean triplets, where they were asked for
     overlays/           one picture per triplet
     heat_maps/          on request: 16-bit PNG per detector and triplet, heat_maps.csv their scale
     config.yaml         the whole configuration, where one was composed
@@ -22,17 +24,18 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import SkipValidation
 
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import Failure, UserError
-from nacd_bench.pipeline.methods import by_name, thresholds_by_detector
+from nacd_bench.evaluation.thresholds import Criterion, FalseAlarms, exceeds, false_alarms
+from nacd_bench.pipeline.methods import Limit, by_name, limits_of
 from nacd_bench.pipeline.progress import Progress, progress_bar
 from nacd_bench.pipeline.scoring import (
     READERS,
@@ -46,7 +49,7 @@ from nacd_bench.report.heat_map import per_pixel, to_png16
 from nacd_bench.report.sheets import overlay
 from nacd_bench.runs.compared_run import codec_of
 from nacd_bench.runs.folder import RunFolder, file_names, open_run
-from nacd_bench.runs.schema import HEAT_MAPS, SIDES, TABLES
+from nacd_bench.runs.schema import HEAT_MAPS, LIMITS, SIDES, TABLES
 from nacd_bench.runs.tables import write_csv, write_tables
 from nacd_bench.settings import Name, Number, checked
 from nacd_bench.triplets.batch import ROLES
@@ -54,9 +57,11 @@ from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.files import write_whole
 from nacd_bench.triplets.images import content_hash, to_8_bit
 from nacd_bench.triplets.loading import LoadedTriplet
-from nacd_bench.triplets.record import TripletRecord
+from nacd_bench.triplets.record import TripletRecord, cluster_names
 from nacd_bench.triplets.source import Source, find_triplets
 
+EXCHANGED, CLEAN = "exchanged", "clean"
+"""Clean triplets: those of the run with their sides exchanged; the folder of their results."""
 WRITERS = 2
 """Threads that draw pictures of what was scored."""
 
@@ -75,6 +80,8 @@ class Detected:
         detectors: artifact type by detector, in order.
         computed: triplets that this run computed; 0 when everything was there.
         seconds: how long it took.
+        limits: the thresholds, by detector.
+        clean: false alarms on clean triplets, by detector; empty where none were asked for.
     """
 
     folder: Path
@@ -86,6 +93,17 @@ class Detected:
     detectors: Mapping[str, str]
     computed: int
     seconds: float
+    limits: Mapping[str, Limit] = field(default_factory=dict)
+    clean: Mapping[str, FalseAlarms] = field(default_factory=dict)
+
+    @property
+    def alarming(self) -> list[str]:
+        """Detectors with more false alarms on clean triplets than their thresholds promise."""
+        return [
+            name
+            for name, alarms in self.clean.items()
+            if (expected := self.limits[name].expected) and exceeds(alarms, expected)
+        ]
 
     @property
     def codecs(self) -> list[str]:
@@ -106,6 +124,8 @@ def detect(
     folder: Name,
     *,
     thresholds: Mapping[str, float] | Name | None = None,
+    criterion: Criterion | None = None,
+    clean: Literal["exchanged"] | Source | None = None,
     overlays: bool = True,
     heat_maps: bool = False,
     batch_size: Number | None = None,
@@ -122,6 +142,11 @@ def detect(
         folder: where results go; one that holds an unfinished run is continued.
         thresholds: confidence over which a box is a detection, by detector, where it is not said
             the detector's own (1.5 of a severity, else 0); or a file of a benchmark.
+        criterion: by which, see :mod:`nacd_bench.evaluation.thresholds`; that of the file where
+            None.
+        clean: triplets without artifacts of neural codecs, on which false alarms are counted:
+            ``"exchanged"`` takes the triplets themselves, the traditional result for the neural
+            one; or what ``source`` takes, such as two traditional codecs at one rate.
         overlays: write a picture per triplet.
         heat_maps: write a 16-bit PNG per triplet and detector.
         batch_size: triplets of one size worked on at a time; 1 on a CPU and 8 on a GPU by default.
@@ -144,12 +169,27 @@ def detect(
     place = torch.device(device)
     detectors = [detector.to(place) for detector in by_name(detectors).values()]
     types = {detector.name: detector.artifact_type for detector in detectors}
-    limits = thresholds_by_detector(thresholds, detectors)
+    chosen = limits_of(detectors, thresholds, criterion)
+    limits = {name: limit.threshold for name, limit in chosen.items()}
     settings = {
         "detectors": {detector.name: detector.settings for detector in detectors},
         "overlays": overlays,
         "heat_maps": heat_maps,
     }
+    others = None
+    if clean is not None:
+        others = detect(
+            (exchanged(records), []) if clean == EXCHANGED else clean,
+            detectors,
+            folder / CLEAN,
+            thresholds=limits,
+            overlays=overlays,
+            batch_size=batch_size,
+            device=device,
+            show_progress=show_progress,
+        )
+        problems = [*problems, *others.failures]
+    alarms = {name: _alarms(others, name) for name in types} if others else {}
     names = file_names(record.id for record in records)
     draw = partial(_drawn, folder, names, detectors, limits, overlays, heat_maps)
     size = batch_size or usual_batch_size(place.type)
@@ -180,6 +220,7 @@ def detect(
             finished = {triplet: _without_faults(item) for triplet, item in kept.items()}
             detections = write_tables(folder, records, finished, types, limits)
             _write_scales(folder, records, kept)
+            _write_limits(folder, types, chosen, alarms, len(others.results) if others else 0)
     return Detected(
         folder=folder,
         records=list(records),
@@ -190,7 +231,53 @@ def detect(
         detectors=types,
         computed=len(kept) - n_before,
         seconds=time.perf_counter() - began,
+        limits=chosen,
+        clean=alarms,
     )
+
+
+def exchanged(records: Sequence[TripletRecord]) -> list[TripletRecord]:
+    """Triplets in which the traditional result stands for the neural one, and the other way round:
+    no neural codec made an artifact there."""
+    names = ("", "_codec", "_version", "_point", "_bpp")
+    neural, traditional = ([f"{side}{name}" for name in names] for side in SIDES)
+    pairs = [*zip(neural, traditional, strict=True), *zip(traditional, neural, strict=True)]
+    return [
+        replace(record, labels=(), **{name: getattr(record, other) for name, other in pairs})
+        for record in records
+    ]
+
+
+def _alarms(clean: Detected, detector: str) -> FalseAlarms:
+    """The false alarms of a detector in clean triplets."""
+    scored = [record for record in clean.records if detector in clean.results.get(record.id, {})]
+    threshold = clean.limits[detector].threshold
+    fired = [clean.results[record.id][detector].score > threshold for record in scored]
+    return false_alarms(fired, cluster_names(scored))
+
+
+def _write_limits(
+    folder: Path,
+    types: Mapping[str, str],
+    limits: Mapping[str, Limit],
+    clean: Mapping[str, FalseAlarms],
+    n_clean: int,
+) -> None:
+    """Write the thresholds with what is known about their false alarms."""
+    rows = []
+    for name, limit in limits.items():
+        row: dict[str, Any] = {"detector": name, "artifact_type": types[name]}
+        row |= {"threshold": limit.threshold, "by": limit.by}
+        for column, alarms in (("expected", limit.expected), ("clean", clean.get(name))):
+            if alarms:
+                figures = (alarms.per_100, alarms.low, alarms.high)
+                row |= dict(zip((column, f"{column}_low", f"{column}_high"), figures, strict=True))
+        if name in clean:
+            row["clean_triplets"] = n_clean
+            if limit.expected:
+                row["exceeds"] = exceeds(clean[name], limit.expected)
+        rows.append(row)
+    write_csv(folder / f"{LIMITS}.csv", rows, list(TABLES[LIMITS]))
 
 
 def _kept(

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import yaml
@@ -15,7 +15,7 @@ from nacd_bench.baselines import Baseline
 from nacd_bench.coding.matched import describe
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import DataError, Failure, PluginError, UserError
-from nacd_bench.evaluation.thresholds import read_thresholds
+from nacd_bench.evaluation.thresholds import FalseAlarms, read_thresholds, severity_of
 from nacd_bench.registry import unknown
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch, Result
@@ -91,34 +91,89 @@ def by_name(methods: Sequence[M]) -> dict[str, M]:
     return {str(method.name): method.eval() for method in methods}
 
 
-def thresholds_by_detector(
-    given: Mapping[str, float] | str | Path | None, detectors: Sequence[Detector]
-) -> dict[str, float]:
-    """The confidence over which a box counts, by detector: its own where nothing is said.
+class Limit(NamedTuple):
+    """The confidence over which a box of a detector counts.
 
     Args:
+        threshold: that confidence.
+        by: the criterion; ``given`` for a number of the user, ``detector`` for its own.
+        expected: false alarms on clean triplets, where a thresholds file says.
+    """
+
+    threshold: float
+    by: str
+    expected: FalseAlarms | None = None
+
+
+def limits_of(
+    detectors: Sequence[Detector] | Sequence[type[Detector]],
+    given: Mapping[str, float] | str | Path | None = None,
+    criterion: str | None = None,
+) -> dict[str, Limit]:
+    """The confidence over which a box counts, by detector: where all thresholds come from.
+
+    That is the number that is given for it, else what the criterion says, in the thresholds file
+    where it needs one, else the detector's own.
+
+    Args:
+        detectors: those that run, or classes of those that ran.
         given: thresholds by detector, or a file that a benchmark wrote, in which those of
             predicted severities need not be: their scale is the same everywhere.
-        detectors: those that run.
+        criterion: see :mod:`nacd_bench.evaluation.thresholds`; None for that of the file.
 
     Raises:
-        DataError: a threshold for a detector that does not run, a file that lacks one.
+        DataError: a threshold for a detector that does not run, a file that lacks one or has those
+            of another version, a severity as criterion for a detector whose scores are none.
     """
-    own = {detector.name: detector.counts_from for detector in detectors}
-    if isinstance(given, str | Path):
-        thresholds = read_thresholds(given)
-        known = {name for methods in thresholds.sets.values() for name in methods}
-        return own | thresholds.of(
-            {
-                detector.name: detector.artifact_type
-                for detector in detectors
-                if detector.name in known or not detector.is_severity
-            }
+    types = {detector.name: detector.artifact_type for detector in detectors}
+    numbers = given if isinstance(given, Mapping) else {}
+    for name in numbers:
+        if name not in types:
+            raise DataError(unknown("detector in thresholds", name, list(types)))
+    limits = {name: Limit(float(value), "given") for name, value in numbers.items()}
+    rest = {one.name: one for one in detectors if one.name not in limits}
+    severity = severity_of(criterion or "")
+    others = [name for name, one in rest.items() if not one.is_severity]
+    if severity is not None and others:
+        raise DataError(
+            f"expected detectors of severity for criterion={criterion}, got {', '.join(others)}, "
+            "whose scores are none. Leave them out, or give their thresholds as numbers."
         )
-    for name in given or {}:
-        if name not in own:
-            raise DataError(unknown("detector in thresholds", name, list(own)))
-    return own | dict(given or {})
+    if isinstance(given, str | Path):
+        file = read_thresholds(given)
+        differences = file.differences({name: _settings(one) for name, one in rest.items()})
+        if differences:
+            raise DataError(
+                f"{given}: expected thresholds of {'; '.join(differences)}. Such scores do not "
+                "compare: run nacd-bench benchmark again, or give thresholds as numbers."
+            )
+        known = {name for methods in file.sets.values() for name in methods}
+        wanted = {
+            name: types[name]
+            for name, one in rest.items()
+            if criterion or name in known or not one.is_severity
+        }
+        by = criterion or file.criterion
+        for name, entry in file.entries(wanted, criterion).items():
+            assert entry.threshold is not None
+            threshold = max(entry.threshold, rest[name].nothing_found)
+            limits[name] = Limit(threshold, by, entry.false_alarms)
+    elif severity is not None and criterion:
+        limits |= {name: Limit(severity, criterion) for name in rest}
+    elif criterion is not None and rest:
+        raise DataError(
+            f"expected thresholds=FILE of a nacd-bench benchmark for criterion={criterion}, got "
+            "none. Name the file, or choose a severity (severity_1.5) for detectors of severity."
+        )
+    own = {name: Limit(one.counts_from, "detector") for name, one in rest.items()}
+    return {name: limits.get(name) or own[name] for name in types}
+
+
+def _settings(detector: Detector | type[Detector]) -> Mapping[str, Any]:
+    """Of a detector; of a class its version."""
+    if isinstance(detector, Detector):
+        return detector.settings
+    return {"version": detector.version}
 
 
 def score_batch(methods: Sequence[Method], batch: TripletBatch) -> list[dict[str, Result]]:

@@ -43,6 +43,7 @@ def write_report(
     detectors: Sequence[Detector],
     heat_maps: int = HEAT_MAPS,
     tick: Callable[[int], None] = lambda failures: None,
+    thresholds: Mapping[str, float] | None = None,
 ) -> Path:
     """Write ``report/`` into a run's folder; the path of its ``index.html``.
 
@@ -51,6 +52,7 @@ def write_report(
         detectors: those of the run, for their heat maps.
         heat_maps: triplets per detector with a heat map.
         tick: called after each triplet.
+        thresholds: those that the page begins with, by detector.
     """
     folder = run.folder / "report"
     boxes: dict[str, list[Box]] = defaultdict(list)
@@ -73,7 +75,7 @@ def write_report(
         curves[name] = [file.name for file in files]
         for file in files:
             write_whole(folder / "curves" / file.name, file.read_bytes())
-    data = _data(run, detectors, types, pictures)
+    data = _data(run, detectors, types, pictures, thresholds or {})
     return write_page(
         folder,
         "report",
@@ -85,6 +87,7 @@ def write_report(
         p_value=numbers.p_value,
         curves=curves,
         codecs=_codecs(run.records),
+        limits=list(map(_limit, run.limits)),
         failures=[row.values() for row in run.failures[:MOST_FAILURES]],
         settings=json.dumps(run.settings, indent=2, ensure_ascii=False),
     )
@@ -95,30 +98,42 @@ def _data(
     detectors: Sequence[Detector],
     types: Mapping[str, str],
     pictures: Mapping[str, Mapping[str, Any] | str],
+    thresholds: Mapping[str, float],
 ) -> dict[str, Any]:
     """What ``report.js`` reads."""
     shown = [record for record in run.records if not isinstance(pictures[record.id], str)]
     index = {record.id: i for i, record in enumerate(shown)}
-    ranges = {detector.name: detector.heat_map_range for detector in detectors}
+    made = {detector.name: detector for detector in detectors}
     colors = colored(np.linspace(0, 1, 9, dtype=np.float32)[None], 0, 1)[0].tolist()
     return {
         "title": f"nacd-bench {run.job}: {run.folder.resolve().name}",
         "detectors": {
-            name: {"type": artifact_type, "range": ranges.get(name, (0, 1))}
+            name: {
+                "type": artifact_type,
+                "range": made[name].heat_map_range if name in made else (0, 1),
+                "nothing": made[name].nothing_found if name in made else None,
+            }
             for name, artifact_type in types.items()
         },
         "colors": [f"rgb({red},{green},{blue})" for red, green, blue in colors],
         "triplets": [_triplet(run, record, pictures[record.id]) for record in shown],
         "detections": _detections(run, index),
         "sets": {name: _set(run, name, index) for name in run.truth},
-        "thresholds": {
-            method: criteria["youden"]["threshold"]
-            for artifact_type, methods in run.thresholds.items()
-            for method, criteria in methods.items()
-            if types.get(method) == artifact_type
-            and criteria.get("youden", {}).get("threshold") is not None
-        },
+        "thresholds": thresholds,
+        "made_with": run.thresholds.get("detectors", {}),
     }
+
+
+def _limit(row: Mapping[str, str]) -> list[str]:
+    """Cells of a detector's threshold in ``thresholds.csv``; one whose clean triplets have more
+    false alarms than it promises is marked."""
+    shown = [row["detector"], row["threshold"], row["by"]]
+    for name in ("expected", "clean"):
+        figures = [float(row[key] or "nan") for key in (name, f"{name}_low", f"{name}_high")]
+        shown.append(numbers.estimate(*figures, decimals=1))
+    if row["exceeds"] == "True":
+        shown[-1] += ", more than expected"
+    return shown
 
 
 def _triplet(run: Run, record: TripletRecord, pictures: Any) -> dict[str, Any]:
@@ -162,7 +177,7 @@ def _set(run: Run, name: str, index: Mapping[str, int]) -> dict[str, Any]:
                 for criterion, entry in criteria.items()
                 if isinstance(entry, Mapping) and entry.get("threshold") is not None
             }
-            for method, criteria in run.thresholds.get(name, {}).items()
+            for method, criteria in run.thresholds.get("sets", {}).get(name, {}).items()
         },
         "auc": {method: aucs.get(method, {}).get("value") for method in methods},
     }

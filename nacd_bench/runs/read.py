@@ -17,6 +17,7 @@ from nacd_bench.runs.schema import (
     DETECTIONS,
     FAILURES,
     IMAGES,
+    LIMITS,
     METRICS,
     SCORES,
     SETS,
@@ -47,7 +48,8 @@ class Run:
         scores: by method and triplet id.
         truth: of each test set by triplet id: whether it is a positive; empty for ``detect``.
         metrics: ``metrics.json``, empty for ``detect``.
-        thresholds: by set, method and criterion, as in ``thresholds.yaml``.
+        thresholds: what ``thresholds.yaml`` says; empty for ``detect``.
+        limits: rows of ``thresholds.csv``, the thresholds of ``detect``.
         failures: rows of ``failures.csv``.
         config: ``config.yaml``.
         settings: ``settings.json``.
@@ -63,6 +65,7 @@ class Run:
     truth: dict[str, dict[str, bool]] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     thresholds: Mapping[str, Any] = field(default_factory=dict)
+    limits: list[dict[str, str]] = field(default_factory=list)
     failures: list[dict[str, str]] = field(default_factory=list)
     config: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -104,7 +107,9 @@ def read_run(folder: str | Path) -> Run:
                 run.scores.setdefault(method, {})[triplet] = value
     if job == "benchmark":
         run.metrics = read_part(run, METRICS, {})
-        run.thresholds = read_part(run, THRESHOLDS, {}).get("sets", {})
+        run.thresholds = read_part(run, THRESHOLDS, {})
+    elif (folder / f"{LIMITS}.csv").is_file():
+        run.limits = read_part(run, f"{LIMITS}.csv", [])
     run.settings = read_part(run, SETTINGS, {})
     run.config = read_part(run, CONFIG, {})
     run.failures = read_part(run, FAILURES, [])

@@ -24,7 +24,8 @@ JOURNALS = "journal"
 TRIPLETS = "triplets.parquet"
 METRICS, SUMMARY, THRESHOLDS = "metrics.json", "summary.json", "thresholds.yaml"
 DETECTIONS, SCORES, HEAT_MAPS = "detections", "scores", "heat_maps"
-"""Tables: Parquet and CSV of that name, heat maps CSV alone."""
+LIMITS = "thresholds"
+"""Tables: Parquet and CSV of that name, heat maps and thresholds CSV alone."""
 CURVES, SETS = "curves", "sets"
 """Folders of a benchmark: curves as pictures and CSV, its test sets as manifests."""
 CANDIDATES, CODED, IMAGES = "candidates", "coded", "images"
@@ -77,6 +78,12 @@ TABLES: Mapping[str, Columns] = {
     DETECTIONS: {"triplet": TEXT, "image": TEXT, **PLACE, **CODECS},
     SCORES: {"triplet": TEXT, "image": TEXT, **CODECS},
     HEAT_MAPS: {"triplet": TEXT, "detector": TEXT, "file": TEXT, "low": REAL, "high": REAL},
+    LIMITS: {
+        **{"detector": TEXT, "artifact_type": TEXT, "threshold": REAL, "by": TEXT},
+        **dict.fromkeys(("expected", "expected_low", "expected_high"), REAL),
+        **{"clean_triplets": WHOLE, **dict.fromkeys(("clean", "clean_low", "clean_high"), REAL)},
+        "exceeds": YES,
+    },
     CURVES: {"method": TEXT, **dict.fromkeys(CURVE, REAL)},
     CANDIDATES: CANDIDATE,
     CODED: {**IMAGE, **STEP, **MADE, **_sides(CODED_FACTS), "scores": pa.map_(TEXT, REAL)},
@@ -120,6 +127,10 @@ TABLES: Mapping[str, Columns] = {
     a triplet, and a column for each method; of a benchmark a row for each test set that the
     triplet is in, with ``test_set``, ``cluster`` (its original: the unit of the bootstrap) and
     ``is_positive``.
+``thresholds``
+    a detector of a detect run: the confidence over which a box is a detection, by which criterion;
+    false alarms per 100 clean triplets, as the thresholds file expects them and as they were on
+    the clean triplets of the run, where there are some.
 ``candidates``
     ``candidate`` is ``<image>_<preset>_<detector>_<number>``, ``triplet`` is ``<image>_<preset>``;
     ``image_sha256`` is of the file of the original, which was found first at ``image_path``;

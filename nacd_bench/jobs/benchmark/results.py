@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,6 @@ class Benchmarked:
     Args:
         folder: the run's folder.
         sets: the test sets, by artifact type.
-        undrawn: why there is none of a type that was asked for.
         comparisons: the figures of each set, by artifact type.
         scored: the scores behind them.
         methods: every detector and baseline that ran, by name.
@@ -82,12 +81,12 @@ class Benchmarked:
         facts: versions, hashes, seeds, date and wall time.
         settings: what decides the results.
         reference: somebody else's figures to stand beside, or None.
+        undrawn: why there is no test set of a type that was asked for, by type.
         message: of the tracker.
     """
 
     folder: Path
     sets: Mapping[str, BalancedSet]
-    undrawn: Mapping[str, str]
     comparisons: Mapping[str, SetComparison]
     scored: Scored
     methods: Mapping[str, Detector | Baseline]
@@ -98,6 +97,7 @@ class Benchmarked:
     facts: Mapping[str, Any]
     settings: Mapping[str, Any]
     reference: Reference | None = None
+    undrawn: Mapping[str, str] = field(default_factory=dict)
     message: str = ""
 
     @property
@@ -140,7 +140,8 @@ def write_results(done: Benchmarked) -> None:
     write_whole(folder / "table.md", table.markdown().encode())
     write_whole(folder / "table.tex", table.latex().encode())
     sets = {name: comparison.thresholds for name, comparison in done.comparisons.items()}
-    write_thresholds(folder / THRESHOLDS, sets)
+    made_with = {name: done.methods[name].settings for name in done.detectors}
+    write_thresholds(folder / THRESHOLDS, sets, made_with)
     for name, balanced in done.sets.items():
         write_manifest(folder / SETS / f"{name}.parquet", balanced.records)
         curves = lines(done, balanced)

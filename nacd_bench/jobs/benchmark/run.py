@@ -40,6 +40,7 @@ from nacd_bench.evaluation.balanced import BalancedSet
 from nacd_bench.evaluation.bootstrap import DEFAULT, Resampling
 from nacd_bench.evaluation.comparison import compare, methods_of
 from nacd_bench.evaluation.reference import Reference, read_reference
+from nacd_bench.evaluation.thresholds import Scale
 from nacd_bench.jobs.benchmark.labelled_sets import PAPER_DRAWING, Drawing, labelled_sets
 from nacd_bench.jobs.benchmark.results import Benchmarked, log_benchmark, write_results
 from nacd_bench.pipeline.methods import Method, by_name
@@ -135,7 +136,12 @@ def benchmark(
                 folder=folder,
                 sets=test_sets,
                 undrawn=undrawn,
-                comparisons=compare(test_sets, scored.scores, types, names, full, bootstrap),
+                comparisons=compare(
+                    *(test_sets, scored.scores, types, names, full, bootstrap),
+                    scales={
+                        one.name: Scale(one.nothing_found, one.is_severity) for one in detectors
+                    },
+                ),
                 scored=scored,
                 methods=methods,
                 detectors=types,

@@ -38,8 +38,9 @@ from nacd_bench.coding.sides import (
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import DataError, Failure, UserError
 from nacd_bench.evaluation.duplicates import IOU
+from nacd_bench.evaluation.thresholds import Criterion
 from nacd_bench.pipeline.engine import Engine, run
-from nacd_bench.pipeline.methods import thresholds_by_detector
+from nacd_bench.pipeline.methods import limits_of
 from nacd_bench.pipeline.progress import Progress, progress_bar
 from nacd_bench.pipeline.stages import READERS, Code, Detect, Read, Stage, Work, of_item, read_file
 from nacd_bench.pipeline.tracking import Tracker, tracked
@@ -87,6 +88,7 @@ def mine(
     *,
     detectors: Sequence[Detector],
     thresholds: Mapping[str, float] | Name | None = None,
+    criterion: Criterion | None = None,
     scheme: Literal["neural", "target"] = "neural",
     points: Sequence[float] | None = None,
     targets: Sequence[TargetRate] = TARGETS,
@@ -115,6 +117,8 @@ def mine(
         detectors: what finds artifacts.
         thresholds: confidence over which a box is a candidate, by detector, where it is not said
             the detector's own (1.5 of a severity, else 0); or a file of a benchmark.
+        criterion: by which, see :mod:`nacd_bench.evaluation.thresholds`; that of the file where
+            None.
         scheme: ``"neural"`` or ``"target"``, see :mod:`nacd_bench.pipeline.coding`.
         points: operating points of the neural codec; all of them by default, at most eight.
         targets: bits per pixel for the scheme ``target``.
@@ -148,6 +152,7 @@ def mine(
         folder,
         detectors,
         thresholds=thresholds,
+        criterion=criterion,
         scheme=scheme,
         points=points,
         targets=targets,
@@ -196,6 +201,7 @@ def make_mining_plan(
     detectors: Sequence[Detector],
     *,
     thresholds: Mapping[str, float] | Name | None = None,
+    criterion: Criterion | None = None,
     scheme: Literal["neural", "target"] = "neural",
     points: Sequence[float] | None = None,
     targets: Sequence[TargetRate] = TARGETS,
@@ -226,7 +232,9 @@ def make_mining_plan(
     by_rate = sorted(steps, key=lambda step: step[1] if by_target else order.index(step[1]))
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    limits = thresholds_by_detector(thresholds, detectors)
+    limits = {
+        name: limit.threshold for name, limit in limits_of(detectors, thresholds, criterion).items()
+    }
     kinds = ("bpp" if by_target else "point", "bpp")
     stages: tuple[Stage, ...] = (
         Read(folder),

@@ -235,7 +235,8 @@ function showThresholds(query) {
   const known = R.sets[set].criteria[method] || {};
   fill(form.elements.criterion, [["", "as chosen"], ...Object.keys(known).map((name) => [name, name])], "");
   const rows = members(set)(method);
-  const cuts = unique2(rows.map((row) => row.score));
+  const { nothing } = R.detectors[method] || {};
+  const cuts = unique2(rows.map((row) => row.score), nothing);
   const slider = $("#thresholds input[type=range]");
   slider.max = cuts.length - 1;
   let threshold = query.has("at") ? Number(query.get("at")) : chosen[method] ?? (known.youden ? known.youden.threshold : cuts[Math.floor(cuts.length / 2)]);
@@ -261,9 +262,11 @@ function showThresholds(query) {
   update(threshold);
 }
 
-function unique2(values) {
-  // between two scores nothing changes: cuts are the scores themselves, and one below all
+function unique2(values, nothing) {
+  // between two scores nothing changes: cuts are the scores themselves, and one below all, or that
+  // with which a detector found nothing
   const sorted = [...new Set(values)].sort((a, b) => a - b);
+  if (typeof nothing === "number") return [nothing, ...sorted.filter((score) => score > nothing)];
   if (sorted[0] === -Infinity) return sorted;
   return sorted.length ? [sorted[0] - Math.max(1e-9, Math.abs(sorted[0]) * 1e-6), ...sorted] : [0];
 }
@@ -286,7 +289,7 @@ function draw(set, method, rows, threshold) {
 }
 
 function yaml() {
-  const lines = ["schema_version: 1", "criterion: youden", "sets:"];
+  const lines = ["schema_version: 2", "criterion: chosen", `detectors: ${JSON.stringify(R.made_with)}`, "sets:"];
   for (const set of Object.keys(R.sets)) {
     const own = R.sets[set].methods.filter((method) => R.detectors[method] && R.detectors[method].type === set && chosen[method] !== undefined);
     if (!own.length) continue;
@@ -295,7 +298,7 @@ function yaml() {
       const rows = members(set)(method);
       const { tp, fp, fn, tn } = counts(rows, chosen[method]);
       const value = tp / (tp + fn) - fp / (fp + tn);
-      lines.push(`    ${JSON.stringify(method)}:`, "      youden:", `        threshold: ${yamlNumber(chosen[method])}`, `        value: ${yamlNumber(value)}`,
+      lines.push(`    ${JSON.stringify(method)}:`, "      chosen:", `        threshold: ${yamlNumber(chosen[method])}`, `        value: ${yamlNumber(value)}`,
         `        tp: ${tp}`, `        fp: ${fp}`, `        fn: ${fn}`, `        tn: ${tn}`, `        n: ${rows.length}`,
         `        n_excluded: ${Object.keys(R.sets[set].truth).length - rows.length}`);
     }
