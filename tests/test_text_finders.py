@@ -131,7 +131,7 @@ class TestRapidOCR:
 def mmocr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., MMOCR]:
     """Makes a finder whose interpreter has a stand-in for MMOCR with a fault."""
     (tmp_path / "config.py").write_text("model = dict(type='DBNet')\n")
-    (tmp_path / "weights.pth").write_text("weights")
+    (tmp_path / "weights.pth").write_text("module.backbone.conv.weight 4 3\nhead.bias 2\nmore 1")
     monkeypatch.setenv("PYTHONPATH", str(FAKE))
     monkeypatch.setenv("FAKE_MMOCR_MARK", str(tmp_path / "mark"))
 
@@ -165,6 +165,22 @@ class TestMMOCR:
         settings = mmocr().settings
         assert settings["versions"]["mmocr"] == "1.0.fake" and len(settings["checkpoint"]) == 64
         assert json.loads(json.dumps(settings)) == settings
+
+    @pytest.mark.parametrize(
+        ("weights", "lacking"),
+        [
+            ("backbone.conv.weight 4 3", "1 of its weights: head.bias"),
+            ("backbone.conv.weight 4 9\nhead.bias 3", "2 of its weights: backbone.conv.weight, he"),
+            ("backbone.conv.offset 1\n", "2 of its weights"),
+        ],
+    )
+    def test_a_checkpoint_of_another_configuration_is_refused(
+        self, mmocr: Callable[..., MMOCR], tmp_path: Path, weights: str, lacking: str
+    ) -> None:
+        finder = mmocr()
+        (tmp_path / "weights.pth").write_text(weights)
+        with pytest.raises(TextFinderError, match=f"checkpoint of this configuration.*{lacking}"):
+            finder.find(blue_box())
 
     def test_a_worker_that_dies_is_started_again_once(self, mmocr: Callable[..., MMOCR]) -> None:
         finder = mmocr("dies once")

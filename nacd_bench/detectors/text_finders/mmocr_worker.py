@@ -32,6 +32,26 @@ def describe(config: str) -> dict[str, Any]:
     return {"versions": versions, "config": hashlib.sha256(text.encode("utf-8")).hexdigest()}
 
 
+def require_weights(model: Any, checkpoint: str) -> None:
+    """Refuse a checkpoint that leaves parts of the model at random, which MMOCR does not."""
+    from mmengine.runner import CheckpointLoader
+
+    content = CheckpointLoader.load_checkpoint(checkpoint, map_location="cpu")
+    weights = content.get("state_dict", content)
+    shapes = {key[7:] if key.startswith("module.") else key: weights[key].shape for key in weights}
+    wrong = [
+        key
+        for key, value in model.state_dict().items()
+        if not key.endswith("num_batches_tracked") and shapes.get(key) != value.shape
+    ]
+    if wrong:
+        raise ValueError(
+            f"expected a checkpoint of this configuration, got one that lacks {len(wrong)} of its "
+            f"weights: {', '.join(wrong[:5])}{', ...' * (len(wrong) > 5)}. Name the configuration "
+            "that the checkpoint was trained with"
+        )
+
+
 def serve(
     requests: BinaryIO,
     answer: Callable[[dict[str, Any]], None],
@@ -43,6 +63,7 @@ def serve(
     from mmocr.apis import TextDetInferencer
 
     inferencer = TextDetInferencer(model=config, weights=checkpoint, device=device)
+    require_weights(inferencer.model, checkpoint)
     answer({"ready": True})
     for line in iter(requests.readline, b""):
         size = json.loads(line.decode("utf-8"))

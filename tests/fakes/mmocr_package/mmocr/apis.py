@@ -5,12 +5,18 @@ import sys
 import time
 from pathlib import Path
 
+from mmengine.runner import read
+
 
 class TextDetInferencer:
     def __init__(self, model, weights, device=None):
         print("loading", model, weights, device)  # noise on standard output, as MMOCR makes
         if "no weights" in Path(weights).read_text():
             raise ValueError("the checkpoint is corrupt")
+        self.model = self
+
+    def state_dict(self):
+        return read("backbone.conv.weight 4 3\nbackbone.bn.num_batches_tracked\nhead.bias 2")
 
     def __call__(self, image, progress_bar=True):
         print("progress: 100 %")
