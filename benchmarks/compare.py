@@ -3,7 +3,7 @@
     python benchmarks/compare.py [--detections 100000] [--triplets 20000]
 
 Two detect runs are made up: boxes in random places, three detectors, two operating points of each
-image. Timed are reading both runs, and matching with all statistics.
+image. Timed are reading both runs, and judging with all statistics.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from nacd_bench.runs.tables import write_table, write_tables
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.record import TripletRecord
 
-TYPES = {"small_color": "color", "text": "text", "texture": "texture"}
+TYPES = {"color_severity": "color", "text_severity": "text", "texture_severity": "texture"}
 
 
 def main() -> None:
@@ -61,11 +61,15 @@ def make_run(folder: Path, triplets: int, detections: int, seed: int) -> None:
     corners = rng.integers(0, 400, (detections, 2))
     results = [{name: ([], []) for name in names} for _ in range(triplets)]
     for triplet, detector, (x, y), confidence in zip(
-        of_triplet, of_detector, corners.tolist(), rng.random(detections).tolist(), strict=True
+        of_triplet,
+        of_detector,
+        corners.tolist(),
+        rng.uniform(0.5, 3, detections).tolist(),
+        strict=True,
     ):
         boxes, confidences = results[triplet][names[detector]]
         boxes.append([x, y, x + 300, y + 300])
-        confidences.append(confidence + 0.01)
+        confidences.append(confidence)
     records = []
     for number in range(triplets):
         extra = {"image_sha256": f"{number // 2:064x}", "preset": f"rate-{number % 2}"}

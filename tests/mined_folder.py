@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,14 @@ DETECTORS = {"texture": "texture", "boundary": "texture", "large_color": "color"
 POINTS = {"neural": ("webp", (20.0, 60.0)), "traditional": ("jpeg", (25.0, 65.0))}
 
 
-def make_mined(folder: Path, images: int = 3, seed: int = 0) -> Path:
-    """Mine some photographs in name only; the folder."""
+def make_mined(
+    folder: Path,
+    images: int = 3,
+    seed: int = 0,
+    detectors: Mapping[str, str] = DETECTORS,
+    score: float = 0.25,
+) -> Path:
+    """Mine some photographs in name only, every one with this score; the folder."""
     rng = np.random.default_rng(seed)
     codecs = {side: CODECS.get(name)() for side, (name, _) in POINTS.items()}
     rows: dict[str, list[dict[str, Any]]] = {CANDIDATES: [], CODED: [], IMAGES: []}
@@ -47,9 +54,9 @@ def make_mined(folder: Path, images: int = 3, seed: int = 0) -> Path:
         found = 0
         for place in range(2):
             coded, decoded = _coded(folder, facts, pixels, codecs, place)
-            rows[CODED].append({**coded, "scores": list(dict.fromkeys(DETECTORS, 0.25).items())})
+            rows[CODED].append({**coded, "scores": list(dict.fromkeys(detectors, score).items())})
             shared = {name: coded[name] for name in schema(CANDIDATES).names if name in coded}
-            for detector, kind in DETECTORS.items():
+            for detector, kind in detectors.items():
                 for number in range(int(rng.integers(0, 3))):
                     box = _box(rng, facts["width"], facts["height"])
                     found += 1

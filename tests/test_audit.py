@@ -625,31 +625,29 @@ class TestDetect:
             assert 0 <= box["x0"] < box["x1"] <= 128 and 0 <= box["y0"] < box["y1"] <= 96
 
 
-KINDS = {"small_color": "color", "other_color": "color", "text": "text"}
+KINDS = {"texture_severity": "texture", "color_severity": "color", "large_color": "color"}
+JUDGES = {"texture": "texture_severity", "color": "color_severity"}
 
 
 def made_detections(folder: Path, rng: np.random.Generator, version: int) -> Path:
     """A detect run of ten originals at two rates; scores and rates are missing in some rows.
 
-    Confidences and places are coarse, so that some are equal, and text is almost nowhere.
+    Severities are coarse, so that some are equal and some lie on the threshold.
     """
-    records: list[TripletRecord] = []
-    results: dict[str, dict[str, Result]] = {}
-    for i, preset in itertools.product(range(10), ("low", "high")):
-        name = f"{i}-{preset}-{version}"
-        extra = {"image_sha256": f"{i:064}", "preset": preset}
+    records, results = [], {}
+    for i in range(20):
+        name, preset = f"image{i // 2}-{'low' if i % 2 else 'high'}-{version}", i % 2
+        extra = {"image_sha256": f"{i // 2:064x}", "preset": "low" if preset else "high"}
         bpp = None if i == 3 + version else float(rng.uniform(0.1, 1))
         records.append(TripletRecord(name, "o.png", "n.png", "t.png", neural_bpp=bpp, extra=extra))
         results[name] = {}
         for detector in KINDS:
-            if (detector, i) == ("small_color", 6 + version):
+            if (detector, i) == ("color_severity", 6 + version):
                 continue  # it failed
-            corners = 40 * rng.integers(0, 3, (rng.integers(0, 4), 2))
-            if detector == "text" and i:
-                corners = corners[:0]
+            score = 0.5 if i == 9 else float(rng.integers(0, 13)) / 4
+            corners = 40 * rng.integers(0, 3, (rng.integers(1, 4), 2))
             boxes = [[*map(int, c), *map(int, c + 100)] for c in corners]
-            own = [float(v) / 4 for v in rng.integers(-1, 5, len(corners))]
-            score = 0.5 if i == 9 else max([0.0, *own]) + (i == 1) * 0.1
+            own = [score, *(score * 0.9 for _ in boxes[1:])]
             results[name][detector] = Result(score, boxes, own)
     folder.mkdir()
     write_tables(folder, records, results, KINDS, dict.fromkeys(KINDS, 0.0))
@@ -671,61 +669,44 @@ class TestCompare:
         assert main(["compare", *map(str, runs), *options, "show_progress=false"]) == 0
         return folder
 
-    def tables(self, folder: Path) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-        """Per run the scores and the boxes that count, by triplet without its version."""
-        runs = []
-        for version in "01":
-            rows = pq.read_table(folder / version / "scores.parquet").to_pylist()
-            boxes = defaultdict(list)
-            for row in pq.read_table(folder / version / "detections.parquet").to_pylist():
-                assert row["confidence"] > 0
-                place = (row["x0"], row["y0"], row["x1"], row["y1"])
-                boxes[row["triplet"][:-2]].append((row["detector"], place, row["confidence"]))
-            runs.append(({row["triplet"][:-2]: row for row in rows}, boxes))
-        common = {
-            (name, detector)
-            for name, row in runs[0][0].items()
-            for detector in KINDS
-            if row[detector] is not None and runs[1][0][name][detector] is not None
-        }
+    def scores(self, folder: Path) -> list[dict[str, Any]]:
+        """Per run the scores by triplet without its version."""
         return [
-            (scores, {k: [b for b in own if (k, b[0]) in common] for k, own in boxes.items()})
-            for scores, boxes in runs
+            {row["triplet"][:-2]: row for row in pq.read_table(path).to_pylist()}
+            for path in (folder / version / "scores.parquet" for version in "01")
         ]
 
     def test_counts(self, compared: Path) -> None:
-        """Pairs of boxes by trying all, first of one detector, then across those of a type."""
-        (scores, before), (_, after) = self.tables(compared)
+        """Severities by a loop; the test of presence by sums of binomial coefficients."""
+        first, second = self.scores(compared)
         summary = json.loads((compared / "out" / "summary.json").read_text())
-        totals = []
+        assert {kind: own["detector"] for kind, own in summary["types"].items()} == JUDGES
+        totals: Counter[str] = Counter()
         for kind, found in summary["types"].items():
             counts: Counter[str] = Counter()
-            for name in scores:
-                sides = [
-                    [b for b in own.get(name, []) if KINDS[b[0]] == kind] for own in (before, after)
-                ]
-                counts["before"] += len(sides[0])
-                counts["after"] += len(sides[1])
-                for detector in [*KINDS, ""]:
-                    mine = [[b for b in s if detector in ("", b[0])] for s in sides]
-                    for first, second in best_pairs(*mine):
-                        sides[0].remove(first)
-                        sides[1].remove(second)
-                        counts["stayed"] += 1
-                        if first[0] == second[0]:
-                            change = second[2] - first[2]
-                            large = abs(change) > 0.1 * max(first[2], second[2])
-                            counts["stronger"] += large and change > 0
-                            counts["weaker"] += large and change < 0
-                counts["fixed"] += len(sides[0])
-                counts["new"] += len(sides[1])
-            for name in ("before", "after", "stayed", "fixed", "new"):
+            with_one: list[set[str]] = [set(), set()]
+            pairs = {
+                name: (row[JUDGES[kind]], second[name][JUDGES[kind]]) for name, row in first.items()
+            }
+            pairs = {name: pair for name, pair in pairs.items() if None not in pair}
+            for name, (a, b) in pairs.items():
+                for side, (run, x) in enumerate((("before", a), ("after", b))):
+                    counts[run] += x > 1.5
+                    with_one[side] |= {name} if x > 1.5 else set()
+                if a > 1.5 and b > 1.5:
+                    counts["stayed"] += 1
+                    counts["stronger"] += b - a > 0.25
+                    counts["weaker"] += a - b > 0.25
+                elif a > 1.5 or b > 1.5:
+                    is_clear = abs(a - b) > 0.25
+                    counts[
+                        ("new" if is_clear else "unclear_after")
+                        if b > a
+                        else ("fixed" if is_clear else "unclear_before")
+                    ] += 1
+            for name in (*counts, "fixed", "new"):
                 assert found[name] == counts[name], (kind, name)
-            totals.append(counts)
-            with_one = [
-                {name for name, own in boxes.items() if any(KINDS[b[0]] == kind for b in own)}
-                for boxes in (before, after)
-            ]
+            totals += counts
             presence = found["presence"]
             assert (presence["with_before"], presence["with_after"]) == tuple(map(len, with_one))
             change = Counter(n.split("-")[0] for n in with_one[1])
@@ -735,28 +716,25 @@ class TestCompare:
             n, least = better + worse, min(better, worse)
             tail = 2 * sum(math.comb(n, k) for k in range(least + 1)) / 2**n
             assert presence["p"] == pytest.approx(min(1.0, tail), abs=1e-12)
-            number = [
-                sum(KINDS[b[0]] == kind for o in s.values() for b in o) for s in (before, after)
-            ]
-            mean = (number[1] - number[0]) / presence["n"]
-            assert found["per_triplet"]["value"] == pytest.approx(mean, abs=1e-12)
-        sums = sum(totals, Counter())
-        assert {name: summary["total"][name] for name in sums} == {**sums}
-        assert min(sums[n] for n in ("new", "fixed", "stayed", "stronger", "weaker")) > 3
+            assert presence["n"] == len(pairs) == (18 if kind == "color" else 20)
+            assert found["outcome"] == "mixed"
+        assert {name: summary["total"][name] for name in totals} == {**totals}
+        assert min(totals[n] for n in ("new", "fixed", "stayed", "stronger", "weaker")) > 0
 
     def test_scores_and_rates(self, compared: Path) -> None:
         """Wilcoxon by all signs over the originals that changed; means where both runs have one."""
-        runs = [scores for scores, _ in self.tables(compared)]
+        runs = self.scores(compared)
         summary = json.loads((compared / "out" / "summary.json").read_text())
         p_values = []
-        for detector, own in summary["detectors"].items():
+        for own in summary["types"].values():
+            detector = own["detector"]
             pairs = {
                 name: (row[detector], runs[1][name][detector])
                 for name, row in runs[0].items()
                 if None not in (row[detector], runs[1][name][detector])
             }
-            assert len(pairs) == (16 if detector == "small_color" else 20)
-            found = own["scores"]
+            assert len(pairs) == (18 if detector == "color_severity" else 20)
+            found = own["severity"]
             for side, name in enumerate(("before", "after")):
                 assert found[name] == pytest.approx(np.mean([p[side] for p in pairs.values()]))
             assert found["difference"]["n"] == len(pairs)
@@ -790,29 +768,11 @@ class TestCompare:
                 if rate["preset"] in ("", name.split("-")[1])
             ]
             both = [each for each in both if None not in each]
-            assert rate["n"] == len(both) == (16 if rate["preset"] == "" else 8)
+            assert rate["n"] == len(both) == (18 if rate["preset"] == "" else 9)
             first, second = (math.fsum(each) / len(both) for each in zip(*both, strict=True))
             assert (rate["before"], rate["after"]) == pytest.approx((first, second))
             assert rate["change"] == pytest.approx((second - first) / first)
         assert len(summary["rates"]) == 3
-
-
-def best_pairs(first: list[Any], second: list[Any]) -> list[tuple[Any, Any]]:
-    """Of all ways to pair boxes that overlap by 0.3 or more the one with the largest sum."""
-    ways: list[list[tuple[Any, Any]]] = [[]]
-    for box in first:
-        ways += [
-            [*way, (box, other)]
-            for way in ways
-            for other in second
-            if overlap(box[1], other[1]) >= 0.3 and not any(other is taken for _, taken in way)
-        ]
-
-    def rank(way: list[tuple[Any, Any]]) -> tuple[float, float]:
-        nearness = sum(abs(a[2] - b[2]) for a, b in way)
-        return round(sum(overlap(a[1], b[1]) for a, b in way), 9), -nearness
-
-    return max(ways, key=rank)
 
 
 class TestDataset:

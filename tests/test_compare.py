@@ -20,8 +20,7 @@ from pages import page_data
 from nacd_bench.cli.main import main
 from nacd_bench.coding.codec import png
 from nacd_bench.errors import DataError, Failure, UserError
-from nacd_bench.evaluation.artifact_changes import Rules
-from nacd_bench.evaluation.artifact_matching import Boxes, match_boxes
+from nacd_bench.evaluation.artifact_changes import COUNTS, Rules, what_changed
 from nacd_bench.evaluation.bootstrap import Resampling
 from nacd_bench.evaluation.paired_versions import presence_test, score_test
 from nacd_bench.evaluation.significance import wilcoxon_p
@@ -31,9 +30,10 @@ from nacd_bench.jobs.compare.versions import compare_runs
 from nacd_bench.planting import Scene, plant
 from nacd_bench.planting.photographs import photo
 from nacd_bench.registry import CODECS
+from nacd_bench.report.comparison_tables import markdown
 from nacd_bench.runs.candidates import KEYS, TablesWriter, read_mined
 from nacd_bench.runs.compared_run import read_compared
-from nacd_bench.runs.schema import CANDIDATES, CODED
+from nacd_bench.runs.schema import CODED
 from nacd_bench.runs.tables import write_failures, write_tables
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.manifest import write_manifest
@@ -42,104 +42,6 @@ from nacd_bench.triplets.record import TripletRecord
 PLANTED = {"motorcycle_left": "texture", "rocket": "large_color", "coffee": "small_color"}
 FAST = Resampling(resamples=200)
 QUICK = Rules(bootstrap=FAST)
-
-
-# --- matching
-
-
-def boxes(*rows: tuple[int, int, tuple[int, int, int, int], float]) -> Boxes:
-    """Of rows of group, detector, place and confidence."""
-    group, detector, places, confidences = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return Boxes(
-        np.array(group, np.int64),
-        np.array(detector, np.int64),
-        np.array(places, np.float64).reshape(-1, 4),
-        np.array(confidences, np.float64),
-    )
-
-
-HERE, NEAR, AWAY = (0, 0, 100, 100), (20, 0, 120, 100), (300, 300, 400, 400)
-
-
-class TestMatching:
-    def test_the_largest_sum_of_overlaps_wins_not_the_first_come(self) -> None:
-        one = boxes((0, 0, HERE, 1.0))
-        found = match_boxes(boxes((0, 0, (-20, 0, 80, 100), 1.0), (0, 0, HERE, 1.0)), one)
-        assert found.before.tolist() == [1] and found.iou.tolist() == [1.0]
-        # the largest overlap (0.82) would leave 0.33 to the other two; 0.67 + 0.67 is more
-        first = boxes((0, 0, HERE, 1.0), (0, 0, (30, 0, 130, 100), 1.0))
-        found = match_boxes(first, boxes((0, 0, NEAR, 1.0), (0, 0, (50, 0, 150, 100), 1.0)))
-        assert found.after.tolist() == [0, 1] and found.iou.round(2).tolist() == [0.67, 0.67]
-
-    def test_only_inside_a_group_and_over_the_threshold(self) -> None:
-        assert not len(match_boxes(boxes((0, 0, HERE, 1.0)), boxes((1, 0, HERE, 1.0))).before)
-        near = boxes((0, 0, HERE, 1.0)), boxes((0, 0, NEAR, 1.0))
-        assert len(match_boxes(*near, iou=0.6).before) == 1
-        far = match_boxes(*near, iou=0.7)
-        assert not len(far.before) and far.nearest_after.round(2).tolist() == [0.67]
-
-    def test_a_detector_prefers_its_own_and_another_may_stand_in(self) -> None:
-        first = boxes((0, 0, HERE, 0.1), (0, 1, NEAR, 0.1))
-        second = boxes((0, 1, HERE, 0.1))
-        assert match_boxes(first, second).before.tolist() == [1]  # though the first overlaps more
-        assert match_boxes(first.rows(np.array([0])), second).before.tolist() == [0]
-        alone = match_boxes(first.rows(np.array([0])), second, across_detectors=False)
-        assert not len(alone.before)
-
-    def test_ties_go_to_the_nearer_confidence(self) -> None:
-        first = boxes((0, 0, HERE, 0.9), (0, 0, HERE, 0.1))
-        found = match_boxes(first, boxes((0, 0, HERE, 0.11), (0, 0, HERE, 0.8)))
-        assert dict(zip(found.before.tolist(), found.after.tolist(), strict=True)) == {0: 1, 1: 0}
-
-    def test_nothing_on_a_side(self) -> None:
-        found = match_boxes(boxes(), boxes((0, 0, HERE, 1.0)))
-        assert not len(found.before) and found.nearest_after.tolist() == [0.0]
-
-    def test_neither_order_nor_direction_matters(self) -> None:
-        rng = np.random.default_rng(0)
-        sides = []
-        for _ in range(2):
-            corner = rng.integers(0, 60, (400, 2)) * 5
-            places = np.hstack([corner, corner + rng.integers(8, 20, (400, 2)) * 5]).astype(float)
-            confidences = rng.integers(1, 5, 400) / 5
-            groups, detectors = rng.integers(0, 40, 400), rng.integers(0, 2, 400)
-            sides.append(Boxes(groups, detectors, places, confidences))
-        found = match_boxes(*sides)
-        pairs = set(zip(found.before.tolist(), found.after.tolist(), strict=True))
-        assert len(pairs) == len(found.before) == len({a for a, _ in pairs}) > 50
-        mirrored = match_boxes(*sides[::-1])
-        assert pairs == set(zip(mirrored.after.tolist(), mirrored.before.tolist(), strict=True))
-        orders = [rng.permutation(400) for _ in sides]
-        shuffled = match_boxes(*(s.rows(o) for s, o in zip(sides, orders, strict=True)))
-        assert pairs == {
-            (int(orders[0][a]), int(orders[1][b]))
-            for a, b in zip(shuffled.before, shuffled.after, strict=True)
-        }
-
-    def test_the_sum_of_overlaps_is_the_largest_there_is(self) -> None:
-        from itertools import permutations
-
-        rng = np.random.default_rng(1)
-        for _ in range(20):
-            sides = [
-                boxes(
-                    *((0, 0, (x, y, x + 50, y + 50), 0.5) for x, y in rng.integers(0, 60, (4, 2)))
-                )
-                for _ in range(2)
-            ]
-            overlaps = np.zeros((4, 4))
-            for i in range(4):
-                for j in range(4):
-                    one = match_boxes(
-                        sides[0].rows(np.array([i])), sides[1].rows(np.array([j])), iou=0.2
-                    )
-                    overlaps[i, j] = one.iou.sum()
-            best = max(sum(overlaps[i, p[i]] for i in range(4)) for p in permutations(range(4)))
-            assert match_boxes(*sides, iou=0.2).iou.sum() == pytest.approx(best, abs=1e-5)
-
-    @pytest.mark.parametrize("iou", [0, -1, 1.1])
-    def test_a_threshold_that_is_none(self, iou: float) -> None:
-        fails(ValueError, "above 0 and up to 1", match_boxes, boxes(), boxes(), iou)
 
 
 def _coded(bpp: float) -> TripletRecord:
@@ -284,7 +186,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
         status = main(
             [
                 *("detect", str(folder / f"{version}.parquet"), f"folder={folder / version}"),
-                *("detector=[texture,boundary,large_color,small_color]", "overlays=false"),
+                *("detector=[texture_severity,color_severity,large_color]", "overlays=false"),
                 *("report=false", "show_progress=false"),
             ]
         )
@@ -305,141 +207,101 @@ def summary(folder: Path) -> dict[str, Any]:
 
 
 class TestARealPair:
-    def test_what_is_new_is_what_was_planted(self, real: Path, tmp_path: Path) -> None:
+    def test_what_is_worse_is_what_was_planted(self, real: Path, tmp_path: Path) -> None:
         assert run(real / "before", real / "after", f"folder={tmp_path}") == 0
         found = rows(tmp_path)
         changed = {r["image"] for r in found if r["status"] == "new" or r["change"] == "stronger"}
-        assert changed == set(PLANTED)
+        assert {"motorcycle_left", "rocket"} <= changed <= {*PLANTED}
         assert not [r for r in found if r["status"] == "fixed" or r["change"] == "weaker"]
         for r in found:
             if r["status"] == "new":
-                assert r["confidence_before"] is None and r["x0_before"] is None
-                assert r["confidence_after"] > r["score_before"]
+                assert r["severity_before"] <= 1.5 < r["severity_after"]
+                assert r["x0_before"] is None and r["x0_after"] is not None
             if r["image"] not in PLANTED:
-                assert (r["status"], r["change"], r["iou"]) == ("stayed", "same", 1.0)
-        counts = summary(tmp_path)["types"]
-        assert {*counts} == {"texture", "color"}
-        for own in counts.values():
+                assert (r["status"], r["change"], r["strength"]) == ("stayed", "same", 0)
+        types = summary(tmp_path)["types"]
+        assert {*types} == {"texture", "color"}
+        for own in types.values():
             assert own["before"] == own["stayed"] + own["fixed"] + own["unclear_before"]
             assert own["after"] == own["stayed"] + own["new"] + own["unclear_after"]
-        detectors = summary(tmp_path)["detectors"]
-        assert detectors["small_color"]["new"] > 0
-        assert all(own["scores"]["difference"]["value"] >= 0 for own in detectors.values())
+        assert {own["outcome"] for own in types.values()} == {"worse"}
+        assert summary(tmp_path)["unjudged"] == ["text"]
+        assert {*summary(tmp_path)["beside"]} == {"large_color"}
         page = tmp_path / "compare" / "index.html"
         assert "http" not in page.read_text() and (page.parent / "pictures").is_dir()
         assert {r["original_sha256"] for r in found} and (tmp_path / "changes.csv").is_file()
-        assert "| texture |" in (tmp_path / "summary.md").read_text()
 
     def test_a_run_and_itself(self, real: Path, tmp_path: Path) -> None:
         status = run(
             *(real / "before", real / "before", f"folder={tmp_path}", "report=false"),
-            *("fail_on_new=0", "fail_on_stronger=0", "fail_on_worse=0.05", "same=0"),
+            *("fail_on_new=0", "fail_on_stronger=0", "fail_on_worse=0.05", "margin=0"),
         )
         assert status == 0
         found = summary(tmp_path)
-        assert found["passed"] is True and found["total"]["stayed"] == found["total"]["before"] > 0
-        assert {r["status"] for r in rows(tmp_path)} == {"stayed"}
-        assert found["types"] and found["detectors"]
+        assert found["passed"] is True and found["total"]["stayed"] == found["total"]["before"]
+        assert {r["status"] for r in rows(tmp_path)} <= {"stayed"}
         for own in found["types"].values():
-            assert own["presence"]["p_holm"] == 1
-        for own in found["detectors"].values():
-            assert own["scores"]["p_holm"] == 1 and own["scores"]["difference"]["value"] == 0
+            assert own["presence"]["p_holm"] == own["severity"]["p_holm"] == 1
+            assert own["severity"]["difference"]["value"] == 0
 
     def test_the_other_way_round_is_the_mirror_image(self, real: Path) -> None:
         forth = compare_runs(real / "before", real / "after", QUICK)
         back = compare_runs(real / "after", real / "before", QUICK)
-        swapped = {"new": "fixed", "fixed": "new"}
-        turned = {"stronger": "weaker", "weaker": "stronger"}
+        swapped = {"new": "fixed", "fixed": "new", "stronger": "weaker", "weaker": "stronger"}
 
         def seen(done: Any, mirrored: bool) -> Counter:
-            first, second = ("after", "before") if mirrored else ("before", "after")
-            places = [f"{name}_{run}" for name in ("x0", "confidence") for run in (first, second)]
+            runs = ("after", "before") if mirrored else ("before", "after")
+            places = [f"{name}_{run}" for name in ("x0", "severity") for run in runs]
+            turned = swapped if mirrored else {}
             return Counter(
                 (
-                    swapped.get(row["status"], row["status"]) if mirrored else row["status"],
-                    turned.get(row["change"], row["change"]) if mirrored else row["change"],
-                    *(row[name] for name in ("image", "detector", "iou", *places)),
+                    *(turned.get(row[name], row[name]) for name in ("status", "change")),
+                    *(row[name] for name in ("image", "detector", "strength", *places)),
                 )
                 for row in done.changes.to_pylist()
             )
 
         assert seen(forth, False) == seen(back, True)
-        assert forth.summary["total"]["new"] == back.summary["total"]["fixed"] > 0
-        assert forth.summary["detectors"] and forth.summary["types"]
-        for name, figures in forth.summary["detectors"].items():
-            test, other = figures["scores"], back.summary["detectors"][name]["scores"]
-            assert other["p"] == test["p"] and other["p_holm"] == test["p_holm"]
-            mean, mirrored = test["difference"], other["difference"]
-            assert mirrored["value"] == pytest.approx(-mean["value"])
-            assert mirrored["low"] == pytest.approx(-mean["high"])
+        assert forth.summary["types"].keys() == {"texture", "color"}
         for kind, figures in forth.summary["types"].items():
-            test, other = figures["presence"], back.summary["types"][kind]["presence"]
-            assert (test["better"], test["worse"]) == (other["worse"], other["better"])
-
-    def test_a_hidden_box_is_not_called_fixed(self, real: Path) -> None:
-        """A detector with one box per image moves it to a fault: the old place may be as it was."""
-        done = compare_runs(real / "before", real / "after", QUICK)
-        assert done.summary["total"]["fixed"] == 0 and done.summary["total"]["unclear_before"] > 0
-        unclear = {row["change"] for row in done.changes.to_pylist() if row["status"] == "unclear"}
-        assert unclear == {"hidden"}
+            other = back.summary["types"][kind]
+            assert (figures["outcome"], other["outcome"]) == ("worse", "better")
+            test, mirrored = figures["severity"], other["severity"]
+            assert mirrored["p"] == test["p"] and mirrored["p_holm"] == test["p_holm"]
+            mean, opposite = test["difference"], mirrored["difference"]
+            assert opposite["value"] == pytest.approx(-mean["value"])
+            assert opposite["low"] == pytest.approx(-mean["high"])
+            first, second = figures["presence"], other["presence"]
+            assert (first["better"], first["worse"]) == (second["worse"], second["better"])
 
     def test_gates(self, real: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
         own = (real / "before", real / "after", "report=false", f"folder={tmp_path / 'out'}")
-        new = compare_runs(real / "before", real / "after", QUICK).summary["types"]
-        total = sum(counts["new"] for counts in new.values())
-        assert run(*own, f"fail_on_new={total}") == 0
-        assert run(*own, f"fail_on_new={total - 1}") == 3
-        assert f"FAILED: {total} new" in capsys.readouterr().out
+        found = compare_runs(real / "before", real / "after", QUICK).summary
+        name = "new" if found["total"]["new"] else "stronger"
+        total, texture = found["total"][name], found["types"]["texture"][name]
+        gate = f"fail_on_{name}"
+        assert run(*own, f"{gate}={total}") == 0
+        assert run(*own, f"{gate}={total - 1}") == 3
+        assert f"FAILED ({total} {name}" in capsys.readouterr().out
         assert summary(tmp_path / "out")["passed"] is False
-        assert run(*own, f"fail_on_new={{color: {new['color']['new']}}}") == 0
-        assert run(*own, f"fail_on_new={{color: {new['color']['new'] - 1}}}") == 3
+        assert run(*own, f"{gate}={{texture: {texture}}}") == 0
+        assert run(*own, f"{gate}={{texture: {texture - 1}}}") == (3 if texture else 1)
         assert run(*own, "fail_on_new={text: 0}") == 3  # nothing looked for text
-        assert "nothing of type text was compared" in capsys.readouterr().out
+        assert "nothing judged the type text" in capsys.readouterr().out
         assert run(*own, "fail_on_new={txt: 0}") == 1
         assert "text" in capsys.readouterr().err
-
-    def test_thresholds_and_margin(self, real: Path) -> None:
-        plain = compare_runs(real / "before", real / "after", QUICK)
-        over = {"large_color": 1.0, "texture": 0.02, "boundary": 0.05}
-        cut = compare_runs(real / "before", real / "after", replace(QUICK, thresholds=over))
-        assert 0 < cut.summary["total"]["before"] < plain.summary["total"]["before"]
-        assert cut.summary["rules"]["thresholds"] == {**over, "small_color": 0.0}
-        assert not any("Every triplet has a box" in line for line in cut.summary["warnings"])
-        assert any("Every triplet has a box" in line for line in plain.summary["warnings"])
-        wide = compare_runs(
-            real / "before", real / "after", replace(QUICK, thresholds=over, margin=1e6)
-        )
-        kept = wide.summary["detectors"]
-        assert all(kept[name]["new"] == 0 for name in over) and kept["small_color"]["new"] > 0
-        assert (
-            wide.summary["total"]["unclear_after"]
-            >= cut.summary["total"]["new"] - kept["small_color"]["new"]
-        )
 
     def test_a_thresholds_file(self, real: Path, tmp_path: Path) -> None:
         from nacd_bench.evaluation.thresholds import best_thresholds, write_thresholds
 
-        types = {
-            "texture": "texture",
-            "boundary": "texture",
-            "large_color": "color",
-            "small_color": "color",
-        }
-        thresholds = best_thresholds([0, 1], [0.0, 0.1])
+        types = {"texture_severity": "texture", "color_severity": "color"}
+        thresholds = best_thresholds([0, 1], [0.0, 1.0])
         sets = {kind: dict.fromkeys(types, thresholds) for kind in set(types.values())}
         write_thresholds(tmp_path / "thresholds.yaml", sets)
         given = f"thresholds={tmp_path / 'thresholds.yaml'}"
         own = ("report=false", f"folder={tmp_path / 'out'}")
         assert run(real / "before", real / "after", given, *own) == 0
-        assert set(summary(tmp_path / "out")["rules"]["thresholds"].values()) == {0.05}
-
-    def test_by_detector(self, real: Path) -> None:
-        done = compare_runs(real / "before", real / "after", replace(QUICK, by="detector"))
-        assert "other detector" not in {row["change"] for row in done.changes.to_pylist()}
-        detectors = done.summary["detectors"]
-        assert {*detectors} == {"texture", "boundary", "large_color", "small_color"}
-        for own in detectors.values():
-            assert own["before"] == own["stayed"] + own["fixed"] + own["unclear_before"]
+        assert set(summary(tmp_path / "out")["rules"]["thresholds"].values()) == {0.5}
 
     def test_the_order_of_rows_does_not_matter(self, real: Path, tmp_path: Path) -> None:
         shuffled = shutil.copytree(real / "after", tmp_path / "after")
@@ -449,17 +311,16 @@ class TestARealPair:
             pq.write_table(table.take(order), shuffled / f"{name}.parquet")
         one = compare_runs(real / "before", real / "after", QUICK)
         two = compare_runs(real / "before", shuffled, QUICK)
-        assert one.changes == two.changes
-        assert one.summary["detectors"] == two.summary["detectors"]
+        assert one.changes == two.changes and one.summary["types"] == two.summary["types"]
 
     def test_images_that_are_gone_cost_their_pictures(
         self, real: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     ) -> None:
         """A file that another version has written over is not shown as the earlier one."""
-        neural = real / "neural" / "coffee.png"
+        neural = real / "neural" / "rocket.png"
         content = neural.read_bytes()
         try:
-            shutil.copy(real / "faulty" / "coffee.png", neural)
+            shutil.copy(real / "faulty" / "rocket.png", neural)
             assert run(real / "before", real / "after", f"folder={tmp_path}") == 0
             (message,) = {row["message"] for row in csv_rows(tmp_path / "failures.csv")}
             assert "changed since the run" in message
@@ -471,19 +332,106 @@ class TestARealPair:
         assert "nothing of that name" in (tmp_path / "compare" / "data.js").read_text()
 
 
+# --- faults from hardly visible to absurd
+
+
+SIDE = 160
+PATCH = (slice(40, 104), slice(40, 104))
+FAULTS = {"cast": (1, 5, 20, 90, 255), "blur": (0.4, 1, 3, 12, 60)}
+
+
+def faulty(image: Any, fault: str, strength: float, patch: bool) -> Any:
+    from scipy.ndimage import gaussian_filter
+
+    pixels = image.astype(float)
+    if fault == "cast":
+        changed = pixels + np.array([strength, 0, -strength])
+    else:
+        changed = gaussian_filter(pixels, (strength, strength, 0))
+    changed = changed.round().clip(0, 255).astype(np.uint8)
+    if patch:
+        whole, changed = changed, image.copy()
+        changed[PATCH] = whole[PATCH]
+    return changed
+
+
+@pytest.fixture(scope="module")
+def severities() -> Any:
+    """Results of the cell detectors and large_color on crops, by crop and neural decode."""
+    import torch
+
+    from nacd_bench.detectors import ColorSeverity, LargeColor, TextureSeverity
+    from nacd_bench.triplets.batch import TripletBatch
+
+    detectors = [TextureSeverity(), ColorSeverity(), LargeColor(window=64, stride=32)]
+    codec = CODECS.get("jpeg")()
+    originals = [
+        np.ascontiguousarray(photo(name)[60 : 60 + SIDE, 200 : 200 + SIDE])
+        for name in ("astronaut", "chelsea", "coffee")
+    ]
+    decodes = [codec.decode(codec.encode(image, 60)) for image in originals]
+
+    def of(versions: list[Any]) -> dict[str, dict[str, tuple[float, Any]]]:
+        triplets = [
+            [torch.from_numpy(image.copy()).permute(2, 0, 1) for image in images]
+            for images in zip(originals, versions, decodes, strict=True)
+        ]
+        batch = TripletBatch(*(torch.stack(role) for role in zip(*triplets, strict=True)))
+        found: dict[str, dict[str, tuple[float, Any]]] = {f"{i}@1": {} for i in range(3)}
+        for detector in detectors:
+            said = detector(batch)
+            for i, own in enumerate(found.values()):
+                boxes = said.boxes[i].tolist()
+                own[detector.name] = (float(said.scores[i]), boxes[0] if boxes else None)
+        return found
+
+    return decodes, of
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_more_of_a_fault_is_never_called_better(
+    fault: str, severities: Any, tmp_path: Path
+) -> None:
+    """On all pictures, on one, and on a patch; the other way round it is never called worse."""
+    decodes, of = severities
+    before = make_run(tmp_path / "before", of(decodes))
+    order = ["none", "same", "worse"]
+    for where in ("all", "one", "patch"):
+        outcomes = []
+        for strength in FAULTS[fault]:
+            changed = [faulty(image, fault, strength, where == "patch") for image in decodes]
+            versions = [*changed[:1], *decodes[1:]] if where == "one" else changed
+            after = make_run(tmp_path / f"{where}{strength}", of(versions))
+            forth = compare_runs(before, after, QUICK).summary
+            back = compare_runs(after, before, QUICK).summary
+            types = forth["types"].values()
+            assert {each["outcome"] for each in types} <= {*order}
+            assert {each["outcome"] for each in back["types"].values()} <= {*order[:2], "better"}
+            assert not sum(each["fixed"] + each["weaker"] for each in types)
+            outcomes.append(max(order.index(each["outcome"]) for each in types))
+            if (fault, where, strength) == ("cast", "all", 90):
+                assert forth["beside"]["large_color"]["contradicts"] is False or (
+                    "does not decide" in markdown(forth)
+                )
+        assert outcomes == sorted(outcomes) and outcomes[-1] == 2 and outcomes[0] < 2
+
+
 # --- runs that are made by hand
 
 
-DETECTORS = {"texture": "texture", "small_color": "color"}
+DETECTORS = {
+    **{"texture_severity": "texture", "color_severity": "color", "large_color": "color"},
+    **{"text_severity": "text", "text": "text"},
+}
+BOX, FAR = [0, 0, 300, 300], [400, 0, 700, 300]
+ONE = {"color_severity": (2.0, BOX)}
+CLEAN = {"color_severity": (0.0, None)}
 
 
 def make_run(
-    folder: Path,
-    found: dict[str, dict[str, list[tuple[list[int], float]]]],
-    scores: dict[str, dict[str, float]] | None = None,
-    **facts: Any,
+    folder: Path, found: dict[str, dict[str, tuple[float, list[int] | None]]], **facts: Any
 ) -> Path:
-    """A detect run of triplets by id; boxes by triplet and detector."""
+    """A detect run of triplets by id; score and strongest box by triplet and detector."""
     records, results = [], {}
     for name, own in found.items():
         extra = {"image_sha256": f"{name.split('@')[0]:0>64}", **facts.get("extra", {})}
@@ -491,28 +439,23 @@ def make_run(
         records.append(
             TripletRecord(name, "gone.png", "gone.png", "gone.png", **given, extra=extra)
         )
-        strongest = {d: max((c for _, c in own.get(d, ())), default=0.0) for d in DETECTORS}
         results[name] = {
-            d: Result(score, [box for box, _ in own.get(d, ())], [c for _, c in own.get(d, ())])
-            for d, score in ((scores or {}).get(name) or strongest).items()
+            d: Result(score, [box] if box else [], [score] if box else [])
+            for d, (score, box) in own.items()
         }
+    names = {name for own in found.values() for name in own}
+    types = {name: kind for name, kind in DETECTORS.items() if name in names}
     folder.mkdir(parents=True)
-    thresholds = dict.fromkeys(DETECTORS, 0.0)
-    failures = facts.get("failures", [])
-    write_tables(folder, records, results, DETECTORS, thresholds)
-    write_failures(folder, failures)
-    settings = {"nacd_bench": "1", "detectors": {name: {"version": "1"} for name in DETECTORS}}
+    write_tables(folder, records, results, types, dict.fromkeys(types, 0.0))
+    write_failures(folder, facts.get("failures", []))
+    settings = {"nacd_bench": "1", "detectors": {name: {"version": "1"} for name in types}}
     (folder / "settings.json").write_text(json.dumps(settings))
     (folder / "config.yaml").write_text("thresholds: {}\n")
     return folder
 
 
-BOX, FAR = [0, 0, 300, 300], [400, 0, 700, 300]
-ONE = {"small_color": [(BOX, 0.5)]}
-
-
 def compared(folder: Path, before: Any, after: Any, rules: Rules = QUICK, **facts: Any) -> Any:
-    """Two runs of boxes by triplet and detector, compared."""
+    """Two runs of scores and boxes by triplet and detector, compared."""
     runs = zip("ab", (before, after), strict=True)
     return compare_runs(*(make_run(folder / name, own, **facts) for name, own in runs), rules)
 
@@ -521,9 +464,17 @@ def totals(done: Any, *names: str) -> list[int]:
     return [done.summary["total"][name] for name in names]
 
 
+def color(*severities: float, box: list[int] = BOX) -> dict[str, Any]:
+    """Triplets of one photograph each with these severities."""
+    return {
+        f"{number}@1": {"color_severity": (x, box if x > 0.5 else None)}
+        for number, x in enumerate(severities)
+    }
+
+
 @pytest.fixture
 def one(tmp_path: Path) -> Path:
-    """A run with one box."""
+    """A run with one artifact."""
     return make_run(tmp_path / "one", {"x@1": ONE})
 
 
@@ -542,31 +493,29 @@ class TestPairing:
             compare_runs(before, after, QUICK)
 
     def test_several_triplets_of_an_original_pair_by_id(self, tmp_path: Path) -> None:
-        one = {"x@left": ONE, "x@right": {"small_color": []}}
+        one = {"x@left": ONE, "x@right": CLEAN}
         done = compared(tmp_path, one, dict(reversed(one.items())), neural_point="3")
         assert len(done.pairs) == 2 and totals(done, "stayed", "new") == [1, 0]
         assert done.summary["originals"] == 1  # one original is one piece of evidence
 
     def test_a_result_that_one_run_lacks_is_not_new(self, tmp_path: Path) -> None:
-        after = make_run(tmp_path / "b", {"x@1": ONE, "y@1": ONE})
-        scores = {"y@1": {"texture": 0.0}}  # small_color failed
-        before = make_run(tmp_path / "a", {"x@1": ONE, "y@1": {}}, scores)
+        other = {"texture_severity": (0.0, None)}
+        after = make_run(tmp_path / "b", {"x@1": {**ONE, **other}, "y@1": {**ONE, **other}})
+        before = make_run(tmp_path / "a", {"x@1": {**ONE, **other}, "y@1": other})
         done = compare_runs(before, after, QUICK)
         assert done.summary["total"]["new"] == 0 and done.summary["types"]["color"]["stayed"] == 1
         (left,) = done.unpaired
-        assert (left["triplet"], left["detector"]) == ("y@1", "small_color")
+        assert (left["triplet"], left["detector"]) == ("y@1", "color_severity")
         assert any(
             "1 results of a detector are in one run only" in w for w in done.summary["warnings"]
         )
 
-    def test_mined_and_detected_pair(self, tmp_path: Path) -> None:
-        mined = make_mined(tmp_path / "mined", images=1)
-        row = read_mined(mined, CODED).to_pylist()[0]
-        extra = {"image_sha256": row["image_sha256"], "preset": row["preset"]}
-        found = {"any": {"small_color": [(BOX, 0.5)], "texture": [(BOX, 0.9)]}}
-        done = compare_runs(mined, make_run(tmp_path / "b", found, extra=extra), QUICK)
-        assert len(done.pairs) == 1 and set(done.summary["detectors"]) == {"texture"}
-        assert any("Left out: small_color" in line for line in done.summary["warnings"])
+    def test_a_type_that_nothing_was_scored_of_is_not_called_clean(self, tmp_path: Path) -> None:
+        """Its judge failed everywhere in one run."""
+        scored, failed = ({"x@1": {**ONE, "text_severity": (x, None)}} for x in (0.0, np.nan))
+        done = compared(tmp_path, scored, failed)
+        assert done.summary["unjudged"] == ["text", "texture"]
+        assert "not judged: text, texture" in done.summary["verdict"]
 
 
 class TestWarnings:
@@ -581,30 +530,34 @@ class TestWarnings:
             for name, own in zip("ab", facts, strict=True)
         )
         settings = json.loads((after / "settings.json").read_text())
-        settings["detectors"]["texture"]["window"] = 64
+        settings["detectors"]["color_severity"]["window"] = 64
         settings["nacd_bench"] = "2"
         (after / "settings.json").write_text(json.dumps(settings))
-        (after / "config.yaml").write_text("thresholds: {small_color: 0.1}\n")
-        rules = replace(QUICK, thresholds={"small_color": 0.05})
-        text = "\n".join(compare_runs(before, after, rules).summary["warnings"])
+        (after / "config.yaml").write_text("thresholds: {color_severity: 1.8}\n")
+        done = compare_runs(before, after, replace(QUICK, fail_on_worse=0.05)).summary
+        assert done["rules"]["thresholds"] == {"color_severity": 1.8}
+        text = "\n".join(done["warnings"])
         for line in (
-            "The settings of texture differ",
+            "The settings of color_severity differ",
             "nacd-bench 1 made the first run and 2 the second",
-            "different thresholds for small_color",
-            "Thresholds below those of a run have no effect (small_color 0.05)",
+            "different thresholds for color_severity",
             "In 5 of 5 pairs the traditional result is another one",
             "spends 20.0% more bits",
-            "Every triplet has a box of small_color",
+            "fail_on_worse=0.05 can fail nothing: with so few photographs the least p value is 0",
         ):
             assert line in text
-        assert not compare_runs(before, before, replace(QUICK, by="detector")).summary["warnings"][
-            1:
-        ]
-        settings["detectors"]["texture"]["version"] = "2"
-        (after / "settings.json").write_text(json.dumps(settings))
-        fails(
-            DataError, r"texture\.version: 1 in .*a, 2 in .*b", compare_runs, before, after, rules
-        )
+        assert not compare_runs(before, before, QUICK).summary["warnings"]
+
+    @pytest.mark.parametrize("fact", ["version", "model"])
+    def test_judges_of_other_versions_are_refused_by_name(
+        self, fact: str, one: Path, tmp_path: Path
+    ) -> None:
+        other = make_run(tmp_path / "b", {"x@1": ONE})
+        for run, value in ((one, "1"), (other, "2")):
+            settings = json.loads((run / "settings.json").read_text())
+            settings["detectors"]["color_severity"][fact] = value
+            (run / "settings.json").write_text(json.dumps(settings))
+        fails(DataError, rf"color_severity\.{fact}: 1 in .*one, 2 in", compare_runs, one, other)
 
     def test_failures_of_a_run_are_told_and_counted(
         self, one: Path, tmp_path: Path, capsys: pytest.CaptureFixture
@@ -615,67 +568,65 @@ class TestWarnings:
         assert run(one, after, *own) == 1
         assert "y@1: in the run after: no such file" in capsys.readouterr().out
         assert "no such file" in (tmp_path / "out" / "failures.csv").read_text()
-        two = {"x@1": {"small_color": [(BOX, 0.5), (FAR, 0.2)]}}
-        gated = make_run(tmp_path / "gated", two, **failed)
-        assert run(one, gated, *own, "fail_on_new=0") == 3  # what is certain comes first
+        before = make_run(tmp_path / "before", {"x@1": CLEAN})
+        assert run(before, after, *own, "fail_on_new=0") == 3  # what is certain comes first
+
+    def test_the_end_of_the_scale_is_told(self, tmp_path: Path) -> None:
+        done = compared(tmp_path, color(2.9, 1.0), color(3.0, 1.0)).summary
+        assert "In 1 of 2 pictures the severity of color is at the end" in done["warnings"][0]
 
 
 class TestRules:
-    def test_margin(self, tmp_path: Path) -> None:
-        found = {"x@1": {"small_color": [(BOX, 0.11), (FAR, 0.2)]}}
-        rules = replace(QUICK, thresholds={"small_color": 0.1}, margin=0.2)
-        done = compared(tmp_path, {"x@1": {"small_color": []}}, found, rules)
-        assert totals(done, "new", "unclear_after") == [1, 1]
-        changes = {row["x0_after"]: row["change"] for row in done.changes.to_pylist()}
-        assert changes == {0: "marginal", 400: ""}
+    @pytest.mark.parametrize(
+        ("before", "after", "expected"),
+        [
+            (0.0, 2.0, ("new", "")),
+            (1.0, 1.5, ("", "")),  # over it, not on it
+            (1.4, 1.6, ("unclear", "marginal")),
+            (1.3, 1.6, ("new", "")),
+            (1.6, 1.8, ("stayed", "same")),
+            (1.6, 3.0, ("stayed", "stronger")),
+        ],
+    )
+    def test_what_changed_and_its_mirror_image(
+        self, before: float, after: float, expected: tuple[str, str]
+    ) -> None:
+        swapped = {"new": "fixed", "stronger": "weaker"}
+        assert what_changed(before, after, 1.5, 0.25) == expected
+        mirrored = tuple(swapped.get(word, word) for word in expected)
+        assert what_changed(after, before, 1.5, 0.25) == mirrored
 
-    def test_a_weaker_box_elsewhere_may_have_been_hidden(self, tmp_path: Path) -> None:
-        sides = {"x@1": {"texture": [(BOX, 0.9)]}}, {"x@1": {"texture": [(FAR, 0.2)]}}
-        assert totals(compared(tmp_path, *sides), "fixed", "new", "unclear_after") == [1, 0, 1]
+    def test_counts_are_of_pictures(self, tmp_path: Path) -> None:
+        sides = color(0.0, 2.0, 2.0, 2.0, 2.0, 1.4, 0.1), color(2.0, 0.0, 2.6, 1.6, 2.1, 1.6, 0.2)
+        done = compared(tmp_path, *sides)
+        expected = {"before": 4, "after": 5, "fixed": 1, "new": 1, "stayed": 3}
+        expected |= {"unclear_after": 1, "stronger": 1, "weaker": 1}
+        assert done.summary["total"] == dict.fromkeys(COUNTS, 0) | expected
+        figures = done.summary["types"]["color"]
+        assert figures["outcome"] == "mixed"
+        assert "color is worse in 2 and better in 2 of 7 pictures" in done.summary["verdict"]
 
-    def test_a_box_that_moves_for_next_to_nothing_is_not_new(self, tmp_path: Path) -> None:
-        sides = {"x@1": {"texture": [(BOX, 0.50)]}}, {"x@1": {"texture": [(FAR, 0.51)]}}
-        assert totals(compared(tmp_path / "none", *sides), "new") == [1]
-        done = compared(tmp_path / "some", *sides, replace(QUICK, margin=0.1))
-        assert totals(done, "new", "unclear_before", "unclear_after") == [0, 1, 1]
+    def test_an_artifact_that_is_elsewhere_moved(self, tmp_path: Path) -> None:
+        done = compared(tmp_path, color(2.0), color(2.1, box=FAR))
+        assert totals(done, "stayed", "moved") == [1, 1]
+        assert done.summary["types"]["color"]["outcome"] == "same"
 
-    def test_a_margin_that_has_no_effect_is_told(self, one: Path) -> None:
-        run = read_compared(one)
-        for types, is_told in ((run.types, False), ({"small_color": "color"}, True)):
-            run.types = types  # the other boxes one place only
-            warnings = compare_runs(run, run, replace(QUICK, margin=1)).summary["warnings"]
-            assert ("margin has no effect" in "".join(warnings)) == is_told
-
-    def test_stronger_and_weaker(self, tmp_path: Path) -> None:
-        before = {"x@1": {"small_color": [(BOX, 1.0), (FAR, 1.0)]}}
-        after = {"x@1": {"small_color": [(BOX, 1.05), (FAR, 0.5)]}}
-        done = compared(tmp_path / "coarse", before, after)
-        assert totals(done, "stronger", "weaker") == [0, 1]
-        rules = replace(QUICK, same=0.01, fail_on_stronger=0)
-        fine = compared(tmp_path / "fine", before, after, rules)
-        assert totals(fine, "stronger", "weaker") == [1, 1]
-        assert fine.summary["objections"] == ["1 stronger artifacts, more than 0"]
+    def test_a_threshold_that_is_given_decides(self, tmp_path: Path) -> None:
+        rules = replace(QUICK, thresholds={"color_severity": 1.0})
+        done = compared(tmp_path, color(0.0, 1.9), color(1.3, 2.0), rules)
+        assert totals(done, "before", "new", "stayed") == [1, 1, 1]
 
     def test_a_rise_that_is_no_chance(self, tmp_path: Path) -> None:
-        runs = [
-            make_run(
-                tmp_path / f"{level}",
-                {f"{i}@1": {"small_color": [(BOX, level)]} for i in range(12)},
-            )
-            for level in (0.5, 0.6)
-        ]
+        runs = [make_run(tmp_path / f"{x}", color(*[x] * 12)) for x in (0.5, 0.6)]
         rules = replace(QUICK, fail_on_worse=0.05)
         (line,) = compare_runs(*runs, rules).summary["objections"]
-        assert "scores of small_color rose by 0.1 on average" in line
+        assert "the severity of color rose by 0.1 on average" in line
         assert not compare_runs(*runs[::-1], rules).summary["objections"]
 
     @pytest.mark.parametrize(
         ("wrong", "message"),
         [
-            ({"iou": 0}, "iou as a number above 0 and up to 1"),
-            ({"by": "image"}, "by"),
             ({"margin": -1}, "margin as a number of at least 0"),
-            ({"same": 1}, "same as a number of at least 0 and under 1"),
             ({"rate_tolerance": -1}, "rate_tolerance as a number of at least 0"),
             ({"fail_on_worse": 5}, "fail_on_worse as a number above 0 and up to 1"),
         ],
@@ -688,18 +639,79 @@ class TestRules:
         fails(UserError, "expected fail_on_new", Rules, fail_on_new=limit)
 
     def test_thresholds_of_unknown_detectors(self, one: Path) -> None:
-        rules = Rules(thresholds={"textur": 1.0})
-        fails(DataError, "detector in thresholds", compare_runs, one, one, rules)
+        rules = Rules(thresholds={"large_color": 1.0})
+        fails(DataError, "detector of severity in thresholds", compare_runs, one, one, rules)
+
+
+class TestWhatIsSaid:
+    def test_a_cast_that_large_color_takes_for_an_improvement(self, tmp_path: Path) -> None:
+        """CIEDE2000 beyond 8 counts as 0 there: shown, and without a say."""
+        sides = [
+            {
+                f"{i}@1": {"color_severity": (severity, BOX), "large_color": (score, None)}
+                for i in range(6)
+            }
+            for severity, score in ((1.6, 0.2), (3.0, -1.5))
+        ]
+        done = compared(tmp_path, *sides).summary
+        assert done["types"]["color"]["outcome"] == "worse"
+        own = done["beside"]["large_color"]
+        assert (own["rose"], own["fell"], own["contradicts"]) == (0, 6, True)
+        text = markdown(done)
+        assert "| large_color | color | 0 | 6 | 0.0312 | contradicts |" in text
+        assert "large_color: the score went the other way" in text
+
+    def test_no_text_is_not_averaged(self, tmp_path: Path) -> None:
+        """-1 says that there is none: no mean of it stands anywhere."""
+        scores = ((-1.0, -1.0, 0.2), (-1.0, -1.0, 0.4))
+        sides = [
+            {f"{i}@1": {**CLEAN, "text": (score, None)} for i, score in enumerate(own)}
+            for own in scores
+        ]
+        done = compared(tmp_path, *sides).summary
+        own = {"type": "text", "rose": 1, "fell": 0, "p": 1.0, "p_holm": 1.0, "contradicts": False}
+        assert done["beside"] == {"text": own}
+
+    def test_the_summary_is_for_a_pull_request(self, tmp_path: Path) -> None:
+        facts = {"neural_codec": "mine", "traditional_codec": "hm", "traditional_version": "18"}
+        before = make_run(tmp_path / "a", color(*[0.1] * 12), neural_version="1", **facts)
+        worse = color(*[2.0 + number / 20 for number in range(12)])
+        after = make_run(tmp_path / "b|<b>`", worse, neural_version="2", **facts)
+        done = compare(
+            before, after, tmp_path / "out", bootstrap=FAST, fail_on_new=3, show_progress=False
+        )
+        text = (tmp_path / "out" / "summary.md").read_text()
+        first = text.splitlines()[0]
+        assert first.startswith("**FAILED (12 new artifacts, more than 3): color is worse in 12 of")
+        assert first.endswith("not judged: text, texture.**")
+        assert "mine 1; traditional hm 18" in text and "mine 2; traditional hm 18" in text
+        for fact in ("thresholds: `color_severity 1.5`", "margin: `0.25`", "gate: `fail_on_new=3`"):
+            assert f"- {fact}" in text
+        assert "b|<b>'" in text and "<b>``" not in text
+        tables = [line for line in text.splitlines() if line.startswith("|")]
+        assert max(line.replace(r"\|", "").count("|") for line in tables) == 7
+        worst = [line for line in tables if "(compare/index.html#?" in line]
+        assert len(worst) == 10 and worst[0].startswith("| `11@1")
+        assert "0.10 to 2.55 | 0, 0, 300, 300 | [pictures]" in worst[0]
+        assert "status=new&artifact_type=color&q=11%401" in worst[0]
+        assert done.compared.summary["worst"][0]["box"] == BOX
+
+    def test_no_artifacts_on_either_side(self, tmp_path: Path) -> None:
+        nothing = {"color_severity": (0.0, None), "texture_severity": (0.0, None)}
+        done = compared(tmp_path, {"x@1": nothing}, {"x@1": nothing}).summary
+        expected = "color and texture: no artifacts on either side; not judged: text."
+        assert done["verdict"] == expected
+        assert done["types"]["color"]["severity"]["p"] == 1
 
 
 class TestBadInput:
     @pytest.mark.parametrize(
         ("settings", "message"),
         [
-            (["iou=wide"], "expected iou as a number"),
+            (["margin=wide"], "expected margin as a number"),
             (["pictures=-1"], "pictures as a whole number"),
             (["bootstrap.resamples=0"], "bootstrap"),
-            (["thresholds.small_color=high"], "thresholds.small_color as a number"),
+            (["thresholds.color_severity=high"], "thresholds.color_severity as a number"),
             (["thresholds=nowhere.yaml"], "nowhere.yaml"),
         ],
     )
@@ -717,36 +729,62 @@ class TestBadInput:
         fails(DataError, "which is no folder", read_compared, tmp_path / "nothing")
         fails(DataError, "neither triplets", read_compared, tmp_path)
         fails(DataError, "folder of its own", compare, one, one, one)
-        other = make_run(tmp_path / "b", {"x@1": {}})
+        other = make_run(tmp_path / "b", {"x@1": CLEAN})
         fails(DataError, "job: None before, 'compare' now", compare, one, one, other)
         (one / "scores.parquet").unlink()
         fails(DataError, "without its tables: scores", read_compared, one)
 
-    def test_no_common_detector(self, one: Path) -> None:
-        first, second = read_compared(one), read_compared(one)
-        second.types = {"other": "text"}
-        fails(DataError, "two runs of the same detectors", compare_runs, first, second)
+    def test_a_compress_folder(self, one: Path, tmp_path: Path) -> None:
+        other = tmp_path / "compressed"
+        arguments = ["compress", "photos", "neural=webp", "traditional=jpeg", f"folder={other}"]
+        (tmp_path / "photos").mkdir()
+        (tmp_path / "photos" / "a.png").write_bytes(png(photo("coffee")[:64, :64]))
+        arguments[1] = str(tmp_path / "photos")
+        assert main([*arguments, "show_progress=false"]) == 0
+        fails(DataError, f"Run detect first: nacd-bench detect {other}", compare_runs, one, other)
+
+    def test_no_detector_of_severity(self, one: Path, tmp_path: Path) -> None:
+        other = make_run(tmp_path / "b", {"x@1": {"large_color": (0.1, BOX)}})
+        remedy = r"detector=\[texture_severity,color_severity,text_severity\]"
+        fails(DataError, remedy, compare_runs, one, other)
+        fails(DataError, remedy, compare_runs, other, other)
 
     def test_a_run_started_from_python_has_no_configuration(
         self, one: Path, tmp_path: Path
     ) -> None:
         (one / "config.yaml").unlink()
         assert run(one, one, "report=false", f"folder={tmp_path / 'out'}") == 0
-        assert summary(tmp_path / "out")["rules"]["thresholds"]["small_color"] is None
+        assert summary(tmp_path / "out")["rules"]["thresholds"] == {"color_severity": 1.5}
 
     def test_a_run_without_any_box(self, one: Path, tmp_path: Path) -> None:
-        empty = make_run(tmp_path / "a", {"x@1": {}})
+        empty = make_run(tmp_path / "a", {"x@1": CLEAN})
         for after, new in ((one, 1), (empty, 0)):
             done = compare(empty, after, tmp_path / "out", bootstrap=FAST, show_progress=False)
             assert totals(done.compared, "before", "new") == [0, new]
             assert len(rows(tmp_path / "out")) == new
+
+    @pytest.mark.parametrize("number", [1, 2])
+    def test_few_pictures(self, number: int, tmp_path: Path) -> None:
+        runs = [make_run(tmp_path / name, color(*[x] * number)) for name, x in (("a", 0), ("b", 2))]
+        done = compare(*runs, tmp_path / "out", show_progress=False).compared.summary
+        assert f"worse in {number} of {number} pictures" in done["verdict"]
+        assert done["types"]["color"]["severity"]["p_holm"] == [1, 0.5][number - 1]
+        assert "nan" not in (tmp_path / "out" / "summary.md").read_text()
+
+    def test_no_picture(self, one: Path, tmp_path: Path) -> None:
+        fails(DataError, "got 1 triplets", compare_runs, one, make_run(tmp_path / "b", {}))
 
 
 @pytest.fixture(scope="module")
 def mined(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two mined folders of the same images with other candidates; they are not changed."""
     folder = tmp_path_factory.mktemp("mined")
-    return make_mined(folder / "a", 2, seed=0), make_mined(folder / "b", 2, seed=1)
+    detectors = {"texture_severity": "texture", "color_severity": "color", "text": "text"}
+    first, second = (
+        make_mined(folder / name, 2, seed, detectors, score=2.0 + seed)
+        for seed, name in enumerate("ab")
+    )
+    return first, second
 
 
 class TestMined:
@@ -761,7 +799,7 @@ class TestMined:
         assert len(found) == sum(
             total[n] for n in ("new", "fixed", "stayed", "unclear_before", "unclear_after")
         )
-        assert total["before"] == len(read_mined(first, CANDIDATES))
+        assert len(found) == total["stronger"] == 2 * len(read_mined(first, CODED))
         assert not csv_rows(folder / "failures.csv")
         # what one side has no crop of is decoded from its bitstream
         changes = page_data(folder / "compare")["changes"]
@@ -811,6 +849,5 @@ class TestMined:
     def test_a_mined_folder_and_itself(self, mined: tuple[Path, Path]) -> None:
         one = mined[0]
         done = compare_runs(one, one, QUICK)
-        assert {(row["status"], row["iou"]) for row in done.changes.to_pylist()} == {
-            ("stayed", 1.0)
-        }
+        changes = done.changes.to_pylist()
+        assert {(row["status"], row["change"]) for row in changes} == {("stayed", "same")}

@@ -20,7 +20,7 @@ from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.manifest import write_manifest
 from nacd_bench.triplets.record import TripletRecord
 
-TYPES = {"large_color": "color", "small_color": "color", "texture": "texture"}
+TYPES = {"color_severity": "color", "texture_severity": "texture", "text_severity": "text"}
 
 
 def written(run: Path, records: Any, results: Any, types: dict[str, str]) -> Path:
@@ -52,15 +52,16 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 name, **paths, source=name, neural_codec=name, neural_point=str(number % 2)
             )
             records.append(record)
-            found = {"small_color": [([20, 20, 60, 40], 0.5 + 0.1 * number * version)]}
-            found["texture"] = [([200 - 150 * version, 0, 300 - 150 * version, 100], 0.1 + number)]
+            found = {"color_severity": [([20, 20, 60, 40], 2 + 0.1 * number * version)]}
+            place = [200 - 150 * version, 0, 300 - 150 * version, 100]
+            found["texture_severity"] = [(place, 1.6 + 0.1 * number)]
             if number % 2 == version:
-                found["large_color"] = [([30, 10, 90, 70], 1.0 + number)]
+                found["text_severity"] = [([30, 10, 90, 70], 1.8 + 0.1 * number)]
             results[name] = {}
             for key in TYPES:
                 own = found.get(key, [])
                 boxes, confidences = [box for box, _ in own], [c for _, c in own]
-                results[name][key] = Result([*confidences, -1.0][0], boxes, confidences)
+                results[name][key] = Result([*confidences, 0.0][0], boxes, confidences)
         runs.append(written(folder / f"run {version} <b>&'\"", records, results, TYPES))
     Path(folder / "0-neural-0.png").unlink()
     assert compare(*runs, folder / "out", show_progress=False).page is not None
@@ -80,7 +81,7 @@ class TestInChromium:
         page.select_option("select[name=status]", "new")
         own = [each for each in data["changes"] if each["status"] == "new"]
         wait_for_text(page, ".count", f"{len(own)} of {total}")
-        page.select_option("select[name=detector]", "large_color")
+        page.select_option("select[name=artifact_type]", "text")
         page.fill("input[name=q]", HOSTILE[1])
         wait_for_text(page, ".count", f"1 of {total}")
         other = page.context.new_page()
@@ -94,6 +95,7 @@ class TestInChromium:
         widths = "[...document.querySelectorAll('.change img')].map(i => i.naturalWidth)"
         page.wait_for_function(f"{widths}.every(width => width === 300)")
         assert page.locator(".change").first.locator(".view").count() == 4
+        page.fill("input[name=q]", HOSTILE[0])
         gone = page.locator(".change .fault")
         assert "nothing of that name" in gone.first.inner_text()
         assert gone.first.evaluate("each => each.parentNode.dataset.role") == "before"
@@ -154,22 +156,24 @@ class TestInChromium:
 
     def test_thousands_of_changes(self, page: Any, tmp_path: Path) -> None:
         """The page holds the strongest, draws those in sight, and says how many there are."""
-        paths = write_images(tmp_path, np.full((320, 320, 3), 128, np.uint8))
+        paths, total = write_images(tmp_path, np.full((64, 64, 3), 128, np.uint8)), ROWS + 100
+        records = [TripletRecord(f"{number:05}", **paths) for number in range(total)]
         runs = []
         for version in (0, 1):
-            found = [[x, y, x + 2, y + 2] for x in range(0, 300, 4) for y in range(0, 300, 4)]
-            own = found if version else []
-            result = {"small_color": Result(1.0, own, [i + 1.0 for i in range(len(own))])}
-            records, types = [TripletRecord("one", **paths)], {"small_color": "color"}
-            runs.append(written(tmp_path / str(version), records, {"one": result}, types))
+            results = {}
+            for number, record in enumerate(records):
+                found = Result(1.6 + number / total, [[0, 0, 64, 64]], [2.0])
+                results[record.id] = {"color_severity": found if version else Result(0.0)}
+            types = {"color_severity": "color"}
+            runs.append(written(tmp_path / str(version), records, results, types))
         done = compare(*runs, tmp_path / "out", pictures=3, show_progress=False)
-        total = done.compared.summary["total"]["new"]
-        assert total > ROWS == len(page_data(tmp_path / "out" / "compare")["changes"])
+        assert done.compared.summary["total"]["new"] == total
+        assert len(page_data(tmp_path / "out" / "compare")["changes"]) == ROWS
         page.goto(address(tmp_path / "out"))
         wait_for_text(page, ".count", f"{ROWS} of {total} changes. The page holds the {ROWS}")
         assert "The 3 strongest have pictures" in page.locator(".count").inner_text()
         assert page.locator(".change").count() < 20
-        assert f"confidence {total}" in page.locator(".change[data-key='0']").inner_text()
+        assert "severity 0 to 2.6" in page.locator(".change[data-key='0']").inner_text()
         page.evaluate("scrollTo(0, document.body.scrollHeight)")
         page.wait_for_selector(f".change[data-key='{ROWS - 1}']")
         assert page.locator(".change").count() < 20
@@ -180,9 +184,10 @@ def test_nothing_to_show(page: Any, tmp_path: Path) -> None:
     paths = write_images(tmp_path, np.full((64, 64, 3), 128, np.uint8))
     write_manifest(tmp_path / "triplets.jsonl", [TripletRecord("flat", **paths)])
     run = tmp_path / "run"
-    arguments = ["detect", str(tmp_path / "triplets.jsonl"), "detector=[small_color]"]
+    arguments = ["detect", str(tmp_path / "triplets.jsonl"), "detector=[color_severity]"]
     assert main([*arguments, f"folder={run}", "report=false", "show_progress=false"]) == 0
     out = tmp_path / "out"
     assert main(["compare", str(run), str(run), f"folder={out}", "show_progress=false"]) == 0
+    assert "no artifacts on either side" in (out / "summary.md").read_text()
     page.goto(address(out))
     assert page.locator(".count").inner_text().startswith("Nothing to show")

@@ -133,17 +133,14 @@ def agree(**settings: Any) -> int:
 
 def compare(**settings: Any) -> int:
     from nacd_bench.jobs.compare import run as job
-    from nacd_bench.report.comparison_tables import tables
+    from nacd_bench.report.comparison_tables import facts, tables
 
     done = job.compare(**settings)
     folder, summary = done.folder, done.compared.summary
     unpaired = summary["unpaired_results"]
     show(
         "",
-        *(
-            f"{name}: {run['folder']}, {run['kind']}, {run['triplets']} triplets"
-            for name, run in summary["runs"].items()
-        ),
+        *(f"{name}: {fact}" for name, fact in facts(summary).items()),
         *tables(summary),
         *(f"Note: {line}" for line in summary["warnings"]),
         *([f"{unpaired} results without partner: {folder / 'unpaired.csv'}"] if unpaired else []),

@@ -1,49 +1,42 @@
-"""What became of artifacts between two versions: fixed, new, stayed, or unclear.
+"""What became of a picture's artifacts between two versions, by predicted severity.
 
-An artifact is **fixed** where only the earlier run (before) has it, **new** where only the later
-one (after) has it, and **stayed** where both do. It is **unclear** where the other run may have it
-all the same: *marginal* when it is hardly over its threshold (:attr:`Rules.margin`), *hidden* when
-its detector boxes only the strongest place of an image and that is another, stronger one in the
-other run. Comparing the other way round gives the mirror image of everything.
+Each artifact type has a judge: the detector that predicts its severity, 0 (none) to 3 (strong). A
+picture has the artifact where that is over the threshold. The artifact is **new** where only the
+later run (after) has it, **fixed** where only the earlier one (before) has it, and **stayed** where
+both do. A change of severity that is not larger than the margin is none: over the threshold on both
+sides the artifact is then the *same*, or *moved* where the strongest places do not touch; across
+the threshold it is **unclear**. Comparing the other way round gives the mirror image of everything.
+
+Severity is a picture's, not a box's: it tells how bad the worst of it is, and a further fault never
+lowers it, while boxes after the first only say how they compare with the strongest.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, field
-from typing import Annotated, Any, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Gt, Le
 
-from nacd_bench.evaluation.artifact_matching import IOU, Boxes, match_boxes
 from nacd_bench.evaluation.bootstrap import Floats, Resampling
-from nacd_bench.evaluation.paired_versions import (
-    DEFAULT,
-    mean_difference,
-    presence_test,
-    score_test,
-)
+from nacd_bench.evaluation.paired_versions import DEFAULT, presence_test, score_test
 from nacd_bench.evaluation.significance import holm_corrected
+from nacd_bench.ops.boxes import box_iou
 from nacd_bench.settings import Count, Name, NotNegative, options
 
-ONE_BOX = frozenset({"texture", "boundary", "large_color", "large_color_clip"})
-"""Detectors that box the strongest place of an image and no other."""
 COUNTS = (
     *("before", "after", "fixed", "new", "stayed"),
-    *("unclear_before", "unclear_after", "stronger", "weaker"),
+    *("unclear_before", "unclear_after", "stronger", "weaker", "moved"),
 )
-"""Boxes over the threshold in both runs; artifacts that are fixed, new or stayed; boxes without
-partner that are marginal or hidden; and, of those that stayed, by the confidence of one detector.
-"""
+"""Pictures over the threshold in each run; what became of them; and, of those that stayed, how."""
 
-Overlap = Annotated[float, Gt(0), Le(1)]
 Limit = Count | Mapping[str, Count] | None
 """A number of artifacts that are allowed, in all or by type; None allows any number."""
 Level = Annotated[float, Gt(0), Le(1)] | None
-Same = Annotated[float, Ge(0), Lt(1)]
+Place = tuple[int, ...]
 
 
 @options
@@ -51,27 +44,19 @@ class Rules:
     """What counts as what, and what the later version may do.
 
     Args:
-        iou: least overlap of boxes that are one artifact.
-        by: ``type``: detectors of one type may stand for each other; ``detector``: they may not.
-        thresholds: confidence over which a box is an artifact, by detector or as a thresholds file
-            has them; the runs' own where they are higher.
-        margin: a box without partner counts as new or fixed only over (1 + margin) x threshold, and
-            (1 + margin) x the strongest box elsewhere that may hide it; up to there it is unclear.
-        same: an artifact that stayed is stronger or weaker where its confidence changes by more
-            than this share of the larger one.
+        thresholds: severity over which a picture has the artifact, by detector or as a thresholds
+            file has them; else that of the runs, the higher one for both.
+        margin: a severity that changes by no more than this did not change.
         rate_tolerance: change of the rate from which on there is a warning.
         bootstrap: of the intervals.
         fail_on_new: new artifacts that are allowed.
         fail_on_stronger: likewise, artifacts that stayed and became stronger.
-        fail_on_worse: significance level; a detector whose scores rise, with a p value by Holm
-            under it, fails the version. None: no test fails it.
+        fail_on_worse: significance level; a type whose severity rises, with a p value by Holm under
+            it, fails the version. None: no test fails it.
     """
 
-    iou: Overlap = IOU
-    by: Literal["type", "detector"] = "type"
     thresholds: Name | Mapping[str, float] = field(default_factory=dict)
-    margin: NotNegative = 0.0
-    same: Same = 0.1
+    margin: NotNegative = 0.25
     rate_tolerance: NotNegative = 0.02
     bootstrap: Resampling = DEFAULT
     fail_on_new: Limit = None
@@ -82,197 +67,137 @@ class Rules:
 DEFAULT_RULES = Rules()
 
 
-class ComparedBox(NamedTuple):
-    """A box that counts: over the threshold, in a pair and of a detector that are compared."""
+class Change(NamedTuple):
+    """An artifact of a picture, and what became of it.
+
+    Args:
+        pair: number of the picture's pair.
+        artifact_type: of the artifact.
+        status, change: see :func:`what_changed`.
+        severity: before and after.
+        places: the strongest box before and after, where the severity is over the threshold.
+    """
 
     pair: int
-    detector: str
-    place: tuple[int, ...]
-    confidence: float
-
-
-class Change(NamedTuple):
-    """An artifact: its boxes before and after, where there are any, and what became of it.
-
-    Args:
-        boxes: at least one; the later one's detector, else the earlier one's, stands for both.
-        iou: of both, or the largest of one without partner.
-        status, change, strength: as in the table ``changes``.
-    """
-
-    boxes: tuple[ComparedBox | None, ComparedBox | None]
-    iou: float
+    artifact_type: str
     status: str
     change: str
-    strength: float
+    severity: tuple[float, float]
+    places: tuple[Place | None, Place | None]
 
     @property
-    def box(self) -> ComparedBox:
-        """The later one, else the earlier one."""
-        return self.boxes[1] or self.boxes[0]  # type: ignore[return-value]
+    def rise(self) -> float:
+        """Of the severity; below 0 where it fell."""
+        return self.severity[1] - self.severity[0]
 
 
-class PairedArtifacts:
-    """What two runs box in their pairs, and what they score.
+@dataclass(frozen=True)
+class Judged:
+    """One artifact type in the pairs of two runs, as its judge sees it.
 
     Args:
-        types: artifact type of the detectors that are compared.
-        thresholds: of these, over which a box counts.
+        artifact_type, detector: what is judged, and by whom.
+        threshold: severity over which a picture has the artifact.
         originals: of each pair, by name.
-        scores: ``(2, detectors, pairs)``; NaN where there is none.
-        boxes: in these pairs, by these detectors, before and after; those count that are over the
-            threshold, where both runs have a score.
-        rules: what counts as what.
+        severities: ``(2, pairs)``; NaN where there is none.
+        strongest: before and after, the strongest box by pair.
     """
 
-    def __init__(
-        self,
-        types: Mapping[str, str],
-        thresholds: Mapping[str, float],
-        originals: Sequence[str],
-        scores: Floats,
-        boxes: Sequence[Iterable[ComparedBox]],
-        rules: Rules,
-    ) -> None:
-        self.types, self.thresholds, self.originals = types, thresholds, originals
-        self.scores, self.rules = scores, rules
-        self.kinds = sorted(set(types.values()))
-        self.number = {name: number for number, name in enumerate(types)}
-        self.has_scores = np.asarray(~np.isnan(scores).any(axis=0))
-        self.boxes = [
-            [
-                box
-                for box in of_run
-                if box.confidence > thresholds[box.detector]
-                and self.has_scores[self.number[box.detector], box.pair]
-            ]
-            for of_run in boxes
-        ]
+    artifact_type: str
+    detector: str
+    threshold: float
+    originals: Sequence[str]
+    severities: Floats
+    strongest: Sequence[Mapping[int, Place]]
 
-    def changes(self) -> list[Change]:
-        """Every artifact once, in an order that depends on nothing but what is in the runs."""
-        before, after = self.boxes
-        first, second = (self._columns(boxes) for boxes in self.boxes)
-        matching = match_boxes(first, second, self.rules.iou, self.rules.by == "type")
-        rows = matching.before.tolist(), matching.after.tolist()
-        found: list[Any] = [
-            (before[i], after[j], iou)
-            for i, j, iou in zip(*rows, matching.iou.tolist(), strict=True)
-        ]
-        for i in np.setdiff1d(np.arange(len(before)), rows[0]).tolist():
-            found.append((before[i], None, float(matching.nearest_before[i])))
-        for j in np.setdiff1d(np.arange(len(after)), rows[1]).tolist():
-            found.append((None, after[j], float(matching.nearest_after[j])))
-        strongest: list[dict[Any, float]] = [{}, {}]
-        for boxes, of_run in zip(self.boxes, strongest, strict=True):
-            for box in boxes:
-                key = box.detector, box.pair
-                of_run[key] = max(of_run.get(key, -math.inf), box.confidence)
-        changes = [self._change(first, second, iou, strongest) for first, second, iou in found]
-        return sorted(changes, key=lambda x: (x.box.pair, self.types[x.box.detector], *x.box[1:3]))
+    @property
+    def pairs(self) -> list[int]:
+        """Those that both runs have a severity of."""
+        return np.flatnonzero(~np.isnan(self.severities).any(axis=0)).tolist()
 
-    def _columns(self, boxes: Sequence[ComparedBox]) -> Boxes:
-        kinds = {name: self.kinds.index(kind) for name, kind in self.types.items()}
-        return Boxes(
-            np.array([box.pair * len(kinds) + kinds[box.detector] for box in boxes], np.int64),
-            np.array([self.number[box.detector] for box in boxes], np.int64),
-            np.array([box.place for box in boxes], np.float64).reshape(-1, 4),
-            np.array([box.confidence for box in boxes], np.float64),
-        )
+    def changes(self, margin: float) -> list[Change]:
+        """Every artifact once, in the order of the pairs."""
+        changes = []
+        for pair in self.pairs:
+            before, after = self.severities[:, pair].tolist()
+            first, second = (
+                boxes.get(pair) if severity > self.threshold else None
+                for boxes, severity in zip(self.strongest, (before, after), strict=True)
+            )
+            status, change = what_changed(before, after, self.threshold, margin)
+            if change == "same" and first and second and not box_iou(first, second):
+                change = "moved"
+            if status:
+                sides = (before, after), (first, second)
+                changes.append(Change(pair, self.artifact_type, status, change, *sides))
+        return changes
 
-    def _change(
-        self,
-        before: ComparedBox | None,
-        after: ComparedBox | None,
-        iou: float,
-        strongest: Sequence[Mapping[Any, float]],
-    ) -> Change:
-        """What became of an artifact; ``strongest`` are confidences by detector and pair."""
-        box: Any = after or before
-        over = self.thresholds[box.detector]
-        first, second = (
-            # without a box, the image's score up to the threshold
-            found.confidence if found else min(score, over if math.isfinite(over) else score)
-            for found, score in zip((before, after), self.scores_of(box), strict=True)
-        )
-        strength = abs(second - first)
-        if before and after:
-            status, change = "stayed", "stronger" if second > first else "weaker"
-            if before.detector != after.detector:
-                change, strength = "other detector", 0.0
-            elif strength <= self.rules.same * max(abs(first), abs(second)):
-                change = "same"
-        else:
-            # the other run may have it all the same
-            elsewhere = strongest[0 if after else 1].get((box.detector, box.pair), -math.inf)
-            status, change = "new" if after else "fixed", ""
-            if box.detector in ONE_BOX and box.confidence <= self._with_margin(elsewhere):
-                status, change = "unclear", "hidden"
-            elif box.confidence <= self._with_margin(over):
-                status, change = "unclear", "marginal"
-        return Change((before, after), iou, status, change, strength)
 
-    def scores_of(self, box: ComparedBox) -> list[float]:
-        """Of the box's detector and pair, in both runs."""
-        return self.scores[:, self.number[box.detector], box.pair].tolist()
+def what_changed(before: float, after: float, threshold: float, margin: float) -> tuple[str, str]:
+    """Status and change of an artifact by its severities; empty where neither run has it.
 
-    def _with_margin(self, value: float) -> float:
-        """Higher by the margin; -inf stays."""
-        return value + self.rules.margin * abs(value) if math.isfinite(value) else value
+    >>> what_changed(0.2, 1.9, 1.5, 0.25), what_changed(1.9, 2.9, 1.5, 0.25)
+    (('new', ''), ('stayed', 'stronger'))
+    >>> what_changed(1.4, 1.6, 1.5, 0.25), what_changed(0.2, 1.4, 1.5, 0.25)
+    (('unclear', 'marginal'), ('', ''))
+    """
+    had, has = before > threshold, after > threshold
+    is_apart = abs(after - before) > margin
+    if had and has:
+        return "stayed", ("stronger" if after > before else "weaker") if is_apart else "same"
+    if not (had or has):
+        return "", ""
+    return ("new" if has else "fixed", "") if is_apart else ("unclear", "marginal")
 
-    def figures(
-        self, changes: Sequence[Change], groups: Mapping[str, set[str]]
-    ) -> dict[str, dict[str, Any]]:
-        """Counts, mean numbers and tests of presence of groups of detectors."""
-        numbers = {group: self._numbers(names) for group, names in groups.items()}
-        tests = holm_corrected(
-            {
-                group: presence_test(before > 0, after > 0, originals)
-                for group, (before, after, originals) in numbers.items()
-            }
-        )
-        return {
-            group: {
-                **_counts(changes, groups[group]),
-                "per_triplet": asdict(mean_difference(*counted, self.rules.bootstrap)),
-                "presence": asdict(tests[group]),
-            }
-            for group, counted in numbers.items()
+
+def counts(changes: Sequence[Change]) -> dict[str, int]:
+    """:data:`COUNTS` of changes.
+
+    >>> changes = [Change(0, "text", "new", "", (0.1, 2.0), (None, (0, 0, 9, 9)))]
+    >>> {name: number for name, number in counts(changes).items() if number}
+    {'after': 1, 'new': 1}
+    """
+    found = Counter(change.change for change in changes)
+    for status, change, severity in ((x.status, x.change, x.severity) for x in changes):
+        rises = severity[1] > severity[0]
+        found["before"] += status in ("fixed", "stayed") or (status == "unclear" and not rises)
+        found["after"] += status in ("new", "stayed") or (status == "unclear" and rises)
+        found[f"unclear_{'after' if rises else 'before'}" if change == "marginal" else status] += 1
+    return {name: found[name] for name in COUNTS}
+
+
+def outcome(figures: Mapping[str, int]) -> str:
+    """What a type's :data:`COUNTS` say of the later version.
+
+    ``worse``, ``better``, ``mixed``; ``same`` where no severity changed; ``none`` without artifacts
+    on either side.
+    """
+    worse, better = (figures[a] + figures[b] for a, b in (("new", "stronger"), ("fixed", "weaker")))
+    if worse or better:
+        return "mixed" if worse and better else "worse" if worse else "better"
+    return "same" if figures["before"] or figures["after"] else "none"
+
+
+def figures_by_type(
+    judged: Sequence[Judged], changes: Sequence[Change], resampling: Resampling
+) -> dict[str, dict[str, Any]]:
+    """Counts, outcome and tests of each type; Holm's correction is over the types."""
+    presence, severity = {}, {}
+    for one in judged:
+        before, after = one.severities[:, one.pairs]
+        originals = [one.originals[pair] for pair in one.pairs]
+        had, has = before > one.threshold, after > one.threshold
+        presence[one.artifact_type] = presence_test(had, has, originals)
+        severity[one.artifact_type] = score_test(before, after, originals, resampling)
+    presence, severity = holm_corrected(presence), holm_corrected(severity)
+    found = {}
+    for one in judged:
+        kind = one.artifact_type
+        counted = counts([change for change in changes if change.artifact_type == kind])
+        found[kind] = {
+            **{"detector": one.detector, "threshold": one.threshold},
+            **{"outcome": outcome(counted), **counted},
+            "presence": asdict(presence[kind]),
+            "severity": asdict(severity[kind]),
         }
-
-    def score_tests(self) -> dict[str, dict[str, Any]]:
-        """Tests of the scores by detector."""
-        tests = {}
-        for name, number in self.number.items():
-            rows = np.flatnonzero(self.has_scores[number])
-            before, after = self.scores[:, number, rows]
-            originals = [self.originals[row] for row in rows.tolist()]
-            tests[name] = score_test(before, after, originals, self.rules.bootstrap)
-        return {name: asdict(test) for name, test in holm_corrected(tests).items()}
-
-    def _numbers(self, detectors: set[str]) -> tuple[Floats, Floats, list[str]]:
-        """Boxes per pair that is compared, before and after, and the original of each."""
-        numbers = [self.number[name] for name in detectors]
-        rows = np.flatnonzero(self.has_scores[numbers].any(axis=0))
-        before, after = (
-            np.bincount(
-                np.array([box.pair for box in boxes if box.detector in detectors], np.int64),
-                minlength=len(self.originals),
-            ).astype(np.float64)[rows]
-            for boxes in self.boxes
-        )
-        return before, after, [self.originals[row] for row in rows.tolist()]
-
-
-def _counts(changes: Iterable[Change], detectors: set[str]) -> dict[str, int]:
-    """:data:`COUNTS` of some of the detectors."""
-    counts = Counter(dict.fromkeys(COUNTS, 0))
-    for change in changes:
-        before, after = (box is not None and box.detector in detectors for box in change.boxes)
-        if before or after:
-            counts["before"] += before
-            counts["after"] += after
-            side = "before" if before else "after"
-            counts[f"unclear_{side}" if change.status == "unclear" else change.status] += 1
-            counts[change.change] += 1
-    return {name: counts[name] for name in COUNTS}
+    return found

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,11 +19,9 @@ ROWS = 5000
 """Most changes in the page; the tables have all of them."""
 MOST_SIDE = 600
 """Larger regions are shown reduced to this side."""
-STATUSES = ("new", "fixed", "stayed", "unclear")
 COLUMNS = (
-    *("status", "change", "image", "preset", "artifact_type", "detector", "iou", "threshold"),
-    *("detector_before", "detector_after", "confidence_before", "confidence_after"),
-    *("score_before", "score_after", "bpp_before", "bpp_after"),
+    *("status", "change", "image", "preset", "artifact_type", "detector", "threshold"),
+    *("severity_before", "severity_after", "bpp_before", "bpp_after"),
 )
 """Of a change, in the page."""
 
@@ -44,12 +40,12 @@ def write_comparison(
         folder: of the comparison.
         changes: the table ``changes``.
         pixels: of the pairs.
-        pictures: changes that get pictures, the strongest of each status in turn.
+        pictures: changes that get pictures, the strongest first.
         tick: called for each of these.
         shown: what stands above the changes, see ``site/compare.html.j2``.
     """
-    columns = (changes[name].to_pylist() for name in ("status", "detector", "strength"))
-    order = strongest_first(*columns)
+    severities = (changes[f"severity_{run}"].to_pylist() for run in RUNS)
+    order = strongest_first(*severities)
     rows = changes.take(pa.array(order[:ROWS], pa.int64())).to_pylist()
     entries = []
     for place, row in enumerate(rows):
@@ -83,25 +79,18 @@ def write_comparison(
     return faults
 
 
-def strongest_first(
-    statuses: Sequence[str], detectors: Sequence[str], strengths: Sequence[float]
-) -> list[int]:
-    """Rows from the strongest change down, the statuses in turn.
+def strongest_first(before: Sequence[float], after: Sequence[float]) -> list[int]:
+    """Rows by how far the severity changed; of equal changes the more severe first, then the worse.
 
-    Confidences of different detectors have different scales: each change counts by its place among
-    those of its detector and status.
-
-    >>> strongest_first(["stayed", "new", "new"], ["a", "a", "b"], [9.0, 0.1, 5.0])
-    [1, 2, 0]
+    >>> strongest_first([0.5, 2.5, 2.0, 2.0], [2.0, 2.5, 0.5, 2.0])
+    [0, 2, 1, 3]
     """
-    groups = list(zip(map(STATUSES.index, statuses), detectors, strict=True))
-    falling = [1.0 if math.isnan(strength) else -strength for strength in strengths]
-    taken: Counter[tuple[int, str]] = Counter()
-    rank = {}
-    for row in sorted(range(len(falling)), key=falling.__getitem__):
-        rank[row] = taken[groups[row]]
-        taken[groups[row]] += 1
-    return sorted(rank, key=lambda row: (rank[row], *groups[row], row))
+
+    def weight(row: int) -> tuple[float, float, float]:
+        first, second = before[row], after[row]
+        return -abs(second - first), -max(first, second), first - second
+
+    return sorted(range(len(before)), key=weight)
 
 
 def _add_pictures(folder: Path, entry: dict[str, Any], pair: str, source: PairPixels) -> None:

@@ -71,18 +71,19 @@ class PairPixels:
         self._codec = lru_cache(None)(_outcome(self._built))
 
     def region(self, pair: str, boxes: Sequence[Box]) -> Box:
-        """What to show: a crop that a run kept where it holds every box, else what is around them.
+        """What to show: a crop that a run kept where it holds every box, else what is around them,
+        or all of the image where there is none.
 
         Raises:
             UserError: nothing of the image is left.
         """
         for side in (1, 0):
             for place, _ in self._crops[side, self.pairs[pair][side].id, "neural"]:
-                if all(_holds(place, box) for box in boxes):
+                if boxes and all(_holds(place, box) for box in boxes):
                     return place
         views = [(pair, view) for view in ("original", "after", "before", "traditional")]
         height, width = _first(self.cut, views).shape[:2]
-        return region_holding(boxes, width, height)
+        return region_holding(boxes or [(0, 0, width, height)], width, height)
 
     def cut(self, pair: str, view: str, part: Box | None = None) -> Image:
         """Part of one of :data:`VIEWS`, or the whole, ``(h, w, 3)`` uint8.

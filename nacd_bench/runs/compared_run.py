@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -29,6 +28,8 @@ from nacd_bench.triplets.images import content_hash
 from nacd_bench.triplets.record import TripletRecord
 
 TABLES = ("triplets.parquet", "detections.parquet", "scores.parquet")
+DETECT = "detector=[texture_severity,color_severity,text_severity]"
+"""What ``detect``, ``mine`` and ``benchmark`` take so that every artifact type has a judge."""
 
 
 def operating_point(triplet: TripletRecord) -> str:
@@ -63,6 +64,11 @@ def read_compared(folder: str | Path) -> Run:
     if (folder / CANDIDATES).is_dir() or (folder / CODED).is_dir():
         return _mined(folder)
     run = read_run(folder)
+    if run.settings.get("job") == "compress":
+        raise DataError(
+            f"expected a run that looked for artifacts, got {folder}, which nacd-bench compress "
+            f"made. Run detect first: nacd-bench detect {folder} folder=... {DETECT}"
+        )
     faults = [line for line in run.missing if line.startswith(TABLES)]
     if faults:
         raise DataError(
@@ -106,9 +112,8 @@ def _types(run: Run, methods: Iterable[str]) -> dict[str, str]:
     types = {row["detector"]: row["artifact_type"] for row in run.detections}
     types = {**run.metrics.get("detectors", {}), **types}
     for name in methods:
-        if name not in types and name in DETECTORS:
-            with suppress(UserError):  # another package's, broken or gone
-                types[name] = DETECTORS.get(name).artifact_type
+        if name not in types and _class(name):
+            types[name] = _class(name).artifact_type
     return dict(sorted(types.items()))
 
 
@@ -147,25 +152,41 @@ def part_of(settings: Any, *names: str) -> Mapping[str, Any]:
     return settings if isinstance(settings, Mapping) else {}
 
 
-def run_thresholds(run: Run) -> dict[str, float]:
-    """The confidence over which a box was kept, by detector: those of ``detect`` by default.
+def judges(types: Mapping[str, str]) -> dict[str, str]:
+    """The detector that judges each artifact type: the one that predicts its severity.
 
-    -inf where the run does not tell.
+    Of several the one that comes with this package, ``<type>_severity``, else the first by name.
+
+    Args:
+        types: artifact type by detector.
     """
-    given = run.config.get("thresholds")
-    thresholds = dict.fromkeys(run.types, -math.inf)
-    if run.job == "mine":
-        given = part_of(run.settings, "thresholds")
-        numbers = {name: value for name, value in given.items() if isinstance(value, int | float)}
-        return thresholds | numbers
-    if run.job == "benchmark":
-        return dict.fromkeys(run.types, 0.0)
-    if isinstance(given, Mapping):
-        return dict.fromkeys(run.types, 0.0) | {name: float(given[name]) for name in given}
-    if isinstance(given, str):
+    chosen: dict[str, str] = {}
+    for name in sorted(types, key=lambda name: (name != f"{types[name]}_severity", name)):
+        if types[name] not in chosen and _class(name) and _class(name).is_severity:
+            chosen[types[name]] = name
+    return dict(sorted(chosen.items()))
+
+
+def _class(name: str) -> Any:
+    """Of a detector; None where it cannot be loaded here."""
+    if name in DETECTORS:
+        with suppress(UserError):  # another package's, broken or gone
+            return DETECTORS.get(name)
+    return None
+
+
+def run_thresholds(run: Run, detectors: Iterable[str]) -> dict[str, float]:
+    """The confidence over which the run's boxes count: its own, else that of the detector."""
+    thresholds = {name: float(_class(name).counts_from) for name in detectors}
+    own: Any = run.settings if run.job == "mine" else run.config
+    own = own.get("thresholds") if isinstance(own, Mapping) else None
+    if isinstance(own, str):
         with suppress(UserError):  # gone or changed since
-            return read_thresholds(given).of(run.types)
-    return thresholds
+            own = read_thresholds(own).of({name: run.types[name] for name in thresholds})
+    given = own if isinstance(own, Mapping) else {}
+    return thresholds | {
+        name: float(given[name]) for name in thresholds if isinstance(given.get(name), int | float)
+    }
 
 
 def failures_of(run: Run) -> list[Failure]:

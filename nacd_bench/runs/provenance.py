@@ -22,7 +22,7 @@ SCORING = ("torch", "piq", "torchmetrics", "opencv-python-headless")
 LIBRARIES = (*SCORING, "lightning", "scikit-learn", "rapidocr", "onnxruntime", "numpy")
 METHODS = ("detectors", "methods")
 """Where ``settings.json`` has the settings of detectors and baselines."""
-VERSIONS = ("version", "sha256", "checkpoint", "package")
+VERSIONS = ("version", "sha256", "checkpoint", "model", "package")
 """Settings of a method that say which one it is, rather than how it is used."""
 READING = 3
 """Changes whenever the same files may become other pixels, or be refused: scores that are kept from

@@ -100,15 +100,11 @@ TABLES: Mapping[str, Columns] = {
     },
     CHANGES: {
         **{"status": TEXT, "change": TEXT, "image": TEXT, "preset": TEXT},
-        **{"artifact_type": TEXT, "detector": TEXT, "strength": REAL, "iou": REAL},
-        "threshold": REAL,
+        **{"artifact_type": TEXT, "detector": TEXT, "strength": REAL, "threshold": REAL},
         **{
             f"{name}_{run}": kind
             for run in RUNS
-            for name, kind in {
-                **{"triplet": TEXT, "detector": TEXT, "confidence": REAL, "score": REAL},
-                **{**BOX, "bpp": REAL},
-            }.items()
+            for name, kind in {"triplet": TEXT, "severity": REAL, **BOX, "bpp": REAL}.items()
         },
         "original_sha256": TEXT,
     },
@@ -158,7 +154,8 @@ TABLES: Mapping[str, Columns] = {
     a figure of a method or rater on one side of graded triplets; ``kind`` is detector, metric or
     reference, ``n`` the sides of ``n_clusters`` photographs that are behind it.
 ``changes``, ``unpaired``
-    of two runs: artifacts that are fixed, new, or stayed; triplets compared with nothing.
+    of two runs: pictures with an artifact in one or both, what became of it, by how much its
+    severity changed (``strength``), the strongest box; triplets compared with nothing.
 """
 
 

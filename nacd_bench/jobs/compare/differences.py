@@ -2,49 +2,62 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nacd_bench.errors import DataError
+from nacd_bench.evaluation.artifact_changes import Judged
+from nacd_bench.evaluation.thresholds import read_thresholds
 from nacd_bench.registry import unknown
-from nacd_bench.runs.compared_run import operating_point, part_of, run_thresholds
+from nacd_bench.runs.compared_run import DETECT, judges, operating_point, part_of, run_thresholds
 from nacd_bench.runs.paired_runs import Pair
 from nacd_bench.runs.read import Run
-
-FEW = 5
-"""Triplets under which nobody wonders that all of them have a box."""
+from nacd_bench.triplets.grades import STRONGEST
 
 
 def shared_types(before: Run, after: Run) -> dict[str, str]:
-    """Artifact type of the detectors that both runs have; :class:`DataError` when there is none."""
+    """Artifact type of the detectors that both runs have.
+
+    Raises:
+        DataError: none of them predicts a severity, so that nothing can be judged.
+    """
     shared = {name: kind for name, kind in before.types.items() if after.types.get(name) == kind}
-    if not shared:
+    if not judges(shared):
         raise DataError(
-            "expected two runs of the same detectors, got "
+            "expected two runs of the same detectors of severity, got "
             f"{', '.join(before.types) or 'none'} in {before.folder} and "
-            f"{', '.join(after.types) or 'none'} in {after.folder}. Run one of them again with the "
-            "detectors of the other."
+            f"{', '.join(after.types) or 'none'} in {after.folder}. Scores of other detectors do "
+            "not say which version is better (large_color falls where a cast becomes gross) and "
+            f"are shown beside only. Run detect on both with {DETECT}."
         )
     return shared
 
 
 def shared_thresholds(
-    runs: Sequence[Run], types: Mapping[str, str], given: Mapping[str, float]
+    runs: Sequence[Run], judged: Mapping[str, str], given: str | Path | Mapping[str, float]
 ) -> dict[str, float]:
-    """The highest that any of the runs or the user has, so that both are cut at the same place.
+    """Severity over which a picture has the artifact, by detector: the one place that decides it.
+
+    Args:
+        runs: both; where the user gives nothing, the higher one of theirs holds for both.
+        judged: detector by artifact type.
+        given: by the user, by detector or as a thresholds file has them.
 
     Raises:
-        DataError: a threshold for a detector that is not compared.
+        DataError: a threshold for a detector that does not judge, or a file without one that does.
     """
+    types = {name: kind for kind, name in judged.items()}
+    if not isinstance(given, Mapping):
+        return read_thresholds(given).of(types)
     for name in given:
         if name not in types:
-            raise DataError(unknown("detector in thresholds", name, list(types)))
-    told = [*map(run_thresholds, runs), given]
-    return {name: max(values.get(name, -math.inf) for values in told) for name in types}
+            raise DataError(unknown("detector of severity in thresholds", name, list(types)))
+    first, second = (run_thresholds(run, types) for run in runs)
+    return {name: given.get(name, max(first[name], second[name])) for name in types}
 
 
 def mean_rates(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
@@ -80,8 +93,17 @@ def rate_changes(rates: Iterable[Mapping[str, Any]], tolerance: float) -> list[s
     ]
 
 
-def differences(runs: Sequence[Run], types: Mapping[str, str], pairs: Sequence[Pair]) -> list[str]:
-    """A line for everything that differs beside the neural codec."""
+def differences(
+    runs: Sequence[Run], types: Mapping[str, str], judged: Mapping[str, str], pairs: Sequence[Pair]
+) -> list[str]:
+    """A line for everything that differs beside the neural codec.
+
+    Args:
+        runs: both.
+        types: artifact type of the detectors that both have.
+        judged: detector by artifact type.
+        pairs: of triplets.
+    """
     only = {
         other.folder: ", ".join(name for name in run.types if name not in types)
         for run, other in (runs, runs[::-1])
@@ -93,9 +115,9 @@ def differences(runs: Sequence[Run], types: Mapping[str, str], pairs: Sequence[P
         name for name in types if name in first and name in second and first[name] != second[name]
     )
     made, later = (run.settings.get("nacd_bench") for run in runs)
-    thresholds = [run_thresholds(run) for run in runs]
-    differ = ", ".join(name for name in types if thresholds[0][name] != thresholds[1][name])
-    others = sum(a.extra["traditional"] != b.extra["traditional"] for a, b in pairs)
+    own, others = (run_thresholds(run, judged.values()) for run in runs)
+    differ = ", ".join(name for name in own if own[name] != others[name])
+    number = sum(a.extra["traditional"] != b.extra["traditional"] for a, b in pairs)
     lines: list[tuple[Any, str]] = [
         (names, f"Left out: {names}, which {folder} does not have (or as another type).")
         for folder, names in only.items()
@@ -112,54 +134,45 @@ def differences(runs: Sequence[Run], types: Mapping[str, str], pairs: Sequence[P
         ),
         (
             differ,
-            f"The runs had different thresholds for {differ}; the higher ones are used for both.",
+            f"The runs had different thresholds for {differ}; where none is given, the higher ones "
+            "hold for both.",
         ),
         (
-            others and runs[0].job == runs[1].job,
-            f"In {others} of {len(pairs)} pairs the traditional result is another one: what is "
+            number and runs[0].job == runs[1].job,
+            f"In {number} of {len(pairs)} pairs the traditional result is another one: what is "
             "fixed or new may be due to it. Compare both versions with the same.",
         ),
     ]
     return [line for is_so, line in lines if is_so]
 
 
-def idle_settings(
-    given: Mapping[str, float],
+def limits(
+    judged: Sequence[Judged],
+    by_type: Mapping[str, Mapping[str, Any]],
     margin: float,
-    thresholds: Mapping[str, float],
-    presence: Mapping[str, Mapping[str, Any]],
-    has_one_box: bool,
+    level: float | None,
 ) -> list[str]:
-    """A line for each setting that can have no effect on these runs.
+    """A line for whatever could not be seen by these runs even if it were so.
 
     Args:
-        given: thresholds of the user, by detector.
+        judged: the types.
+        by_type: their figures.
         margin: of the rules.
-        thresholds: that were used, by detector.
-        presence: tests by detector.
-        has_one_box: whether a detector boxes the strongest place only.
+        level: of the gate on rising severities.
     """
-    low = ", ".join(f"{name} {x:g}" for name, x in given.items() if x < thresholds[name])
-    is_scaled = any(value != 0 and math.isfinite(value) for value in thresholds.values())
-    full = ", ".join(
-        name
-        for name, test in presence.items()
-        if test["n"] >= FEW and test["with_before"] == test["with_after"] == test["n"]
-    )
-    lines = [
-        (
-            low,
-            f"Thresholds below those of a run have no effect ({low}): a run keeps nothing under "
-            "its own.",
-        ),
-        (
-            margin and not is_scaled and not has_one_box,
-            "The margin has no effect: it is a share of thresholds that are 0.",
-        ),
-        (
-            full,
-            f"Every triplet has a box of {full} in both runs, so that only confidences and places "
-            "can change. Give thresholds= (nacd-bench benchmark writes them).",
-        ),
-    ]
-    return [line for is_so, line in lines if is_so]
+    lines = []
+    for one in judged:
+        ends = int((one.severities >= STRONGEST - margin).all(axis=0).sum())
+        if ends:
+            lines.append(
+                f"In {ends} of {len(one.pairs)} pictures the severity of {one.artifact_type} is at "
+                f"the end of the scale in both runs ({STRONGEST} less the margin, or more): what "
+                "became worse or better there cannot be seen."
+            )
+    least = min((len(by_type) * 2.0 ** (1 - len({*one.originals})) for one in judged), default=0.0)
+    if level and least >= level:
+        lines.append(
+            f"fail_on_worse={level:g} can fail nothing: with so few photographs the least p value "
+            f"is {min(1.0, least):.3g} (by Holm, {len(by_type)} types)."
+        )
+    return lines

@@ -12,7 +12,7 @@ from nacd_bench.evaluation.artifact_changes import Rules
 from nacd_bench.jobs.compare.versions import Compared, compare_runs
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.report.comparison_page import FOLDER, write_comparison
-from nacd_bench.report.comparison_tables import markdown, notes, tables
+from nacd_bench.report.comparison_tables import facts, markdown, notes, tables
 from nacd_bench.report.run_pixels import PairPixels
 from nacd_bench.runs.folder import open_run
 from nacd_bench.runs.schema import CHANGES, TABLES, UNPAIRED
@@ -78,7 +78,7 @@ def compare(
     settings = {"before": str(before), "after": str(after), **asdict(chosen)}
     unseen: Mapping[str, str] = {}
     with open_run(folder, "compare", settings, anew=True, failures=compared.failures) as opened:
-        _write_results(folder, compared)
+        _write_results(folder, compared, report)
         if report:
             number = min(pictures, len(compared.changes))
             names = (Path(run).resolve().name for run in (before, after))
@@ -93,7 +93,7 @@ def compare(
                     verdict=summary["verdict"],
                     passed=summary["passed"],
                     warnings=summary["warnings"],
-                    runs={name: _in_words(run) for name, run in summary["runs"].items()},
+                    compared=facts(summary),
                     tables=tables(summary),
                     notes=notes(summary),
                 )
@@ -102,14 +102,10 @@ def compare(
     return Comparison(folder, compared, page, len(unseen))
 
 
-def _write_results(folder: Path, compared: Compared) -> None:
+def _write_results(folder: Path, compared: Compared, has_page: bool) -> None:
     """Write the changes, the summary and what is compared with nothing into a folder."""
+    page = f"{FOLDER}/index.html" if has_page else None
     write_table(folder / CHANGES, compared.changes)
     write_csv(folder / f"{UNPAIRED}.csv", compared.unpaired, list(TABLES[UNPAIRED]))
     write_whole(folder / "summary.json", json_bytes(compared.summary))
-    write_whole(folder / "summary.md", writable(markdown(compared.summary)).encode())
-
-
-def _in_words(run: Mapping[str, Any]) -> str:
-    codecs = [name for name in run["neural"] if name]
-    return f"{run['folder']} ({run['kind']}; {', '.join(codecs[:4]) or 'codec not known'})"
+    write_whole(folder / "summary.md", writable(markdown(compared.summary, page)).encode())

@@ -1,14 +1,14 @@
 """``nacd-bench compare``: what a codec's new version made better, and what worse.
 
-*Plan* which triplets of two runs belong together, *match* the artifacts in them, *aggregate* into
-counts, tests and a verdict::
+*Plan* which triplets of two runs belong together, *judge* the artifacts in them by predicted
+severity, *aggregate* into counts, tests and a verdict::
 
     figures = compare_runs("runs/v1", "runs/v2").summary
-    figures["types"]["texture"]["new"], figures["types"]["texture"]["presence"]["p"]
+    figures["types"]["texture"]["new"], figures["types"]["texture"]["severity"]["p"]
 
 The comparison's folder::
 
-    changes.parquet     one row per artifact; changes.csv is the same
+    changes.parquet     one row per picture and artifact type; changes.csv is the same
     summary.json        counts, tests, rates, warnings, verdict; summary.md to read
     unpaired.csv        triplets, and results of detectors, that are compared with nothing
     failures.csv        what failed in the runs, and pictures that could not be made
@@ -19,7 +19,7 @@ The comparison's folder::
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,29 +31,39 @@ from nacd_bench.errors import Failure
 from nacd_bench.evaluation.artifact_changes import (
     COUNTS,
     DEFAULT_RULES,
-    ONE_BOX,
     Change,
-    ComparedBox,
-    PairedArtifacts,
+    Judged,
+    Place,
     Rules,
+    figures_by_type,
 )
 from nacd_bench.evaluation.bootstrap import Floats
-from nacd_bench.evaluation.thresholds import read_thresholds
+from nacd_bench.evaluation.paired_versions import score_test
+from nacd_bench.evaluation.significance import holm_corrected
 from nacd_bench.jobs.compare.differences import (
     differences,
-    idle_settings,
+    limits,
     mean_rates,
     rate_changes,
     shared_thresholds,
     shared_types,
 )
 from nacd_bench.jobs.compare.verdict import objections, verdict
-from nacd_bench.runs.compared_run import codec_of, failures_of, operating_point, read_compared
+from nacd_bench.runs.compared_run import (
+    codec_of,
+    failures_of,
+    judges,
+    operating_point,
+    read_compared,
+)
 from nacd_bench.runs.folder import require_alike
 from nacd_bench.runs.paired_runs import Pair, paired_triplets, unpaired_row
 from nacd_bench.runs.read import Run
-from nacd_bench.runs.schema import CHANGES, EDGES, RUNS, SCHEMA_VERSION, TABLES, schema
-from nacd_bench.triplets.record import TripletRecord
+from nacd_bench.runs.schema import CHANGES, EDGES, RUNS, SCHEMA_VERSION, SIDES, TABLES, schema
+from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord
+
+WORST = 10
+"""Pictures that the summary names."""
 
 
 @dataclass(frozen=True)
@@ -94,26 +104,24 @@ def compare_runs(
     first, second = (x if isinstance(x, Run) else read_compared(x) for x in (before, after))
     runs = first, second
     require_alike({str(run.folder): run.settings for run in runs})
-    types = shared_types(*runs)
-    if not isinstance(rules.thresholds, Mapping):
-        rules = replace(rules, thresholds=read_thresholds(rules.thresholds).of(types))
-    given: Any = rules.thresholds
-    thresholds = shared_thresholds(runs, types, given)
     pairs, unpaired = paired_triplets(*runs)
-    artifacts = _artifacts(runs, pairs, types, thresholds, rules)
-    changes = artifacts.changes()
-    unscored = _unscored(pairs, artifacts.scores, types)
-    names_of = {kind: {name for name in types if types[name] == kind} for kind in artifacts.kinds}
-    by_type = artifacts.figures(changes, names_of)
-    by_detector = artifacts.figures(changes, {name: {name} for name in types})
-    for name, test in artifacts.score_tests().items():
-        by_detector[name] |= {"type": types[name], "scores": test}
+    types = shared_types(*runs)
+    chosen = judges(types)
+    thresholds = shared_thresholds(runs, chosen, rules.thresholds)
+    scores = {name: _scores(runs, pairs, name) for name in types}
+    originals = [_original(*pair) for pair in pairs]
+    judged = [
+        Judged(kind, name, thresholds[name], originals, scores[name], _strongest(runs, pairs, name))
+        for kind, name in chosen.items()
+    ]
+    judged = [one for one in judged if one.pairs]
+    changes = [change for one in judged for change in one.changes(rules.margin)]
+    by_type = figures_by_type(judged, changes, rules.bootstrap)
+    unscored = _unscored(pairs, scores)
     rates = mean_rates(pairs)
-    tests = {name: figures["presence"] for name, figures in by_detector.items()}
-    has_one_box = bool(ONE_BOX.intersection(types))
     warnings = [
-        *differences(runs, types, pairs),
-        *idle_settings(given, rules.margin, thresholds, tests, has_one_box),
+        *differences(runs, types, chosen, pairs),
+        *limits(judged, by_type, rules.margin, rules.fail_on_worse),
         *rate_changes(rates, rules.rate_tolerance),
     ]
     if unscored:
@@ -125,111 +133,148 @@ def compare_runs(
     told = asdict(rules)
     gate = {name: told.pop(name) for name in list(told) if name.startswith("fail_on")}
     total = {name: sum(figures[name] for figures in by_type.values()) for name in COUNTS}
-    against = objections(gate, total, by_type, by_detector)
+    unjudged = sorted({*ARTIFACT_TYPES, *types.values()} - by_type.keys())
+    against = objections(gate, total, by_type)
     is_gated = any(limit is not None for limit in gate.values())
+    beside = {name: kind for name, kind in types.items() if name not in chosen.values()}
+    table = _table(changes, pairs, thresholds, chosen)
     summary = {
         "schema_version": SCHEMA_VERSION,
         "job": "compare",
-        "verdict": verdict(total, len(pairs), against if is_gated else None),
+        "verdict": verdict(by_type, unjudged, against if is_gated else None),
         "passed": not against if is_gated else None,
         "objections": against,
         "gate": gate,
         "runs": {name: _facts(run) for name, run in zip(RUNS, runs, strict=True)},
-        "rules": {**told, "given_thresholds": given, "thresholds": thresholds},
+        "rules": {**told, "thresholds": thresholds, "given_thresholds": rules.thresholds},
         "pairs": len(pairs),
-        "originals": len(set(artifacts.originals)),
+        "originals": len(set(originals)),
         "unpaired": {name: sum(row["run"] == name for row in unpaired) for name in RUNS},
         "unpaired_results": len(unpaired) + len(unscored),
         "total": total,
         "types": by_type,
-        "detectors": by_detector,
+        "unjudged": unjudged,
+        "beside": _beside(beside, scores, originals, by_type),
+        "worst": _worst(table),
         "rates": rates,
         "warnings": warnings,
         "failures": len(failures),
     }
-    table = _table(changes, pairs, artifacts)
     return Compared(runs, pairs, table, [*unpaired, *unscored], summary, failures)
 
 
-def _artifacts(
-    runs: Sequence[Run],
-    pairs: Sequence[Pair],
-    types: Mapping[str, str],
-    thresholds: Mapping[str, float],
-    rules: Rules,
-) -> PairedArtifacts:
-    """What the runs box and score in their pairs."""
-    scores = np.array(
-        [
-            [
-                [run.scores.get(name, {}).get(pair[side].id, math.nan) for pair in pairs]
-                for name in types
-            ]
-            for side, run in enumerate(runs)
-        ]
+def _scores(runs: Sequence[Run], pairs: Sequence[Pair], detector: str) -> Floats:
+    """Of a detector ``(2, pairs)``, NaN where a run has none."""
+    by_triplet = [run.scores.get(detector, {}) for run in runs]
+    return np.array(
+        [[of.get(pair[side].id, math.nan) for pair in pairs] for side, of in enumerate(by_triplet)]
     )
-    originals = [_original(*pair) for pair in pairs]
-    places = [{pair[side].id: place for place, pair in enumerate(pairs)} for side in (0, 1)]
-    boxes = [_boxes(run, of_run, types) for run, of_run in zip(runs, places, strict=True)]
-    return PairedArtifacts(types, thresholds, originals, scores, boxes, rules)
 
 
-def _boxes(run: Run, places: Mapping[str, int], types: Mapping[str, str]) -> Iterator[ComparedBox]:
-    """Of the run's detectors and triplets that are compared; ``places`` of their pairs."""
-    for row in run.detections:
-        if row["triplet"] in places and row["detector"] in types:
-            place = tuple(int(row[edge]) for edge in EDGES)
-            yield ComparedBox(places[row["triplet"]], row["detector"], place, row["confidence"])
+def _strongest(
+    runs: Sequence[Run], pairs: Sequence[Pair], detector: str
+) -> tuple[dict[int, Place], ...]:
+    """The strongest box of a detector in both runs, by pair."""
+    found = []
+    for side, run in enumerate(runs):
+        number = {pair[side].id: number for number, pair in enumerate(pairs)}
+        boxes = sorted(
+            # of equal ones the last by its place, whatever the order of the rows
+            (row["confidence"], tuple(int(row[edge]) for edge in EDGES), number[row["triplet"]])
+            for row in run.detections
+            if row["detector"] == detector and row["triplet"] in number
+        )
+        found.append({pair: place for _, place, pair in boxes})
+    return tuple(found)
+
+
+def _beside(
+    detectors: Mapping[str, str],
+    scores: Mapping[str, Floats],
+    originals: Sequence[str],
+    by_type: Mapping[str, Mapping[str, Any]],
+) -> dict[str, dict[str, Any]]:
+    """What detectors that do not judge say: originals whose score rose or fell, and the test.
+
+    ``contradicts`` where more went the other way than the severity of their type.
+    """
+    tests = {}
+    for name in detectors:
+        rows = np.flatnonzero(~np.isnan(scores[name]).any(axis=0))
+        before, after = scores[name][:, rows]
+        tests[name] = score_test(before, after, [originals[row] for row in rows.tolist()])
+    found = {}
+    for name, test in holm_corrected(tests).items():
+        result = by_type.get(detectors[name], {}).get("outcome")
+        sign = {"worse": 1, "better": -1}.get(str(result), 0)
+        found[name] = {
+            **{"type": detectors[name], "rose": test.worse, "fell": test.better},
+            **{"p": test.p, "p_holm": test.p_holm},
+            "contradicts": sign * (test.worse - test.better) < 0,
+        }
+    return found
+
+
+def _worst(changes: pa.Table) -> list[dict[str, Any]]:
+    """The artifacts that are new or stronger, those first whose severity rose most."""
+    rows = [
+        row for row in changes.to_pylist() if row["status"] == "new" or row["change"] == "stronger"
+    ]
+    rows.sort(key=lambda row: row["severity_before"] - row["severity_after"])
+    names = ("image", "preset", "artifact_type", "status", "severity_before", "severity_after")
+    return [
+        {
+            **{name: row[name] for name in names},
+            "box": None if row["x0_after"] is None else [row[f"{edge}_after"] for edge in EDGES],
+        }
+        for row in rows[:WORST]
+    ]
 
 
 def _table(
-    changes: Sequence[Change], pairs: Sequence[Pair], artifacts: PairedArtifacts
+    changes: Sequence[Change],
+    pairs: Sequence[Pair],
+    thresholds: Mapping[str, float],
+    chosen: Mapping[str, str],
 ) -> pa.Table:
-    """The table ``changes``."""
-    boxes = [change.box for change in changes]
-    of_change = [pairs[box.pair] for box in boxes]
-    scores = [artifacts.scores_of(box) for box in boxes]
-    limits = {name: x if math.isfinite(x) else None for name, x in artifacts.thresholds.items()}
+    """The table ``changes``, by picture."""
+    order = sorted(range(len(changes)), key=lambda i: (changes[i].pair, changes[i].artifact_type))
+    changes = [changes[i] for i in order]
+    of_change = [pairs[change.pair] for change in changes]
+    detectors = [chosen[change.artifact_type] for change in changes]
     columns: dict[str, Sequence[Any]] = {
-        **{name: [getattr(change, name) for change in changes] for name in Change._fields[1:]},
+        "status": [change.status for change in changes],
+        "change": [change.change for change in changes],
         "image": [after.extra["image"] for _, after in of_change],
         "preset": [operating_point(after) for _, after in of_change],
-        "artifact_type": [artifacts.types[box.detector] for box in boxes],
-        "detector": [box.detector for box in boxes],
-        "threshold": [limits[box.detector] for box in boxes],
+        "artifact_type": [change.artifact_type for change in changes],
+        "detector": detectors,
+        "strength": [abs(change.rise) for change in changes],
+        "threshold": [thresholds[name] for name in detectors],
         "original_sha256": [_content(*pair) for pair in of_change],
     }
     for side, run in enumerate(RUNS):
         triplets = [pair[side] for pair in of_change]
-        found = [change.boxes[side] for change in changes]
-        columns |= {f"{name}_{run}": values for name, values in _of_run(triplets, found).items()}
-        columns[f"score_{run}"] = [score[side] for score in scores]
+        places = [change.places[side] or (None,) * len(EDGES) for change in changes]
+        columns |= {
+            f"triplet_{run}": [triplet.id for triplet in triplets],
+            f"severity_{run}": [change.severity[side] for change in changes],
+            f"bpp_{run}": [triplet.neural_bpp for triplet in triplets],
+        }
+        for number, edge in enumerate(EDGES):
+            columns[f"{edge}_{run}"] = [place[number] for place in places]
     return pa.table({name: columns[name] for name in TABLES[CHANGES]}, schema(CHANGES))
 
 
-def _of_run(
-    triplets: Sequence[TripletRecord], boxes: Sequence[ComparedBox | None]
-) -> dict[str, Sequence[Any]]:
-    """The columns that both runs have, but for the scores."""
-    places = [box.place if box else (None,) * len(EDGES) for box in boxes]
-    return {
-        "triplet": [triplet.id for triplet in triplets],
-        "detector": [box and box.detector for box in boxes],
-        "confidence": [box and box.confidence for box in boxes],
-        "bpp": [triplet.neural_bpp for triplet in triplets],
-        **{edge: [place[number] for place in places] for number, edge in enumerate(EDGES)},
-    }
-
-
-def _unscored(pairs: Sequence[Pair], scores: Floats, types: Iterable[str]) -> list[dict[str, str]]:
+def _unscored(pairs: Sequence[Pair], scores: Mapping[str, Floats]) -> list[dict[str, str]]:
     """Results of a detector that one of the runs does not have."""
     reason = "the other run has no result of this detector for this triplet"
-    lacks = np.isnan(scores)
+    lacks = {name: np.isnan(values) for name, values in scores.items()}
     return [
         unpaired_row(run, pairs[pair][side], reason, name)
-        for number, name in enumerate(types)
+        for name, of in lacks.items()
         for side, run in enumerate(RUNS)
-        for pair in np.flatnonzero(lacks[1 - side, number] & ~lacks[side, number]).tolist()
+        for pair in np.flatnonzero(of[1 - side] & ~of[side]).tolist()
     ]
 
 
@@ -249,7 +294,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "kind": run.job,
         "triplets": len(run.records),
         "boxes": len(run.detections),
-        "neural": sorted({codec_of(triplet, "neural") for triplet in run.records}),
+        **{side: sorted({codec_of(triplet, side) for triplet in run.records}) for side in SIDES},
         "nacd_bench": run.settings.get("nacd_bench"),
     }
 

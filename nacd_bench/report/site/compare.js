@@ -1,6 +1,6 @@
 "use strict";
 const C = DATA;
-const FILTERS = ["status", "artifact_type", "detector", "preset"];
+const FILTERS = ["status", "change", "artifact_type", "preset"];
 const LABELS = { original: "original", before: "before", after: "after", traditional: "traditional" };
 const GAP = 6, PAD = 9, HEAD = 46, BETWEEN = 12, MOST = 300;
 
@@ -76,27 +76,20 @@ function draw() {
 
 function change(key, edge, step) {
   const each = shown[key];
-  const a = number(each.confidence_before), b = number(each.confidence_after);
-  const said = { new: `confidence ${b}`, fixed: `confidence ${a}`, stayed: `confidence ${a} to ${b}` }[each.status] ||
-    `confidence ${each.confidence_before === null ? b : a}`;
-  const other = each.confidence_before === null ? "before" : each.confidence_after === null ? "after" : null;
+  const a = number(each.severity_before), b = number(each.severity_after);
   const notes = [
-    other && `score of the image ${other}: ${number(each[`score_${other}`])}`,
     each.threshold !== null && `threshold ${number(each.threshold)}`,
-    `IoU ${number(each.iou)}`,
     each.bpp_before !== null && each.bpp_after !== null && `${number(each.bpp_before)} to ${number(each.bpp_after)} bpp`,
   ].filter(Boolean).join(" · ");
-  const detector = each.detector_before && each.detector_after && each.detector_before !== each.detector_after
-    ? `${each.detector_before} to ${each.detector_after}` : each.detector;
   return make("article", {
     class: "change", role: "listitem", tabindex: "0",
-    "aria-label": `${each.status}: ${detector} in ${each.image}`,
+    "aria-label": `${each.status}: ${each.artifact_type} in ${each.image}`,
     style: { height: `${step - BETWEEN}px` },
   },
   make("div", { class: "head" },
-    make("span", { class: `status ${each.status}` }, each.status), make("span", {}, [each.change, detector].filter(Boolean).join(", ")),
+    make("span", { class: `status ${each.status}` }, each.status), make("span", {}, [each.change, each.detector].filter(Boolean).join(", ")),
     make("span", { class: "name", title: each.image }, [each.image, each.preset].filter(Boolean).join(" · ")),
-    make("span", {}, said), make("span", { class: "soft" }, notes)),
+    make("span", {}, `severity ${a} to ${b}`), make("span", { class: "soft" }, notes)),
   make("div", { class: "views" }, views().map((view) => pane(each, view, edge))));
 }
 
