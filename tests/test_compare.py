@@ -533,7 +533,7 @@ class TestWarnings:
         settings["detectors"]["color_severity"]["window"] = 64
         settings["nacd_bench"] = "2"
         (after / "settings.json").write_text(json.dumps(settings))
-        (after / "config.yaml").write_text("thresholds: {color_severity: 1.8}\n")
+        (after / "thresholds.csv").write_text("detector,threshold\ncolor_severity,1.8\n")
         done = compare_runs(before, after, replace(QUICK, fail_on_worse=0.05)).summary
         assert done["rules"]["thresholds"] == {"color_severity": 1.8}
         text = "\n".join(done["warnings"])
@@ -615,6 +615,9 @@ class TestRules:
         rules = replace(QUICK, thresholds={"color_severity": 1.0})
         done = compared(tmp_path, color(0.0, 1.9), color(1.3, 2.0), rules)
         assert totals(done, "before", "new", "stayed") == [1, 1, 1]
+        by = compare_runs(*done.runs, replace(QUICK, criterion="severity_1.0")).summary
+        assert by["rules"]["thresholds"] == {"color_severity": 1.0}
+        assert by["types"] == done.summary["types"]
 
     def test_a_rise_that_is_no_chance(self, tmp_path: Path) -> None:
         runs = [make_run(tmp_path / f"{x}", color(*[x] * 12)) for x in (0.5, 0.6)]
@@ -640,7 +643,7 @@ class TestRules:
 
     def test_thresholds_of_unknown_detectors(self, one: Path) -> None:
         rules = Rules(thresholds={"large_color": 1.0})
-        fails(DataError, "detector of severity in thresholds", compare_runs, one, one, rules)
+        fails(DataError, "detector in thresholds", compare_runs, one, one, rules)
 
 
 class TestWhatIsSaid:

@@ -24,6 +24,7 @@ from annotated_types import Gt, Le
 from nacd_bench.evaluation.bootstrap import Floats, Resampling
 from nacd_bench.evaluation.paired_versions import DEFAULT, presence_test, score_test
 from nacd_bench.evaluation.significance import holm_corrected
+from nacd_bench.evaluation.thresholds import Criterion
 from nacd_bench.ops.boxes import box_iou
 from nacd_bench.settings import Count, Name, NotNegative, options
 
@@ -46,6 +47,8 @@ class Rules:
     Args:
         thresholds: severity over which a picture has the artifact, by detector or as a thresholds
             file has them; else that of the runs, the higher one for both.
+        criterion: by which, see :mod:`nacd_bench.evaluation.thresholds`; that of the file where
+            nothing is said.
         margin: a severity that changes by no more than this did not change.
         rate_tolerance: change of the rate from which on there is a warning.
         bootstrap: of the intervals.
@@ -56,6 +59,7 @@ class Rules:
     """
 
     thresholds: Name | Mapping[str, float] = field(default_factory=dict)
+    criterion: Criterion | None = None
     margin: NotNegative = 0.25
     rate_tolerance: NotNegative = 0.02
     bootstrap: Resampling = DEFAULT

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from nacd_bench.errors import DataError, Failure, UserError
-from nacd_bench.evaluation.thresholds import read_thresholds
 from nacd_bench.registry import DETECTORS
 from nacd_bench.runs.candidates import read_mined
 from nacd_bench.runs.read import Run, read_part, read_run
@@ -112,8 +111,8 @@ def _types(run: Run, methods: Iterable[str]) -> dict[str, str]:
     types = {row["detector"]: row["artifact_type"] for row in run.detections}
     types = {**run.metrics.get("detectors", {}), **types}
     for name in methods:
-        if name not in types and _class(name):
-            types[name] = _class(name).artifact_type
+        if name not in types and detector_class(name):
+            types[name] = detector_class(name).artifact_type
     return dict(sorted(types.items()))
 
 
@@ -162,12 +161,12 @@ def judges(types: Mapping[str, str]) -> dict[str, str]:
     """
     chosen: dict[str, str] = {}
     for name in sorted(types, key=lambda name: (name != f"{types[name]}_severity", name)):
-        if types[name] not in chosen and _class(name) and _class(name).is_severity:
+        if types[name] not in chosen and detector_class(name) and detector_class(name).is_severity:
             chosen[types[name]] = name
     return dict(sorted(chosen.items()))
 
 
-def _class(name: str) -> Any:
+def detector_class(name: str) -> Any:
     """Of a detector; None where it cannot be loaded here."""
     if name in DETECTORS:
         with suppress(UserError):  # another package's, broken or gone
@@ -177,16 +176,14 @@ def _class(name: str) -> Any:
 
 def run_thresholds(run: Run, detectors: Iterable[str]) -> dict[str, float]:
     """The confidence over which the run's boxes count: its own, else that of the detector."""
-    thresholds = {name: float(_class(name).counts_from) for name in detectors}
-    own: Any = run.settings if run.job == "mine" else run.config
-    own = own.get("thresholds") if isinstance(own, Mapping) else None
-    if isinstance(own, str):
-        with suppress(UserError):  # gone or changed since
-            own = read_thresholds(own).of({name: run.types[name] for name in thresholds})
-    given = own if isinstance(own, Mapping) else {}
-    return thresholds | {
-        name: float(given[name]) for name in thresholds if isinstance(given.get(name), int | float)
-    }
+    own: Mapping[str, Any] = {row.get("detector", ""): row.get("threshold") for row in run.limits}
+    if run.job == "mine":
+        own = part_of(run.settings, "thresholds")
+    thresholds = {name: float(detector_class(name).counts_from) for name in detectors}
+    for name in thresholds.keys() & own.keys():
+        with suppress(TypeError, ValueError):  # somebody edited it
+            thresholds[name] = float(own[name])
+    return thresholds
 
 
 def failures_of(run: Run) -> list[Failure]:

@@ -11,9 +11,15 @@ import numpy as np
 
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.artifact_changes import Judged
-from nacd_bench.evaluation.thresholds import read_thresholds
-from nacd_bench.registry import unknown
-from nacd_bench.runs.compared_run import DETECT, judges, operating_point, part_of, run_thresholds
+from nacd_bench.pipeline.methods import limits_of
+from nacd_bench.runs.compared_run import (
+    DETECT,
+    detector_class,
+    judges,
+    operating_point,
+    part_of,
+    run_thresholds,
+)
 from nacd_bench.runs.paired_runs import Pair
 from nacd_bench.runs.read import Run
 from nacd_bench.triplets.grades import STRONGEST
@@ -38,26 +44,28 @@ def shared_types(before: Run, after: Run) -> dict[str, str]:
 
 
 def shared_thresholds(
-    runs: Sequence[Run], judged: Mapping[str, str], given: str | Path | Mapping[str, float]
+    runs: Sequence[Run],
+    judged: Mapping[str, str],
+    given: str | Path | Mapping[str, float],
+    criterion: str | None,
 ) -> dict[str, float]:
     """Severity over which a picture has the artifact, by detector: the one place that decides it.
 
     Args:
-        runs: both; where the user gives nothing, the higher one of theirs holds for both.
+        runs: both; where the user says nothing, the higher one of theirs holds for both.
         judged: detector by artifact type.
-        given: by the user, by detector or as a thresholds file has them.
+        given, criterion: of the user, see :func:`~nacd_bench.pipeline.methods.limits_of`.
 
     Raises:
-        DataError: a threshold for a detector that does not judge, or a file without one that does.
+        DataError: see there; a threshold for a detector that does not judge.
     """
-    types = {name: kind for kind, name in judged.items()}
-    if not isinstance(given, Mapping):
-        return read_thresholds(given).of(types)
-    for name in given:
-        if name not in types:
-            raise DataError(unknown("detector of severity in thresholds", name, list(types)))
-    first, second = (run_thresholds(run, types) for run in runs)
-    return {name: given.get(name, max(first[name], second[name])) for name in types}
+    names = list(judged.values())
+    chosen = limits_of([detector_class(name) for name in names], given, criterion)
+    first, second = (run_thresholds(run, names) for run in runs)
+    return {
+        name: max(first[name], second[name]) if limit.by == "detector" else limit.threshold
+        for name, limit in chosen.items()
+    }
 
 
 def mean_rates(pairs: Iterable[Pair]) -> list[dict[str, Any]]:

@@ -38,6 +38,7 @@ from nacd_bench.evaluation.artifact_changes import (
     figures_by_type,
 )
 from nacd_bench.evaluation.bootstrap import Floats
+from nacd_bench.evaluation.duplicates import found_by
 from nacd_bench.evaluation.paired_versions import score_test
 from nacd_bench.evaluation.significance import holm_corrected
 from nacd_bench.jobs.compare.differences import (
@@ -107,7 +108,7 @@ def compare_runs(
     pairs, unpaired = paired_triplets(*runs)
     types = shared_types(*runs)
     chosen = judges(types)
-    thresholds = shared_thresholds(runs, chosen, rules.thresholds)
+    thresholds = shared_thresholds(runs, chosen, rules.thresholds, rules.criterion)
     scores = {name: _scores(runs, pairs, name) for name in types}
     originals = [_original(*pair) for pair in pairs]
     judged = [
@@ -180,9 +181,10 @@ def _strongest(
         number = {pair[side].id: number for number, pair in enumerate(pairs)}
         boxes = sorted(
             # of equal ones the last by its place, whatever the order of the rows
-            (row["confidence"], tuple(int(row[edge]) for edge in EDGES), number[row["triplet"]])
+            (said[detector], tuple(int(row[edge]) for edge in EDGES), number[row["triplet"]])
             for row in run.detections
-            if row["detector"] == detector and row["triplet"] in number
+            if row["triplet"] in number
+            and detector in (said := found_by({"found_by": None, **row}))
         )
         found.append({pair: place for _, place, pair in boxes})
     return tuple(found)
