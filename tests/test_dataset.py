@@ -598,7 +598,7 @@ class TestNegatives:
         assert main([*command, f"cache={tmp_path}/c", "show_progress=false"]) == 0
         text = (tmp_path / "b" / "report" / "index.html").read_text()
         assert "few images (1 sources" in text
-        assert "are boxes of large_color itself" in text and 'class="best"' not in text
+        assert "are of places that large_color itself boxed" in text and 'class="best"' not in text
 
     def test_a_benchmark_that_cannot_run_is_not_advised(
         self, mined: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -44,7 +44,7 @@ def records(folder: Path) -> list[TripletRecord]:
             labels=(
                 Label("texture", (0, 10, 300, 310), 8, 2, True),
                 Label("color", None, None, None, None),
-                Label("text", (1, 2, 3, 4), confirmed=False),
+                Label("text", (1, 2, 3, 4), confirmed=False, detectors=("text", "größe")),
             ),
             extra={"note": 'with "quotes", a comma\nand a line', "rank": 3, "share": 0.25},
         ),

@@ -155,8 +155,8 @@ def _compare(
         images, n_own = _placed(balanced, scores.get(name, {}), name)
         if n_own:
             notes.append(
-                f"the labels of {n_own} images are boxes of {name} itself: these images are left "
-                "out of its localisation, which would find them where it put them."
+                f"the labels of {n_own} images are of places that {name} itself boxed: these "
+                "images are left out of its localisation, which would find what it put there."
             )
         if any(len(image.labelled) for image in images):
             places[name] = localisation(images, resampling=resampling)
@@ -180,13 +180,13 @@ def _placed(
     balanced: BalancedSet, scores: Mapping[str, Result], detector: str
 ) -> tuple[list[Placed], int]:
     """Images with a detector's boxes and those of the labels, and how many are left out since a
-    label of theirs is the detector's own box."""
+    label of theirs is of a place that the detector boxed."""
     images, n_own = [], 0
     for record, cluster in zip(balanced.records, balanced.clusters, strict=True):
         if record.id not in scores:
             continue
         if any(
-            label.detector == detector and is_artifact(label)
+            detector in label.detectors and is_artifact(label)
             for label in record.labels
             if label.artifact_type == balanced.artifact_type
         ):

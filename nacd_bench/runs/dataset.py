@@ -104,7 +104,8 @@ class Artifact(Label):
     @property
     def label(self) -> Label:
         """As a manifest has it."""
-        return Label(*(getattr(self, column.name) for column in fields(Label)))
+        label = Label(*(getattr(self, column.name) for column in fields(Label)))
+        return replace(label, detectors=tuple(self.found_by) or (self.detector,))
 
 
 def artifact_of(row: Mapping[str, Any]) -> Artifact:

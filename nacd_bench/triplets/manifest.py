@@ -210,7 +210,9 @@ def _require_version(path: str | Path, rows: Sequence[Entry]) -> None:
 
 def _row(record: TripletRecord, folder: str) -> Row:
     """The cells of a record that say something."""
-    labels = [{k: v for k, v in asdict(label).items() if v is not None} for label in record.labels]
+    labels = [
+        {k: v for k, v in asdict(label).items() if v not in (None, ())} for label in record.labels
+    ]
     cells = {VERSION_COLUMN: SCHEMA_VERSION, **vars(record), **record.extra, "labels": labels}
     cells.update({name: _relative(cells[name], folder) for name in PATHS})
     del cells["extra"], cells["row"]
@@ -248,7 +250,7 @@ def _parquet(path: str | Path, rows: Sequence[Row]) -> bytes:
 
     text, whole = pa.string(), pa.int64()
     label = {"artifact_type": text, "box": pa.list_(whole), "votes_for": whole}
-    label |= {"votes_against": whole, "confirmed": pa.bool_(), "detector": text}
+    label |= {"votes_against": whole, "confirmed": pa.bool_(), "detectors": pa.list_(text)}
     kinds = {VERSION_COLUMN: whole, **dict.fromkeys(COLUMNS, text)}
     kinds |= dict.fromkeys(RATES, pa.float64())
     kinds |= {"artifact_free": pa.bool_(), "labels": pa.list_(pa.struct(list(label.items())))}

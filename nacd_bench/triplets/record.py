@@ -25,7 +25,7 @@ class Label:
         box: where, or None for somewhere in the image.
         votes_for, votes_against: of the people asked, None where nobody was.
         confirmed: True, False (looked at and refused), or None (not decided).
-        detector: whose box it is; None where somebody drew it.
+        detectors: those that boxed the place; empty where somebody drew the box.
     """
 
     artifact_type: str
@@ -33,7 +33,7 @@ class Label:
     votes_for: int | None = None
     votes_against: int | None = None
     confirmed: bool | None = None
-    detector: str | None = None
+    detectors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

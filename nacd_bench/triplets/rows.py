@@ -142,6 +142,12 @@ def _name(value: Any) -> str:
     return composed(text(value))
 
 
+def _names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        raise RowError(f"expected a list of names, got {shortened(value)}. Correct it.")
+    return tuple(map(_name, value))
+
+
 def _rate(value: Any) -> float | None:
     if text(value).lower() == "nan":  # as NumPy writes what is missing
         return None
@@ -197,7 +203,9 @@ def _labels(value: Any) -> tuple[Label, ...]:
     wrong: list[str] = []
     for number, cells in enumerate(value, 1):
         values, faults = read_cells(cells, _LABEL_READERS)
-        labels.append(Label(**{**values, "artifact_type": values["artifact_type"] or ""}))
+        given = {"artifact_type": values["artifact_type"] or ""}
+        given["detectors"] = values["detectors"] or ()
+        labels.append(Label(**{**values, **given}))
         strangers = [str(name) for name in cells if name not in _LABEL_READERS]
         faults = [unknown("field", name, list(_LABEL_READERS)) for name in strangers] + faults
         wrong += [f"label {number}: {fault}" for fault in faults]
@@ -212,7 +220,7 @@ _LABEL_READERS: dict[str, Callable[[Any], Any]] = {
     "votes_for": _whole,
     "votes_against": _whole,
     "confirmed": _flag,
-    "detector": _name,
+    "detectors": _names,
 }
 _COLUMN_READERS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(COLUMNS, _name),

@@ -224,7 +224,9 @@ def main_table(done: Benchmarked) -> Table:
                 if done.reference is not None:
                     row.append(numbers.NOTHING if value is None else f"{value:.3f}")
             rows.append(row)
-    return Table(columns, rows, "AUC with 95 % intervals, the best of a column in bold")
+    has_best = any(result.best for result in done.comparisons.values())
+    bold = ", the best of a column in bold" if has_best else ""
+    return Table(columns, rows, f"AUC with 95 % intervals{bold}")
 
 
 def further_tables(done: Benchmarked) -> list[Table]:
