@@ -18,6 +18,7 @@ from PIL import Image
 
 from nacd_bench.coding.codec import bits_per_pixel, png
 from nacd_bench.evaluation.duplicates import with_duplicates, with_places
+from nacd_bench.planting.lettering import with_text
 from nacd_bench.registry import CODECS
 from nacd_bench.runs.candidates import TablesWriter, place_of
 from nacd_bench.runs.schema import CANDIDATES, CODED, IMAGES, schema
@@ -39,7 +40,7 @@ def make_mined(
     codecs = {side: CODECS.get(name)() for side, (name, _) in POINTS.items()}
     rows: dict[str, list[dict[str, Any]]] = {CANDIDATES: [], CODED: [], IMAGES: []}
     for index in range(images):
-        pixels = _photo(index, rng)
+        pixels = _photo(index)
         path = folder.parent / f"{folder.name}-photos" / f"photo{index}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png(pixels))
@@ -87,11 +88,15 @@ def make_mined(
     return folder
 
 
-def _photo(index: int, rng: np.random.Generator) -> np.ndarray:
+def _photo(index: int) -> np.ndarray:
     from nacd_bench.planting.photographs import COLOR_PHOTOS, photo
 
+    """A photograph with a sign in its middle, where every crop has it."""
     whole = photo(COLOR_PHOTOS[index % len(COLOR_PHOTOS)])
-    return np.ascontiguousarray(whole[:310, : 420 - index])
+    cut = np.ascontiguousarray(whole[:310, : 420 - index])
+    lettered = with_text(cut, (125, 60, 295, 250), np.random.default_rng(index))
+    assert lettered is not None
+    return lettered[0]
 
 
 def _coded(folder: Path, facts: dict, pixels: np.ndarray, codecs: dict, place: int) -> tuple:

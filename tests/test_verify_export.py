@@ -139,7 +139,7 @@ class TestWhatPeopleSee:
         for task in controls:
             a, b = (page_picture(tasks, task.id, side).astype(float) for side in "AB")
             assert np.array_equal(a, b) == (task.answer == "same") == (task.kind == IDENTICAL)
-            if task.kind == PLANTED and task.artifact_type != "text":
+            if task.kind == PLANTED:
                 crops = read_crops(mined, rows[task.candidate])
                 away_a, away_b = (np.abs(each - crops.original).mean() for each in (a, b))
                 assert task.answer == ("A" if away_a > away_b else "B")
@@ -159,9 +159,9 @@ class TestWhatPeopleSee:
                 assert kinds == {b"IHDR", b"IDAT", b"IEND"}
                 assert (tasks / "page" / name).stat().st_mtime == TIME
         data = page_data(tasks / "page")
-        assert [name for name, _ in data["tasks"]] == sorted(key.tasks)
+        assert [name for name, *_ in data["tasks"]] == sorted(key.tasks)
         assert data["export"] == key.export
-        kinds_of = [key.tasks[name].kind != CANDIDATE for name, _ in data["tasks"]]
+        kinds_of = [key.tasks[name].kind != CANDIDATE for name, *_ in data["tasks"]]
         assert kinds_of not in (sorted(kinds_of), sorted(kinds_of, reverse=True))
 
     def test_controls_are_as_large_as_the_others(self, tasks: Path) -> None:
@@ -207,16 +207,58 @@ class TestControls:
     def test_a_planted_one_is_strong(self, mined: Path, artifact_type: str) -> None:
         rows = kept(read_mined(mined)).to_pylist()
         jobs = control_jobs(rows, set(), PLANTED, artifact_type, seed=3, count=2)
+        zone = (20, 30, 300, 290)
         for number, (_, row) in enumerate(jobs):
-            assert number > 1 or row["artifact_type"] == artifact_type
+            assert row["artifact_type"] == artifact_type
             crops = read_crops(mined, row)
-            made = strong_artifact(crops.original, crops.traditional, artifact_type, number)
+            made = strong_artifact(crops.original, crops.traditional, artifact_type, number, zone)
             if made is not None:
                 break
         else:
             pytest.fail("nothing could be planted")
-        _, decode, right = made
-        assert (np.abs(right.astype(float) - decode).max(axis=2) > 20).sum() > 300
+        change = np.abs(made.astype(float) - crops.traditional).max(axis=2)
+        assert (change > 20).sum() > 300
+        x0, y0, x1, y1 = zone
+        change[y0:y1, x0:x1] = 0
+        assert not change.any()
+
+    def test_no_text_is_written_where_there_is_none(self) -> None:
+        from nacd_bench.planting.photographs import photo
+
+        face = np.ascontiguousarray(photo("astronaut")[:300, 80:380])
+        assert strong_artifact(face, face, "text", 0, (0, 0, 300, 300)) is None
+
+    def test_they_are_of_the_same_photographs_and_framed_like_the_others(
+        self, own: Path, tmp_path: Path
+    ) -> None:
+        """Small places have a frame, on either side alike; what is planted lies inside."""
+        rows = [row for row in rows_by_candidate(own).values() if row["artifact_type"] == "texture"]
+        for row in rows:
+            row |= {"x0": row["x0"] + 90, "x1": row["x0"] + 170, "y1": row["y0"] + 60}
+            row |= {"duplicate_of": None}
+        rewritten(own, rows)
+        options: Any = {**QUICK, "formats": ("page", "toloka"), "limit": 2, "raters": 1}
+        done = export(own, tmp_path / "tasks", **options)
+        asked = {t.candidate for t in done.key.tasks.values() if t.kind == CANDIDATE}
+        by_name = rows_by_candidate(own)
+        some = {by_name[name]["image"] for name in asked}
+        data = page_data(tmp_path / "tasks" / "page")
+        frames = {name: frame for name, _, frame in data["tasks"]}
+        for task in done.key.tasks.values():
+            assert by_name[task.candidate]["image"] in some
+            x0, y0, x1, y1 = frames[task.id]
+            assert (x0, x1, y0) == (82, 178, 0) and y1 == 96
+            shown = {side: page_picture(tmp_path / "tasks", task.id, side) for side in "AB"}
+            if task.kind == PLANTED:
+                change = np.abs(shown["A"].astype(int) - shown["B"]).max(axis=2)
+                assert change[y0:y1, x0:x1].max() > 20
+                change[y0:y1, x0:x1] = 0
+                assert not change.any()
+            path = tmp_path / "tasks" / "toloka" / "images" / picture_name(task.id)
+            together = np.asarray(Image.open(path))
+            assert ((together == (255, 45, 31)).all(axis=2)).sum() == 3 * 2 * 2 * (96 + 96 - 4)
+        done = export(own, tmp_path / "bare", **options, frame=False)
+        assert {task.frame for task in done.key.tasks.values()} == {None}
 
     def test_nothing_is_planted_into_a_gray_wall(self, mined: Path) -> None:
         row = next(r for r in rows_by_candidate(mined).values() if r["artifact_type"] == "texture")
@@ -262,7 +304,7 @@ class TestFormats:
         assert image is not None and choices is not None
         assert image.get("value") == "$image" and choices.get("toName") == image.get("name")
         assert choices.get("name") == "answer" and choices.get("required") == "true"
-        assert [each.get("value") for each in choices] == ["A", "B", "same"]
+        assert [each.get("value") for each in choices] == ["A", "B", "same", "nothing"]
         found = json.loads((tasks / "label_studio" / "tasks.json").read_text())
         key = read_key(tasks)
         assert [each["data"]["task"] for each in found] == sorted(key.tasks)

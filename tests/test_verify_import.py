@@ -318,6 +318,20 @@ class TestVotes:
             assert part in said, part
         assert len(csv_rows(tmp_path / "verified" / "failures.csv")) == len(done.failures)
 
+    def test_no_text(self, tasks: Path, tmp_path: Path) -> None:
+        """An answer to questions about text, which counts against; no answer to others."""
+        answers = {task.id: "nothing" for task in asked(tasks)}
+        files = [page(tmp_path / f"{who}.json", who, answers) for who in "uvw"]
+        done = verify(tasks, files, tmp_path)
+        for row in done.rows.to_pylist():
+            said = 3 if row["artifact_type"] == "text" else 0
+            names = ("votes_for", "votes_against", "votes_same", "votes_nothing", "raters")
+            assert [row[name] for name in names] == [0, said, said, said, said]
+            assert row["confirmed"] is (False if said else None)
+        others = [task for task in asked(tasks) if task.artifact_type != "text"]
+        assert len(done.failures) == 3 * len(others)
+        assert "expected one of A, B, same for" in str(done.failures[0])
+
     def test_no_file_at_all(self, tasks: Path, tmp_path: Path) -> None:
         fails(
             DataError, "expected a file of votes", verify, tasks, tmp_path / "none.json", tmp_path

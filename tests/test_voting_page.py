@@ -97,6 +97,42 @@ def test_a_session(page: Any, exported: tuple[Path, Key]) -> None:
     assert page.locator("#unsaved").inner_text() == "All saved"
 
 
+def test_text_can_be_absent_and_frames_are_switched_off(
+    page: Any, exported: tuple[Path, Key], tmp_path: Path
+) -> None:
+    folder = tmp_path / "page"
+    shutil.copytree(exported[0], folder)
+    text = (folder / "data.js").read_text()
+    head, _, data = text.partition("=")
+    content = json.loads(data.rstrip().rstrip(";"))
+    for task in content["tasks"]:
+        task[2] = [10, 20, 110, 140]
+    (folder / "data.js").write_text(f"{head}={json.dumps(content)};")
+    opened(page, folder)
+    frames = page.locator("#pictures .frame i")
+    for is_text in (True, False):
+        while (exported[1].tasks[shown(page)].artifact_type == "text") != is_text:
+            page.keyboard.press("l")
+            wait_for_task(page)
+        nothing = page.locator("#answers [data-answer=nothing]")
+        assert nothing.is_visible() == is_text
+        assert frames.count() == page.locator("#pictures img").count()
+        boxes = [frame.bounding_box() for frame in frames.all()]
+        assert len({(round(box["width"]), round(box["height"])) for box in boxes}) == 1
+        assert round(boxes[0]["height"] / boxes[0]["width"], 2) == 1.2
+        page.keyboard.press("f")
+        assert frames.count() == 0
+        assert page.locator("#framed").get_attribute("aria-pressed") == "false"
+        page.click("#framed")
+        assert frames.count() > 0
+        task = shown(page)
+        page.keyboard.press("4")
+        wait_for_task(page)
+        assert (shown(page) != task) == is_text
+    votes = json.loads(saved(page)[1])["votes"]
+    assert [vote["answer"] for vote in votes] == ["nothing"]
+
+
 def test_a_reload_loses_nothing(page: Any, exported: tuple[Path, Key]) -> None:
     folder, _ = exported
     opened(page, folder)

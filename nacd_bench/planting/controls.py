@@ -9,9 +9,9 @@ import numpy as np
 
 from nacd_bench.errors import TextFinderError
 from nacd_bench.planting import KINDS, Scene, plant
-from nacd_bench.planting.lettering import with_text
 from nacd_bench.planting.scene import Image, TextPlace, luma
 from nacd_bench.registry import TEXT_FINDERS
+from nacd_bench.triplets.record import Box
 
 MECHANISMS = {
     "texture": (("texture", "phases"), ("texture", "lines")),
@@ -23,58 +23,68 @@ TIMES = {"texture": 1, "color": 2, "text": 1}
 """How often an artifact is put in, one over the other: colour at full strength is still mild."""
 LEAST_CHANGE = {"texture": 12.0, "color": 8.0, "text": 16.0}
 """Root mean square change inside an artifact, on 0..255, under which it may be overlooked."""
+SURE, LENGTH = 0.9, 2.0
+"""Confidence of a line of text, and its width by its height, under which windows and feathers pass
+for text too."""
 LETTERS = 0.7
 """Height of letters by that of the box around their line."""
 
 
 def strong_artifact(
-    original: Image, decode: Image, artifact_type: str, seed: int
-) -> tuple[Image, Image, Image] | None:
-    """The original, the decode, and the decode with a strong artifact in it, all ``(H, W, 3)``.
+    original: Image, decode: Image, artifact_type: str, seed: int, zone: Box
+) -> Image | None:
+    """The decode with a strong artifact in a zone of it, ``(H, W, 3)``.
 
-    Where the type is text and the images have none, a line is written into all of them. None where
-    there is no room for an artifact that nobody overlooks.
+    None where there is no room for an artifact that nobody overlooks: no texture, no text.
+
+    Args:
+        original, decode: ``(H, W, 3)`` of one size.
+        artifact_type: texture, color or text.
+        seed: decides the kind and the place.
+        zone: box that the artifact lies in.
     """
     kind, mechanism = MECHANISMS[artifact_type][seed % len(MECHANISMS[artifact_type])]
-    texts: list[TextPlace] = []
-    if artifact_type == "text":
-        texts = sorted(_texts(original), key=lambda place: -place.height)[:1]
+    x0, y0, x1, y1 = zone
+    part = slice(y0, y1), slice(x0, x1)
+    texts = _texts(original, zone) if artifact_type == "text" else []
     if artifact_type == "text" and not texts:
-        zone = (0, 0, original.shape[1], original.shape[0])
-        written = [
-            with_text(image, zone, np.random.default_rng(seed)) for image in (original, decode)
-        ]
-        if written[0] is None or written[1] is None:
-            return None
-        original, decode, texts = written[0][0], written[1][0], [written[1][1]]
-    image = decode
+        return None
+    before = np.ascontiguousarray(decode[part])
+    image = before
     for _ in range(TIMES[artifact_type]):
-        scene = Scene(original, image, decode, texts)
+        scene = Scene(np.ascontiguousarray(original[part]), image, before, texts)
         planted = plant(scene, kind, strength=1.0, seed=seed, mechanism=mechanism)
         if planted is None:
             return None
         image, inside = planted.image, planted.mask >= 0.5
-    changed = image.astype(np.float64) - decode
+    changed = image.astype(np.float64) - before
     if KINDS[kind].artifact_type != "color":
         changed = luma(changed)[:, :, None]
-    change = float(np.sqrt((changed[inside] ** 2).mean()))
-    return (original, decode, image) if change >= LEAST_CHANGE[artifact_type] else None
+    if float(np.sqrt((changed[inside] ** 2).mean())) < LEAST_CHANGE[artifact_type]:
+        return None
+    whole = decode.copy()
+    whole[part] = image
+    return whole
 
 
-def _texts(original: Image) -> list[TextPlace]:
-    """Lines of text that are large enough; none where the finder is not installed."""
+def _texts(original: Image, zone: Box) -> list[TextPlace]:
+    """The largest line of text in a zone, in its pixels; none where no finder is installed."""
     try:
         polygons = _finder().find(original)
     except TextFinderError:
         return []
+    x0, y0, x1, y1 = zone
     texts = []
     for polygon in polygons:
         ends = [np.floor(polygon.points.min(axis=0)), np.ceil(polygon.points.max(axis=0))]
-        box = np.clip(np.concatenate(ends), 0, [*original.shape[1::-1]] * 2).astype(int)
-        x0, y0, x1, y1 = box.tolist()
-        if polygon.confidence >= 0.7 and x1 - x0 >= y1 - y0 >= 12:
-            texts.append(TextPlace((x0, y0, x1, y1), LETTERS * (y1 - y0)))
-    return texts
+        width, height = ends[1] - ends[0]
+        if polygon.confidence < SURE or width < LENGTH * height:
+            continue
+        box = np.clip(np.concatenate(ends), [x0, y0] * 2, [x1, y1] * 2).astype(int)
+        left, top, right, bottom = (box - [x0, y0] * 2).tolist()
+        if right - left >= bottom - top >= 12:
+            texts.append(TextPlace((left, top, right, bottom), LETTERS * (bottom - top)))
+    return sorted(texts, key=lambda place: -place.height)[:1]
 
 
 @cache

@@ -89,7 +89,7 @@ TABLES: Mapping[str, Columns] = {
     CODED: {**IMAGE, **STEP, **MADE, **_sides(CODED_FACTS), "scores": pa.map_(TEXT, REAL)},
     IMAGES: {**IMAGE, "names": pa.list_(TEXT), "candidates": WHOLE},
     VERIFIED: {
-        **{**CANDIDATE, **VOTES, "votes_same": WHOLE, "raters": WHOLE},
+        **{**CANDIDATE, **VOTES, "votes_same": WHOLE, "votes_nothing": WHOLE, "raters": WHOLE},
         **{"chance": REAL, "run": TEXT},
     },
     ARTIFACTS: {
@@ -145,7 +145,8 @@ TABLES: Mapping[str, Columns] = {
 ``images``
     ``names`` is every place where the same bytes were found, ``candidates`` how many it has.
 ``verified``
-    candidates with what people said: votes for neural, against it, for neither; ``raters``;
+    candidates with what people said: votes for neural, against it, of these for neither side
+    (``votes_same``), and of these that there is no text (``votes_nothing``); ``raters``;
     ``confirmed`` is null for undecided; ``chance`` is the probability that these raters confirm it
     if they pick sides at random; ``run`` is the path of the mined folder.
 ``artifacts``

@@ -5,9 +5,9 @@ order nor on the number of tasks. A rater sees neither, so that an id does not l
 where the seed is known.
 
 Control tasks are mixed in, whose answer is known. A *planted* one shows the traditional decode on
-both sides, one of them with a strong artifact of the task's type put into it; that side is the
-right answer. An *identical* one shows the same decode twice, and the right answer is that there is
-no difference.
+both sides, one of them with a strong artifact of the task's type put into the place that is framed;
+that side is the right answer. An *identical* one shows the same decode twice, and the right answer
+is that there is no difference.
 
 There are two questions: which side is *worse*, the paper's, and to *grade* both sides: how strong
 is the artifact on each, 0 to 3, and where. The side with the higher grade is the worse one.
@@ -15,7 +15,7 @@ is the artifact on each, 0 to 3, and where. The side with the higher grade is th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -28,7 +28,7 @@ ANSWERS = ("A", "B", "same")
 """What a rater may say."""
 SHOWN_SIDES = ANSWERS[:2]
 NOTHING = "nothing"
-"""In place of grades: there is nothing to judge, such as no readable text."""
+"""There is no text to compare; in place of grades: there is nothing to judge."""
 WORSE, GRADE = "worse", "grade"
 Question = Literal["worse", "grade"]
 QUESTIONS = {
@@ -75,6 +75,7 @@ class Task:
         neural: the side of the neural result, ``"A"`` or ``"B"``; None for controls.
         answer: the right one of a control, else None.
         question: which side is worse, or the grades of both.
+        frame: where to look, in pixels of the pictures; None: everywhere.
     """
 
     id: str
@@ -84,12 +85,23 @@ class Task:
     neural: str | None = None
     answer: str | None = None
     question: Question = "worse"
+    frame: Sequence[int] | None = None
 
     @property
     def wording(self) -> str:
         """What is asked."""
         questions = GRADINGS if self.question == GRADE else QUESTIONS
         return questions[asked_like(self.artifact_type)]
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """What a rater may say: of text also that there is none.
+
+        >>> Task("t1", "text", CANDIDATE, "c").answers
+        ('A', 'B', 'same', 'nothing')
+        """
+        can_be_absent = self.question == GRADE or asked_like(self.artifact_type) == "text"
+        return (*ANSWERS, NOTHING) if can_be_absent else ANSWERS
 
     @property
     def shown(self) -> tuple[str, ...]:
@@ -147,6 +159,7 @@ def new_task(
     artifact_type: str,
     attempt: int = 0,
     question: Question = "worse",
+    frame: Sequence[int] | None = None,
 ) -> Task:
     """A question on a candidate's crops; its letter in front keeps spreadsheets from reading its
     id as a number.
@@ -160,7 +173,7 @@ def new_task(
     answer = {PLANTED: side, IDENTICAL: "same"}.get(kind)
     neural = side if kind == CANDIDATE else None
     name = f"t{drawn(seed, 'id', *names):016x}"
-    return Task(name, artifact_type, kind, candidate, neural, answer, question)
+    return Task(name, artifact_type, kind, candidate, neural, answer, question, frame)
 
 
 def write_key(folder: Path, key: Key) -> None:

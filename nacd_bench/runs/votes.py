@@ -64,7 +64,8 @@ class Vote(NamedTuple):
     Args:
         rater: as the file names them.
         task: id of the task.
-        answer: ``"A"``, ``"B"``, ``"same"``, or that there is ``"nothing"`` to judge.
+        answer: ``"A"``, ``"B"``, ``"same"``, or that there is ``"nothing"``: no text, nothing to
+            judge.
         time: when, as the file has it, or empty.
         place: where it was read, for messages.
         marks: of A and of B, where they were graded.
@@ -326,16 +327,19 @@ def collect(votes: Iterable[Vote], key: Key, least_accuracy: float) -> Collected
     collected = Collected()
     given: dict[str, dict[str, list[Vote]]] = defaultdict(lambda: defaultdict(list))
     for vote in votes:
-        asked = key.tasks[vote.task].question if vote.task in key.tasks else ""
-        if asked and (asked == GRADE) == bool(vote.marks or vote.answer == NOTHING):
-            given[vote.rater][vote.task].append(vote)
-            continue
-        fault = (
-            f"expected a task of this export, got {vote.task!r} by {vote.rater}. "
-            "The vote belongs to another export."
-        )
-        if asked:
-            wanted = "severities of A and B" if asked == GRADE else f"one of {', '.join(ANSWERS)}"
+        asked = key.tasks.get(vote.task)
+        if asked is None:
+            fault = (
+                f"expected a task of this export, got {vote.task!r} by {vote.rater}. "
+                "The vote belongs to another export."
+            )
+        else:
+            has_marks = asked.question == GRADE and vote.answer != NOTHING
+            if vote.answer in asked.answers and has_marks == bool(vote.marks):
+                given[vote.rater][vote.task].append(vote)
+                continue
+            wanted = f"one of {', '.join(asked.answers)}"
+            wanted = "severities of A and B" if asked.question == GRADE else wanted
             fault = (
                 f"expected {wanted} for {vote.task} by {vote.rater}, got {vote.said}. Correct it."
             )
@@ -365,13 +369,14 @@ def worse_side(answer: str) -> str:
 
 
 def meaning(task: Task, answer: str) -> str:
-    """Which result an answer calls the worse one.
+    """Which result an answer calls the worse one; the answer itself where it calls none so.
 
     >>> meaning(Task("t1", "texture", CANDIDATE, "c", neural="B"), "B")
     'neural'
     """
-    answer = worse_side(answer)
-    return SAME if answer == SAME else NEURAL if answer == task.neural else TRADITIONAL
+    if answer not in SHOWN_SIDES:
+        return answer
+    return NEURAL if answer == task.neural else TRADITIONAL
 
 
 def _counted(votes: Sequence[Vote], collected: Collected) -> Vote | None:

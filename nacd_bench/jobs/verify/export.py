@@ -42,6 +42,7 @@ from nacd_bench.jobs.verify.pictures import (
     Format,
     Row,
     TaskJob,
+    frame_of,
     make_task,
     remove_other_pictures,
     task_died,
@@ -135,6 +136,7 @@ def export(
     raters: Number = 3,
     seed: Count = 0,
     cell: Number = 32,
+    frame: bool = True,
     label_studio_images: str = AUTO,
     toloka_images: str = "",
     workers: Processes = None,
@@ -154,6 +156,7 @@ def export(
         raters: how many are to look at each task.
         seed: decides sides, ids and controls.
         cell: of a checkerboard at the most, in pixels; smaller in smaller artifacts.
+        frame: whether pictures show where to look, alike on all sides; not to grade.
         label_studio_images: ``"auto"``, ``"embedded"``, or what stands before a picture's name.
         toloka_images: what stands before a picture's name.
         workers: processes.
@@ -176,11 +179,12 @@ def export(
     settings = {
         **names,
         **{"limit": limit, "min_confidence": min_confidence or {}, "formats": wanted},
-        **{"controls": controls, "raters": raters, "seed": seed, "cell": cell},
+        **{"controls": controls, "raters": raters, "seed": seed, "cell": cell, "frame": frame},
         **{"label_studio_images": label_studio_images, "toloka_images": toloka_images},
         **({"question": question} if question == GRADE else {}),
         "candidates_sha256": sha256("\n".join(chosen["candidate"].to_pylist())),
     }
+    is_framed = frame and question != GRADE
     require_own(folder)
     if workers is None:
         workers = cores() if len(chosen) > FEW else 0
@@ -194,7 +198,12 @@ def export(
         jobs = []
         for row in chosen.select(COLUMNS).to_pylist():
             name, kind = row["candidate"], row["artifact_type"]
-            jobs.append((new_task(seed, CANDIDATE, name, kind, question=question), row))
+            task = new_task(
+                *(seed, CANDIDATE, name, kind),
+                question=question,
+                frame=frame_of(row) if is_framed else None,
+            )
+            jobs.append((task, row))
         with progress_bar("tasks", len(jobs), show_progress) as progress:
             for (task, _), fault in finished_jobs(pool, jobs):
                 if fault:
@@ -208,7 +217,9 @@ def export(
                 f"expected at least one candidate with its crops, got none of {len(chosen)}; "
                 f"{folder / FAILURES} has them all. The first: {this.failures[0].message}"
             )
-        mixed_in, unmade = _controls(pool, candidates, tasks, controls, seed, show_progress)
+        mixed_in, unmade = _controls(
+            pool, candidates, tasks, controls, seed, is_framed, show_progress
+        )
         notes += unmade
         by_id = {task.id: task for task in (*tasks, *mixed_in)}
         key = Key(str(run.resolve()), raters, by_id, json_sha256([settings, sorted(by_id)])[:16])
@@ -361,34 +372,36 @@ def control_jobs(
     seed: int,
     count: int,
     question: Question = "worse",
+    is_framed: bool = True,
 ) -> Iterator[TaskJob]:
     """Controls of a kind and type that may work, the best first.
 
-    They are made of candidates of the type before others, of those that are not too large, and
-    then of those that nobody is asked about, so that nobody sees a place twice.
+    They are made of candidates of the type: of those that are not too large before others, and then
+    of those that nobody is asked about, so that nobody sees a place twice.
 
     Args:
-        rows: with the columns of candidates.
+        rows: with the columns of candidates, of the photographs that raters see.
         asked: ids of candidates with a task.
         kind: planted or identical; neither is made of what the other is made of.
         artifact_type: of the controls.
         seed: decides the rest of the order.
         count: controls of the type that are wanted.
         question: of the export.
+        is_framed: whether they show where to look.
     """
 
-    def rank(row: Row) -> tuple[bool, bool, bool, int]:
+    def rank(row: Row) -> tuple[bool, bool, int]:
         side = max(row[f"crop_{axis}1"] - row[f"crop_{axis}0"] for axis in "xy")
         by_chance = drawn(seed, "control", artifact_type, row["candidate"])
-        is_other = row["artifact_type"] != artifact_type
-        return is_other, side > LARGE, row["candidate"] in asked, by_chance
+        return side > LARGE, row["candidate"] in asked, by_chance
 
+    rows = [row for row in rows if row["artifact_type"] == artifact_type]
     best = heapq.nsmallest(SPARE * (count + 1), rows, key=rank)
     half = best[::2] if kind == PLANTED else best[1::2] or best
     for attempt in range(TRIES if kind == PLANTED else 1):
         for row in half:
-            name = row["candidate"]
-            yield new_task(seed, kind, name, artifact_type, attempt, question), row
+            name, frame = row["candidate"], frame_of(row) if is_framed else None
+            yield new_task(seed, kind, name, artifact_type, attempt, question, frame), row
 
 
 def _controls(
@@ -397,6 +410,7 @@ def _controls(
     tasks: Sequence[Task],
     share: float,
     seed: int,
+    is_framed: bool,
     show_progress: bool,
 ) -> tuple[list[Task], list[str]]:
     """The controls of each type that has tasks, half of them planted, half identical; and notes."""
@@ -405,7 +419,9 @@ def _controls(
     asked = {task.candidate for task in tasks}
     counts = Counter(task.artifact_type for task in tasks)
     wanted = {kind: max(FEWEST, round(share * count)) for kind, count in sorted(counts.items())}
-    rows = candidates.select(COLUMNS).to_pylist()
+    images = candidates.filter(pc.is_in(candidates["candidate"], pa.array(asked)))["image"]
+    of_asked = candidates.filter(pc.is_in(candidates["image"], pc.unique(images)))
+    rows = of_asked.select(COLUMNS).to_pylist()
     controls: list[Task] = []
     notes = []
 
@@ -421,14 +437,14 @@ def _controls(
     with progress_bar("control tasks", sum(wanted.values()), show_progress) as progress:
         for kind, count in wanted.items():
             planted, identical = (
-                control_jobs(rows, asked, how, kind, seed, count, tasks[0].question)
+                control_jobs(rows, asked, how, kind, seed, count, tasks[0].question, is_framed)
                 for how in (PLANTED, IDENTICAL)
             )
             made = [*first(planted, count - count // 2), *first(identical, count // 2)]
             if len(made) < count:
                 notes.append(
                     f"{len(made)} of {count} control tasks for {kind} could be made: no other "
-                    "crops have room for an artifact that nobody overlooks."
+                    "crops of these photographs have room for an artifact that nobody overlooks."
                 )
             controls += made
     return controls, notes

@@ -27,7 +27,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from nacd_bench.jobs.verify.pictures import FOLDERS, LABEL_STUDIO, PAGE, TOLOKA, picture_name
 from nacd_bench.report.page import write_page
-from nacd_bench.runs.tasks import ANSWERS, GRADE, SHOWN_SIDES, VOTES_SCHEMA, Key
+from nacd_bench.runs.tasks import GRADE, NOTHING, SHOWN_SIDES, VOTES_SCHEMA, Key
 from nacd_bench.triplets.files import csv_bytes, writable, write_whole
 
 AUTO, EMBEDDED = "auto", "embedded"
@@ -69,14 +69,18 @@ def write_exports(
 
 
 def _write_page(folder: Path, key: Key) -> None:
-    tasks = sorted((name, (task.wording, task.shown)) for name, task in key.tasks.items())
-    kinds = sorted({kind for _, kind in tasks})
+    looks = {name: (task.wording, task.shown, task.answers) for name, task in key.tasks.items()}
+    kinds = sorted(set(looks.values()))
     data = {
         "schema": VOTES_SCHEMA,
         "export": key.export,
         "grades": key.question == GRADE,
-        "kinds": [{"question": wording, "pictures": shown} for wording, shown in kinds],
-        "tasks": [[name, kinds.index(kind)] for name, kind in tasks],
+        "kinds": [
+            dict(zip(("question", "pictures", "answers"), kind, strict=True)) for kind in kinds
+        ],
+        "tasks": [
+            [name, kinds.index(looks[name]), key.tasks[name].frame] for name in sorted(looks)
+        ],
     }
     write_page(folder, "voting", data, title="Compare pictures", question=key.question)
 
@@ -103,7 +107,7 @@ def _write_label_studio(folder: Path, key: Key, images: str) -> list[str]:
 
     lines = []
     for name, task in sorted(key.tasks.items()):
-        data = {"task": name, "question": f"{task.wording} ({', '.join(ANSWERS)})"}
+        data = {"task": name, "question": f"{task.wording} ({', '.join(task.answers)})"}
         if key.question == GRADE:
             data["question"] = task.wording
             data |= {side: image(picture_name(name, f"-{side}")) for side in task.shown}
@@ -111,7 +115,9 @@ def _write_label_studio(folder: Path, key: Key, images: str) -> list[str]:
             data["image"] = image(picture_name(name))
         lines.append(json.dumps({"data": data}))
     write_whole(folder / "tasks.json", ("[\n" + ",\n".join(lines) + "\n]\n").encode())
-    _write_text(folder / "config.xml", "label_studio.xml.j2", key=key, sides=SHOWN_SIDES)
+    can_be_nothing = any(NOTHING in task.answers for task in key.tasks.values())
+    given = {"key": key, "sides": SHOWN_SIDES, "can_be_nothing": can_be_nothing}
+    _write_text(folder / "config.xml", "label_studio.xml.j2", **given)
     given = {"key": key, "images": images, "local_files": LOCAL_FILES}
     _write_text(folder / "README.md", "label_studio.md.j2", **given)
     return notes
@@ -131,8 +137,11 @@ def _write_toloka(folder: Path, key: Key, images: str) -> None:
     cells = [dict(zip(TOLOKA_COLUMNS, (*row.values(), ""), strict=True)) for row in rows]
     write_whole(folder / "tasks.tsv", csv_bytes(TOLOKA_COLUMNS, cells, delimiter="\t"))
     questions = sorted({row["question"] for row in rows})
-    _write_text(folder / "instructions.html", "toloka.html.j2", questions=questions)
-    given = {"key": key, "images": images, "answers": ANSWERS, "rows": rows}
+    answers = sorted({answer for task in key.tasks.values() for answer in task.answers})
+    _write_text(
+        folder / "instructions.html", "toloka.html.j2", questions=questions, answers=answers
+    )
+    given = {"key": key, "images": images, "answers": answers, "rows": rows}
     _write_text(folder / "README.md", "toloka.md.j2", **given)
 
 

@@ -5,8 +5,9 @@
                                                                          one where they are graded
 
 Names and bytes say nothing about sides and controls: A and B are coded alike, and every file has
-one and the same time. Controls are made of crops of the same kind as those that people are asked
-about, so that sizes and contents do not give them away.
+one and the same time. Controls are made of crops of the same type and of the same photographs as
+those that people are asked about, and framed like these, so that neither sizes nor contents give
+them away.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image as Pillow
+from PIL import ImageDraw
 
 from nacd_bench.coding.codec import Image, png
 from nacd_bench.coding.matched import describe, stop_if_disk_full
 from nacd_bench.errors import ImageError
+from nacd_bench.ops.boxes import regions_around
 from nacd_bench.planting.controls import strong_artifact
 from nacd_bench.report.sheets import sheet
 from nacd_bench.runs.tasks import CANDIDATE, GRADE, IDENTICAL, Task, asked_like, drawn
@@ -29,6 +32,7 @@ from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import linked, write_whole
 from nacd_bench.triplets.images import read_8_bit
 from nacd_bench.triplets.manifest import resolved
+from nacd_bench.triplets.record import Box
 
 PAGE, LABEL_STUDIO, TOLOKA = "page", "label_studio", "toloka"
 Format = Literal["page", "label_studio", "toloka"]
@@ -37,8 +41,10 @@ FOLDERS = {PAGE: "pictures", LABEL_STUDIO: "images", TOLOKA: "images"}
 """Of the picture files of a format."""
 TIME = 946_684_800
 """When every picture was written, as its file says: 2000, a time that archives can hold."""
-SIDE = 300
-"""Of the part that is shown of another type's crop, in pixels."""
+MARGIN, LEAST_FRAME = 8, 96
+"""Pixels between a place and its frame, and of a frame's side at the least."""
+FRAME, FRAME_WIDTH = (255, 45, 31), 2
+"""Colour, and width in pixels, of a frame that is drawn into a picture."""
 LEAST_CELL = 4
 """Pixels of a checkerboard's cell at the least."""
 CELLS_PER_BOX = 3
@@ -64,6 +70,23 @@ def picture_name(task: str, suffix: str = "") -> str:
     '5d/t5d95d4db5e3a50dd-A.png'
     """
     return f"{task[1:3]}/{task}{suffix}.png"
+
+
+def frame_of(row: Row) -> Box | None:
+    """Where a rater is to look, in pixels of a candidate's crops; None where that is all of them.
+
+    >>> crop = {"crop_x0": 100, "crop_y0": 0, "crop_x1": 400, "crop_y1": 300}
+    >>> frame_of({**crop, "x0": 200, "y0": 0, "x1": 320, "y1": 30})
+    (92, 0, 228, 96)
+    """
+    width, height = (row[f"crop_{axis}1"] - row[f"crop_{axis}0"] for axis in "xy")
+    place = [
+        row[f"{axis}{end}"] - row[f"crop_{axis}0"] + margin
+        for end, margin in ((0, -MARGIN), (1, MARGIN))
+        for axis in "xy"
+    ]
+    x0, y0, x1, y1 = regions_around([place], width, height, LEAST_FRAME, holds=True)[0].tolist()
+    return None if (x1 - x0, y1 - y0) == (width, height) else (x0, y0, x1, y1)
 
 
 def make_task(
@@ -94,12 +117,12 @@ def make_task(
         pictures = task_pictures(job, read_crops(run, job[1]), seed, cell)
         if pictures is None:
             return "no strong artifact can be planted there."
-        tiles = [(caption, Pillow.fromarray(picture)) for caption, picture in pictures.items()]
+        framed = [(name, with_frame(picture, task.frame)) for name, picture in pictures.items()]
         written: dict[str, Path] = {}
         for path, caption in files.items():
             # a picture that is there already is linked, without its room where the file system can
             if not (caption in written and linked(written[caption], path)):
-                picture = pictures[caption] if caption else sheet([("", tiles)], least=0)
+                picture = pictures[caption] if caption else sheet([("", framed)], least=0)
                 write_whole(path, png(picture))
                 os.utime(path, (TIME, TIME))
             written[caption] = path
@@ -156,20 +179,16 @@ def task_pictures(
     task, row = job
     asked = asked_like(task.artifact_type)
     width, height = row["x1"] - row["x0"], row["y1"] - row["y0"]
-    if row["artifact_type"] != task.artifact_type:  # the middle of it
-        height, width = (min(SIDE, length) for length in crops.original.shape[:2])
-        top = (crops.original.shape[0] - height) // 2
-        left = (crops.original.shape[1] - width) // 2
-        part = slice(top, top + height), slice(left, left + width)
-        crops = CropTriplet(*(np.ascontiguousarray(crop[part]) for crop in crops))
     original, first, second = crops
     if task.kind == IDENTICAL:
         first = second = first if drawn(seed, task.id) % 2 else second
     elif task.kind != CANDIDATE:
-        control = strong_artifact(original, second, asked, drawn(seed, "plant", task.id) >> 32)
+        zone = frame_of(row) or (0, 0, *original.shape[1::-1])
+        by_chance = drawn(seed, "plant", task.id) >> 32
+        control = strong_artifact(original, second, asked, by_chance, zone)
         if control is None:
             return None
-        original, second, first = control
+        first = control
     if asked == "color" and task.question != GRADE:
         size = max(LEAST_CELL, min(cell, min(width, height) // CELLS_PER_BOX))
         first, second = (checkerboard(original, decode, size) for decode in (first, second))
@@ -177,6 +196,16 @@ def task_pictures(
     a, b = (second, first) if is_turned else (first, second)
     pictures = {"original": original, "A": a, "B": b}
     return {caption: pictures[caption] for caption in task.shown}
+
+
+def with_frame(picture: Image, frame: Sequence[int] | None) -> Pillow.Image:
+    """A picture with its frame, if any."""
+    drawn_on = Pillow.fromarray(picture)
+    if frame is not None:
+        x0, y0, x1, y1 = frame
+        edges = (x0, y0, x1 - 1, y1 - 1)
+        ImageDraw.Draw(drawn_on).rectangle(edges, outline=FRAME, width=FRAME_WIDTH)
+    return drawn_on
 
 
 def checkerboard(original: Image, decode: Image, cell: int) -> Image:

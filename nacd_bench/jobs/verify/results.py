@@ -43,6 +43,7 @@ from nacd_bench.runs.tasks import (
     CANDIDATE,
     CANDIDATES_FILE,
     GRADE,
+    NOTHING,
     SHOWN_SIDES,
     TRIPLETS_FILE,
     Task,
@@ -229,7 +230,9 @@ def concluded(
         given = list(by_rater.values())
         votes_for = given.count(NEURAL)
         row = {**candidate, "votes_for": votes_for, "votes_against": len(given) - votes_for}
-        row |= {"votes_same": given.count(SAME), "raters": len(given)}
+        nothing = given.count(NOTHING)
+        row |= {"votes_same": given.count(SAME) + nothing, "votes_nothing": nothing}
+        row["raters"] = len(given)
         row["confirmed"] = is_confirmed(given, rule, raters)
         row["chance"] = confirmed_by_chance([same[rater] for rater in by_rater], rule, raters)
         rows.append(row)

@@ -3,7 +3,7 @@
 "use strict";
 const { schema, export: exportId, grades, kinds, tasks } = DATA;
 const SIDES = ["A", "B"];
-const ANSWERS = [...SIDES, "same", ...(grades ? ["nothing"] : [])];
+const ANSWERS = [...SIDES, "same", "nothing"];
 const MARKS = grades ? SIDES.flatMap((side) => [`severity_${side}`, `box_${side}`]) : []; // of a vote
 const STEP = 4; // pixels that an arrow moves a box
 const LEAST = 4; // pixels along a box
@@ -18,6 +18,7 @@ let queue = []; // places in tasks, in the rater's order, of what is not answere
 let votes = new Map(); // task id to {answer, time, seconds}, in the order of voting
 let saved = 0; // votes that are in a file, as they are now
 let flipped = -1; // the picture that stands alone, or -1 for all side by side
+let framed = true; // whether frames show where to look
 let images = []; // of the task that is shown
 let ready = false;
 let marks = {}; // by side {severity, box} of the task that is shown, null where it is to be given
@@ -100,7 +101,7 @@ function leave() {
 }
 
 function answer(choice) {
-  if (!rater || !queue.length || !ready) return;
+  if (!rater || !queue.length || !ready || !kinds[tasks[queue[0]][1]].answers.includes(choice)) return;
   const id = tasks[queue[0]][0];
   const given = choice === "nothing" ? [] : MARKS.map((name) => {
     const [what, side] = name.split("_");
@@ -285,6 +286,12 @@ function next(before = {}) {
 function enable() {
   for (const button of $$("#answers button")) button.disabled = !ready;
   if (grades) showMarks();
+  else {
+    const [, kind, place] = queue.length ? tasks[queue[0]] : [];
+    $("#answers [data-answer=nothing]").hidden = !kinds[kind]?.answers.includes("nothing");
+    $("#framed").disabled = !place;
+    $("#framed").setAttribute("aria-pressed", framed);
+  }
   $("#undo").disabled = !votes.size;
   $("#later").disabled = queue.length < 2;
   $("#flip").setAttribute("aria-pressed", flipped >= 0);
@@ -311,6 +318,8 @@ function draw() {
     Object.assign(image.style, { width: `${Math.round(width * factor)}px`, height: `${Math.round(height * factor)}px` });
     const side = grades && SIDES.includes(caption) && caption;
     const picture = make("div", { class: "frame", "data-side": side }, image);
+    const place = framed && tasks[queue[0]][2];
+    if (place) picture.append(make("i", { style: inCss(place, 0, 0, factor) }));
     return make("figure", {}, make("figcaption", {}, caption), missing ? make("p", { class: "missing" }, "This picture is missing.") : picture);
   }));
   if (grades) showMarks();
@@ -329,6 +338,12 @@ function flip() {
 
 function beside() {
   flipped = -1;
+  if (queue.length) draw();
+  enable();
+}
+
+function frame() {
+  framed = !framed;
   if (queue.length) draw();
   enable();
 }
@@ -417,6 +432,7 @@ $("#answers").addEventListener("click", (event) => {
   if (event.detail && queue.length) $("#question").focus({ preventScroll: true }); // keys are for the task again
 });
 if (grades) $("#pictures").addEventListener("pointerdown", press);
+if (!grades) $("#framed").addEventListener("click", frame);
 for (const [id, act] of Object.entries({ flip, beside, undo, back: undo, later })) $(`#${id}`).addEventListener("click", act);
 $("#save").addEventListener("click", () => save("json"));
 $("#save-csv").addEventListener("click", () => save("csv"));
@@ -434,6 +450,7 @@ const answerKeys = grades ? {
   1: () => answer("A"), ArrowLeft: () => answer("A"),
   2: () => answer("B"), ArrowRight: () => answer("B"),
   3: () => answer("same"), ArrowDown: () => answer("same"),
+  4: () => answer("nothing"), f: frame,
 };
 onKeys({
   ...answerKeys, u: undo, Backspace: undo, l: later, s: beside, Escape: beside, " ": flip,
