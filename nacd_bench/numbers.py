@@ -116,6 +116,24 @@ def percent(value: float | None, decimals: int = 0) -> str:
     return f"{100 * value:.{_decimals(value, decimals + 2) - 2}f} %"
 
 
+def count(number: int, noun: str) -> str:
+    """A number of things, of which one is singular.
+
+    >>> count(1, "image"), count(1200, "image")
+    ('1 image', '1,200 images')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def gaps(mean: float, largest: float) -> str:
+    """Shares by which rates miss what was asked for: the mean of their sizes, the largest of all.
+
+    >>> gaps(0.07, -0.12), gaps(math.nan, math.nan)
+    ('7.0 % (-12.0 %)', '-')
+    """
+    return NOTHING if math.isnan(mean) else f"{100 * mean:.1f} % ({100 * largest:+.1f} %)"
+
+
 def _decimals(value: float, decimals: int) -> int:
     """So many, and more where rounding would make it -1, 0 or 1 and it is not."""
     while (

@@ -32,7 +32,7 @@ from triplet_folder import ROLES, make_triplets, small_photo
 from nacd_bench.baselines import PSNR
 from nacd_bench.cli.images import compress as compress_command
 from nacd_bench.cli.main import main
-from nacd_bench.coding.curves import bd_rate, bd_rates, curves
+from nacd_bench.coding.curves import bd_rate, bd_rates, curves, left_out
 from nacd_bench.detectors import LargeColor, Texture
 from nacd_bench.evaluation.balanced import BalancedSet, set_of
 from nacd_bench.evaluation.bootstrap import Resampling
@@ -299,6 +299,13 @@ def average_precision(images: list[tuple[Any, Any]], least: float) -> float:
     )
 
 
+SIDES = ("neural", "traditional")
+STEPS = (
+    *(("low", 0.1, 30.0), ("mid", 0.2, 33.0), ("good", 0.3, 34.5)),
+    *(("high", 0.5, 36.5), ("top", 0.9, 39.0)),
+)
+
+
 class TestCompress:
     ROWS = [
         {
@@ -310,28 +317,31 @@ class TestCompress:
             "traditional_bpp": rate * scale,
             "neural_psnr": quality,
             "traditional_psnr": quality,
-            "neural_msssim": missing if source == "b" else 0.9 + quality / 1000,
-            "traditional_msssim": missing if source == "b" else 0.9 + quality / 1000,
+            "neural_msssim": missing if source == "b" else 1 - 10 ** (2 - quality / 10),
+            "traditional_msssim": missing if source == "b" else 1 - 10 ** (2 - quality / 10),
         }
         for source, scale, missing in (("a", 1.0, None), ("b", 3.0, None))
-        for preset, rate, quality in (("low", 0.1, 30.0), ("mid", 0.2, 33.0), ("high", 0.5, 36.5))
+        for preset, rate, quality in STEPS
     ]
 
     def test_means_of_a_step_leave_out_what_is_missing(self) -> None:
         table = curves(self.ROWS)
-        assert [row["codec"] for row in table] == ["n"] * 3 + ["t"] * 3
-        expected = {"psnr": [30, 33, 36.5], "msssim": [0.93, 0.933, 0.9365], "images": [2] * 3}
-        for rows, factor in ((table[:3], 0.9), (table[3:], 1.0)):
-            curve = {name: [row[name] for row in rows] for name in rows[0]}
-            assert curve["bpp"] == pytest.approx([factor * rate * 2 for rate in (0.1, 0.2, 0.5)])
-            assert all(curve[name] == pytest.approx(values) for name, values in expected.items())
-            # beside MS-SSIM stand the rates of the image that has one
-            assert curve["msssim_bpp"] == pytest.approx([factor * rate for rate in (0.1, 0.2, 0.5)])
-            assert curve["msssim_images"] == [1, 1, 1]
+        assert [row["codec"] for row in table] == ["n", "t"] * 10
+        assert [row["step"] for row in table[::2]] == ["low", "mid", "good", "high", "top"] * 2
+        rates, psnrs = (np.array([step[place] for step in STEPS]) for place in (1, 2))
+        for side, factor in ((0, 0.9), (1, 1.0)):
+            psnr, msssim = table[side:10:2], table[10 + side :: 2]
+            assert [row["value"] for row in psnr] == pytest.approx(psnrs)
+            assert [row["bpp"] for row in psnr] == pytest.approx(factor * rates * 2)
+            assert {row["images"] for row in psnr} == {2}
+            # MS-SSIM is that of the image that has one, beside its own rates
+            assert [row["value"] for row in msssim] == pytest.approx(psnrs - 20)
+            assert [row["bpp"] for row in msssim] == pytest.approx(factor * rates)
+            assert {row["images"] for row in msssim} == {1}
 
     @pytest.fixture(scope="class")
     def compressed(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        """Photographs, one large enough for MS-SSIM, a black and a flat picture, at three rates."""
+        """Photographs, one large enough for MS-SSIM, a black and a flat picture, at four rates."""
         folder = tmp_path_factory.mktemp("compress")
         pictures = {
             "large": small_photo("astronaut", 180, 176),
@@ -347,7 +357,7 @@ class TestCompress:
             f"folder={folder}/run",
             "codec@neural=webp",
             "codec@traditional=jpeg",
-            "points=[10,40,80]",
+            "points=[10,40,65,80]",
             "workers=0",
         ]
         calls: Counter[str] = Counter()
@@ -366,7 +376,7 @@ class TestCompress:
     def test_bits_and_decibels(self, compressed: Path) -> None:
         """Of every result from the bytes of its bitstream and the pixels of its decode."""
         rows = pq.read_table(compressed / "triplets.parquet").to_pylist()
-        assert len(rows) == 12
+        assert len(rows) == 16
         calls = json.loads((compressed.parent / "calls.json").read_text())
         assert sum(row["neural_encodes"] for row in rows) == calls["webp"]
         assert sum(row["traditional_encodes"] for row in rows) == calls["jpeg"]
@@ -392,68 +402,88 @@ class TestCompress:
         """Means and BD-rates of the folder from its manifest; black comes back as it was."""
         rows = pq.read_table(compressed / "triplets.parquet").to_pylist()
         lossless = {
-            (row["source"], row["preset"])
-            for row in rows
-            if 300 in (row["neural_psnr"], row["traditional_psnr"])
+            row["source"] for row in rows if 300 in (row["neural_psnr"], row["traditional_psnr"])
         }
-        assert {source for source, _ in lossless} >= {"black"}
+        assert lossless == {"black"}
         lines = csv_rows(compressed / "rate_distortion.csv")
-        assert [line["codec"] for line in lines] == ["webp"] * 3 + ["jpeg"] * 3
+        assert [line["codec"] for line in lines] == ["webp", "jpeg"] * 12
         for line in lines:
             side = {"webp": "neural", "jpeg": "traditional"}[line["codec"]]
             own = [
                 row
                 for row in rows
-                if row["preset"] == line["preset"]
-                and (row["source"], row["preset"]) not in lossless
+                if row["preset"] == line["step"]
+                and row["source"] not in lossless
+                and row[f"{side}_{line['quality']}"] is not None
             ]
-            assert int(line["images"]) == len(own) and 2 <= len(own) <= 3
-            for name in ("bpp", "psnr", "msssim"):
-                values = [r[f"{side}_{name}"] for r in own if r[f"{side}_{name}"] is not None]
-                assert float(line[name]) == pytest.approx(math.fsum(values) / len(values))
-            (large,) = (r[f"{side}_bpp"] for r in own if r["source"] == "large")
-            assert float(line["msssim_bpp"]) == large and line["msssim_images"] == "1"
+            assert int(line["images"]) == len(own) == (3 if line["quality"] == "psnr" else 1)
+            values = [row[f"{side}_{line['quality']}"] for row in own]
+            if line["quality"] == "msssim":
+                values = [-10 * math.log10(1 - value) for value in values]
+            for name, numbers in (("value", values), ("bpp", [r[f"{side}_bpp"] for r in own])):
+                assert float(line[name]) == pytest.approx(math.fsum(numbers) / len(numbers))
+            gaps = [
+                row["traditional_bpp"] / row["neural_bpp"] - 1
+                for row in rows
+                if row["preset"] == line["step"] and side == "traditional"
+            ]
+            shown = float(line["gap"]), float(line["largest_gap"])
+            wanted = (np.mean(np.abs(gaps)), max(gaps, key=abs)) if gaps else (math.nan,) * 2
+            assert shown == pytest.approx(wanted, nan_ok=True)
         saved = {line["quality"]: line for line in csv_rows(compressed / "bd_rate.csv")}
-        for quality, line in saved.items():
+        assert set(saved) == {"psnr", "msssim", "ssimulacra2", "vmaf"}
+        numbers = {}
+        for quality in ("psnr", "msssim", "ssimulacra2"):
+            line, every = saved[quality], []
+            for source in ("large", "small", "flat") if quality == "psnr" else ("large",):
+                own = [row for row in rows if row["source"] == source]
+                values = np.array(
+                    [[r[f"{side}_{x}"] for r in own] for side in SIDES for x in ("bpp", quality)]
+                )
+                if quality == "msssim":
+                    values[1::2] = -10 * np.log10(1 - values[1::2])
+                every.append(values)
+            assert int(line["images"]) == len(every)
+            rises = all((np.diff(values) > 0).all() for values in every)
+            assert rises == (quality != "psnr")  # flat is no curve
             percents = []
-            for source in ("large", "small", "flat", "black"):
-                curve = {}
-                for side in ("traditional", "neural"):
-                    points = sorted(
-                        (row[f"{side}_{quality}"], row[f"{side}_bpp"])
-                        for row in rows
-                        if row["source"] == source and row[f"{side}_{quality}"] not in (None, 300)
-                    )
-                    if quality == "msssim":
-                        points = [(-10 * math.log10(1 - value), rate) for value, rate in points]
-                    curve[side] = points
-                if all(len({q for q, _ in points}) == 3 for points in curve.values()):
-                    low = max(points[0][0] for points in curve.values())
-                    high = min(points[-1][0] for points in curve.values())
-                    grid = np.linspace(low, high, 2001)
-                    ways = [
-                        hermite([q for q, _ in p], [math.log(r) for _, r in p], grid)
-                        for p in curve.values()
-                    ]
-                    area = float(np.trapezoid(ways[1] - ways[0], grid) / (high - low))
-                    percents.append(100 * math.expm1(area))
-            assert int(line["images"]) == len(percents)
-            assert float(line["percent"]) == pytest.approx(np.mean(percents), abs=2e-3)
+            for test_bpp, test, bpp, anchor in every if rises else [np.mean(every, axis=0)]:
+                low, high = max(test[0], anchor[0]), min(test[-1], anchor[-1])
+                grid = np.linspace(low, high, 2001)
+                ways = [
+                    hermite(levels.tolist(), np.log(rates).tolist(), grid)
+                    for rates, levels in ((test_bpp, test), (bpp, anchor))
+                ]
+                area = float(np.trapezoid(ways[0] - ways[1], grid) / (high - low))
+                percents.append(100 * math.expm1(area))
+                numbers[quality] = high - low, min(np.ptp(test), np.ptp(anchor))
+            assert line["of"] in ("", "images" if rises else "mean curves")
+            if line["of"]:
+                assert float(line["percent"]) == pytest.approx(np.mean(percents), abs=2e-3)
+            else:
+                shared, narrower = numbers[quality]
+                assert float(line["overlap"]) == pytest.approx(max(shared, 0))
+                assert shared < narrower / 2
+        assert any(line["of"] for line in saved.values())
 
     def test_nothing_is_printed_as_0_or_1_that_is_not(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        step = {"codec": "webp", "preset": "high", "psnr": 51.0, "images": 1}
-        found = [{**step, "bpp": 0.00003, "msssim": 0.99999988}]
-        found.append({**step, "bpp": 0.5, "msssim": math.nan})
-        nothing: dict[str, Any] = {key: {} for key in ("left_out", "notes", "duplicates")}
+        none = {"gap": math.nan, "largest_gap": math.nan, "images": 1}
+        step = {"step": "high", "codec": "webp", "quality": "psnr", "value": 51.0, **none}
+        found = [{**step, "bpp": 0.00003}, {**step, "codec": "jpeg", "bpp": 0.5}]
+        found[1] |= {"gap": 0.071, "largest_gap": -0.12}
+        nothing: dict[str, Any] = {
+            key: {} for key in ("left_out", "notes", "duplicates", "not_averaged")
+        }
         lists: Any = {key: [] for key in ("bd_rates", "rows", "decoded_again", "failures")}
-        given = {"curves": found, "encodes": 0, "manifest": "m", "folder": Path("f")}
+        given = {"curves": found, "encodes": 1, "manifest": "m", "folder": Path("f")}
         done = SimpleNamespace(**nothing, **lists, **given)
         monkeypatch.setattr("nacd_bench.jobs.compress.run.compress", lambda **_: done)
         assert compress_command() == 0
-        cells = capsys.readouterr().out.split()
-        assert {"0.00003", "0.9999999", "-"} <= {*cells} and "nan" not in cells
+        out = capsys.readouterr().out
+        assert {"0.00003", "-"} <= {*out.split()} and "nan" not in out
+        assert "7.1 % (-12.0 %)" in out and "0 triplets, 1 encode. " in out
 
     def test_what_comes_back_unchanged_is_in_no_mean(self) -> None:
         """A black picture that a codec gives back as it was has 300 dB, which no mean can bear."""
@@ -465,8 +495,8 @@ class TestCompress:
             ]
             assert curves([*self.ROWS, *same]) == curves(self.ROWS)
             assert bd_rates([*self.ROWS, *same])[0]["images"] == 2
-        only = curves([{**row, **dict.fromkeys(psnr, 300.0)} for row in self.ROWS])[:3]
-        assert [(row["images"], row["psnr"]) for row in only] == [(2, 300.0)] * 3
+            assert set(left_out([*self.ROWS, *same])["psnr"]) == {"black"}
+        assert curves([{**row, **dict.fromkeys(psnr, 300.0)} for row in self.ROWS]) == []
 
     @pytest.mark.parametrize("seed", range(5))
     def test_bd_rate_is_the_area_between_the_curves(self, seed: int) -> None:
@@ -491,7 +521,7 @@ class TestCompress:
         assert bd_rate(anchor, own, *longer) == pytest.approx(expected, abs=1e-3)
 
     def test_bd_rate_is_the_mean_over_images_that_have_one(self) -> None:
-        psnr, msssim = bd_rates(self.ROWS)
+        psnr, msssim, *_ = bd_rates(self.ROWS)
         assert psnr["percent"] == pytest.approx(-10) and psnr["images"] == 2
         assert msssim["percent"] == pytest.approx(-10) and msssim["images"] == 1
 

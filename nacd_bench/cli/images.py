@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nacd_bench.cli.printing import show, show_failures, show_oddities
 from nacd_bench.errors import PluginError
-from nacd_bench.numbers import estimate, percent, share
+from nacd_bench.numbers import count, estimate, gaps, percent, share
 from nacd_bench.runs.tables import Table
 from nacd_bench.settings import Number, checked
 
 if TYPE_CHECKING:
+    from nacd_bench.pipeline.coding import CodedImages
     from nacd_bench.runs.mined import Summary
+
+MOST_PAIRS = 5
+"""Pairs or images that a line names."""
 
 
 def compress(**settings: Any) -> int:
@@ -23,20 +28,10 @@ def compress(**settings: Any) -> int:
     show_oddities(done.left_out, done.notes)
     twins = done.duplicates.items()
     show(*(f"{twin}: left out, the same bytes as {first}" for twin, first in twins))
-    rows = []
-    for step in done.curves:
-        numbers = share(step["bpp"], 4), f"{step['psnr']:.2f}", share(step["msssim"], 6)
-        rows.append([step["codec"], step["preset"], *numbers, str(step["images"])])
+    show(*_rates(done), *_off_rates(done), *_savings(done))
     show(
-        Table(("codec", "step", "bpp", "PSNR of Y in dB", "MS-SSIM of Y", "images"), rows),
-        *(
-            "BD-rate by {quality} of {neural} against {traditional}: {percent:+.1f} % "
-            "(mean of {images} images)".format(**rate)
-            for rate in done.bd_rates
-            if rate["images"]
-        ),
-        f"{len(done.rows)} triplets, {done.encodes} encodes. Manifest: {done.manifest}. "
-        f"Next: nacd-bench detect {done.folder}",
+        f"{count(len(done.rows), 'triplet')}, {count(done.encodes, 'encode')}. Manifest: "
+        f"{done.manifest}. Next: nacd-bench detect {done.folder}"
     )
     faults = [job.in_words(row) for row in filter(job.is_fault, done.decoded_again)]
     if done.decoded_again:
@@ -46,6 +41,73 @@ def compress(**settings: Any) -> int:
         )
     status = show_failures(faults, done.folder, "decode_check.csv")
     return max(status, show_failures(done.failures, done.folder))
+
+
+def _rates(done: CodedImages) -> Iterator[Table]:
+    """Rate and quality of the codecs, those of one step together, and how far pairs lie apart."""
+    from nacd_bench.coding.curves import QUALITIES
+
+    qualities = list(dict.fromkeys(row["quality"] for row in done.curves))
+    cells: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in done.curves:
+        cells.setdefault(row["step"], {}).setdefault(row["codec"], {})[row["quality"]] = row
+    rows: list[list[str] | None] = []
+    for step, of_step in cells.items():
+        rows += [None] if rows else []
+        for codec, values in of_step.items():
+            first = next(iter(values.values()))
+            texts = [
+                f"{values[name]['value']:.{QUALITIES[name].decimals}f}" if name in values else "-"
+                for name in qualities
+            ]
+            shown = [step, codec, share(first["bpp"], 4), *texts, str(first["images"])]
+            rows.append([*shown, gaps(first["gap"], first["largest_gap"])])
+    headings = [QUALITIES[name].heading for name in qualities]
+    if rows:
+        yield Table(["step", "codec", "bpp", *headings, "images", "gap, mean (largest)"], rows)
+
+
+def _off_rates(done: CodedImages) -> Iterator[str]:
+    """The pairs that do not lie at one rate, the worst by name."""
+    off = sorted(
+        filter(lambda row: row["over_tolerance"], done.rows), key=lambda row: -abs(row["rate_gap"])
+    )
+    if off:
+        worst = ", ".join(
+            f"{row['source']} at {row['preset']} with {row['traditional_label']} "
+            f"({100 * row['rate_gap']:+.1f} %)"
+            for row in off[:MOST_PAIRS]
+        )
+        more = f" and {len(off) - MOST_PAIRS} more" if len(off) > MOST_PAIRS else ""
+        yield (
+            f"{len(off)} of {count(len(done.rows), 'pair')} miss the rate by more than "
+            f"{percent(done.tolerance)} (over_tolerance in the manifest): {worst}{more}"
+        )
+
+
+def _savings(done: CodedImages) -> Iterator[str]:
+    """BD-rates as sentences, and which images are in no mean."""
+    from nacd_bench.coding.curves import LEAST_IMAGES, QUALITIES
+
+    for quality, images in done.not_averaged.items():
+        why = ", ".join(f"{name} ({fault})" for name, fault in [*images.items()][:MOST_PAIRS])
+        more = f" and {len(images) - MOST_PAIRS} more" if len(images) > MOST_PAIRS else ""
+        yield f"In no mean of {QUALITIES[quality].label}: {why}{more}"
+    for rate in done.bd_rates:
+        what = "BD-rate by {} of {neural} against {traditional}".format(
+            QUALITIES[rate["quality"]].label, **rate
+        )
+        if not rate["of"]:
+            yield f"{what}: n/a ({rate['reason']})"
+            continue
+        of = f"mean of {count(rate['images'], 'image')}"
+        if rate["of"] != "images":
+            of = f"of the mean curves of {count(rate['images'], 'image')}; {rate['reason']}"
+        value, *ends = (rate[name] for name in ("percent", "low", "high"))
+        number = estimate(value, *ends, decimals=1, is_difference=True)
+        if rate["images"] < LEAST_IMAGES:
+            number, of = f"{value:+.1f}", f"{of}, too few for an interval"
+        yield f"{what}: {number} % ({of})"
 
 
 @checked

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import errno
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from nacd_bench.baselines.base import Baseline
 from nacd_bench.coding.codec import Codec, Image, bits_per_pixel
 from nacd_bench.coding.rate import Match, luma_psnr
-from nacd_bench.errors import DataError, UserError
+from nacd_bench.errors import DataError, PluginError, UserError
 from nacd_bench.ops.color import luma
 from nacd_bench.ops.planes import one_thread
 from nacd_bench.ops.structure import MSSSIM_SIDE, ms_ssim
+from nacd_bench.registry import BASELINES
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -72,6 +75,33 @@ def stop_if_disk_full(error: BaseException, folder: Path) -> None:
                 "keeps what is done."
             ) from error
         cause = cause.__cause__
+
+
+def qualities(original: Image, decoded: Image) -> dict[str, float | None]:
+    """Of two images ``(H, W, 3)`` the metrics that curves have beside PSNR; None for one that the
+    image is too small for, and for VMAF without its package."""
+    values = {"msssim": luma_msssim(original, decoded)}
+    reference, test = (
+        torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].double() / 255
+        for image in (original, decoded)
+    )
+    for name in ("ssimulacra2", "vmaf"):
+        values[name], metric = None, _metric(name)
+        if metric is not None and min(original.shape[:2]) >= metric.min_side:
+            planes = (reference, test) if metric.in_color else (luma(reference), luma(test))
+            with one_thread():
+                values[name] = metric.values(*planes).item()
+    return values
+
+
+@cache
+def _metric(name: str) -> Baseline | None:
+    """A metric with its constants, or None where its package is not there."""
+    try:
+        metric: Baseline = BASELINES.get(name)()
+    except PluginError:
+        return None
+    return metric
 
 
 def luma_msssim(original: Image, decoded: Image) -> float | None:

@@ -6,7 +6,8 @@ Three schemes say which rates the two sides get:
     the neural codec runs at its operating points, the traditional one follows its rate times
     ``rate_factor`` (1.2 for HM, 1.0 for VTM in section 4.1 of the paper);
 ``target``
-    both are matched to the same bits per pixel;
+    the neural codec takes its operating point nearest to each target in bits per pixel, the
+    traditional one follows the rate that it got;
 ``psnr``
     as ``neural``, but the traditional codec follows the luma PSNR.
 
@@ -29,6 +30,7 @@ from typing import Any, Literal
 
 from nacd_bench.coding.originals import Item, list_images
 from nacd_bench.coding.sides import (
+    LARGEST_GAP,
     NEURAL,
     TARGETS,
     AnyCodec,
@@ -36,6 +38,7 @@ from nacd_bench.coding.sides import (
     Side,
     TargetRate,
     built,
+    factor_of,
     make_side,
     rate_steps,
 )
@@ -67,8 +70,8 @@ PILOTS = 8
 """Images that teach the rate search; later ones use what these taught, whichever is done first."""
 RESULT_COLUMNS = (
     *("point", "fine", "asked_kind", "asked", "bpp", "bytes", "file_bytes", "out_of_range"),
-    *("encodes", "encode_seconds", "decode_seconds", "psnr", "msssim", "bitstream"),
-    "command_line",
+    *("encodes", "encode_seconds", "decode_seconds", "psnr", "msssim", "ssimulacra2"),
+    *("vmaf", "bitstream", "command_line"),
 )
 """What the manifest says about each side of a triplet."""
 
@@ -81,6 +84,7 @@ class CodedImages:
         folder: the run's folder.
         sides: the neural codec, then the traditional ones, each after the one it follows.
         steps: the rates: name and operating point or bits per pixel.
+        tolerance: share by which a traditional rate may miss what it was asked for.
         left_out: how many pictures of kinds that are not read lie there, by kind.
         images: how many there are, those that failed and those left out included.
         works: the images with what is known of each result, in their order.
@@ -90,12 +94,14 @@ class CodedImages:
         encodes: encodes that this run's results needed; 0 when everything was there.
         curves: rows of :func:`~nacd_bench.coding.curves.curves`.
         bd_rates: rows of :func:`~nacd_bench.coding.curves.bd_rates`.
+        not_averaged: see :func:`~nacd_bench.coding.curves.left_out`.
         decoded_again: what a second decode of each bitstream gave, with ``check="decode"``.
     """
 
     folder: Path
     sides: tuple[Side, ...]
     steps: Steps
+    tolerance: float
     left_out: Mapping[str, int]
     images: int
     works: list[Work] = field(default_factory=list)
@@ -105,6 +111,7 @@ class CodedImages:
     encodes: int = 0
     curves: list[dict[str, Any]] = field(default_factory=list)
     bd_rates: list[dict[str, Any]] = field(default_factory=list)
+    not_averaged: dict[str, dict[str, str]] = field(default_factory=dict)
     decoded_again: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -117,7 +124,7 @@ class CodedImages:
         """One dictionary per triplet, in the order of images, rates and traditional codecs."""
         neural, *followers = self.sides
         return [
-            _triplet(work, preset, neural, follower)
+            _triplet(work, preset, neural, follower, self.tolerance)
             for work in self.works
             for preset, _ in self.steps
             for follower in followers
@@ -141,18 +148,20 @@ def code_triplets(
     workers: Count | None = None,
     failure_limit: Share = 0.2,
     show_progress: bool = True,
+    for_curves: bool = False,
 ) -> CodedImages:
     """Code images with a neural codec and traditional ones, into a folder with a manifest.
 
     A result has the hash of everything that fixes it; one that is there is not made again, whatever
-    else was changed. The arguments are those of :func:`nacd_bench.jobs.compress.run.compress`.
+    else was changed. The arguments are those of :func:`nacd_bench.jobs.compress.run.compress`;
+    ``for_curves`` measures all qualities of each result, and not PSNR alone.
 
     Raises:
         CodecError: too many images fail, or a codec cannot be used at all.
         DataError: no images, a folder in use, a full disk.
     """
     folder = Path(folder)
-    sides = _sides(neural, [traditional, *then], scheme, rate_factor)
+    sides = _sides(neural, [traditional, *then], factor_of(scheme, rate_factor))
     steps = rate_steps(sides[0].codec, points, targets if scheme == "target" else None)
     listing = list_images(images, folder, files_only=True)
     kind = "psnr" if scheme == "psnr" else "bpp"
@@ -165,7 +174,7 @@ def code_triplets(
             place=BY_NAME,
             tolerance=tolerance,
             keep=True,
-            with_msssim=True,
+            for_curves=for_curves,
         )
         for side in sides
     ]
@@ -179,7 +188,8 @@ def code_triplets(
         for side in sides
     }
     settings = {"scheme": scheme, "steps": dict(steps), "tolerance": tolerance, "codecs": codecs}
-    coded = CodedImages(folder, sides, steps, listing.left_out, len(listing.items))
+    largest = LARGEST_GAP if tolerance is None else tolerance
+    coded = CodedImages(folder, sides, steps, largest, listing.left_out, len(listing.items))
     with (
         open_run(folder, "compress", settings, anew=True) as opened,
         progress_bar("images", len(listing.items), show_progress) as progress,
@@ -210,7 +220,7 @@ def _write(coded: CodedImages, failures: list[Failure]) -> None:
 
 
 def _sides(
-    neural: AnyCodec, traditional: Sequence[AnyCodec], scheme: str, rate_factor: float | None
+    neural: AnyCodec, traditional: Sequence[AnyCodec], rate_factor: float | None
 ) -> tuple[Side, ...]:
     """The codecs, built: a missing one is known now."""
     sides = {NEURAL: make_side(NEURAL, neural)}
@@ -230,7 +240,7 @@ def _sides(
                 f"expected the label of a codec to do as the name of a folder, got '{label}'."
             )
         factor = rate_factor if len(sides) == 1 else None
-        sides[label] = make_side(label, codec, None if scheme == "target" else follows, factor)
+        sides[label] = make_side(label, codec, follows, factor)
     return tuple(sides.values())
 
 
@@ -354,9 +364,14 @@ class _Coding:
             self.progress.require(self.failure_limit, last)
 
 
-def _triplet(work: Work, preset: str, neural: Side, traditional: Side) -> dict[str, Any]:
+def _triplet(
+    work: Work, preset: str, neural: Side, traditional: Side, tolerance: float
+) -> dict[str, Any]:
     sides = {"neural": neural, "traditional": traditional}
     results = {role: work.coded[side.label][preset] for role, side in sides.items()}
+    follower = results["traditional"]
+    by_rate = follower["asked_kind"] == "bpp"
+    gap = follower["bpp"] / follower["asked"] - 1 if by_rate else None
     row: dict[str, Any] = {
         "id": f"{work.name}_{preset}_{traditional.label}",
         "source": work.name,
@@ -368,6 +383,8 @@ def _triplet(work: Work, preset: str, neural: Side, traditional: Side) -> dict[s
         "neural": results["neural"]["decoded"],
         "traditional": results["traditional"]["decoded"],
         "traditional_label": traditional.label,
+        "rate_gap": gap,
+        "over_tolerance": None if gap is None else abs(gap) > tolerance,
     }
     for role, side in sides.items():
         facts = {
@@ -376,7 +393,7 @@ def _triplet(work: Work, preset: str, neural: Side, traditional: Side) -> dict[s
             "parameters": json.dumps(side.identity["parameters"], sort_keys=True),
             "point_name": side.codec.points.name,
             "rate_is_estimated": side.codec.rate_is_estimated,
-            **{name: results[role][name] for name in RESULT_COLUMNS},
+            **{name: results[role].get(name) for name in RESULT_COLUMNS},
         }
         row |= {f"{role}_{name}": value for name, value in facts.items()}
     return row

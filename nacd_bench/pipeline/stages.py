@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from nacd_bench.coding.codec import Codec, Image, png
-from nacd_bench.coding.matched import describe, facts, luma_msssim, stop_if_disk_full
+from nacd_bench.coding.matched import describe, facts, qualities, stop_if_disk_full
 from nacd_bench.coding.originals import Item, read_item
 from nacd_bench.coding.rate import Encodings, Match, Seen, match_rates
 from nacd_bench.coding.sides import Side
@@ -45,8 +45,8 @@ Steps = tuple[tuple[str, float], ...]
 TRIES = 2
 READERS = 4
 """Threads that read files ahead of the workers."""
-METRICS = 2
-"""Changes whenever PSNR and MS-SSIM do: results that are there have the old ones."""
+METRICS = 3
+"""Changes whenever the qualities of results do: those that are there have the old ones."""
 BY_CONTENT = "{kind}/{sha256:.2}/{sha256:.12}/{preset}-{side}"
 """Where the results of an image lie that is named by its content, as in a mined folder."""
 BY_NAME = "{kind}/{side}/{preset}/{name}"
@@ -193,7 +193,7 @@ class Code:
         place: where results lie in it, :data:`BY_CONTENT` or :data:`BY_NAME`.
         tolerance: for its fine control, see :func:`nacd_bench.coding.rate.match_rates`.
         keep: whether decoded images are kept.
-        with_msssim: whether MS-SSIM is measured beside PSNR.
+        for_curves: whether all qualities are measured, and not PSNR alone.
         earlier: what earlier images taught about the codec's rate.
     """
 
@@ -204,7 +204,7 @@ class Code:
     place: str = BY_CONTENT
     tolerance: float | None = None
     keep: bool = False
-    with_msssim: bool = False
+    for_curves: bool = False
     earlier: Sequence[Seen] = ()
 
     @property
@@ -324,6 +324,7 @@ class Code:
         """Write bitstream and decoded image, and note everything about the result."""
         assert work.pixels is not None
         row = facts(self.side.codec, work.pixels, match, decoded)
+        row |= qualities(work.pixels, decoded) if self.for_curves else {}
         stream, picture = self._places(work, preset)
         file = self.folder / stream
         # Results of other parameters may lie there. Whenever a kill comes, a bitstream that is
@@ -337,7 +338,6 @@ class Code:
             "key": self._key(work, match.target),
             "asked_kind": self.kind,
             "decode_seconds": round(decode_seconds, 4),
-            "msssim": luma_msssim(work.pixels, decoded) if self.with_msssim else None,
             "sha256": pixels_sha256(decoded),
             "file_sha256": sha256(match.data)[:16],
             "bitstream": stream,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +18,7 @@ from nacd_bench.detectors import Detector
 from nacd_bench.errors import UserError
 from nacd_bench.report.heat_map import colored, per_pixel
 from nacd_bench.report.page import write_page, write_picture
+from nacd_bench.runs.compared_run import operating_point
 from nacd_bench.runs.read import Run
 from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import json_sha256, write_whole
@@ -141,6 +143,8 @@ def _triplet(run: Run, record: TripletRecord, pictures: Any) -> dict[str, Any]:
         "id": record.id,
         **pictures,
         "free": bool(record.artifact_free),
+        "rate": operating_point(record),
+        **dict(zip(("gap", "over_tolerance"), _rate_gap(record), strict=True)),
         "labels": [{"type": label.artifact_type, "box": label.box} for label in record.labels],
         "scores": {
             method: scores[record.id]
@@ -183,15 +187,21 @@ def _set(run: Run, name: str, index: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
+def _rate_gap(record: TripletRecord) -> tuple[float | None, bool]:
+    """By what share the traditional rate misses what was asked for, and whether by too much."""
+    gap, over = (record.extra.get(name) for name in ("rate_gap", "over_tolerance"))
+    return (None if gap is None else float(gap)), str(over) == "True"  # of a CSV they are text
+
+
 def _codecs(records: Sequence[TripletRecord]) -> list[list[str]]:
-    """Rows of cells: triplets, and each side's codec, points and mean rate."""
+    """Rows of cells: rate asked for, triplets, each side's codec, points and mean rate, the gap."""
     groups: dict[tuple[Any, ...], list[TripletRecord]] = defaultdict(list)
     for record in records:
-        sides = (record.neural_codec, record.neural_version, record.neural_point)
+        sides = (record.neural_codec, record.neural_version, operating_point(record))
         groups[(*sides, record.traditional_codec, record.traditional_version)].append(record)
     rows = []
     for group in groups.values():
-        cells = [str(len(group))]
+        cells = [operating_point(group[0]) or numbers.NOTHING, str(len(group))]
         for side in ROLES[1:]:
             values = [[getattr(r, f"{side}_{fact}") for r in group] for fact in ("point", "bpp")]
             points = sorted({str(point) for point in values[0] if point is not None})
@@ -200,6 +210,11 @@ def _codecs(records: Sequence[TripletRecord]) -> list[list[str]]:
             cells.append(" ".join(filter(None, names)) or "not known")
             cells.append(", ".join(points[:6]) + (", ..." if len(points) > 6 else "") or "-")
             cells.append(f"{np.mean(rates):.4f}" if rates else "-")
+        gaps = [(gap, over) for gap, over in map(_rate_gap, group) if gap is not None]
+        sizes, over = [abs(gap) for gap, _ in gaps], sum(over for _, over in gaps)
+        largest = max((gap for gap, _ in gaps), key=abs, default=math.nan)
+        cells.append(numbers.gaps(float(np.mean(sizes)) if sizes else math.nan, largest))
+        cells.append(str(over) if gaps else numbers.NOTHING)
         rows.append(cells)
     return rows
 

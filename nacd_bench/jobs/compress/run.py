@@ -34,7 +34,7 @@ import numpy as np
 import torch
 
 from nacd_bench.coding.codec import Codec
-from nacd_bench.coding.curves import bd_rates, curves, figure
+from nacd_bench.coding.curves import bd_rates, curves, figure, left_out
 from nacd_bench.coding.matched import describe
 from nacd_bench.coding.sides import TARGETS, AnyCodec, CodecSpec, Side, TargetRate, built
 from nacd_bench.errors import DataError
@@ -92,9 +92,10 @@ def compress(
             evenly spread, of a codec with more.
         targets: bits per pixel for the scheme ``target``.
         rate_factor: rate of the traditional codec as a multiple of the neural one's; the codec's
-            own by default.
+            own by default, 1 with the scheme ``target``.
         then: more traditional codecs, each perhaps with another one before it that it follows.
-        tolerance: miss of the rate beyond which a codec's fine control is used.
+        tolerance: miss of the rate that is marked, 10 % by default, and beyond which a codec's
+            fine control is used, only where it is given.
         workers: processes; the number of cores by default, 0 for none but this one.
         failure_limit: share of images that may fail before the run stops.
         check: ``"decode"`` decodes every bitstream again, in a fresh process.
@@ -118,16 +119,17 @@ def compress(
         workers=workers,
         failure_limit=failure_limit,
         show_progress=show_progress,
+        for_curves=True,
     )
     if check:
         count = cores() if workers is None else workers
         coded.decoded_again = decoded_again(coded, count, show_progress)
         write_csv(coded.folder / "decode_check.csv", coded.decoded_again, COLUMNS)
     rows = coded.rows
-    coded.curves, coded.bd_rates = curves(rows), bd_rates(rows)
+    coded.curves, coded.bd_rates, coded.not_averaged = curves(rows), bd_rates(rows), left_out(rows)
     for name, values in (("rate_distortion", coded.curves), ("bd_rate", coded.bd_rates)):
         write_csv(coded.folder / f"{name}.csv", values, list(values[0] if values else ()))
-    for kind in ("svg", "png") if rows else ():
+    for kind in ("svg", "png") if coded.curves else ():
         write_whole(coded.folder / f"rate_distortion.{kind}", figure(coded.curves, kind))
     faults = sum(map(is_fault, coded.decoded_again))
     summary = {
@@ -135,6 +137,7 @@ def compress(
         "left_out": coded.left_out,
         "notes": coded.notes,
         "duplicates": coded.duplicates,
+        "not_averaged": coded.not_averaged,
         "failures": len(coded.failures),
         "decode_check": {"decodes": len(coded.decoded_again), "faults": faults} if check else None,
     }

@@ -32,6 +32,7 @@ from nacd_bench.coding.sides import (
     CodecSpec,
     Side,
     TargetRate,
+    factor_of,
     make_side,
     rate_steps,
 )
@@ -123,7 +124,7 @@ def mine(
         points: operating points of the neural codec; all of them by default, at most eight.
         targets: bits per pixel for the scheme ``target``.
         rate_factor: rate of the traditional codec as a multiple of the neural one's; the codec's
-            own by default.
+            own by default, 1 with the scheme ``target``.
         tolerance: miss of the rate beyond which a codec's fine control is used.
         decoded: keep decoded images.
         iou: overlap of boxes of one type from which on they are one artifact.
@@ -222,7 +223,7 @@ def make_mining_plan(
     by_target = scheme == "target"
     sides = (
         make_side(NEURAL, neural),
-        make_side("traditional", traditional, None if by_target else NEURAL, rate_factor),
+        make_side("traditional", traditional, NEURAL, factor_of(scheme, rate_factor)),
     )
     of_neural = sides[0].codec.points
     if points is None and of_neural.name == TARGET_POINT and set(TARGETS) <= set(of_neural.values):

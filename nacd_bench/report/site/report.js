@@ -129,7 +129,6 @@ let shown = [];
 
 const labelOf = (triplet) => (triplet.free ? "free" : triplet.labels.map((label) => label.type).join(", ") || "none");
 const codecOf = (triplet) => [triplet.neural_codec, triplet.traditional_codec].map((name) => name || "?").join(" / ");
-const rateOf = (triplet) => (triplet.neural_point === null ? "" : String(triplet.neural_point));
 
 function showGallery(query) {
   const form = $("#gallery .filters");
@@ -137,7 +136,7 @@ function showGallery(query) {
     detector: Object.keys(R.detectors),
     type: unique(Object.values(R.detectors).map((each) => each.type)),
     codec: unique(R.triplets.map(codecOf)),
-    rate: unique(R.triplets.map(rateOf)),
+    rate: unique(R.triplets.map((triplet) => triplet.rate)),
     label: unique(R.triplets.map(labelOf)),
   };
   for (const [name, values] of Object.entries(choices)) fill(form.elements[name], withAll(values), query.get(name));
@@ -150,7 +149,7 @@ function showGallery(query) {
     return (!query.get("detector") || detector === query.get("detector")) &&
       (!query.get("type") || R.detectors[detector].type === query.get("type")) &&
       (!query.get("codec") || codecOf(triplet) === query.get("codec")) &&
-      (!query.get("rate") || rateOf(triplet) === query.get("rate")) &&
+      (!query.get("rate") || triplet.rate === query.get("rate")) &&
       (!query.get("label") || labelOf(triplet) === query.get("label")) &&
       (!part || triplet.id.toLowerCase().includes(part)) &&
       (query.get("over") !== "1" || confidence > (chosen[detector] ?? -Infinity));
@@ -182,7 +181,7 @@ function card([t, detector, confidence, box], width) {
     style: { width: `${width}px`, height: `${CARD.height}px` },
     "aria-label": `${detector} ${number(confidence)} in ${triplet.id}`,
   }, make("div", { class: "crops" }, crops), make("div", { class: "name", title: triplet.id }, triplet.id),
-  make("div", { class: "what" }, make("span", {}, `${detector} ${number(confidence)}`), make("span", {}, [rateOf(triplet), labelOf(triplet)].filter(Boolean).join(" · "))));
+  make("div", { class: "what" }, make("span", {}, `${detector} ${number(confidence)}`), make("span", {}, [triplet.rate, labelOf(triplet)].filter(Boolean).join(" · "))));
   return link;
 }
 
@@ -389,10 +388,11 @@ function details(triplet) {
   const rows = [
     ["neural", [triplet.neural_codec, triplet.neural_version, triplet.neural_point, triplet.neural_bpp && `${number(triplet.neural_bpp)} bpp`]],
     ["traditional", [triplet.traditional_codec, triplet.traditional_version, triplet.traditional_point, triplet.traditional_bpp && `${number(triplet.traditional_bpp)} bpp`]],
+    triplet.gap !== null && ["rate", [`traditional ${triplet.gap < 0 ? "" : "+"}${(100 * triplet.gap).toFixed(1)} % of what was asked for`, triplet.over_tolerance && "over the tolerance"]],
     ["size", [`${triplet.width} x ${triplet.height}`, triplet.reduced && "shown at reduced size, detections at full resolution"]],
     ["known", [labelOf(triplet)]],
     ...Object.entries(triplet.scores).map(([name, value]) => [`score of ${name}`, [number(value)]]),
-  ];
+  ].filter(Boolean);
   $("#triplet .details").replaceChildren(make("table", { class: "facts" }, make("tbody", {}, rows.map(([name, values]) => make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, values.filter(Boolean).join(", ")))))));
 }
 
