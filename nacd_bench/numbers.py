@@ -125,6 +125,35 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def duration(seconds: float) -> str:
+    """In the unit that people would name it in.
+
+    >>> [duration(seconds) for seconds in (0.4, 59.7, 90, 5400, 200_000)]
+    ['0.4 s', '1.0 min', '1.5 min', '1.5 hours', '2.3 days']
+    """
+    for limit, unit, of in ((59.5, "s", 1), (5370, "min", 60), (171_900, "hours", 3600)):
+        if seconds < limit:
+            return _two_digits(seconds / of, unit)
+    return _two_digits(seconds / 86_400, "days")
+
+
+def size(number: float) -> str:
+    """Bytes in the unit that people would name them in.
+
+    >>> size(812), size(34_567), size(1.25e9), size(3.4e13)
+    ('812 bytes', '35 kB', '1.2 GB', '34 TB')
+    """
+    for factor, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if number >= 0.9995 * factor:
+            return _two_digits(number / factor, unit)
+    return f"{number:.0f} bytes"
+
+
+def _two_digits(value: float, unit: str) -> str:
+    """At least two digits, and all of them before the point."""
+    return f"{value:.1f} {unit}" if value < 9.95 else f"{value:,.0f} {unit}"
+
+
 def gaps(mean: float, largest: float) -> str:
     """Shares by which rates miss what was asked for: the mean of their sizes, the largest of all.
 

@@ -32,14 +32,16 @@ from triplet_folder import ROLES, make_triplets, small_photo
 from nacd_bench.baselines import PSNR
 from nacd_bench.cli.images import compress as compress_command
 from nacd_bench.cli.main import main
-from nacd_bench.coding.curves import bd_rate, bd_rates, curves, left_out
 from nacd_bench.detectors import LargeColor, Texture
 from nacd_bench.evaluation.balanced import BalancedSet, set_of
 from nacd_bench.evaluation.bootstrap import Resampling
 from nacd_bench.evaluation.comparison import compare
 from nacd_bench.evaluation.duplicates import with_duplicates
+from nacd_bench.evaluation.rate_distortion import bd_rate, bd_rates, curves, left_out
 from nacd_bench.jobs.benchmark.results import Benchmarked, write_results
 from nacd_bench.jobs.verify.results import import_votes
+from nacd_bench.numbers import duration
+from nacd_bench.pipeline.forecast import forecast
 from nacd_bench.pipeline.scores import Scored
 from nacd_bench.registry import CODECS
 from nacd_bench.report.run_page import write_report
@@ -480,7 +482,7 @@ class TestCompress:
         given = {"curves": found, "encodes": 1, "manifest": "m", "folder": Path("f")}
         done = SimpleNamespace(**nothing, **lists, **given)
         monkeypatch.setattr("nacd_bench.jobs.compress.run.compress", lambda **_: done)
-        assert compress_command() == 0
+        assert compress_command(plan=False) == 0
         out = capsys.readouterr().out
         assert {"0.00003", "-"} <= {*out.split()} and "nan" not in out
         assert "7.1 % (-12.0 %)" in out and "0 triplets, 1 encode. " in out
@@ -1005,7 +1007,63 @@ class TestMine:
         detector = ["detector=[large_color]", "detector.large_color.window=32"]
         own = [f"folder={tmp_path / 'run'}", "workers=0", "show_progress=false"]
         assert main(["mine", str(tmp_path), "--plan", *own, *codecs, *detector]) == 0
-        assert "2 images at 2 operating points" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert "2 images: about " in said and "Measured on 1 image of 0.00 megapixels" in said
+        (tmp_path / "a.png").unlink()
+        assert main(["mine", str(tmp_path), "--plan", *own, *codecs, *detector]) == 1
+        assert "expected images that can be coded, got 1 image that cannot" in (
+            capsys.readouterr().err
+        )
+
+    @pytest.mark.parametrize(("workers", "pace"), [(2, 4.0), (4, 3.0), (0, 9.0)])
+    def test_a_forecast_is_what_starts_once_and_a_pace(
+        self, monkeypatch: pytest.MonkeyPatch, workers: int, pace: float
+    ) -> None:
+        """Made-up times: 6 s per image in any process, 3 s in the only one, the first longer."""
+        clock = iter([100.0, 190.0])
+        monkeypatch.setattr("nacd_bench.pipeline.forecast.time.perf_counter", lambda: next(clock))
+        monkeypatch.setattr("nacd_bench.pipeline.forecast.time.process_time", lambda: 5.0)
+        warm = max(workers, 1)
+        row = {"coded": {"neural": {"a": {"encodes": 2}}}, "width": 1000, "height": 1000}
+        extra = 2.0 if workers == 2 else 0.0
+        took = [{"neural": 6.0 + extra, "detect": 3.0}] * (6 + warm)
+        took[:warm] = [{"neural": 60.0, "detect": 30.0}] * warm
+        sampled = []
+
+        def job(folder: Path, every: int, taught: int) -> list[dict[str, Any]]:
+            sampled.append((every, taught))
+            (folder / "crops").mkdir()
+            (folder / "crops" / "a").write_bytes(bytes(1000 * len(took)))
+            return [row | {"seconds": seconds} for seconds in took]
+
+        table, line = forecast(job, 1000, workers, ["detect"])
+        assert sampled == [(math.ceil(1000 / (6 + warm)), 0)]
+        total = 5 + 90 - pace * len(took) + 1000 * pace
+        assert f"1,000 images: about {duration(total)} on this machine with {warm} process" in line
+        assert f"{duration(95 - pace * len(took))} of it once" in line and "1.0 MB" in line
+        cells = {name: whole for name, _, whole in filter(None, table.rows)}
+        assert cells == {
+            **{"neural": duration(1000 * (6 + extra)), "detect": "50 min"},
+            **{"neural encodes": "2,000", "crops": "1.0 MB"},
+        }
+
+    def test_a_forecast_knows_images_that_teach_the_others(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Eight of twenty images take 4 s, the others 1 s; in the sample it is three and three."""
+        clock = iter([0.0, 60.0])
+        monkeypatch.setattr("nacd_bench.pipeline.forecast.time.perf_counter", lambda: next(clock))
+        monkeypatch.setattr("nacd_bench.pipeline.forecast.time.process_time", lambda: 0.0)
+        row = {"coded": {"t": {"a": {"encodes": 1}}}, "width": 100, "height": 100}
+
+        def job(folder: Path, every: int, taught: int) -> list[dict[str, Any]]:
+            assert (every, taught) == (3, 4)
+            return [row | {"seconds": {"t": s}} for s in (30.0, 4.0, 4.0, 4.0, 1.0, 1.0, 1.0)]
+
+        _, line = forecast(job, 20, 1, [], teachers=8)
+        once = 60 - 4 * 4 - 3 * 1
+        assert f"about {duration(once + 8 * 4 + 12)} on this machine" in line
+        assert f"{duration(once)} of it once" in line
 
 
 def shared_area(a: tuple[int, ...], b: tuple[int, ...]) -> int:

@@ -26,10 +26,10 @@ from skimage import data
 import nacd_conf
 from nacd_bench.cli.main import main
 from nacd_bench.coding.codec import Codec, OperatingPoints
-from nacd_bench.coding.curves import bd_rate, bd_rates, curves, left_out
 from nacd_bench.coding.originals import list_images
 from nacd_bench.coding.sides import CodecSpec, codec_of
 from nacd_bench.errors import CodecError, DataError, ImageError, UserError
+from nacd_bench.evaluation.rate_distortion import bd_rate, bd_rates, curves, left_out
 from nacd_bench.jobs.compress.run import compress
 from nacd_bench.pipeline.workers import worker_context
 from nacd_bench.registry import CODECS
@@ -828,7 +828,9 @@ class TestConfiguration:
                     "rate_factor=1.2",
                 ],
             )
-        (row,) = compress(**OmegaConf.to_container(config, resolve=True)).rows
+        settings = OmegaConf.to_container(config, resolve=True)
+        assert settings.pop("plan") is False
+        (row,) = compress(**settings).rows
         assert (row["neural_codec"], row["traditional_codec"]) == ("learned", "jpeg")
         assert "hyperprior" in row["neural_version"]
         assert row["traditional_asked"] == pytest.approx(1.2 * row["neural_bpp"])

@@ -93,7 +93,7 @@ class TestResults:
         row = table(tmp_path / "run" / "detections.parquet")[0]
         assert (row["neural_codec"], row["neural_bpp"]) == ("mine", 0.25)
         assert (row["traditional_codec"], row["traditional_bpp"]) == ("HM", 0.3)
-        assert found.codecs == ["1 triplets: neural side mine, traditional side HM"]
+        assert found.codecs == ["1 triplet: neural side mine, traditional side HM"]
 
     def test_thresholds_decide_what_is_a_detection_not_the_scores(self, tmp_path: Path) -> None:
         data = make_triplets(tmp_path / "data")

@@ -23,10 +23,10 @@ from test_nlpd import bands_in_scipy
 from torch import Tensor
 
 from nacd_bench.baselines import ALL
-from nacd_bench.coding.curves import bd_rates
 from nacd_bench.coding.matched import luma_msssim
 from nacd_bench.coding.rate import luma_psnr
 from nacd_bench.errors import ImageError, PluginError
+from nacd_bench.evaluation.rate_distortion import bd_rates
 from nacd_bench.ops.fsim import fsim
 from nacd_bench.ops.ssimulacra2 import WEIGHTS
 from nacd_bench.planting.photographs import photo

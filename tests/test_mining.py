@@ -729,7 +729,8 @@ class TestCommandLine:
         folder = tmp_path / "run"
         assert main(["mine", str(photos), f"folder={folder}", "--plan", *self.ARGUMENTS]) == 0
         printed = capsys.readouterr().out
-        assert "core-hours" in printed and "encodes" in printed and "9 images at 2" in printed
+        assert "9 images: about " in printed and " on this machine with " in printed
+        assert "neural encodes" in printed and "core-hours" not in printed
         assert not folder.exists()
         assert main(["mine", str(photos), f"folder={folder}", *self.ARGUMENTS]) == 0
         printed = capsys.readouterr().out
@@ -737,7 +738,7 @@ class TestCommandLine:
         assert (folder / "config.yaml").is_file()
         arguments = [str(photos), f"folder={folder}2", "shard=1/2", *self.ARGUMENTS]
         assert main(["mine", *arguments]) == 0
-        assert "1 shards are not" in capsys.readouterr().out
+        assert "1 shard is not" in capsys.readouterr().out
 
     def test_failures_are_said(self, copied: Path, tmp_path: Path, capsys: Any) -> None:
         (copied / "empty.jpg").touch()

@@ -116,7 +116,7 @@ class TestWithoutABrowser:
         run.folder = tmp_path
         run.records[0] = replace(run.records[0], neural=str(tmp_path / "gone.png"))
         write_report(run, [Texture()], heat_maps=2)
-        assert "1 triplets cannot be shown" in (tmp_path / "report" / "index.html").read_text()
+        assert "1 triplet cannot be shown" in (tmp_path / "report" / "index.html").read_text()
         assert len(page_data(tmp_path / "report")["triplets"]) == len(run.records) - 1
 
     def test_a_picture_that_cannot_be_written_ends_the_report(

@@ -51,8 +51,10 @@ def test_a_sweep_ends_with_one_table_and_plot(
     assert {(r["detector.texture.si_threshold"], r["detector.texture.window"]) for r in ours} == {
         (a, b) for a in ("0.02", "0.05") for b in ("64", "128")
     }
-    best = max(ours, key=lambda row: float(row["auc"]))
-    assert [row["run"] for row in ours if row["is_best"] == "True"] == [best["run"]]
+    highest = max(float(row["auc"]) for row in ours)
+    best = [row["run"] for row in ours if float(row["auc"]) == highest]
+    marked = [row["run"] for row in ours if row["is_best"] == "True"]
+    assert marked == (best if len(best) == 1 else [])
     for run in range(4):
         metrics = json.loads((folder / str(run) / "metrics.json").read_text())
         settings = metrics["settings"]["methods"]["texture"]
@@ -115,11 +117,11 @@ class TestLayout:
         found = sweep_table(sweep([0.1, 0.5], [0.5, 0.9]))
         assert found.columns[0] == "run" and len(found.rows) == 2  # one column changed
         runs = [
-            SweepRun(i, {"x": f"{i}"}, {f"text/{name}": auc(0.3 + i / 5) for name in "abcd"})
+            SweepRun(i, {"strength": f"{i}"}, {f"text/{name}": auc(0.3 + i / 5) for name in "abcd"})
             for i in range(3)
         ]
         turned = sweep_table(Sweep(Path(), runs))
-        assert turned.columns == ["x", "0", "1", "2", "seen from"]
+        assert turned.columns == ["strength", "0", "1", "2", "seen from"]
         assert [row[0] for row in turned.rows if row] == ["text/a", "text/b", "text/c", "text/d"]
         assert "**0.700" in turned.markdown()
 
@@ -129,6 +131,22 @@ class TestLayout:
     )
     def test_seen_from(self, aucs: list[float], expected: float) -> None:
         assert seen_from(sweep([0.1, 0.2, 0.3], aucs), "text/text") == expected
+
+    def test_nothing_is_seen_from_a_value_that_is_no_strength(self) -> None:
+        runs = [
+            SweepRun(i, {"x.window": f"{i}"}, {f"text/{name}": auc(0.3 + i / 5) for name in "abcd"})
+            for i in range(3)
+        ]
+        assert sweep_table(Sweep(Path(), runs)).columns == ["x.window", "0", "1", "2"]
+
+    def test_the_best_is_better_than_another(self) -> None:
+        """Of equal AUCs none is, nor is one that stands alone, as where nothing can move it."""
+        found = sweep([0.1, 0.2, 0.3], [0.9, 0.7, 0.9])
+        assert found.best("text/text") is None is found.best("text/psnr")
+        assert "**" not in sweep_table(found).markdown()
+        assert sweep([0.1], [0.9]).best("text/text") is None
+        found = sweep([0.1, 0.2, 0.3], [0.8, 0.7, 0.9])
+        assert found.best("text/text") is found.runs[2]
 
     def test_never_seen(self) -> None:
         found = seen_from(sweep([0.1, 0.2], [0.9, 0.52]), "text/text")

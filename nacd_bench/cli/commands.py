@@ -85,6 +85,7 @@ COMMANDS: dict[str, Command] = {
         "IMAGES",
         "make such triplets: two codecs at a matched rate",
         ("images",),
+        flags=("plan",),
         jobs=("compress.run:compress",),
     ),
     "mine": Command(

@@ -21,9 +21,13 @@ MOST_PAIRS = 5
 """Pairs or images that a line names."""
 
 
-def compress(**settings: Any) -> int:
+@checked
+def compress(*, plan: bool | Number, **settings: Any) -> int:
     from nacd_bench.jobs.compress import run as job
 
+    if plan:
+        show(*(job.plan(settings) if plan is True else job.plan(settings, plan)))
+        return 0
     done = job.compress(**settings)
     show_oddities(done.left_out, done.notes)
     twins = done.duplicates.items()
@@ -36,7 +40,7 @@ def compress(**settings: Any) -> int:
     faults = [job.in_words(row) for row in filter(job.is_fault, done.decoded_again)]
     if done.decoded_again:
         show(
-            f"Decoded again in a fresh process: {len(done.decoded_again)} decodes, "
+            f"Decoded again in a fresh process: {count(len(done.decoded_again), 'decode')}, "
             f"{len(faults) or 'none'} with another picture."
         )
     status = show_failures(faults, done.folder, "decode_check.csv")
@@ -45,7 +49,7 @@ def compress(**settings: Any) -> int:
 
 def _rates(done: CodedImages) -> Iterator[Table]:
     """Rate and quality of the codecs, those of one step together, and how far pairs lie apart."""
-    from nacd_bench.coding.curves import QUALITIES
+    from nacd_bench.evaluation.rate_distortion import QUALITIES
 
     qualities = list(dict.fromkeys(row["quality"] for row in done.curves))
     cells: dict[str, dict[str, dict[str, Any]]] = {}
@@ -87,7 +91,7 @@ def _off_rates(done: CodedImages) -> Iterator[str]:
 
 def _savings(done: CodedImages) -> Iterator[str]:
     """BD-rates as sentences, and which images are in no mean."""
-    from nacd_bench.coding.curves import LEAST_IMAGES, QUALITIES
+    from nacd_bench.evaluation.rate_distortion import LEAST_IMAGES, QUALITIES
 
     for quality, images in done.not_averaged.items():
         why = ", ".join(f"{name} ({fault})" for name, fault in [*images.items()][:MOST_PAIRS])
@@ -113,7 +117,6 @@ def _savings(done: CodedImages) -> Iterator[str]:
 @checked
 def mine(*, plan: bool | Number, tables: bool, **settings: Any) -> int:
     from nacd_bench.jobs.mine import run as job
-    from nacd_bench.jobs.mine.forecast import SAMPLE, forecast
     from nacd_bench.pipeline.methods import arguments
 
     folder = Path(settings["folder"])
@@ -124,33 +127,36 @@ def mine(*, plan: bool | Number, tables: bool, **settings: Any) -> int:
     if failures:  # candidates of the other detectors would look like all
         raise PluginError("\n".join(map(str, failures)))
     if plan:
-        show(*forecast(given, SAMPLE if plan is True else plan))
+        show(*(job.plan(given) if plan is True else job.plan(given, plan)))
         return 0
     done = job.mine(**given)
     show("", *filter(None, [done.message]))
     if done.summary is None:
         show(
-            f"Shard {settings['shard']} is done ({done.done} images in {done.seconds:.1f} s). "
-            f"{done.waiting_for} shards are not; the last writes the tables."
+            f"Shard {settings['shard']} is done ({count(done.done, 'image')} in "
+            f"{done.seconds:.1f} s). {count(done.waiting_for, 'shard')} "
+            f"{'is' if done.waiting_for == 1 else 'are'} not; the last writes the tables."
         )
         return 0
     status = _show_candidates(done.summary, folder)
-    show(f"{done.done} images worked on in {done.seconds:.1f} s.")
+    show(f"{count(done.done, 'image')} worked on in {done.seconds:.1f} s.")
     return status
 
 
 def _show_candidates(summary: Summary, folder: Path) -> int:
     show_oddities(summary.left_out, summary.notes)
     rows = [
-        [*name.split(" ", 1), str(count), str(summary.kept[name])]
-        for name, count in sorted(summary.candidates.items())
+        [*name.split(" ", 1), str(number), str(summary.kept[name])]
+        for name, number in sorted(summary.candidates.items())
     ]
     if rows:
         show(Table(("type", "operating point", "candidates", "without duplicates"), rows))
     show(
-        f"{summary.images} images ({summary.names} names), {summary.triplets} triplets, "
-        f"{summary.candidates.total()} candidates, {summary.kept.total()} without duplicates; "
-        f"{summary.failed} images with failures, {summary.unreadable} unreadable. Results: "
+        f"{count(summary.images, 'image')} ({count(summary.names, 'name')}), "
+        f"{count(summary.triplets, 'triplet')}, "
+        f"{count(summary.candidates.total(), 'candidate')}, {summary.kept.total()} without "
+        f"duplicates; {count(summary.failed, 'image')} with failures, {summary.unreadable} "
+        "unreadable. Results: "
         f"{folder}/ (candidates/, coded/, images/, crops/, bitstreams/, strongest_*.png). Next: "
         f"nacd-bench verify export {folder} folder=TASKS"
     )

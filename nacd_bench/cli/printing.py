@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nacd_bench.numbers import count
 from nacd_bench.runs.tables import Table
 
 WIDTH_IN_FILES = 140
@@ -33,11 +34,12 @@ def show_oddities(left_out: Mapping[str, int], notes: Mapping[str, Sequence[str]
 
     if left_out:
         number = sum(left_out.values())
-        show(f"{number} files of kinds that are not read were left out: {counted(left_out)}")
+        files = f"{count(number, 'file')} of kinds that are not read"
+        show(f"{files} {'was' if number == 1 else 'were'} left out: {counted(left_out)}")
     lines = [f"note: {path}: {note}" for path, of_path in notes.items() for note in of_path]
     show(*lines[:MOST_LINES])
     if len(lines) > MOST_LINES:
-        show(f"and {len(lines) - MOST_LINES} notes more")
+        show(f"and {count(len(lines) - MOST_LINES, 'note')} more")
 
 
 def show_failures(failures: Iterable[Any], folder: Path, file: str = "failures.csv") -> int:

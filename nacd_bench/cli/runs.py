@@ -11,7 +11,7 @@ from pydantic import Field
 from nacd_bench.cli.printing import show, show_failures, show_oddities
 from nacd_bench.errors import UserError
 from nacd_bench.evaluation.thresholds import Criterion, severity_of
-from nacd_bench.numbers import estimate, number
+from nacd_bench.numbers import count, estimate, number
 from nacd_bench.runs.schema import THRESHOLDS
 from nacd_bench.runs.tables import Table
 from nacd_bench.settings import Count, Name, checked
@@ -41,17 +41,17 @@ def detect(*, report: bool, **settings: Any) -> int:
             key: results[name].score for key, results in done.results.items() if name in results
         }
         best = max(scores, key=lambda key: scores[key], default=None)
-        count = sum(row["detector"] == name for row in done.detections)
+        found = sum(row["detector"] == name for row in done.detections)
         strongest = number(None if best is None else scores[best])
-        rows.append([name, artifact_type, str(len(scores)), str(count), strongest, best or "-"])
+        rows.append([name, artifact_type, str(len(scores)), str(found), strongest, best or "-"])
     is_sample = settings["data"]["_target_"].endswith(".embedded_sample")
     sample = ["The embedded sample: photographs from installed packages."] * is_sample
     show("", *sample, *done.codecs)
     show_oddities({}, done.notes)
     show(
         Table(("detector", "type", "triplets", "detections", "strongest", "in"), rows),
-        f"{len(done.records)} triplets, {done.computed} computed in {done.seconds:.1f} s. Results: "
-        f"{done.folder}/ (detections.parquet, scores.parquet"
+        f"{count(len(done.records), 'triplet')}, {done.computed} computed in "
+        f"{done.seconds:.1f} s. Results: {done.folder}/ (detections.parquet, scores.parquet"
         + (", overlays/)" if settings["overlays"] else ")"),
         *_false_alarms(done),
     )
@@ -99,7 +99,7 @@ def benchmark(*, report: bool, **settings: Any) -> int:
         main_table(done),
         *further_tables(done),
         *([f"Reference: {done.reference.source}"] if done.reference is not None else []),
-        f"{done.scored.computed} scores computed, {done.scored.cached} from the cache, in "
+        f"{count(done.scored.computed, 'score')} computed, {done.scored.cached} from the cache, in "
         f"{done.facts['wall_seconds']:.1f} s. Results: {done.folder}/ (metrics.json, "
         "scores.parquet, table.md, table.tex, thresholds.yaml, curves/, sets/)",
         *filter(None, [done.message]),

@@ -26,6 +26,7 @@ from nacd_bench.cli.composing import (
 from nacd_bench.cli.printing import show
 from nacd_bench.errors import UserError
 from nacd_bench.jobs.benchmark.run import benchmark, objective
+from nacd_bench.numbers import count
 from nacd_bench.pipeline.methods import arguments
 from nacd_bench.pipeline.tuning import tune_process
 from nacd_bench.report.sweep import (
@@ -90,7 +91,8 @@ def sweep(command: str, words: Sequence[str]) -> int:
     write_sweep(done)
     failed = [f"run {run.number}: {run.error}" for run in done.runs if run.error]
     failed += [
-        f"run {run.number}: {run.n_failures} failures, see {folder / str(run.number)}/failures.csv"
+        f"run {run.number}: {count(run.n_failures, 'failure')}, see "
+        f"{folder / str(run.number)}/failures.csv"
         for run in done.runs
         if run.n_failures
     ]

@@ -35,6 +35,7 @@ from pydantic import SkipValidation
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import Failure, UserError
 from nacd_bench.evaluation.thresholds import Criterion, FalseAlarms, exceeds, false_alarms
+from nacd_bench.numbers import count
 from nacd_bench.pipeline.methods import Limit, by_name, limits_of
 from nacd_bench.pipeline.progress import Progress, progress_bar
 from nacd_bench.pipeline.scoring import (
@@ -112,8 +113,8 @@ class Detected:
             tuple(codec_of(record, side) or "unknown" for side in SIDES) for record in self.records
         )
         return [
-            f"{count} triplets: neural side {neural}, traditional side {traditional}"
-            for (neural, traditional), count in pairs.items()
+            f"{count(number, 'triplet')}: neural side {neural}, traditional side {traditional}"
+            for (neural, traditional), number in pairs.items()
         ]
 
 

@@ -92,9 +92,9 @@ class CodedImages:
         notes: what is odd about an image's file or name and does not touch its pixels.
         duplicates: images left out because another file has the same bytes, and that one.
         encodes: encodes that this run's results needed; 0 when everything was there.
-        curves: rows of :func:`~nacd_bench.coding.curves.curves`.
-        bd_rates: rows of :func:`~nacd_bench.coding.curves.bd_rates`.
-        not_averaged: see :func:`~nacd_bench.coding.curves.left_out`.
+        curves: rows of :func:`~nacd_bench.evaluation.rate_distortion.curves`.
+        bd_rates: rows of :func:`~nacd_bench.evaluation.rate_distortion.bd_rates`.
+        not_averaged: see :func:`~nacd_bench.evaluation.rate_distortion.left_out`.
         decoded_again: what a second decode of each bitstream gave, with ``check="decode"``.
     """
 
@@ -149,12 +149,14 @@ def code_triplets(
     failure_limit: Share = 0.2,
     show_progress: bool = True,
     for_curves: bool = False,
+    pilots: Count = PILOTS,
 ) -> CodedImages:
     """Code images with a neural codec and traditional ones, into a folder with a manifest.
 
     A result has the hash of everything that fixes it; one that is there is not made again, whatever
     else was changed. The arguments are those of :func:`nacd_bench.jobs.compress.run.compress`;
-    ``for_curves`` measures all qualities of each result, and not PSNR alone.
+    ``for_curves`` measures all qualities of each result, and not PSNR alone; ``pilots`` images come
+    first and teach the rate search.
 
     Raises:
         CodecError: too many images fail, or a codec cannot be used at all.
@@ -196,9 +198,9 @@ def code_triplets(
     ):
         coding = _Coding(coded, stages, opened, progress, failure_limit)
         try:
-            coding.code(listing.items[:PILOTS], workers)
+            coding.code(listing.items[:pilots], workers)
             coding.learn()
-            coding.code(listing.items[PILOTS:], workers)
+            coding.code(listing.items[pilots:], workers)
         except BaseException:
             with suppress(UserError):  # the first error is the one to show
                 _write(coded, opened.failures)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from nacd_bench.errors import CodecError
+from nacd_bench.numbers import count
 
 ENOUGH = 50
 """Pieces after which a share of failures means something."""
@@ -96,7 +97,7 @@ class Progress:
         line = f"{self.done}/{self.total} {self.what}, elapsed {elapsed}, left {left}, "
         if self.note and self.worked:
             line += f"{self.worked / max(self.last - self.started, 1e-9):.2g} per second, "
-        return line + ", ".join(filter(None, [f"{self.failures} failures", self.note]))
+        return line + ", ".join(filter(None, [count(self.failures, "failure"), self.note]))
 
 
 @contextmanager

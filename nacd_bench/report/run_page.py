@@ -68,7 +68,9 @@ def write_report(
     pictures = _write_pictures(folder, run.records, wanted, boxes, tick)
     faults = [f"{name}: {fault}" for name, fault in pictures.items() if isinstance(fault, str)]
     if faults:
-        run.missing.append(f"{len(faults)} triplets cannot be shown. The first: {faults[0]}")
+        run.missing.append(
+            f"{numbers.count(len(faults), 'triplet')} cannot be shown. The first: {faults[0]}"
+        )
     types = {row["detector"]: row["artifact_type"] for row in run.detections}
     types |= {detector.name: detector.artifact_type for detector in detectors}
     curves: dict[str, list[str]] = {}

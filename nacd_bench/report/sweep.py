@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 OVERRIDES = "overrides.json"
 ERROR = "error.txt"
+STRENGTH = "strength"
+"""The setting whose larger values are easier to see; of others nothing is seen from a value on."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,11 @@ class Sweep:
         return [name for name in names if len({run.auc(name) for run in self.runs}) > 1] or names
 
     def best(self, column: str) -> SweepRun | None:
-        """The run with the highest AUC of a method, the first of equal ones."""
+        """The run with the highest AUC of a method; None where it has no other, or an equal one."""
         scored = [run for run in self.runs if not math.isnan(run.auc(column))]
-        return max(scored, key=lambda run: run.auc(column), default=None)
+        highest = max((run.auc(column) for run in scored), default=math.nan)
+        best = [run for run in scored if run.auc(column) == highest]
+        return best[0] if len(best) == 1 < len(scored) else None
 
 
 def note_run(folder: Path, overrides: Sequence[str]) -> None:
@@ -152,7 +156,7 @@ def sweep_table(sweep: Sweep) -> Table:
             [n, *words, *of] for n, words, *of in zip(numbers, told, *cells.values(), strict=True)
         ]
         return Table(["run", *sweep.parameters, *sweep.columns], rows)
-    last = ["seen from"] if _values(sweep) else []
+    last = ["seen from"] if _strengths(sweep) else []
     turned: list[list[str] | None] = []
     for _, columns in groupby(sweep.columns, _set_of):
         turned += [None] if turned else []
@@ -175,20 +179,22 @@ def _cell(sweep: Sweep, run: SweepRun, column: str) -> str:
 
 
 def seen_from(sweep: Sweep, column: str) -> float:
-    """The smallest value of the one parameter from which on a method's interval lies above 0.5;
-    NaN where it does not at the largest."""
+    """The smallest strength from which on a method's interval lies above 0.5; NaN where it does not
+    at the largest."""
     smallest = math.nan
-    for value, run in sorted(_values(sweep).items(), reverse=True):
+    for value, run in sorted(_strengths(sweep).items(), reverse=True):
         if column not in run.aucs or not run.aucs[column].low > 0.5:
             break
         smallest = value
     return smallest
 
 
-def _values(sweep: Sweep) -> dict[float, SweepRun]:
-    """The runs by the value of the one parameter, where there is one and it is a number."""
-    values = [_numbers([run.told(name) for run in sweep.runs]) for name in sweep.parameters]
-    return dict(zip(values[0], sweep.runs, strict=False)) if len(values) == 1 else {}
+def _strengths(sweep: Sweep) -> dict[float, SweepRun]:
+    """The runs by the strength of what was planted, where it is the one parameter."""
+    if [name.rpartition(".")[2] for name in sweep.parameters] != [STRENGTH]:
+        return {}
+    values = _numbers([run.told(sweep.parameters[0]) for run in sweep.runs])
+    return dict(zip(values, sweep.runs, strict=False))
 
 
 def _numbers(values: Sequence[str]) -> list[float]:
@@ -222,7 +228,9 @@ def _plot(sweep: Sweep) -> Figure:
             axes.set(xlabel=parameter, title=f"test set {name}")
             axes.axhline(0.5, color="0.7", linewidth=0.8, linestyle=":")
             axes.grid(color="0.92")
-            axes.legend(fontsize=7, title="best with a star", title_fontsize=7)
+            columns = [column for column in sweep.columns if _set_of(column) == name]
+            title = "best with a star" if any(map(sweep.best, columns)) else None
+            axes.legend(fontsize=7, title=title, title_fontsize=7)
         row[0].set_ylabel("AUC, 95 % interval")
     return plot
 

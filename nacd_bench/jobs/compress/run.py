@@ -34,16 +34,28 @@ import numpy as np
 import torch
 
 from nacd_bench.coding.codec import Codec
-from nacd_bench.coding.curves import bd_rates, curves, figure, left_out
 from nacd_bench.coding.matched import describe
-from nacd_bench.coding.sides import TARGETS, AnyCodec, CodecSpec, Side, TargetRate, built
+from nacd_bench.coding.originals import list_images
+from nacd_bench.coding.sides import (
+    NEURAL,
+    TARGETS,
+    AnyCodec,
+    CodecSpec,
+    Side,
+    TargetRate,
+    built,
+    codec_of,
+)
 from nacd_bench.errors import DataError
-from nacd_bench.pipeline.coding import CodedImages, code_triplets
+from nacd_bench.evaluation.rate_distortion import bd_rates, curves, figure, left_out
+from nacd_bench.pipeline.coding import PILOTS, CodedImages, code_triplets
+from nacd_bench.pipeline.forecast import SAMPLE, forecast
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.pipeline.workers import Workers, cores, finished_jobs
-from nacd_bench.runs.schema import SUMMARY
-from nacd_bench.runs.tables import write_csv
-from nacd_bench.settings import Count, Name, Names, Positive, Share, checked
+from nacd_bench.runs.folder import Journal, journal_schema
+from nacd_bench.runs.schema import JOURNAL, SUMMARY
+from nacd_bench.runs.tables import Table, write_csv
+from nacd_bench.settings import Count, Name, Names, Positive, Share, checked, types_of
 from nacd_bench.triplets.files import json_bytes, write_whole
 from nacd_bench.triplets.images import read_8_bit
 
@@ -125,12 +137,7 @@ def compress(
         count = cores() if workers is None else workers
         coded.decoded_again = decoded_again(coded, count, show_progress)
         write_csv(coded.folder / "decode_check.csv", coded.decoded_again, COLUMNS)
-    rows = coded.rows
-    coded.curves, coded.bd_rates, coded.not_averaged = curves(rows), bd_rates(rows), left_out(rows)
-    for name, values in (("rate_distortion", coded.curves), ("bd_rate", coded.bd_rates)):
-        write_csv(coded.folder / f"{name}.csv", values, list(values[0] if values else ()))
-    for kind in ("svg", "png") if coded.curves else ():
-        write_whole(coded.folder / f"rate_distortion.{kind}", figure(coded.curves, kind))
+    _write_curves(coded)
     faults = sum(map(is_fault, coded.decoded_again))
     summary = {
         "images": coded.images,
@@ -143,6 +150,41 @@ def compress(
     }
     write_whole(coded.folder / SUMMARY, json_bytes(summary))
     return coded
+
+
+def _write_curves(coded: CodedImages) -> None:
+    """Tables and figures of rate against distortion."""
+    rows = coded.rows
+    coded.curves, coded.bd_rates, coded.not_averaged = curves(rows), bd_rates(rows), left_out(rows)
+    for name, values in (("rate_distortion", coded.curves), ("bd_rate", coded.bd_rates)):
+        write_csv(coded.folder / f"{name}.csv", values, list(values[0] if values else ()))
+    for kind in ("svg", "png") if coded.curves else ():
+        write_whole(coded.folder / f"rate_distortion.{kind}", figure(coded.curves, kind))
+
+
+def plan(arguments: Mapping[str, Any], sample: int = SAMPLE) -> tuple[Table, str]:
+    """What :func:`compress` would take with these arguments; nothing of it stays on the disk.
+
+    Args:
+        arguments: of :func:`compress`; ``check`` is not in the forecast.
+        sample: images to measure.
+    """
+    items = list_images(arguments["images"], Path(arguments["folder"]), files_only=True).items
+    sides = {NEURAL: codec_of(arguments["neural"])}
+    for codec in map(codec_of, (arguments["traditional"], *arguments["then"])):
+        sides[built(codec).name] = codec
+
+    taken = types_of(code_triplets).keys() & arguments.keys()
+
+    def job(scratch: Path, every: int, pilots: int) -> list[dict[str, Any]]:
+        images = [item.path for item in items[::every]]
+        here = {"images": images, "folder": str(scratch), "failure_limit": 1.0, "pilots": pilots}
+        given = {key: arguments[key] for key in taken} | here
+        _write_curves(code_triplets(**given, for_curves=True))
+        return list(Journal(scratch / JOURNAL, journal_schema("compress")))
+
+    on_device = [label for label, codec in sides.items() if built(codec).in_main_process]
+    return forecast(job, len(items), arguments["workers"], on_device, sample, PILOTS)
 
 
 # --- check=decode

@@ -41,6 +41,7 @@ from nacd_bench.errors import DataError, Failure, UserError
 from nacd_bench.evaluation.duplicates import IOU
 from nacd_bench.evaluation.thresholds import Criterion
 from nacd_bench.pipeline.engine import Engine, run
+from nacd_bench.pipeline.forecast import SAMPLE, forecast
 from nacd_bench.pipeline.methods import limits_of
 from nacd_bench.pipeline.progress import Progress, progress_bar
 from nacd_bench.pipeline.stages import READERS, Code, Detect, Read, Stage, Work, of_item, read_file
@@ -49,9 +50,10 @@ from nacd_bench.pipeline.workers import ahead
 from nacd_bench.planting.photographs import embedded
 from nacd_bench.runs.candidates import place_of
 from nacd_bench.runs.folder import RunFolder, new_run_id, open_run, run_lock
-from nacd_bench.runs.mined import Summary, item_mark, read_state, write_tables
+from nacd_bench.runs.mined import Summary, item_mark, read_state, records, write_tables
 from nacd_bench.runs.schema import JOURNALS, SETTINGS
-from nacd_bench.settings import Count, Name, Names, Positive, Share, checked
+from nacd_bench.runs.tables import Table
+from nacd_bench.settings import Count, Name, Names, Positive, Share, checked, types_of
 
 TARGET_POINT = "target_bpp"
 """What codecs call their operating points that take a rate in bits per pixel."""
@@ -192,6 +194,29 @@ def mine(
             summary = write_results(folder)
     seconds = time.perf_counter() - began
     return Mined(folder, summary, mining.done, len(missing), seconds, tracker.message)
+
+
+def plan(arguments: Mapping[str, Any], sample: int = SAMPLE) -> tuple[Table, str]:
+    """What :func:`mine` would take with these arguments; nothing of it stays on the disk.
+
+    Args:
+        arguments: of :func:`mine`.
+        sample: images to measure.
+    """
+    source, folder = arguments["images"], Path(arguments["folder"])
+    items = list_images(embedded() if source is None else source, folder).items
+    taken = types_of(make_mining_plan).keys() & arguments.keys()
+    stages, _ = make_mining_plan(**{key: arguments[key] for key in taken} | {"folder": folder})
+    here = {"engine": "local", "logger": None, "configuration": None, "failure_limit": 1.0}
+
+    def job(scratch: Path, every: int, _: int) -> list[dict[str, Any]]:
+        mine(**{**arguments, **here, "folder": str(scratch), "shard": f"1/{every}"})
+        if every > 1:  # the last shard would write them
+            write_results(scratch)
+        return [record for _, _, record in records(scratch) if "coded" in record]
+
+    on_device = [stage.name for stage in stages if stage.on_device]
+    return forecast(job, len(items), arguments["workers"], on_device, sample)
 
 
 @checked

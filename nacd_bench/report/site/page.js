@@ -50,6 +50,7 @@ function fill(select, options, value) {
   select.value = value || "";
 }
 
+const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 const unique = (values) => [...new Set(values.filter((value) => value !== null && value !== undefined && value !== ""))].sort();
 const withAll = (values) => [["", "all"], ...values.map((value) => [value, value])];
 

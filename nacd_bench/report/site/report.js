@@ -157,7 +157,7 @@ function showGallery(query) {
   // confidences of different detectors have different scales: each counts by its place among its own
   const order = { "": (a, b) => a[4] - b[4], weakest: (a, b) => b[4] - a[4], name: (a, b) => (R.triplets[a[0]].id < R.triplets[b[0]].id ? -1 : 1) };
   shown.sort(order[query.get("sort") || ""] || order[""]);
-  $("#gallery .count").textContent = `${shown.length} of ${R.detections.length} detections` + (R.detections.length ? "" : ": the detectors found nothing.");
+  $("#gallery .count").textContent = `${shown.length} of ${counted(R.detections.length, "detection")}` + (R.detections.length ? "" : ": the detectors found nothing.");
   $("#gallery .cards").replaceChildren();
   drawCards();
 }
@@ -212,7 +212,7 @@ onScroll(drawCards);
 
 function showTriplets() {
   const names = Object.keys(R.detectors);
-  $("#triplets .count").textContent = `${R.triplets.length} triplets`;
+  $("#triplets .count").textContent = counted(R.triplets.length, "triplet");
   const rows = R.triplets.map((triplet, i) => make("tr", {},
     make("th", { scope: "row" }, make("a", { href: `#/triplet/${i}` }, triplet.id)), make("td", {}, labelOf(triplet)),
     names.map((name) => make("td", {}, number(triplet.scores[name])))));
