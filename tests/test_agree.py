@@ -22,7 +22,8 @@ from triplet_folder import jpeg, small_photo
 from nacd_bench.baselines import Baseline
 from nacd_bench.baselines.metrics import PSNR
 from nacd_bench.cli.main import main
-from nacd_bench.detectors import ColorSeverity, Detector, TextureSeverity
+from nacd_bench.detectors import ColorSeverity, Detector, TextSeverity, TextureSeverity
+from nacd_bench.detectors.severity.detector import SeverityDetector
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.bootstrap import Resampling
 from nacd_bench.evaluation.graded_table import CENTRE, CONSTANT, NEURAL, RATER
@@ -328,6 +329,11 @@ class TestInSample:
         table = (agreed.folder / "table.md").read_text()
         assert "color_severity (in-sample)" in table and "mean (in-sample)" not in table
         assert "was fitted to the photographs" in (agreed.folder / "agree/index.html").read_text()
+
+    @pytest.mark.parametrize("cls", [TextureSeverity, ColorSeverity, TextSeverity])
+    def test_shipped_weights_name_their_originals(self, cls: type[SeverityDetector]) -> None:
+        originals = cls().numbers.card["originals"]
+        assert len(originals) > 50 and {len(name) for name in originals} == {64}
 
     def test_nothing_is_said_of_other_photographs(self, agreed: Agreed, folder: Path) -> None:
         assert agreed.in_sample == {}
