@@ -21,6 +21,7 @@ from triplet_folder import make_triplets, small_photo
 from nacd_bench.cli.main import main
 from nacd_bench.detectors import Boundary, Detector, LargeColor, SmallColor, Texture
 from nacd_bench.errors import DataError
+from nacd_bench.evaluation.thresholds import best_thresholds, write_thresholds
 from nacd_bench.jobs.detect import Detected, detect
 from nacd_bench.report.heat_map import per_pixel
 from nacd_bench.runs.folder import file_name
@@ -69,6 +70,14 @@ def table(path: Path) -> list[dict]:
     return pq.read_table(path).to_pylist()
 
 
+def exchanged_folders(data: Path) -> Path:
+    """The folder with the neural results in the place of the traditional ones."""
+    (data / "ai").rename(data / "other")
+    (data / "classic").rename(data / "ai")
+    (data / "other").rename(data / "classic")
+    return data
+
+
 class TestResults:
     def test_tables_say_the_same_and_hold_what_the_detectors_said(self, tmp_path: Path) -> None:
         data = make_triplets(tmp_path / "data")
@@ -101,6 +110,47 @@ class TestResults:
         assert {row["detector"] for row in found.detections} == {"large_color"}
         values = [row["texture"] for row in table(tmp_path / "run/scores.parquet")]
         assert values and None not in values
+
+    def test_false_alarms_on_exchanged_triplets(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The better codec stands for the neural one: exchanged, the worse one does."""
+        data = exchanged_folders(make_triplets(tmp_path / "data"))
+        texture = Texture()
+        batches = [batch_of(data, name) for name in ("astronaut", "coffee", "rocket")]
+        others = [TripletBatch(b.original, b.traditional, b.neural) for b in batches]
+        swapped = [texture(batch).scores.item() for batch in others]
+        cut = 0.9 * min(swapped)
+        assert cut > 0
+        entries = best_thresholds([1] * 40 + [0] * 40, [1.5 * cut] * 40 + [0.5 * cut] * 40)
+        file = tmp_path / "thresholds.yaml"
+        write_thresholds(file, {"texture": {"texture": entries}}, {"texture": texture.settings})
+        words = ["detect", str(data), "detector=[texture]", "criterion=fpr_5", "clean=exchanged"]
+        words += [f"thresholds={file}", f"folder={tmp_path}/run", "report=true"]
+        assert main([*words, "show_progress=false", "overlays=false"]) == 0
+        (row,) = csv_rows(tmp_path / "run" / "thresholds.csv")
+        assert (row["by"], row["clean_triplets"], row["expected"]) == ("fpr_5", "3", "0.0")
+        assert float(row["threshold"]) == pytest.approx(cut)
+        fired = [score > float(row["threshold"]) for score in swapped]
+        assert float(row["clean"]) == pytest.approx(100 * np.mean(fired)) == 100
+        assert row["exceeds"] == "True"
+        out = capsys.readouterr().out
+        assert "Warning: texture finds more in clean triplets" in " ".join(out.split())
+        page = (tmp_path / "run" / "report" / "index.html").read_text()
+        assert "100.0 [29.2, 100.0], more than expected" in page
+
+    def test_clean_triplets_of_ones_own(self, tmp_path: Path) -> None:
+        data = exchanged_folders(make_triplets(tmp_path / "data"))
+        other = make_triplets(tmp_path / "clean", ("astronaut",))
+        shutil.copytree(other / "orig", other / "ai", dirs_exist_ok=True)  # nothing can be worse
+        found = run(data, tmp_path / "run", clean=str(other))
+        assert {name: alarms.per_100 for name, alarms in found.clean.items()} == {
+            "texture": 0.0,
+            "large_color": 0.0,
+        }
+        assert found.alarming == []
+        again = run(data, tmp_path / "run", clean="exchanged")
+        assert again.computed == 0 and again.clean["texture"].per_100 == 100.0
 
     def test_batches_do_not_change_a_row(self, tmp_path: Path) -> None:
         data = make_triplets(tmp_path / "data", ("astronaut", "coffee", "rocket", "chelsea"))

@@ -25,7 +25,7 @@ from skimage import data
 from nacd_bench.cli.main import main
 from nacd_bench.coding.codec import Codec, OperatingPoints
 from nacd_bench.coding.originals import list_images, read_item
-from nacd_bench.detectors import LargeColor, Texture
+from nacd_bench.detectors import ColorSeverity, LargeColor, Texture
 from nacd_bench.errors import CodecError, DataError, ImageError, UserError
 from nacd_bench.evaluation.duplicates import found_by, with_duplicates
 from nacd_bench.jobs.mine.run import make_mining_plan, mine, parse_shard
@@ -288,6 +288,18 @@ class TestTables:
         run(photos, tmp_path / "run", thresholds={"texture": middle, "large_color": middle})
         found = read_mined(tmp_path / "run")["confidence"].to_pylist()
         assert sorted(found) == [each for each in limits if each > middle]
+
+    def test_thresholds_by_criterion(self, photos: Path, tmp_path: Path) -> None:
+        from nacd_bench.jobs.mine.run import make_mining_plan
+
+        detectors = [ColorSeverity(), Texture(window=32)]
+        given = {"thresholds": {"texture": 0.5}, "criterion": "severity_2"}
+        _, settings = make_mining_plan("webp", "jpeg", tmp_path, detectors, **given)
+        assert settings["thresholds"] == {"color_severity": 2.0, "texture": 0.5}
+        given = {"criterion": "severity_2"}
+        fails(
+            DataError, "got texture", make_mining_plan, "webp", "jpeg", tmp_path, detectors, **given
+        )
 
     def test_target_rates_for_both_sides(self, photos: Path, tmp_path: Path) -> None:
         mine(

@@ -22,6 +22,7 @@ from nacd_bench.cli.main import main
 from nacd_bench.detectors import LargeColor, Texture
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.thresholds import read_thresholds
+from nacd_bench.pipeline.methods import limits_of
 from nacd_bench.planting.photographs import photo
 from nacd_bench.report.run_page import write_report
 from nacd_bench.report.serve import server
@@ -107,6 +108,19 @@ class TestWithoutABrowser:
         text = (broken / "report" / "index.html").read_text()
         assert "metrics.json cannot be read" in text and "detections.parquet is missing" in text
         assert page_data(broken / "report")["triplets"]
+
+    def test_begins_with_thresholds_by_criterion(
+        self, benchmark_run: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        sets = yaml.safe_load((benchmark_run / "thresholds.yaml").read_text())["sets"]
+        for criterion in ("fpr_5", "youden"):
+            words = ["report", str(benchmark_run), f"criterion={criterion}", "heat_maps=0"]
+            assert main([*words, "show_progress=false"]) == 0
+            shown = page_data(benchmark_run / "report")["thresholds"]
+            entry = sets["texture"]["texture"][criterion]["threshold"]
+            assert shown.get("texture") == (None if entry is None else pytest.approx(entry))
+        assert main(["report", str(benchmark_run), "criterion=severity_1.5"]) == 1
+        assert "got texture, large_color, small_color, whose" in capsys.readouterr().err
 
     def test_no_run_at_all(self, tmp_path: Path) -> None:
         fails(DataError, r"neither triplets\.parquet nor settings", read_run, tmp_path)
@@ -296,7 +310,12 @@ class TestInChromium:
         )
         copied = tmp_path / "thresholds.yaml"
         copied.write_text(page.locator("#thresholds textarea").input_value())
-        chosen = read_thresholds(copied).of({"large_color": "color", "texture": "texture"})
+        file = read_thresholds(copied)
+        assert file.criterion == "chosen"
+        chosen = {
+            name: limit.threshold
+            for name, limit in limits_of([LargeColor(), Texture()], copied).items()
+        }
         shown = float(page.locator("#thresholds output").inner_text())
         assert chosen["large_color"] == pytest.approx(shown, rel=1e-3)
         page.click("#thresholds .button")

@@ -157,11 +157,6 @@ class Thresholds:
     detectors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     path: str = "thresholds"
 
-    def of(self, types: Mapping[str, str]) -> dict[str, float]:
-        """The numbers alone."""
-        entries = self.entries(types).items()
-        return {name: one.threshold for name, one in entries if one.threshold is not None}
-
     def entries(
         self, types: Mapping[str, str], criterion: str | None = None
     ) -> dict[str, Threshold]:
