@@ -111,14 +111,14 @@ def warnings(
         told.append("No candidate is decided: the votes say nothing yet.")
     elif not beyond.low > 0:
         told.append(
-            f"The votes confirm no more than chance would: {percent(seen)} of {beyond.n} decided "
-            f"candidates, by chance {percent(by_chance)}; the difference is "
+            f"The votes do not show more than chance gives: of {beyond.n} decided candidates "
+            f"{percent(seen)} were confirmed, by chance {percent(by_chance)}; the difference is "
             f"{_with_interval(beyond, is_difference=True)}. What they confirm need not be "
             "artifacts. Ask raters who look closer, more of them, or about more photographs."
         )
     if not alpha.low > 0:
         told.append(
-            "Raters agree no more than by chance: Krippendorff's alpha is "
+            "The votes do not show that raters agree more than by chance: Krippendorff's alpha is "
             f"{_with_interval(alpha)}. Show raters examples first, or ask others."
             if not math.isnan(alpha.value)
             else "Whether raters agree cannot be told: no two of them answered the same "

@@ -202,8 +202,8 @@ def table_one(stats: Mapping[str, Any]) -> list[Table]:
     ]
     tables = [Table(("type", "artifacts", "share"), by_type, "Artifacts by type")]
     for key, title, head, inner in (
-        ("by_preset", "quality preset", "preset", "by_type"),
-        ("boxed_at_preset", "any quality preset", "preset", "by_type"),
+        ("by_preset", "quality preset, each once", "preset", "by_type"),
+        ("boxed_at_preset", "quality preset, with duplicates", "preset", "by_type"),
         ("by_version", "codec version", "codec", "by_type"),
         ("by_version_and_preset", "codec version and quality preset", "codec", "by_preset"),
     ):
