@@ -14,11 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 from checks import csv_rows, fails
 from mined_folder import make_mined
+from scipy.optimize import minimize
 
 from nacd_bench.cli.main import main
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.evaluation.agreement import is_confirmed, krippendorff_alpha, share_confirmed
 from nacd_bench.evaluation.chance import agreement, beyond_chance, confirmed_by_chance
+from nacd_bench.evaluation.ranking import Preference, bradley_terry, ranking
 from nacd_bench.jobs.verify.results import Imported, concluded, import_votes
 from nacd_bench.runs.candidates import kept, read_mined
 from nacd_bench.runs.tasks import Key, Task, new_task, write_key
@@ -236,6 +238,55 @@ class TestChance:
         rows, conclusions = concluded([], {}, {}, "majority", 3)
         assert not rows and conclusions["seen"] is None
         assert "No candidate is decided" in conclusions["warnings"][0]
+
+
+class TestRanking:
+    def test_the_most_likely_strengths(self) -> None:
+        """Those of scipy's minimiser, of four codecs, one of which never wins, two never met."""
+        wins = np.array([[0, 7, 3, 9.5], [2, 0, 4, 0], [5, 1, 0, 2], [0, 0, 0, 0.0]])
+        tied = wins + (wins + wins.T > 0) / 2
+
+        def unlikely(free: np.ndarray) -> float:
+            s = np.append(free, -free.sum())
+            return float((tied * np.log1p(np.exp(s[None, :] - s[:, None]))).sum())
+
+        wanted = minimize(unlikely, np.zeros(3), method="BFGS", options={"gtol": 1e-9}).x
+        assert bradley_terry(wins) == pytest.approx(np.append(wanted, -wanted.sum()), abs=1e-5)
+
+    def test_codecs_of_several_runs(self) -> None:
+        rng = np.random.default_rng(2)
+        truth = {"a": 1.0, "b": 0.0, "anchor": -1.0}
+        compared = []
+        for number in range(300):
+            pair = ("a", "anchor") if number % 2 else ("b", "anchor")
+            first = 1 / (1 + math.exp(truth["anchor"] - truth[pair[0]]))
+            votes = float(rng.binomial(3, first))
+            compared.append(Preference(f"photo {number % 30}", pair, (votes, 3 - votes)))
+        found = ranking(compared)
+        assert [each.codec for each in found] == ["a", "b", "anchor"]
+        for each in found:
+            assert each.strength.low < truth[each.codec] < each.strength.high
+        assert sum(each.strength.value for each in found) == pytest.approx(0, abs=1e-9)
+        apart = [*compared, Preference("photo 1", ("x", "y"), (1, 0))]
+        assert ranking(apart) == ranking([]) == []
+
+    def test_of_votes(self, tasks: Path, tmp_path: Path) -> None:
+        says = {"u": "neural", "v": "neural", "w": "same"}
+        done = verify(tasks, everybody(tasks, tmp_path, says), tmp_path)
+        first, second = done.ranking
+        assert first.codec.startswith("jpeg") and second.codec.startswith("webp")
+        assert first.preferred == pytest.approx(2.5 / 3)
+        rows = csv_rows(tmp_path / "verified" / "ranking.csv")
+        assert float(rows[0]["strength"]) == first.strength.value
+        assert first.strength.value == pytest.approx(-second.strength.value)
+        n = 3 * len(asked(tasks))  # half the logarithm of the odds, with a tie more
+        odds = (2.5 * n / 3 + 0.5) / (0.5 * n / 3 + 0.5)
+        assert first.strength.value == pytest.approx(math.log(odds) / 2)
+        # 97.5 % of Student's t with 2 degrees of freedom, of three photographs that are alike
+        p = odds / (1 + odds)
+        wanted = 4.302653 * 0.5 / math.sqrt(n * p * (1 - p))
+        reach = first.strength.value - first.strength.low
+        assert reach == pytest.approx(wanted, rel=1e-6)
 
 
 class TestVotes:

@@ -14,6 +14,7 @@ from nacd_bench.runs.tables import Table
 from nacd_bench.settings import Number, checked
 
 if TYPE_CHECKING:
+    from nacd_bench.evaluation.bootstrap import IntervalEstimate
     from nacd_bench.pipeline.coding import CodedImages
     from nacd_bench.runs.mined import Summary
 
@@ -192,6 +193,10 @@ def verify_export(**settings: Any) -> int:
     return show_failures(done.failures, folder)
 
 
+def _strength(made: IntervalEstimate) -> str:
+    return estimate(made.value, made.low, made.high, is_difference=True)
+
+
 def verify_import(**settings: Any) -> int:
     from nacd_bench.jobs.verify.results import DECISIONS, import_votes
 
@@ -210,9 +215,13 @@ def verify_import(**settings: Any) -> int:
         cells = [*place, str(row["decided"]), interval, percent(row["chance"])]
         shares.setdefault(place, cells)  # bins: precision.csv
     columns = ("detector", "operating point", "decided", "share confirmed [95 %]", "by chance")
+    ranked = [
+        [each.codec, percent(each.preferred), _strength(each.strength)] for each in done.ranking
+    ]
     show(
         Table(("rater", "votes", "controls", "right", ""), raters),
         Table(columns, list(shares.values())),
+        Table(("codec", "preferred", "strength [95 % by photograph]"), ranked),
     )
     if done.grades:
         show(
@@ -232,7 +241,7 @@ def verify_import(**settings: Any) -> int:
         "Krippendorff's alpha [95 % by photograph]: "
         f"{', '.join(f'{kind} {estimate(*value.values())}' for kind, value in alphas)}.",
         *(f"Warning: {line}" for line in summary["warnings"]),
-        f"Results: {done.folder}/ (verified.parquet, precision.csv, precision.png, raters.csv, "
-        f"summary.json). Next: nacd-bench dataset build {done.folder} folder=DATA",
+        f"Results: {done.folder}/ (verified.parquet, precision.csv, precision.png, ranking.csv, "
+        f"raters.csv, summary.json). Next: nacd-bench dataset build {done.folder} folder=DATA",
     )
     return show_failures(done.failures, done.folder)

@@ -74,7 +74,7 @@ def beyond_chance(rows: Sequence[Mapping[str, Any]]) -> IntervalEstimate:
     with np.errstate(invalid="ignore"):
         without = (sums.sum() - sums) / (len(decided) - sizes)
     error = math.sqrt(float((by_chance * (1 - by_chance)).sum())) / len(decided)
-    return _by_photograph(float(beyond.mean()), without, error, len(decided), count)
+    return by_photograph(float(beyond.mean()), without, len(decided), count, error, most=1)
 
 
 def agreement(units: Sequence[Sequence[str]], photographs: Sequence[str]) -> IntervalEstimate:
@@ -99,7 +99,7 @@ def agreement(units: Sequence[Sequence[str]], photographs: Sequence[str]) -> Int
     spread = (2 * answers / (answers - 1)).sum() / answers.sum() ** 2
     error = math.sqrt((1 - apart) / apart * spread) if apart > 0 else math.nan
     value = float(alpha_of_coincidences(total))
-    return _by_photograph(value, without, error, len(shared), count)
+    return by_photograph(value, without, len(shared), count, error, most=1)
 
 
 def warnings(
@@ -142,16 +142,22 @@ def _photographs(names: Sequence[str]) -> tuple[NDArray[np.intp], int]:
     return place, len(known)
 
 
-def _by_photograph(
-    value: float, without: Floats, least_error: float, n: int, count: int
+def by_photograph(
+    value: float,
+    without: Floats,
+    n: int,
+    count: int,
+    least_error: float = 0.0,
+    most: float = math.inf,
 ) -> IntervalEstimate:
     """A value with its interval from the values without each photograph.
 
     Args:
-        value: of all photographs, in [-1, 1].
+        value: of all photographs.
         without: ``(count,)``.
-        least_error: the standard error is no smaller.
         n, count: candidates and photographs.
+        least_error: the standard error is no smaller.
+        most: what values cannot exceed, either way.
     """
     from scipy.stats import t
 
@@ -159,4 +165,4 @@ def _by_photograph(
         return IntervalEstimate(value, math.nan, math.nan, n, count)
     error = math.sqrt((count - 1) / count * float(((without - without.mean()) ** 2).sum()))
     reach = float(t.ppf((1 + LEVEL) / 2, count - 1)) * max(error, least_error)
-    return IntervalEstimate(value, max(-1.0, value - reach), min(1.0, value + reach), n, count)
+    return IntervalEstimate(value, max(-most, value - reach), min(most, value + reach), n, count)

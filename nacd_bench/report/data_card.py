@@ -19,6 +19,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from nacd_bench.evaluation.ranking import named_version
 from nacd_bench.numbers import NOTHING, number, percent
 from nacd_bench.runs.dataset import ARTIFACTS, COCO, Artifact, DataSet
 from nacd_bench.runs.provenance import leaves
@@ -64,9 +65,8 @@ def codec_label(record: TripletRecord, side: str = "neural") -> str:
     >>> codec_label(TripletRecord("a", "", "", "", neural_codec="vm", neural_version="vm 3.4"))
     'vm 3.4'
     """
-    name = getattr(record, f"{side}_codec") or UNKNOWN
-    version = getattr(record, f"{side}_version") or ""
-    return version if version.lower().startswith(name.lower()) else f"{name} {version}".strip()
+    name, version = (getattr(record, f"{side}_{fact}") or "" for fact in ("codec", "version"))
+    return named_version(name or UNKNOWN, version)
 
 
 def dataset_stats(dataset: DataSet) -> dict[str, Any]:

@@ -6,6 +6,7 @@ The folder::
     precision.csv      share confirmed by detector, operating point and confidence
     precision.svg      the same by confidence: a precision curve from people; .png too
     grades.jsonl       severities and boxes, where both sides were graded; triplets.jsonl beside it
+    ranking.csv        codecs by what raters prefer
     raters.csv         who voted, how many controls were right, who was dropped
     failures.csv       votes that do not count, and why
     summary.json       rule, raters, agreement, counts, what chance gives, warnings
@@ -35,6 +36,7 @@ from nacd_bench.evaluation.agreement import (
 )
 from nacd_bench.evaluation.bootstrap import IntervalEstimate
 from nacd_bench.evaluation.chance import agreement, beyond_chance, confirmed_by_chance, warnings
+from nacd_bench.evaluation.ranking import Ranked, preferences, ranking
 from nacd_bench.report.figures import write_confirmed
 from nacd_bench.runs.folder import open_run
 from nacd_bench.runs.schema import CANDIDATES, SUMMARY, VERIFIED, schema
@@ -57,6 +59,7 @@ from nacd_bench.triplets.manifest import read_manifest, write_manifest
 from nacd_bench.triplets.text_files import read_columns
 
 DECISIONS = {True: "confirmed", False: "refused", None: "undecided"}
+RANKING = ("codec", "preferred", "strength", "low", "high")
 RATER = ("name", "votes", "controls", "right", "dropped", "accuracy")
 
 
@@ -67,6 +70,7 @@ class Imported(NamedTuple):
         folder: where it was written.
         rows: ``verified.parquet``.
         raters: everybody who voted, see :class:`~nacd_bench.runs.votes.Collected`.
+        ranking: the codecs, the one that raters prefer first.
         precision: by detector, operating point and confidence, see
             :data:`~nacd_bench.evaluation.agreement.SHARES`.
         summary: ``summary.json``.
@@ -78,6 +82,7 @@ class Imported(NamedTuple):
     folder: Path
     rows: pa.Table
     raters: Sequence[Mapping[str, Any]]
+    ranking: Sequence[Ranked]
     precision: Sequence[Mapping[str, Any]]
     summary: Mapping[str, Any]
     grades: Sequence[Grade]
@@ -149,10 +154,12 @@ def import_votes(
     folder = Path(folder)
     shares = list(precision(rows, bins))
     table = pa.Table.from_pylist(rows, schema=schema(VERIFIED))
+    ranked = ranking(preferences(rows))
     with open_run(folder, "verify import", {}, failures=failures):
         write_table(folder / VERIFIED, table)
         write_csv(folder / "raters.csv", collected.raters, RATER)
         write_csv(folder / "precision.csv", shares, SHARES)
+        write_csv(folder / "ranking.csv", _ranking_rows(ranked), RANKING)
         write_whole(folder / SUMMARY, json_bytes(summary))
         write_confirmed(folder, shares)
         if grades:
@@ -162,7 +169,9 @@ def import_votes(
             records = [r for r in read_manifest(Path(tasks) / TRIPLETS_FILE) if r.id in ids]
             write_manifest(folder / TRIPLETS_FILE, records)
     kinds = {path: file.kind for path, file in files.items()}
-    return Imported(folder, table, collected.raters, shares, summary, grades, kinds, failures)
+    return Imported(
+        *(folder, table, collected.raters, ranked, shares, summary, grades, kinds, failures)
+    )
 
 
 def graded(
@@ -251,6 +260,14 @@ def concluded(
         "krippendorff_alpha": {kind: _as_json(alpha) for kind, alpha in alphas.items()},
         "warnings": warnings(seen, by_chance, beyond, alphas[ALL]),
     }
+
+
+def _ranking_rows(ranked: Iterable[Ranked]) -> list[dict[str, Any]]:
+    return [
+        {"codec": each.codec, "preferred": each.preferred}
+        | {"strength": each.strength.value, "low": each.strength.low, "high": each.strength.high}
+        for each in ranked
+    ]
 
 
 def _same_rates(answers: Iterable[Mapping[str, str]]) -> dict[str, float]:
