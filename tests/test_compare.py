@@ -106,7 +106,7 @@ class TestStatistics:
         assert [rate["change"] for rate in rates] == pytest.approx([-1 / 21] * len(rates))
         assert (rates[0]["before"], rates[0]["after"]) == pytest.approx((1.05, 1.0))
         (line,) = rate_changes(rates[:1], 0.02)
-        assert "spends 4.8% fewer bits (1.0500 and 1.0000 bpp)" in line
+        assert "spends 4.8% fewer bits at low (1.0500 and 1.0000 bpp)" in line
 
     def test_wilcoxon_is_that_of_scipy_on_originals(self) -> None:
         from scipy.stats import wilcoxon

@@ -195,7 +195,7 @@ def test_no_command_asks_for_anything(tmp_path: Path) -> None:
     offline = {"WANDB_API_KEY": KEY, "WANDB_MODE": "offline"}
     commands = [
         ("list", {}, ["list"]),
-        ("compress", {}, ["compress", "original0.png", "folder=coded", "workers=0", "points=[50]"]),
+        ("compress", {}, ["compress", "original0.png", "folder=coded", "workers=0", "points=[4]"]),
         ("validate", {}, ["validate", "coded", *few]),
         ("detect", {}, ["detect", "coded", "folder=detected", *plain[:1], *few]),
         (
@@ -222,7 +222,8 @@ def test_no_command_asks_for_anything(tmp_path: Path) -> None:
         ("stats", {}, ["dataset", "stats", "both"]),
         ("check", {}, ["dataset", "check", "both", *few]),
         ("import", {}, ["import", "labelled.csv", "mapping=mapping.yaml", "output=read.jsonl"]),
-        ("compare", {}, ["compare", "b0", "b0", "folder=compared", "bootstrap.resamples=50", *few]),
+        ("judge", {}, ["detect", "coded", "detector=[color_severity]", "folder=judged", *few]),
+        ("compare", {}, ["compare", "judged", "judged", "folder=compared", *few]),
     ]
     photo = data.astronaut()[40:136, 160:256]
     rows = []

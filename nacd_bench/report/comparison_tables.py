@@ -36,10 +36,9 @@ def tables(summary: Mapping[str, Any]) -> list[Table]:
         counts = (str(figures[count]) for count in ("rose", "fell"))
         beside.append([name, figures["type"], *counts, numbers.p_value(figures["p_holm"]), says])
     for rate in summary["rates"]:
-        if rate["preset"] or len(summary["rates"]) != 2:  # all are those of the only point
-            bpp = [f"{rate[run]:.4f}" for run in RUNS]
-            point = rate["preset"] or "all"
-            rates.append([point, str(rate["n"]), *bpp, f"{rate['change']:+.1%}"])
+        bpp = [f"{rate[run]:.4f}" for run in RUNS]
+        point = rate["preset"] or "all"
+        rates.append([point, str(rate["n"]), *bpp, f"{rate['change']:+.1%}"])
     by_type = ("type", "pictures with it", "mean severity, change (95 %)", "worse", "better", "p")
     others = ("detector", "type", "rose", "fell", "p", "severity")
     points = ("operating point", "triplets", "bpp before", "bpp after", "change")
@@ -93,8 +92,8 @@ def markdown(summary: Mapping[str, Any], page: str | None = None) -> str:
         page: the page with pictures, from where the text lies.
     """
     told = [f"- {name}: {_literal(value)}" for name, value in facts(summary).items()]
+    told += [f"- Note: {warning}" for warning in summary["warnings"]]
     parts = [f"**{summary['verdict']}**", "\n".join(told)]
-    parts += [f"- Note: {warning}" for warning in summary["warnings"]]
     first, *others = (table.markdown().rstrip() for table in tables(summary))
     worst = [_worst(change, page) for change in summary["worst"]]
     columns = ("picture", "type", "what", "severity", "box", "page")

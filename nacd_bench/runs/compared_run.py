@@ -66,7 +66,7 @@ def read_compared(folder: str | Path) -> Run:
     if run.settings.get("job") == "compress":
         raise DataError(
             f"expected a run that looked for artifacts, got {folder}, which nacd-bench compress "
-            f"made. Run detect first: nacd-bench detect {folder} folder=... {DETECT}"
+            f"made. Run detect first: nacd-bench detect {folder} folder=..."
         )
     faults = [line for line in run.missing if line.startswith(TABLES)]
     if faults:

@@ -70,7 +70,7 @@ def shared_thresholds(
 
 def mean_rates(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
     """Mean bits per pixel of the neural codec, of all pairs with both rates known (``preset`` is
-    ``""``), then by operating point from the lowest rate up.
+    ``""``; where there are several operating points), then by operating point from the lowest up.
 
     ``before`` and ``after`` are means over the same ``n`` triplets, ``change`` is that of these
     means: 0.05 for 5 % more.
@@ -85,7 +85,8 @@ def mean_rates(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
     for preset, values in rates_of.items():
         mean, later = np.mean(values, axis=0).tolist()
         facts = {"before": mean, "after": later, "change": later / mean - 1, "n": len(values)}
-        rates.append({"preset": preset, **facts})
+        if preset or len(rates_of) != 2:  # all are those of the only point
+            rates.append({"preset": preset, **facts})
     return sorted(rates, key=lambda rate: (bool(rate["preset"]), rate["before"]))
 
 
