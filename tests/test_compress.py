@@ -377,7 +377,7 @@ class TestSchemes:
         assert [row.extra["rate_gap"] for row in rows] == pytest.approx(gaps)
         assert gaps[0] > 0.5 and abs(gaps[1]) < 0.1
         assert [row.extra["over_tolerance"] for row in rows] == [True, False]
-        said = f"1 of 2 pairs miss the rate by more than {'50' if tolerance else '10'} %"
+        said = f"1 of 2 pairs misses the rate by more than {'50' if tolerance else '10'} %"
         assert (
             f"{said} (over_tolerance in the manifest): cat at quality-5" in capsys.readouterr().out
         )
@@ -743,9 +743,8 @@ class TestBDRate:
             )
             for side in range(2)
         ]
-        assert (
-            psnr["of"] == "mean curves" and "1 of 4 do not qualify: a curve falls" in psnr["reason"]
-        )
+        assert psnr["of"] == "mean curves" and psnr["reason"] == "1 of 4 images does not qualify"
+        assert list(psnr["unqualified"]) == ["a"] and "a curve falls" in psnr["unqualified"]["a"]
         assert psnr["percent"] == pytest.approx(by_scipy(*means), rel=1e-9)
         assert psnr["low"] < psnr["percent"] < psnr["high"]
 

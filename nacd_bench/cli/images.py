@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from nacd_bench.pipeline.coding import CodedImages
     from nacd_bench.runs.mined import Summary
 
-MOST_PAIRS = 5
-"""Pairs or images that a line names."""
+MOST_NAMED = 5
+"""Pairs or images that a line names; files have all."""
 
 
 @checked
@@ -74,19 +74,18 @@ def _rates(done: CodedImages) -> Iterator[Table]:
 
 def _off_rates(done: CodedImages) -> Iterator[str]:
     """The pairs that do not lie at one rate, the worst by name."""
-    off = sorted(
-        filter(lambda row: row["over_tolerance"], done.rows), key=lambda row: -abs(row["rate_gap"])
-    )
+    off = [row for row in done.rows if row["over_tolerance"]]
+    off.sort(key=lambda row: -abs(row["rate_gap"]))
     if off:
-        worst = ", ".join(
+        worst = [
             f"{row['source']} at {row['preset']} with {row['traditional_label']} "
             f"({100 * row['rate_gap']:+.1f} %)"
-            for row in off[:MOST_PAIRS]
-        )
-        more = f" and {len(off) - MOST_PAIRS} more" if len(off) > MOST_PAIRS else ""
+            for row in off
+        ]
         yield (
-            f"{len(off)} of {count(len(done.rows), 'pair')} miss the rate by more than "
-            f"{percent(done.tolerance)} (over_tolerance in the manifest): {worst}{more}"
+            f"{len(off)} of {count(len(done.rows), 'pair')} miss{'es' * (len(off) == 1)} the rate "
+            f"by more than {percent(done.tolerance)} (over_tolerance in the manifest): "
+            f"{_few(worst)}"
         )
 
 
@@ -95,9 +94,8 @@ def _savings(done: CodedImages) -> Iterator[str]:
     from nacd_bench.evaluation.rate_distortion import LEAST_IMAGES, QUALITIES
 
     for quality, images in done.not_averaged.items():
-        why = ", ".join(f"{name} ({fault})" for name, fault in [*images.items()][:MOST_PAIRS])
-        more = f" and {len(images) - MOST_PAIRS} more" if len(images) > MOST_PAIRS else ""
-        yield f"In no mean of {QUALITIES[quality].label}: {why}{more}"
+        faults = [f"{name} ({fault})" for name, fault in images.items()]
+        yield f"In no mean of {QUALITIES[quality].label}: {_few(faults)}"
     for rate in done.bd_rates:
         what = "BD-rate by {} of {neural} against {traditional}".format(
             QUALITIES[rate["quality"]].label, **rate
@@ -107,12 +105,19 @@ def _savings(done: CodedImages) -> Iterator[str]:
             continue
         of = f"mean of {count(rate['images'], 'image')}"
         if rate["of"] != "images":
-            of = f"of the mean curves of {count(rate['images'], 'image')}; {rate['reason']}"
+            faults = [f"{name}: {fault}" for name, fault in rate["unqualified"].items()]
+            of = f"of the mean curves: {rate['reason']}: {_few(faults)}"
         value, *ends = (rate[name] for name in ("percent", "low", "high"))
         number = estimate(value, *ends, decimals=1, is_difference=True)
         if rate["images"] < LEAST_IMAGES:
             number, of = f"{value:+.1f}", f"{of}, too few for an interval"
         yield f"{what}: {number} % ({of})"
+
+
+def _few(texts: Sequence[str]) -> str:
+    """The first ones, and how many more there are."""
+    more = len(texts) - MOST_NAMED
+    return "; ".join(texts[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 @checked

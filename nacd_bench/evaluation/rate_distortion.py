@@ -268,7 +268,8 @@ def bd_rates(rows: Rows) -> list[dict[str, Any]]:
         ``percent`` with the ends ``low`` and ``high`` of its 95 % interval over images, ``of``
         (``images`` or ``mean curves``), ``images``, ``overlap`` of the mean curves and the
         ``range`` of qualities of either, in the unit of the quality, and ``reason``: why there is
-        no percentage, or why it is not that of the images. Numbers that are not there are NaN.
+        no percentage, or why it is not that of the images; ``unqualified``: by image, why it has
+        none of its own. Numbers that are not there are NaN.
     """
     table = []
     for quality, scale in QUALITIES.items():
@@ -284,6 +285,7 @@ def _bd_rate_of(run: Measured, anchor: Floats, test: Floats, scale: Quality) -> 
     """The figure of two codecs ``(2, images, steps)`` with its interval, or why there is none."""
     images, numbers = run.images, ("percent", "low", "high", "overlap", "range")
     nothing: dict[str, Any] = {"of": "", "images": len(images), **dict.fromkeys(numbers, math.nan)}
+    nothing["unqualified"] = {}
     if not images:
         missing = set(run.left_out.values()) == {f"no {scale.label}"}
         reason = f"not measured: it needs {scale.needs}" if missing else "no image has all steps"
@@ -311,15 +313,13 @@ def _bd_rate_of(run: Measured, anchor: Floats, test: Floats, scale: Quality) -> 
             return weights @ each / weights.sum(axis=1)
 
     found = estimate(percents, Clusters(np.zeros(len(images))), RESAMPLING)
-    reason = f"{len(faults)} of {len(images)} do not qualify: " + "; ".join(
-        f"{fault} ({', '.join(name for name in faults if faults[name] == fault)})"
-        for fault in dict.fromkeys(faults.values())
-    )
+    verb = "does" if len(faults) == 1 else "do"
+    reason = f"{len(faults)} of {count(len(images), 'image')} {verb} not qualify" if faults else ""
     bounds = {"low": found.low, "high": found.high} if len(images) >= LEAST_IMAGES else {}
     return {
         **nothing,
         **{"percent": found.value, **bounds, "of": "mean curves" if faults else "images"},
-        **{**shared, "reason": reason if faults else ""},
+        **{**shared, "reason": reason, "unqualified": faults},
     }
 
 

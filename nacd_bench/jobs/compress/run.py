@@ -145,6 +145,11 @@ def compress(
         "notes": coded.notes,
         "duplicates": coded.duplicates,
         "not_averaged": coded.not_averaged,
+        "unqualified": {
+            f"{rate['traditional']} {rate['quality']}": rate["unqualified"]
+            for rate in coded.bd_rates
+            if rate["unqualified"]
+        },
         "failures": len(coded.failures),
         "decode_check": {"decodes": len(coded.decoded_again), "faults": faults} if check else None,
     }
@@ -157,7 +162,8 @@ def _write_curves(coded: CodedImages) -> None:
     rows = coded.rows
     coded.curves, coded.bd_rates, coded.not_averaged = curves(rows), bd_rates(rows), left_out(rows)
     for name, values in (("rate_distortion", coded.curves), ("bd_rate", coded.bd_rates)):
-        write_csv(coded.folder / f"{name}.csv", values, list(values[0] if values else ()))
+        cells = [{key: cell for key, cell in row.items() if key != "unqualified"} for row in values]
+        write_csv(coded.folder / f"{name}.csv", cells, list(cells[0] if cells else ()))
     for kind in ("svg", "png") if coded.curves else ():
         write_whole(coded.folder / f"rate_distortion.{kind}", figure(coded.curves, kind))
 
