@@ -179,7 +179,7 @@ class TestTooFew:
             balanced_sets(records, n=30)
         for each in ARTIFACT_TYPES:
             assert f"test set '{each}': expected a triplet with the artifact" in str(error.value)
-        assert "2 texture of 1 originals" in str(error.value)
+        assert "2 texture of 1 original" in str(error.value)
 
     @pytest.mark.parametrize("n", [1, 2, 5, 50])
     def test_without_a_number_a_set_is_as_large_as_the_data(self, n: int) -> None:

@@ -597,8 +597,8 @@ class TestNegatives:
         command = [*shlex.split(printed), *few, f"folder={tmp_path}/b", "logger=none"]
         assert main([*command, f"cache={tmp_path}/c", "show_progress=false"]) == 0
         text = (tmp_path / "b" / "report" / "index.html").read_text()
-        assert "few images (1 sources" in text
-        assert "are of places that large_color itself boxed" in text and 'class="best"' not in text
+        assert "few images (sources with the artifact: 1," in text
+        assert "left out of the localisation of large_color" in text and 'class="best"' not in text
 
     def test_a_benchmark_that_cannot_run_is_not_advised(
         self, mined: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -10,6 +10,7 @@ from typing import Any
 
 from nacd_bench.cli.printing import show, show_failures
 from nacd_bench.errors import UserError
+from nacd_bench.numbers import count
 from nacd_bench.settings import Name, Names, Processes, checked
 
 NOTES = {
@@ -32,16 +33,17 @@ def build(**settings: Any) -> int:
     stats = dataset_stats(made.dataset)
     show(*table_one(stats))
     counts = {what: made.counts.get(name) for name, what in NOTES.items()}
-    show(*(f"{count} {what}." for what, count in counts.items() if count))
+    show(*(f"{number} {what}." for what, number in counts.items() if number))
     unknown, images = stats["licenses"].get(UNKNOWN, 0), stats["images"]
     if unknown:
         show(f"The licence of {unknown} of {images} images is unknown.")
     show(*(f"Warning: {line}" for line in verification_warnings(made.dataset)))
     free, refused = stats["artifact_free_triplets"], stats["refused_triplets"]
     show(
-        f"{stats['artifacts']} artifacts in {stats['triplets'] - free - refused} triplets of "
-        f"{images} images; without: {refused} triplets in which all was refused, {free} in which "
-        f"nothing was found. Data set: {made.folder}."
+        f"{count(stats['artifacts'], 'artifact')} in "
+        f"{count(stats['triplets'] - free - refused, 'triplet')} of {count(images, 'image')}; "
+        f"without: {count(refused, 'triplet')} in which all was refused, {free} in which nothing "
+        f"was found. Data set: {made.folder}."
     )
     try:
         balanced_sets(made.dataset.records, n=1)

@@ -24,6 +24,7 @@ from typing import TypeVar
 import numpy as np
 
 from nacd_bench.errors import DataError
+from nacd_bench.numbers import count
 from nacd_bench.registry import unknown
 from nacd_bench.triplets.record import (
     ARTIFACT_TYPES,
@@ -106,7 +107,7 @@ def balanced_set(
     sizes = _sizes(drawn)
     if not drawn:
         held = ", ".join(
-            f"{sum(map(len, of_group.values()))} {group} of {len(of_group)} originals"
+            f"{sum(map(len, of_group.values()))} {group} of {count(len(of_group), 'original')}"
             for group, of_group in pools.of.items()
         )
         raise DataError(
@@ -361,9 +362,8 @@ def _repeats(records: Sequence[TripletRecord]) -> tuple[str, ...]:
     originals = [text(record.extra["cluster"]) for record in records]
     copies = [k for k in Counter(originals).values() if k > 1]
     line = (
-        f"{len(set(originals))} originals for {len(originals)} places: {len(copies)} appear more "
-        f"than once (up to {max(copies, default=0)} times), each on one side and as one cluster of "
-        "the bootstrap."
+        f"{count(len(set(originals)), 'original')} for {len(originals)} places: some appear up to "
+        f"{max(copies, default=0)} times, each on one side and as one cluster of the bootstrap."
     )
     return (line,) * bool(copies)
 

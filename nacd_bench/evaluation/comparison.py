@@ -24,6 +24,7 @@ from nacd_bench.evaluation.thresholds import (
     Threshold,
     best_thresholds,
 )
+from nacd_bench.numbers import count
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.record import is_artifact, labelled_boxes
 
@@ -146,7 +147,7 @@ def _compare(
     positive, negative = Clusters(truth, clusters).on_sides
     if min(positive, negative) < FEW:
         notes.append(
-            f"few images ({positive:.3g} sources with the artifact, {negative:.3g} without): "
+            f"few images (sources with the artifact: {positive:.3g}, without: {negative:.3g}): "
             "intervals are exact and wide, tests are by permutation, and no method is marked as "
             "the best."
         )
@@ -155,8 +156,8 @@ def _compare(
         images, n_own = _placed(balanced, scores.get(name, {}), name)
         if n_own:
             notes.append(
-                f"the labels of {n_own} images are of places that {name} itself boxed: these "
-                "images are left out of its localisation, which would find what it put there."
+                f"left out of the localisation of {name}: {count(n_own, 'image')} with a label "
+                "of a place that it boxed itself and would find where it put it."
             )
         if any(len(image.labelled) for image in images):
             places[name] = localisation(images, resampling=resampling)

@@ -131,7 +131,7 @@ def _data(
 def _limit(row: Mapping[str, str]) -> list[str]:
     """Cells of a detector's threshold in ``thresholds.csv``; one whose clean triplets have more
     false alarms than it promises is marked."""
-    shown = [row["detector"], row["threshold"], row["by"]]
+    shown = [row["detector"], numbers.number(float(row["threshold"])), row["by"]]
     for name in ("expected", "clean"):
         figures = [float(row[key] or "nan") for key in (name, f"{name}_low", f"{name}_high")]
         shown.append(numbers.estimate(*figures, decimals=1))
