@@ -63,7 +63,7 @@ def verdict(by_type: Figures, unjudged: Sequence[str], against: Sequence[str] | 
     changed_kinds = kinds["worse"] + kinds["mixed"] + kinds["better"]
     parts = [_clause(kind, by_type[kind]) for kind in changed_kinds]
     if kinds["same"]:
-        parts.append(f"{' and '.join(kinds['same'])}: no change")
+        parts.append(f"{' and '.join(kinds['same'])}: no change over the margin")
     if kinds["none"]:
         parts.append(f"{' and '.join(kinds['none'])}: no artifacts on either side")
     if unjudged:
