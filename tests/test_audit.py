@@ -1020,9 +1020,7 @@ class TestMine:
         self, monkeypatch: pytest.MonkeyPatch, workers: int, pace: float
     ) -> None:
         """Made-up times: 6 s per image in any process, 3 s in the only one, the first longer."""
-        clock = iter([100.0, 190.0])
-        monkeypatch.setattr("nacd_bench.pipeline.forecast.time.perf_counter", lambda: next(clock))
-        monkeypatch.setattr("nacd_bench.pipeline.forecast.time.process_time", lambda: 5.0)
+        monkeypatch.setattr("nacd_bench.pipeline.forecast.time.perf_counter", lambda: 195.0)
         warm = max(workers, 1)
         row = {"coded": {"neural": {"a": {"encodes": 2}}}, "width": 1000, "height": 1000}
         extra = 2.0 if workers == 2 else 0.0
@@ -1036,7 +1034,7 @@ class TestMine:
             (folder / "crops" / "a").write_bytes(bytes(1000 * len(took)))
             return [row | {"seconds": seconds} for seconds in took]
 
-        table, line = forecast(job, 1000, workers, ["detect"])
+        table, line = forecast(job, 1000, workers, ["detect"], 100.0)
         assert sampled == [(math.ceil(1000 / (6 + warm)), 0)]
         total = 5 + 90 - pace * len(took) + 1000 * pace
         assert f"1,000 images: about {duration(total)} on this machine with {warm} process" in line
@@ -1051,16 +1049,14 @@ class TestMine:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Eight of twenty images take 4 s, the others 1 s; in the sample it is three and three."""
-        clock = iter([0.0, 60.0])
-        monkeypatch.setattr("nacd_bench.pipeline.forecast.time.perf_counter", lambda: next(clock))
-        monkeypatch.setattr("nacd_bench.pipeline.forecast.time.process_time", lambda: 0.0)
+        monkeypatch.setattr("nacd_bench.pipeline.forecast.time.perf_counter", lambda: 60.0)
         row = {"coded": {"t": {"a": {"encodes": 1}}}, "width": 100, "height": 100}
 
         def job(folder: Path, every: int, taught: int) -> list[dict[str, Any]]:
             assert (every, taught) == (3, 4)
             return [row | {"seconds": {"t": s}} for s in (30.0, 4.0, 4.0, 4.0, 1.0, 1.0, 1.0)]
 
-        _, line = forecast(job, 20, 1, [], teachers=8)
+        _, line = forecast(job, 20, 1, [], 0.0, teachers=8)
         once = 60 - 4 * 4 - 3 * 1
         assert f"about {duration(once + 8 * 4 + 12)} on this machine" in line
         assert f"{duration(once)} of it once" in line

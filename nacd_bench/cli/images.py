@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nacd_bench.cli import STARTED
 from nacd_bench.cli.printing import show, show_failures, show_oddities
 from nacd_bench.errors import PluginError
 from nacd_bench.numbers import count, estimate, gaps, percent, share
@@ -27,7 +28,7 @@ def compress(*, plan: bool | Number, **settings: Any) -> int:
     from nacd_bench.jobs.compress import run as job
 
     if plan:
-        show(*(job.plan(settings) if plan is True else job.plan(settings, plan)))
+        show(*job.plan(settings, STARTED, *([] if plan is True else [plan])))
         return 0
     done = job.compress(**settings)
     show_oddities(done.left_out, done.notes)
@@ -133,7 +134,7 @@ def mine(*, plan: bool | Number, tables: bool, **settings: Any) -> int:
     if failures:  # candidates of the other detectors would look like all
         raise PluginError("\n".join(map(str, failures)))
     if plan:
-        show(*(job.plan(given) if plan is True else job.plan(given, plan)))
+        show(*job.plan(given, STARTED, *([] if plan is True else [plan])))
         return 0
     done = job.mine(**given)
     show("", *filter(None, [done.message]))

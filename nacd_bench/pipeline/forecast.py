@@ -31,6 +31,7 @@ def forecast(
     total: int,
     workers: int | None,
     on_device: Collection[str],
+    began: float,
     sample: int = SAMPLE,
     teachers: int = 0,
 ) -> tuple[Table, str]:
@@ -42,15 +43,14 @@ def forecast(
         total: how many images there are.
         workers: processes; the number of cores by default, 0 for none but this one.
         on_device: stages that have one process for all images.
+        began: when the command did, by :func:`time.perf_counter`.
         sample: images to measure.
         teachers: how many images of the whole job come first and teach the others.
     """
-    starting = time.process_time()  # until here
     processes = cores() if workers is None else max(workers, 1)
     every = max(1, -(-total // (sample + processes)))
     taught = processes + (sample + 1) // 2 if teachers else 0
     with tempfile.TemporaryDirectory() as name:
-        began = time.perf_counter()
         records = job(Path(name), every, taught)
         spent = time.perf_counter() - began
         files = {kind: _bytes(Path(name) / kind) / max(len(records), 1) for kind in KINDS}
@@ -70,7 +70,7 @@ def forecast(
     rows += [[kind, size(each), size(each * total)] for kind, each in files.items() if each]
     held = _held(measured, on_device, processes if workers != 0 else 0)
     of_sample = _weights(teaching, len(measured) - teaching, taught, len(records))
-    once = max(0.0, starting + spent - _sum(of_sample, held))
+    once = max(0.0, spent - _sum(of_sample, held))
     pixels = statistics.fmean(record["width"] * record["height"] / 1e6 for record in measured)
     return Table(("stage", "per image", "whole job"), rows), (
         f"{count(total, 'image')}: about {duration(once + _sum(weights, held))} on this machine "

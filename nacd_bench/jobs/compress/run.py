@@ -168,11 +168,12 @@ def _write_curves(coded: CodedImages) -> None:
         write_whole(coded.folder / f"rate_distortion.{kind}", figure(coded.curves, kind))
 
 
-def plan(arguments: Mapping[str, Any], sample: int = SAMPLE) -> tuple[Table, str]:
+def plan(arguments: Mapping[str, Any], began: float, sample: int = SAMPLE) -> tuple[Table, str]:
     """What :func:`compress` would take with these arguments; nothing of it stays on the disk.
 
     Args:
         arguments: of :func:`compress`; ``check`` is not in the forecast.
+        began: when the command did, by :func:`time.perf_counter`: starting up is counted.
         sample: images to measure.
     """
     items = list_images(arguments["images"], Path(arguments["folder"]), files_only=True).items
@@ -190,7 +191,7 @@ def plan(arguments: Mapping[str, Any], sample: int = SAMPLE) -> tuple[Table, str
         return list(Journal(scratch / JOURNAL, journal_schema("compress")))
 
     on_device = [label for label, codec in sides.items() if built(codec).in_main_process]
-    return forecast(job, len(items), arguments["workers"], on_device, sample, PILOTS)
+    return forecast(job, len(items), arguments["workers"], on_device, began, sample, PILOTS)
 
 
 # --- check=decode

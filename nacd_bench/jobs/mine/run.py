@@ -196,11 +196,12 @@ def mine(
     return Mined(folder, summary, mining.done, len(missing), seconds, tracker.message)
 
 
-def plan(arguments: Mapping[str, Any], sample: int = SAMPLE) -> tuple[Table, str]:
+def plan(arguments: Mapping[str, Any], began: float, sample: int = SAMPLE) -> tuple[Table, str]:
     """What :func:`mine` would take with these arguments; nothing of it stays on the disk.
 
     Args:
         arguments: of :func:`mine`.
+        began: when the command did, by :func:`time.perf_counter`: starting up is counted.
         sample: images to measure.
     """
     source, folder = arguments["images"], Path(arguments["folder"])
@@ -216,7 +217,7 @@ def plan(arguments: Mapping[str, Any], sample: int = SAMPLE) -> tuple[Table, str
         return [record for _, _, record in records(scratch) if "coded" in record]
 
     on_device = [stage.name for stage in stages if stage.on_device]
-    return forecast(job, len(items), arguments["workers"], on_device, sample)
+    return forecast(job, len(items), arguments["workers"], on_device, began, sample)
 
 
 @checked
