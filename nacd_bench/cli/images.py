@@ -181,15 +181,16 @@ def verify_export(**settings: Any) -> int:
     rows = []
     for name in sorted({name for name, _ in kinds}):
         detectors = [
-            f"{count} {who}" for (kind, who), count in done.detectors.items() if kind == name
+            f"{number} {who}" for (kind, who), number in done.detectors.items() if kind == name
         ]
         asked, *controls = (kinds[name, kind] for kind in (CANDIDATE, PLANTED, IDENTICAL))
         counts = (sum((asked, *controls)), asked, ", ".join(detectors), *controls)
         rows.append([name, *map(str, counts)])
     table = Table(("type", "tasks", "on candidates", "of", "planted", "identical"), rows)
+    people = "1 person" if done.key.raters == 1 else f"{done.key.raters} people"
     show("", table, *(f"Note: {note}" for note in done.notes))
     show(
-        f"{len(tasks)} tasks for {done.key.raters} people each: {folder}/ "
+        f"{count(len(tasks), 'task')} for {people} each: {folder}/ "
         f"({', '.join(f'{name}/' for name in done.formats)}). Keep key.json from raters; "
         "README.md says what is for whom."
     )
@@ -240,7 +241,7 @@ def verify_import(**settings: Any) -> int:
     beyond = summary["seen_minus_chance"]
     counts = ", ".join(f"{summary[name]} {name}" for name in DECISIONS.values())
     show(
-        f"{counts} of {len(done.rows)} candidates, rule {summary['rule']}.",
+        f"{counts} of {count(len(done.rows), 'candidate')}, rule {summary['rule']}.",
         f"Confirmed of those decided: {percent(summary['seen'])}, by chance "
         f"{percent(summary['by_chance'])}; difference [95 % by photograph] "
         f"{estimate(*beyond.values(), is_difference=True)}.",

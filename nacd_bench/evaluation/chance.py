@@ -68,13 +68,13 @@ def beyond_chance(rows: Sequence[Mapping[str, Any]]) -> IntervalEstimate:
         return IntervalEstimate(math.nan, math.nan, math.nan, 0, 0)
     by_chance = np.array([row["chance"] for row in decided])
     beyond = np.array([row["confirmed"] for row in decided], np.float64) - by_chance
-    photograph, count = _photographs([row["image"] for row in decided])
+    photograph, photographs = _photographs([row["image"] for row in decided])
     sums = np.bincount(photograph, beyond)
     sizes = np.bincount(photograph)
     with np.errstate(invalid="ignore"):
         without = (sums.sum() - sums) / (len(decided) - sizes)
     error = math.sqrt(float((by_chance * (1 - by_chance)).sum())) / len(decided)
-    return by_photograph(float(beyond.mean()), without, len(decided), count, error, most=1)
+    return by_photograph(float(beyond.mean()), without, len(decided), photographs, error, most=1)
 
 
 def agreement(units: Sequence[Sequence[str]], photographs: Sequence[str]) -> IntervalEstimate:
@@ -111,8 +111,9 @@ def warnings(
         told.append("No candidate is decided: the votes say nothing yet.")
     elif not beyond.low > 0:
         told.append(
-            f"The votes do not show more than chance gives: of {beyond.n} decided candidates "
-            f"{percent(seen)} were confirmed, by chance {percent(by_chance)}; the difference is "
+            f"The votes do not show more than chance gives: {percent(seen)} of the candidates that "
+            f"are decided ({beyond.n}) are confirmed, by chance {percent(by_chance)}; the "
+            "difference is "
             f"{_with_interval(beyond, is_difference=True)}. What they confirm need not be "
             "artifacts. Ask raters who look closer, more of them, or about more photographs."
         )

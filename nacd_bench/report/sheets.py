@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from nacd_bench.coding.codec import png
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import UserError
+from nacd_bench.evaluation.duplicates import found_by
 from nacd_bench.ops.boxes import regions_around
 from nacd_bench.report.heat_map import colored, per_pixel
 from nacd_bench.runs.candidates import kept, read_mined
@@ -191,7 +192,8 @@ def write_strongest(folder: Path) -> None:
             crops = {role: read_8_bit(folder / row[f"crop_{role}"])[0] for role in ROLES}
             captions = {role: f"{role} {row[f'{role}_bpp']:.3f} bpp" for role in ROLES[1:]}
             tiles = [(captions.get(role, role), Image.fromarray(crops[role])) for role in ROLES]
-            rows.append((f"{row['detector']} {row['confidence']:.4g}, {row['triplet']}", tiles))
+            found = [f"{name} {confidence:.4g}" for name, confidence in found_by(row).items()]
+            rows.append((", ".join([*found, row["triplet"]]), tiles))
         file = folder / f"strongest_{artifact_type.replace('/', '_')}.png"
         write_whole(file, png(sheet(rows)))
 
