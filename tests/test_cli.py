@@ -401,7 +401,7 @@ class TestTextIsText:
         ("mine", "threshold.texture=0.9", "'threshold'; did you mean 'thresholds'"),
         ("compare", "threshold.texture=0.9", "'threshold'; did you mean 'thresholds'"),
         ("benchmark", "criterion=fpr_5", "unknown setting of benchmark 'criterion'"),
-        ("detect", "criterion=fpr_5", "unknown setting of detect 'criterion'"),
+        ("detect", "criterium=fpr_5", "'criterium'; did you mean 'criterion'"),
         ("compress", "point=[2]", "'point'; did you mean 'points'"),
         ("mine", "point=[2]", "'point'; did you mean 'points'"),
         ("benchmark", "sets.m=3", "unknown setting of benchmark 'sets.m'"),
