@@ -408,7 +408,7 @@ class TestTextIsText:
         ("benchmark", "trainer.batchsize=3", "did you mean 'trainer.batch_size'"),
         ("detect", "detector.texture.windw=3", "did you mean 'detector.texture.window'"),
         ("detect", "text_finder.modl=3", "did you mean 'text_finder.model'"),
-        ("compress", "neural.sped=3", "did you mean 'neural.speed'"),
+        ("compress", "neural.wights=3", "did you mean 'neural.weights'"),
         ("verify export", "toloka_image=x", "did you mean 'toloka_images'"),
         ("validate", "worker=3", "did you mean 'workers'"),
         ("list", "kinds=all", "did you mean 'kind'"),
