@@ -16,12 +16,19 @@ from torch import Tensor
 from nacd_bench.detectors import ColorSeverity, TextSeverity, TextureSeverity
 from nacd_bench.detectors.severity import fit as fitting
 from nacd_bench.detectors.severity.detector import neural_evidence
-from nacd_bench.detectors.severity.evidence import places, smoothed, tiles
-from nacd_bench.detectors.severity.maps import chroma_faults, luma_faults
+from nacd_bench.detectors.severity.evidence import MARGIN, NARROW, places, tiles, within
+from nacd_bench.detectors.severity.maps import (
+    CALM,
+    SURROUND,
+    calm,
+    chroma_faults,
+    luma_faults,
+    spread,
+)
 from nacd_bench.detectors.severity.model import SeverityModel, read_model
 from nacd_bench.errors import ImageError, UserError
 from nacd_bench.ops.ciede2000 import ciede2000
-from nacd_bench.ops.color import lab, luma
+from nacd_bench.ops.color import chroma, lab, luma
 from nacd_bench.ops.filters import gaussian_kernel
 from nacd_bench.triplets.batch import TripletBatch
 
@@ -97,28 +104,61 @@ class TestEvidence:
         ]
         doubled[1][:, 0] = doubled[0][:, 0]
         found = chroma_faults(*images)
-        assert found.shape == (1, 26, 8, 8)
-        for index, plane in ((0, distance), (5, ciede2000(*doubled)[:, 0])):
-            cells = plane.view(8, 4, 8, 4).mean((1, 3)).numpy()
-            assert np.allclose(found[0, index], cells, rtol=1e-4, atol=1e-5), index
+        assert found.shape == (1, 24, 8, 8)
+        cells = distance.view(8, 4, 8, 4).mean((1, 3)).numpy()
+        assert np.allclose(found[0, 0], cells, rtol=1e-4, atol=1e-5)
+        halves = [image.view(1, 3, 16, 2, 16, 2).mean((3, 5)) for image in halves]
+        y = [
+            (image * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1)
+            for image in halves
+        ]
+        doubled = [
+            lab((plane[:, None] + 2 * (image - plane[:, None])).clamp(0, 1))
+            for image, plane in zip(halves, y, strict=True)
+        ]
+        doubled[1][:, 0] = doubled[0][:, 0]
+        cells = ciede2000(*doubled)[:, 0].view(8, 2, 8, 2).mean((1, 3)).numpy()
+        assert np.allclose(found[0, 9], cells, rtol=1e-4, atol=1e-5)
+
+    def test_calm_is_that_of_the_calmest_window(self) -> None:
+        image = torch.rand(1, 3, 24 * 8, 20 * 8, generator=torch.Generator().manual_seed(6))
+        uv = np.stack(
+            [
+                np.asarray(plane).reshape(24, 8, 20, 8).mean((1, 3))
+                for plane in chroma(image)[0].double()
+            ]
+        )
+        reach = SURROUND // 2
+        padded = np.pad(uv, ((0, 0), (reach, reach), (reach, reach)), "reflect")
+        calmest = np.zeros((24, 20))
+        for row, column in np.ndindex(24, 20):
+            window = padded[:, row : row + SURROUND, column : column + SURROUND]
+            steady = CALM / (CALM + np.sqrt(window.var((1, 2)).sum()))
+            near = calmest[
+                max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1
+            ]
+            np.maximum(near, steady, out=near)
+        assert np.allclose(calm(image)[0, 0], calmest, atol=1e-4)
 
     def test_neighbourhoods_and_tiles(self) -> None:
         maps = torch.rand(1, 2, 70, 66, generator=torch.Generator().manual_seed(3))
-        mean = gaussian_filter(maps[0, 1].double().numpy(), 4.0, mode="constant", truncate=3)
-        assert np.allclose(smoothed(maps, 4.0)[0, 1], mean, atol=1e-6)
-        found = tiles(maps)
-        assert found.shape == (1, 4, 2, 5)
-        corner = maps[0, :, 8:, 8:]
-        assert torch.allclose(found[0, 3, :, 4], corner.amax((1, 2)))
-        squares = (corner.double() ** 2).sum((1, 2)) / 64**2
-        assert torch.allclose(found[0, 3, :, 1].double(), squares.sqrt(), rtol=1e-5)
+        around = np.pad(maps[0, 1].double().numpy(), MARGIN)
+        mean = gaussian_filter(around, 4.0, mode="constant", truncate=3)
+        assert np.allclose(spread(maps, 4.0, MARGIN)[0, 1], mean, atol=1e-6)
+        found = tiles(torch.cat([maps, maps.flip(1)], 1))
+        assert found.shape == (1, 4 * 2, 4 * 2 + 4)
+        place = maps[0, :, 4:68, 2:66].double()  # the third tile down, the second across
+        expected = [(place**power).mean((1, 2)) ** (1 / power) for power in (1, 2, 4, 8)]
+        largest = place.amax((1, 2))
+        expected += [largest, largest.flip(0)]
+        assert torch.allclose(found[0, 2 * 2 + 1].double(), torch.cat(expected), rtol=1e-5)
 
     def test_excess_is_over_the_other_side(self) -> None:
         own, other = torch.rand(2, 1, 3, 9, 9, generator=torch.Generator().manual_seed(4))
         evidence = places(own, other)
-        excess = (smoothed(own, 1.0) - smoothed(other, 1.0)).clamp(min=0)
-        assert torch.equal(evidence[:, 3:6], excess)
-        assert evidence.shape == (1, 12, 9, 9)
+        excess = (spread(own, NARROW) - spread(other, NARROW)).clamp(min=0)
+        assert torch.allclose(within(evidence)[:, 3:6], excess, atol=1e-6)
+        assert evidence.shape == (1, 12, 9 + 2 * MARGIN, 9 + 2 * MARGIN)
 
 
 class TestScores:
@@ -149,18 +189,26 @@ class TestScores:
             assert scores[0] < 0.5 and scores[-1] > 2.5
 
     @pytest.mark.parametrize("detector", CELLS)
-    @pytest.mark.parametrize("place", [(0, 0), (128, 256), (131, 77), (300, 250)])
+    @pytest.mark.parametrize("place", [(0, 0), (128, 256), (131, 77), (300, 250), (61, 199)])
+    @pytest.mark.parametrize("surrounding", ["flat", "mirrored", "noise"])
     def test_a_larger_canvas_changes_nothing(
-        self, detector: type, place: tuple[int, int], photograph: Tensor
+        self, detector: type, place: tuple[int, int], surrounding: str, photograph: Tensor
     ) -> None:
-        neural = cast(blurred(photograph, 1.5), 6)
-        alone = severity(detector(), photograph, neural, photograph)
-        canvas = torch.full((3, 1, 3, 600, 640), 128, dtype=torch.uint8)
+        sides = [photograph, cast(blurred(photograph, 1.5), 6), photograph]
+        sides = [side[..., :243, :251] for side in sides]
         y, x = place
-        for whole, part in zip(canvas, (photograph, neural, photograph), strict=True):
-            whole[..., y : y + 256, x : x + 256] = part
+        ends = ((0, 0), (y, 600 - y - 243), (x, 640 - x - 251))
+        canvas = {
+            "flat": np.full((3, 600, 640), 128, np.uint8),
+            "mirrored": np.pad(sides[0][0].numpy(), ends, "symmetric"),
+            "noise": np.random.default_rng(0).integers(0, 256, (3, 600, 640), np.uint8),
+        }[surrounding]
+        whole = [torch.from_numpy(canvas.copy())[None] for _ in sides]
+        for large, part in zip(whole, sides, strict=True):
+            large[..., y : y + 243, x : x + 251] = part
+        alone = severity(detector(), *sides)
         assert 0.3 < alone < 2.9
-        assert severity(detector(), *canvas) == pytest.approx(alone, abs=0.1)
+        assert severity(detector(), *whole) == pytest.approx(alone, abs=0.05)
 
     @pytest.mark.parametrize("detector", CELLS)
     def test_a_batch_is_its_triplets(self, detector: type, photograph: Tensor) -> None:
@@ -200,16 +248,22 @@ class TestText:
         return torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)[None]
 
     def test_more_swapped_letters_are_never_less(self) -> None:
-        original = self.lines("MEASURE OF CODECS", "BROKEN LETTERS", "SEEN BY A READER")
-        decodes = [
-            original,
-            self.lines("MEASURE OF CODECS", "BROKEN LETTERS", "SEEN 8Y A RE4DER"),
-            self.lines("MEASURE OF CODECS", "8R0KFN 1ETTFR5", "5EFN 8Y 4 RE4DFR"),
-            self.lines("WFA5URF 0E CQDFG8", "8R0KFN 1ETTFR5", "5EFN 8Y 4 RE4DFR"),
+        texts = ["MEASURE OF CODECS", "BROKEN LETTERS", "SEEN BY A READER"]
+        original = self.lines(*texts)
+        letters = [
+            (row, i) for row, text in enumerate(texts) for i, c in enumerate(text) if c != " "
         ]
-        scores = [severity(TextSeverity(), original, decode, original) for decode in decodes]
+        order = np.random.default_rng(1).permutation(len(letters))
+        scores = []
+        for share in (0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1):
+            swapped = [list(text) for text in texts]
+            for index in order[: round(share * len(letters))]:
+                row, column = letters[index]
+                swapped[row][column] = chr((ord(texts[row][column]) - 65 + 11) % 26 + 65)
+            decode = self.lines(*("".join(row) for row in swapped))
+            scores.append(severity(TextSeverity(), original, decode, original))
         assert scores == sorted(scores)
-        assert scores[0] == 0 and scores[-1] > 1
+        assert scores[0] == 0 and scores[-1] > 1.5
 
     def test_no_text_is_0_without_boxes(self) -> None:
         plain = torch.full((1, 3, 96, 96), 90, dtype=torch.uint8)
@@ -231,7 +285,7 @@ class TestModels:
         return Path(shutil.copy(Path(room.__path__[0]) / "weights" / "color.npz", tmp_path))
 
     def test_a_model_of_ones_own(self, shipped: Path, photograph: Tensor) -> None:
-        model = read_model(shipped, ColorSeverity.shape, ColorSeverity.shape[0])
+        model = read_model(shipped, ColorSeverity.shape, ColorSeverity.place_numbers)
         halved = shipped.with_name("half.npz")
         numbers = {**model.__dict__, "weights": model.weights / 2, "bias": model.bias / 2}
         SeverityModel(**{k: v for k, v in numbers.items() if k != "digest"}).save(halved)
@@ -265,10 +319,14 @@ class TestModels:
                 ColorSeverity(other)(batch)
 
     def test_shipped_weights_are_small_and_say_where_they_are_from(self, shipped: Path) -> None:
-        for kind, shape in (("texture", (224, 5)), ("color", (224, 5)), ("text", (24, 2))):
+        for kind, detector in (
+            ("texture", TextureSeverity),
+            ("color", ColorSeverity),
+            ("text", TextSeverity),
+        ):
             path = Path(fitting.__file__).parent / "weights" / f"{kind}.npz"
             assert path.stat().st_size < 300_000
-            card = read_model(path, shape, shape[0]).card
+            card = read_model(path, detector.shape, detector.place_numbers).card
             assert card["type"] == kind and card["raters"] == 3 and card["left_out"]
 
     def test_fit_learns_what_the_grades_follow(self, tmp_path: Path, photograph: Tensor) -> None:

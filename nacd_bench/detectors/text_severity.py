@@ -106,6 +106,7 @@ class TextSeverity(SeverityDetector):
     artifact_type = "text"
     weights = "text.npz"
     shape = (2 * FAULTS, 2)
+    place_numbers = 2 * FAULTS
 
     def __init__(
         self,

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nacd_bench.detectors.base import Detector
-from nacd_bench.detectors.severity.evidence import PLACES, STATISTICS, faults, places, tiles
-from nacd_bench.detectors.severity.maps import CELL
+from nacd_bench.detectors.severity.evidence import PLACES, STATISTICS, places, tiles, within
+from nacd_bench.detectors.severity.maps import CELL, faults
 from nacd_bench.detectors.severity.model import WORST, SeverityModel, read_model
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch, HeatMap
@@ -42,8 +42,10 @@ class SeverityDetector(Detector):
     counts_from = 1.5
     weights: ClassVar[str]
     """File of the weights that come with the package."""
-    shape: ClassVar[tuple[int, ...]] = (PLACES, STATISTICS)
+    shape: ClassVar[tuple[int, ...]] = (STATISTICS,)
     """Of the evidence of a tile."""
+    place_numbers: ClassVar[int] = PLACES
+    """Numbers that tell a place."""
 
     def __init__(self, model: str | Path | None = None) -> None:
         super().__init__()
@@ -53,9 +55,9 @@ class SeverityDetector(Detector):
     def numbers(self) -> SeverityModel:
         """The weights; read when first needed."""
         if self.model is not None:
-            return read_model(self.model, self.shape, self.shape[0])
+            return read_model(self.model, self.shape, self.place_numbers)
         with as_file(files(__package__) / "weights" / self.weights) as path:
-            return read_model(path, self.shape, self.shape[0])
+            return read_model(path, self.shape, self.place_numbers)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -65,7 +67,7 @@ class SeverityDetector(Detector):
         self.require_size(batch)
         evidence = batch.once(neural_evidence)
         scores = self.numbers.severity(tiles(evidence)).amax(1)
-        odds = self.numbers.places(evidence)
+        odds = self.numbers.places(within(evidence))
         heat = scores[:, None, None] * (odds - odds.amax((1, 2), keepdim=True)).exp()
         found = [
             list(self._boxes(one, score, batch.height, batch.width))

@@ -31,7 +31,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from nacd_bench.detectors.severity.detector import neural_evidence
-from nacd_bench.detectors.severity.evidence import TILE, tiles
+from nacd_bench.detectors.severity.evidence import TILE, tiles, within
 from nacd_bench.detectors.severity.maps import CELL
 from nacd_bench.detectors.severity.model import SeverityModel
 from nacd_bench.detectors.text_severity import TextSeverity
@@ -65,7 +65,7 @@ class Units:
     """One side of each triplet after the other: neural sides, then traditional ones.
 
     Args:
-        tiles: evidence ``(n, K, S)``; a unit has one tile.
+        tiles: evidence ``(n, ...)``; the largest of tiles that shift within the margin.
         places: evidence ``(n, P, K)`` of places, zeros where there are fewer.
         prior: ``(n, P)`` logarithm of the odds without evidence, -inf where there is no place.
         centres: ``(n, P, 2)`` in pixels.
@@ -207,8 +207,8 @@ def cell_units(records: Sequence[TripletRecord], rated: dict[str, Ratings]) -> U
     found: list[tuple[Tensor, Tensor]] = []
     for batch in _sides(records):
         evidence = neural_evidence(batch)
-        coarse = F.avg_pool2d(evidence, COARSE, ceil_mode=True)[0]
-        found.append((tiles(evidence)[0], coarse))
+        coarse = F.avg_pool2d(within(evidence), COARSE, ceil_mode=True)[0]
+        found.append((tiles(evidence)[0].amax(0), coarse))
     side = TILE // COARSE
     places = torch.zeros(len(found), side * side, found[0][1].shape[0], dtype=torch.float16)
     prior = torch.full(places.shape[:2], -torch.inf)

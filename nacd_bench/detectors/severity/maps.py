@@ -7,6 +7,9 @@ chroma at scales of 2, 4, 8 and 16 pixels, since a viewer sees the colour of pla
 
 Chroma is compared a second time after it was doubled within the limits of sRGB: a faint cast on
 gray grows, an error in a colour that is saturated already does not.
+
+Some faults are given once more, weighted by what surrounds them in the original: chroma where
+chroma is calm, structure by tone. Such a weight is the same for every decode.
 """
 
 from __future__ import annotations
@@ -18,19 +21,50 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nacd_bench.ops.ciede2000 import ciede2000
-from nacd_bench.ops.color import LUMA, chroma, lab
+from nacd_bench.ops.color import chroma, lab, luma
 from nacd_bench.ops.filters import gaussian_blur, halve, moments, sobel
 from nacd_bench.ops.structure import GAUSSIAN, SIGMA
 
 CELL = 8
 """Side in pixels of a map's cells."""
 
+SURROUND = 13
+"""Side in cells of the windows that say whether chroma is calm: 104 pixels."""
+CALM = 0.01
+"""Deviation of chroma among the cells of a window that is half as calm as one without any."""
+
 LUMA_SCALES = 4
-CHROMA_SCALES = (1, 2, 3, 4)
-"""Halvings before luma (0 to 3) and chroma are compared."""
+"""How often luma is halved, and compared each time, the first time as it is."""
+
 
 STABLE = 1e-4
 """Keeps ratios of variances of luma on [0, 1] finite: a deviation of 2.5 levels of 255."""
+
+
+def _blurred(image: Tensor) -> Tensor:
+    """About the mean of two pixels each way, at every pixel."""
+    return gaussian_blur(image, 3, 0.85)
+
+
+CHROMA_SCALES = (((halve,), 4), ((halve,), 2), ((_blurred,), 2), ((halve, _blurred), 1))
+"""What makes the next scale of chroma, and how many of its pixels a cell is wide.
+
+Blurred before it is halved: on what grid the picture lies hardly matters then.
+"""
+
+TONED = (0, 8)
+"""Of luma's maps: contrast-structure at the two finest scales."""
+CALMED = (12, 17, 20)
+"""Of chroma's maps: the distance at 8 and 16 pixels, CIEDE2000 of doubled chroma at 8."""
+MAPS = 30 + 24 + 3 * len(TONED) + len(CALMED)
+
+
+def faults(original: Tensor, decode: Tensor) -> Tensor:
+    """All maps of one decode: sRGB ``(B, 3, H, W)`` on [0, 1] to ``(B, MAPS, h, w)``."""
+    structure = luma_faults(luma(original), luma(decode))
+    colour = chroma_faults(original, decode)
+    toned = (structure[:, TONED, None] * tones(original)[:, None]).flatten(1, 2)
+    return torch.cat([structure, colour, toned, colour[:, CALMED] * calm(original)], 1)
 
 
 def luma_faults(original: Tensor, decode: Tensor) -> Tensor:
@@ -72,29 +106,31 @@ def _gradient_fault(original: Tensor, decode: Tensor) -> Tensor:
 
 
 def chroma_faults(original: Tensor, decode: Tensor) -> Tensor:
-    """Of sRGB ``(B, 3, H, W)`` on [0, 1]: ``(B, 26, h, w)`` in cells.
+    """Of sRGB ``(B, 3, H, W)`` on [0, 1]: ``(B, 24, h, w)`` in cells.
 
     At each scale the distance in the plane of BT.601's U and V, that distance relative to chroma,
-    colour lost, hue turned; up to 8 pixels CIEDE2000 of chroma alone and with chroma doubled; at 4
-    and 8 pixels the distance beside the original's own variation of chroma and of luma.
+    colour lost, hue turned; at 4 and 8 pixels CIEDE2000 of chroma alone and with chroma doubled,
+    and the distance beside the original's own variation of chroma and of luma.
     """
-    height, width = (-(-side // CELL) for side in original.shape[-2:])
-    y, uv = _luma(original), chroma(original)
-    varied = [in_cells(plane * plane, CELL) - in_cells(plane, CELL) ** 2 for plane in (uv, y)]
-    spread = [v.clamp(min=0).sum(1, keepdim=True).sqrt() for v in varied]
+    varied = [_variation(plane) for plane in (chroma(original), luma(original))]
     maps = []
-    for scale in CHROMA_SCALES:
-        original, decode = halve(original), halve(decode)
+    for scale, (shrinks, cell) in enumerate(CHROMA_SCALES):
+        for shrink in shrinks:
+            original, decode = shrink(original), shrink(decode)
         faults = list(_cast_faults(chroma(original), chroma(decode)))
-        if scale < 4:
+        if scale in (1, 2):
             faults += [_chroma_difference(original, decode, gain) for gain in (1.0, 2.0)]
-        cells = [in_cells(fault, max(1, CELL >> scale)) for fault in faults]
-        if scale in (2, 3):
-            cells += [cells[0] / (deviation + 0.03) for deviation in spread]
-        if scale == 4:
-            cells = [F.interpolate(c, size=(height, width), mode="nearest") for c in cells]
+        cells = [in_cells(fault, cell) for fault in faults]
+        if scale in (1, 2):
+            cells += [cells[0] / (deviation + 0.03) for deviation in varied]
         maps += cells
     return torch.cat(maps, 1)
+
+
+def _variation(plane: Tensor) -> Tensor:
+    """Standard deviation ``(B, 1, h, w)`` within each cell, of all channels together."""
+    variance = in_cells(plane * plane, CELL) - in_cells(plane, CELL) ** 2
+    return variance.clamp(min=0).sum(1, keepdim=True).sqrt()
 
 
 def _cast_faults(original: Tensor, decode: Tensor) -> Iterator[Tensor]:
@@ -114,15 +150,38 @@ def _chroma_difference(original: Tensor, decode: Tensor, gain: float) -> Tensor:
 
 
 def _with_chroma(image: Tensor, gain: float) -> Tensor:
-    y = _luma(image)
+    y = luma(image)
     return image if gain == 1 else (y + gain * (image - y)).clamp(0, 1)
 
 
-def _luma(image: Tensor) -> Tensor:
-    weights = torch.tensor(LUMA, dtype=image.dtype, device=image.device).view(1, 3, 1, 1)
-    return (image * weights).sum(1, keepdim=True)
+def tones(original: Tensor) -> Tensor:
+    """How bright, dark and middling cells are, each 0 to 1: ``(B, 3, h, w)``."""
+    y = in_cells(luma(original), CELL)
+    return torch.cat([y, (1 - y) ** 2, 4 * y * (1 - y)], 1)
+
+
+def calm(original: Tensor) -> Tensor:
+    """How little chroma varies from cell to cell near each: ``(B, 1, h, w)``.
+
+    1 is not at all; half where the deviation is :data:`CALM`. That of the calmest window that holds
+    the cell, so that beside a border, or a canvas, the picture's own side decides.
+    """
+    uv = in_cells(chroma(original), CELL)
+    window = SURROUND
+    uv = F.pad(uv, (window // 2,) * 4, mode="reflect")
+    mean, square = (F.avg_pool2d(plane, window, 1) for plane in (uv, uv * uv))
+    variance = (square - mean * mean).clamp(min=0).sum(1, keepdim=True)
+    steady = CALM / (CALM + variance.sqrt())
+    return F.max_pool2d(F.pad(steady, (window // 2,) * 4), window, 1)
 
 
 def in_cells(plane: Tensor, cell: int) -> Tensor:
     """Means over ``cell x cell`` values; cells at the border average what they hold."""
     return F.avg_pool2d(plane, cell, ceil_mode=True) if cell > 1 else plane
+
+
+def spread(cells: Tensor, width: float, margin: int = 0) -> Tensor:
+    """Gaussian means of ``(B, C, h, w)``, also of ``margin`` cells around; 0 lies beyond."""
+    reach = round(3 * width)
+    padded = F.pad(cells, (reach + margin,) * 4)
+    return gaussian_blur(padded, 2 * reach + 1, width)[..., reach:-reach, reach:-reach]

@@ -16,7 +16,7 @@ from torch import Tensor
 from nacd_bench.errors import UserError
 from nacd_bench.triplets.files import sha256
 
-FORMAT = 1
+FORMAT = 2
 """Of the file; changes with the evidence that the numbers are for."""
 
 WORST = 3.0
