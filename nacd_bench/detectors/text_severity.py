@@ -45,6 +45,9 @@ FAULTS = 4 + len(LUMA_FAULTS)
 READABLE = 0.3
 """Least confidence with which a piece is read in the original."""
 
+SOUND = 5.0
+"""Letters without fault that a mean starts from, so that one or two do not make a severity."""
+
 ENLARGE = 2.0
 """Factor by which the original is enlarged for the finder."""
 
@@ -59,20 +62,31 @@ class Pieces:
 
     Args:
         boxes: ``(n, 4)`` int64.
-        letters: ``(n,)`` how many are read in the original, at least 1.
-        evidence: ``(n, 2 FAULTS)`` of the neural decode, and as far as it exceeds the traditional
-            decode's.
+        letters: ``(n,)`` how many are read in the original, times the square of the confidence
+            with which they are read: what is hardly text hardly counts.
+        faults: ``(n, 2, FAULTS)`` of the neural and of the traditional decode.
     """
 
     boxes: NDArray[np.int64]
     letters: NDArray[np.float64]
-    evidence: NDArray[np.float64]
+    faults: NDArray[np.float64]
+
+    @property
+    def exchanged(self) -> Pieces:
+        """With the traditional decode as the neural one."""
+        return Pieces(self.boxes, self.letters, self.faults[:, ::-1])
+
+    @property
+    def evidence(self) -> NDArray[np.float64]:
+        """``(n, 2 FAULTS)``: the neural decode's faults, and how far they exceed the other's."""
+        own, other = self.faults[:, 0], self.faults[:, 1]
+        return np.concatenate([own, (own - other).clip(0)], axis=1)
 
     def tiles(self) -> NDArray[np.float64]:
         """What a severity is predicted from in overlapping tiles: ``(T, 2 FAULTS, 2)``.
 
-        The mean over the tile's letters, and the root of the sum of squares over its letters: how
-        much of the text, and how much text.
+        The mean over the tile's letters and :data:`SOUND` more without fault, and the root of the
+        sum of squares over its letters: how much of the text, and how much text.
         """
         centres = (self.boxes[:, :2] + self.boxes[:, 2:]) / 2
         last = np.maximum(self.boxes[:, 2:].max(axis=0) - TILE, 0)
@@ -82,13 +96,13 @@ class Pieces:
             for y in rows.tolist()
             for x in columns.tolist()
         } - {()}
-        means = []
+        evidence, means = self.evidence, []
         for member in sorted(members):
             index = list(member)
-            letters, evidence = self.letters[index, None], self.evidence[index]
-            total = (letters * evidence).sum(axis=0)
-            squares = (letters * evidence**2).sum(axis=0)
-            means.append(np.stack([total / letters.sum(), np.sqrt(squares)], axis=1))
+            letters, faults = self.letters[index, None], evidence[index]
+            mean = (letters * faults).sum(axis=0) / (letters.sum() + SOUND)
+            squares = (letters * faults**2).sum(axis=0)
+            means.append(np.stack([mean, np.sqrt(squares)], axis=1))
         return np.array(means)
 
 
@@ -163,7 +177,7 @@ class TextSeverity(SeverityDetector):
         images = [to_8_bit(image[0]) for image in single.planes(on_unit_scale)]
         y = [luma(image) for image in single.planes(on_unit_scale)]
         maps = [luma_faults(y[0], decode)[0, list(LUMA_FAULTS)].double() for decode in y[1:]]
-        boxes, letters, evidence = [], [], []
+        boxes, letters, pairs = [], [], []
         for polygon in self.finder.find_enlarged(images[0], ENLARGE, single.ids[0]):
             corners = np.asarray(
                 cv2.boxPoints(cv2.minAreaRect(polygon.points.astype(np.float32))), np.float32
@@ -175,7 +189,7 @@ class TextSeverity(SeverityDetector):
             if reading.confidence < READABLE:
                 continue
             x0, y0, x1, y1 = (side // CELL for side in box)
-            faults = np.array(
+            pairs.append(
                 [
                     [
                         *reading.faults(self.reader.read(image, corners)),
@@ -185,10 +199,9 @@ class TextSeverity(SeverityDetector):
                 ]
             )
             boxes.append(box)
-            letters.append(float(max(1, reading.says.sum())))
-            evidence.append([*faults[0], *(faults[0] - faults[1]).clip(0)])
+            letters.append(float(max(1, reading.says.sum())) * reading.confidence**2)
         return Pieces(
             np.array(boxes, np.int64).reshape(-1, 4),
             np.array(letters),
-            np.array(evidence).reshape(-1, 2 * FAULTS),
+            np.array(pairs).reshape(-1, 2, FAULTS),
         )

@@ -124,8 +124,13 @@ def extent(
 
 def neural_evidence(batch: TripletBatch) -> Tensor:
     """Faults of the neural decodes, also beside the traditional ones': ``(B, K, h, w)``."""
+    return places(*faults_of_decodes(batch))
+
+
+def faults_of_decodes(batch: TripletBatch) -> tuple[Tensor, Tensor]:
+    """Maps of the neural and of the traditional decodes' faults."""
     original, neural, traditional = batch.planes(on_unit_scale)
-    return places(faults(original, neural), faults(original, traditional))
+    return faults(original, neural), faults(original, traditional)
 
 
 def on_unit_scale(image: Tensor) -> Tensor:

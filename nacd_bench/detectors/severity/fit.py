@@ -30,8 +30,8 @@ from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from nacd_bench.detectors.severity.detector import neural_evidence
-from nacd_bench.detectors.severity.evidence import TILE, tiles, within
+from nacd_bench.detectors.severity.detector import faults_of_decodes
+from nacd_bench.detectors.severity.evidence import TILE, places, tiles, within
 from nacd_bench.detectors.severity.maps import CELL
 from nacd_bench.detectors.severity.model import SeverityModel
 from nacd_bench.detectors.text_severity import TextSeverity
@@ -204,29 +204,32 @@ def _pointing(units: Units, strongest: NDArray[np.intp]) -> float:
 
 def cell_units(records: Sequence[TripletRecord], rated: dict[str, Ratings]) -> Units:
     """Evidence of cells, for texture and colour; pictures of at most a tile."""
-    found: list[tuple[Tensor, Tensor]] = []
-    for batch in _sides(records):
-        evidence = neural_evidence(batch)
-        coarse = F.avg_pool2d(within(evidence), COARSE, ceil_mode=True)[0]
-        found.append((tiles(evidence)[0].amax(0), coarse))
-    side = TILE // COARSE
-    places = torch.zeros(len(found), side * side, found[0][1].shape[0], dtype=torch.float16)
-    prior = torch.full(places.shape[:2], -torch.inf)
+    sides: list[list[tuple[Tensor, Tensor]]] = [[], []]
+    for batch in _batches(records):
+        maps = faults_of_decodes(batch)
+        for side, (own, other) in zip(sides, (maps, maps[::-1]), strict=True):
+            evidence = places(own, other)
+            coarse = F.avg_pool2d(within(evidence), COARSE, ceil_mode=True)[0]
+            side.append((tiles(evidence)[0].amax(0), coarse))
+    found = sides[0] + sides[1]
+    width = TILE // COARSE
+    grids = torch.zeros(len(found), width * width, found[0][1].shape[0], dtype=torch.float16)
+    prior = torch.full(grids.shape[:2], -torch.inf)
     for index, (_, coarse) in enumerate(found):
-        grid = F.pad(coarse, (0, side - coarse.shape[2], 0, side - coarse.shape[1]))
-        places[index] = grid.flatten(1).T.half()
+        grid = F.pad(coarse, (0, width - coarse.shape[2], 0, width - coarse.shape[1]))
+        grids[index] = grid.flatten(1).T.half()
         exists = F.pad(
             torch.zeros(coarse.shape[1:]),
-            (0, side - coarse.shape[2], 0, side - coarse.shape[1]),
+            (0, width - coarse.shape[2], 0, width - coarse.shape[1]),
             value=-torch.inf,
         )
         prior[index] = exists.flatten()
-    axis = (np.arange(side) + 0.5) * COARSE * CELL
+    axis = (np.arange(width) + 0.5) * COARSE * CELL
     grid_centres = np.stack(np.meshgrid(axis, axis), -1).reshape(1, -1, 2)
     centres = np.repeat(grid_centres, len(found), 0)
     return _units(
-        np.stack([one[0].double().numpy() for one, _ in found]),
-        places,
+        np.stack([tile.double().numpy() for tile, _ in found]),
+        grids,
         prior,
         centres,
         records,
@@ -237,7 +240,8 @@ def cell_units(records: Sequence[TripletRecord], rated: dict[str, Ratings]) -> U
 def text_units(records: Sequence[TripletRecord], rated: dict[str, Ratings]) -> Units:
     """Evidence of pieces of text."""
     detector = TextSeverity()
-    pieces = [detector.pieces(batch) for batch in _sides(records)]
+    pieces = [detector.pieces(batch) for batch in _batches(records)]
+    pieces += [one.exchanged for one in pieces]
     most = max(len(one.letters) for one in pieces)
     rows, columns = detector.shape
     evidence = np.zeros((len(pieces), rows, columns))
@@ -254,20 +258,17 @@ def text_units(records: Sequence[TripletRecord], rated: dict[str, Ratings]) -> U
     return _units(evidence, places, prior, centres, records, rated)
 
 
-def _sides(records: Sequence[TripletRecord]) -> Iterator[TripletBatch]:
-    """Each triplet, then each with its sides exchanged."""
-    for exchanged in (False, True):
-        for index, record in enumerate(records):
-            batch = load_triplet(record).batch
-            if max(batch.height, batch.width) > TILE * CELL:
-                raise UserError(
-                    f"expected pictures of at most {TILE * CELL} pixels each way, got "
-                    f"{batch.width} x {batch.height} in {record.id}. Cut them around the grades."
-                )
-            print(f"\r{index + 1} of {len(records)}", end="", file=sys.stderr)
-            if exchanged:
-                batch = TripletBatch(batch.original, batch.traditional, batch.neural, batch.ids)
-            yield batch
+def _batches(records: Sequence[TripletRecord]) -> Iterator[TripletBatch]:
+    """Each triplet by itself."""
+    for index, record in enumerate(records):
+        batch = load_triplet(record).batch
+        if max(batch.height, batch.width) > TILE * CELL:
+            raise UserError(
+                f"expected pictures of at most {TILE * CELL} pixels each way, got "
+                f"{batch.width} x {batch.height} in {record.id}. Cut them around the grades."
+            )
+        print(f"\r{index + 1} of {len(records)}", end="", file=sys.stderr)
+        yield batch
 
 
 def _units(

@@ -64,7 +64,21 @@ def faults(original: Tensor, decode: Tensor) -> Tensor:
     structure = luma_faults(luma(original), luma(decode))
     colour = chroma_faults(original, decode)
     toned = (structure[:, TONED, None] * tones(original)[:, None]).flatten(1, 2)
-    return torch.cat([structure, colour, toned, colour[:, CALMED] * calm(original)], 1)
+    maps = torch.cat([structure, colour, toned, colour[:, CALMED] * calm(original)], 1)
+    return maps * covered(*original.shape[-2:]).to(maps)
+
+
+def covered(height: int, width: int) -> Tensor:
+    """The share of each cell that lies in the picture: ``(h, w)``, 1 but at the last borders.
+
+    >>> covered(12, 8).tolist()
+    [[1.0], [0.5]]
+    """
+    ends = (-height % CELL, -width % CELL)
+    rows, columns = (torch.ones(-(-side // CELL)) for side in (height, width))
+    rows[-1] -= ends[0] / CELL
+    columns[-1] -= ends[1] / CELL
+    return rows[:, None] * columns
 
 
 def luma_faults(original: Tensor, decode: Tensor) -> Tensor:
