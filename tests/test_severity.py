@@ -190,9 +190,16 @@ class TestScores:
 
     @pytest.mark.parametrize("detector", CELLS)
     @pytest.mark.parametrize("place", [(0, 0), (128, 256), (131, 77), (300, 250), (61, 199)])
-    @pytest.mark.parametrize("surrounding", ["flat", "mirrored", "noise"])
+    @pytest.mark.parametrize(
+        ("surrounding", "tolerance"), [("flat", 0.05), ("mirrored", 0.05), ("noise", 0.07)]
+    )
     def test_a_larger_canvas_changes_nothing(
-        self, detector: type, place: tuple[int, int], surrounding: str, photograph: Tensor
+        self,
+        detector: type,
+        place: tuple[int, int],
+        surrounding: str,
+        tolerance: float,
+        photograph: Tensor,
     ) -> None:
         sides = [photograph, cast(blurred(photograph, 1.5), 6), photograph]
         sides = [side[..., :243, :251] for side in sides]
@@ -208,7 +215,7 @@ class TestScores:
             large[..., y : y + 243, x : x + 251] = part
         alone = severity(detector(), *sides)
         assert 0.3 < alone < 2.9
-        assert severity(detector(), *whole) == pytest.approx(alone, abs=0.05)
+        assert severity(detector(), *whole) == pytest.approx(alone, abs=tolerance)
 
     @pytest.mark.parametrize("detector", CELLS)
     def test_a_batch_is_its_triplets(self, detector: type, photograph: Tensor) -> None:

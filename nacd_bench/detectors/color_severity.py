@@ -1,10 +1,11 @@
 """Shifted colours as a rater would grade them, 0 to 3.
 
 Not from the paper. What: distances of chroma between places of 2 to 16 pixels, plain, relative to
-chroma, as colour lost, as hue turned, by CIEDE2000, and with chroma doubled within sRGB; and faults
-of luma, since a place whose texture is gone shows its cast. Why these: a faint cast on gray is seen
-and a larger one in a saturated colour is not, so that plain distances, and a limit such as
-``large_color`` has, miss what raters see. From what data: as
+chroma, as colour lost, as hue turned, by CIEDE2000, and with chroma doubled within sRGB, some of
+them weighted by how calm the chroma around is in the original; and faults of luma, since a place
+whose texture is gone shows its cast. Why these: a faint cast on gray is seen and a larger one in a
+saturated colour is not, so that plain distances, and a limit such as ``large_color`` has, miss what
+raters see. From what data: as
 :mod:`~nacd_bench.detectors.texture_severity`.
 """
 

@@ -35,7 +35,7 @@ class SeverityDetector(Detector):
         model: an ``.npz`` of weights; None takes the ones that come with the package.
     """
 
-    version = "1"
+    version = "2"
     min_size = (64, 64)
     heat_map_range = (0.0, WORST)
     is_severity = True
