@@ -80,7 +80,7 @@ def _off_rates(done: CodedImages) -> Iterator[str]:
     if off:
         worst = [
             f"{row['source']} at {row['preset']} with {row['traditional_label']} "
-            f"({100 * row['rate_gap']:+.1f} %)"
+            f"({100 * row['rate_gap']:+.1f} %{', end of range' * row['traditional_out_of_range']})"
             for row in off
         ]
         yield (

@@ -189,6 +189,11 @@ def _set(run: Run, name: str, index: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
+def _by_value(point: str) -> tuple[float, str]:
+    """Numbers by size, words after them."""
+    return (float(point) if point.replace(".", "", 1).isdigit() else math.inf), point
+
+
 def _rate_gap(record: TripletRecord) -> tuple[float | None, bool]:
     """By what share the traditional rate misses what was asked for, and whether by too much."""
     gap, over = (record.extra.get(name) for name in ("rate_gap", "over_tolerance"))
@@ -206,7 +211,7 @@ def _codecs(records: Sequence[TripletRecord]) -> list[list[str]]:
         cells = [operating_point(group[0]) or numbers.NOTHING, str(len(group))]
         for side in ROLES[1:]:
             values = [[getattr(r, f"{side}_{fact}") for r in group] for fact in ("point", "bpp")]
-            points = sorted({str(point) for point in values[0] if point is not None})
+            points = sorted({str(p) for p in values[0] if p is not None}, key=_by_value)
             rates = [rate for rate in values[1] if rate is not None]
             names = (getattr(group[0], f"{side}_{fact}") for fact in ("codec", "version"))
             cells.append(" ".join(filter(None, names)) or "not known")
