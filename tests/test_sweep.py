@@ -72,7 +72,7 @@ def test_one_failed_run_does_not_cost_the_others(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(arguments(planted, tmp_path, "sets.n=4,400")) == 1
+    assert main(arguments(planted, tmp_path, "reference=null,/nowhere.yaml")) == 1
     assert [bool(run.error) for run in read_sweep(tmp_path / "sweep").runs] == [False, True]
     assert "failed" in capsys.readouterr().out
 
