@@ -35,7 +35,8 @@ from nacd_bench.errors import DataError, ImageError
 from nacd_bench.planting.photographs import photo
 from nacd_bench.registry import BASELINES
 from nacd_bench.runs.provenance import score_key
-from nacd_bench.triplets.batch import ROLES, TripletBatch
+from nacd_bench.triplets.batch import TripletBatch
+from nacd_bench.triplets.record import ROLES
 
 CONF = Path(nacd_conf.__file__).parent
 

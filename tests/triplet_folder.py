@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from nacd_bench.planting.photographs import photo
-from nacd_bench.triplets.batch import ROLES as IMAGE_ROLES
+from nacd_bench.triplets.record import ROLES as IMAGE_ROLES
 
 ROLES = ("orig", "ai", "classic")
 

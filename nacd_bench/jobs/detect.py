@@ -53,12 +53,11 @@ from nacd_bench.runs.folder import RunFolder, file_names, open_run
 from nacd_bench.runs.schema import HEAT_MAPS, LIMITS, SIDES, TABLES
 from nacd_bench.runs.tables import write_csv, write_tables
 from nacd_bench.settings import Name, Number, checked
-from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.files import write_whole
 from nacd_bench.triplets.images import content_hash, to_8_bit
 from nacd_bench.triplets.loading import LoadedTriplet
-from nacd_bench.triplets.record import TripletRecord, cluster_names
+from nacd_bench.triplets.record import ROLES, TripletRecord, cluster_names
 from nacd_bench.triplets.source import Source, find_triplets
 
 EXCHANGED, CLEAN = "exchanged", "clean"

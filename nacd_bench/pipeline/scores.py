@@ -19,10 +19,9 @@ from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.pipeline.scoring import DEFAULT, READERS, Engine
 from nacd_bench.pipeline.workers import ahead
 from nacd_bench.runs.provenance import score_key
-from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.images import content_hash, image_size
-from nacd_bench.triplets.record import TripletRecord, boxes_outside
+from nacd_bench.triplets.record import ROLES, TripletRecord, boxes_outside
 
 NOT_SCORED = {"fault": "not scored: its process ended before"}
 MANY_FILES = 500

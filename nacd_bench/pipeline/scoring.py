@@ -16,10 +16,10 @@ from nacd_bench.errors import Failure, UserError
 from nacd_bench.pipeline.methods import Method, score_batch
 from nacd_bench.pipeline.workers import ahead
 from nacd_bench.settings import Count, Number, options
-from nacd_bench.triplets.batch import ROLES, TripletBatch
+from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.loading import LoadedTriplet, load_triplet
-from nacd_bench.triplets.record import TripletRecord
+from nacd_bench.triplets.record import ROLES, TripletRecord
 
 Task = tuple[TripletRecord, tuple[str, ...]]
 """A triplet and the names of the methods that are to score it."""

@@ -34,10 +34,11 @@ from nacd_bench.pipeline.methods import score_batch
 from nacd_bench.runs.candidates import place_of
 from nacd_bench.runs.folder import file_name
 from nacd_bench.runs.schema import EDGES
-from nacd_bench.triplets.batch import ROLES, TripletBatch
+from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.files import json_sha256, sha256, write_whole
 from nacd_bench.triplets.images import decode_image, pixels_sha256, to_8_bit
+from nacd_bench.triplets.record import ROLES
 
 T = TypeVar("T")
 Steps = tuple[tuple[str, float], ...]

@@ -44,11 +44,10 @@ from nacd_bench.planting.photographs import PLANTING_PHOTOS, photo_path
 from nacd_bench.planting.scene import TextPlace
 from nacd_bench.runs.folder import new_run_id, run_lock
 from nacd_bench.settings import Count, Name, Names, Number, Share, checked
-from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import json_sha256, sha256, write_whole
 from nacd_bench.triplets.images import read_8_bit
 from nacd_bench.triplets.manifest import parse_manifest, write_manifest
-from nacd_bench.triplets.record import Box, Label, TripletRecord
+from nacd_bench.triplets.record import ROLES, Box, Label, TripletRecord
 
 NEURAL, TRADITIONAL = "hyperprior", "x265"
 TILE = 192

@@ -25,10 +25,9 @@ from nacd_bench.evaluation.graded_table import (
 )
 from nacd_bench.report.page import write_page, write_picture
 from nacd_bench.runs.tables import Table
-from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.grades import SIDES, Grade
 from nacd_bench.triplets.images import pixels_sha256, read_8_bit
-from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord
+from nacd_bench.triplets.record import ARTIFACT_TYPES, ROLES, TripletRecord
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -20,11 +20,10 @@ from nacd_bench.report.heat_map import colored, per_pixel
 from nacd_bench.report.page import write_page, write_picture
 from nacd_bench.runs.compared_run import operating_point
 from nacd_bench.runs.read import Run
-from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import json_sha256, write_whole
 from nacd_bench.triplets.images import to_8_bit
 from nacd_bench.triplets.loading import load_triplet
-from nacd_bench.triplets.record import Box, TripletRecord
+from nacd_bench.triplets.record import ROLES, Box, TripletRecord
 
 HEAT_MAPS = 24
 """Triplets per detector whose heat maps are shown: those with the highest scores."""

@@ -23,10 +23,9 @@ from nacd_bench.ops.planes import one_thread
 from nacd_bench.runs.compared_run import part_of
 from nacd_bench.runs.read import Run
 from nacd_bench.runs.schema import EDGES
-from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import read_bytes
 from nacd_bench.triplets.images import pixels_sha256, read_8_bit
-from nacd_bench.triplets.record import Box, TripletRecord
+from nacd_bench.triplets.record import ROLES, Box, TripletRecord
 
 KEPT = 24
 """Whole images held at a time: those of a triplet on both sides, and then some."""

@@ -25,12 +25,11 @@ from nacd_bench.ops.boxes import regions_around
 from nacd_bench.report.heat_map import colored, per_pixel
 from nacd_bench.runs.candidates import kept, read_mined
 from nacd_bench.runs.read import Run
-from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.files import write_whole
 from nacd_bench.triplets.images import read_8_bit, to_8_bit
 from nacd_bench.triplets.loading import load_triplet
-from nacd_bench.triplets.record import Box
+from nacd_bench.triplets.record import ROLES, Box
 
 TILE = 300
 """Side of a tile in pixels at the most: the paper's region (sec. 3) is shown as it is."""

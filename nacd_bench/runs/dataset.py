@@ -35,12 +35,11 @@ from nacd_bench.runs.schema import (
     schema,
 )
 from nacd_bench.runs.tables import write_parquet
-from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import write_whole
 from nacd_bench.triplets.licenses import COLUMNS as LICENSE_COLUMNS
 from nacd_bench.triplets.licenses import license_of
 from nacd_bench.triplets.manifest import read_manifest, write_manifest
-from nacd_bench.triplets.record import ARTIFACT_TYPES, Box, Label, TripletRecord
+from nacd_bench.triplets.record import ARTIFACT_TYPES, ROLES, Box, Label, TripletRecord
 from nacd_bench.triplets.text_files import read_columns, read_json
 
 if TYPE_CHECKING:

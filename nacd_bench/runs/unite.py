@@ -22,10 +22,9 @@ from nacd_bench.errors import Failure
 from nacd_bench.evaluation.duplicates import IOU, keepers, strongest_first
 from nacd_bench.runs.dataset import HASHES, REFUSED, Artifact
 from nacd_bench.runs.schema import CODECS, EDGES, PLACE
-from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import json_sha256, sha256
 from nacd_bench.triplets.licenses import License, license_of, united_licenses
-from nacd_bench.triplets.record import TripletRecord
+from nacd_bench.triplets.record import ROLES, TripletRecord
 
 BITSTREAM = ".bin"
 """What the path of a decode ends with that has to be made again."""

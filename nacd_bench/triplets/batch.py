@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nacd_bench.errors import ImageError
 from nacd_bench.ops import color
-from nacd_bench.triplets.record import ROLES as ROLES
+from nacd_bench.triplets.record import ROLES
 
 Result = TypeVar("Result")
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nacd_bench.errors import Failure, ImageError
-from nacd_bench.triplets.batch import ROLES, TripletBatch
+from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.files import composed
 from nacd_bench.triplets.images import Image, read_image
-from nacd_bench.triplets.record import TripletRecord, boxes_outside
+from nacd_bench.triplets.record import ROLES, TripletRecord, boxes_outside
 from nacd_bench.triplets.rows import stem
 from nacd_bench.triplets.sides import sides_fault, sides_notes
 

@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.images import Image
 from nacd_bench.triplets.profiles import converted
-from nacd_bench.triplets.record import TripletRecord
+from nacd_bench.triplets.record import ROLES, TripletRecord
 
 SMALL = 64
 """Longer side of what is compared, in pixels: small enough that coding does not show."""

@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from nacd_bench.errors import DataError, Failure
-from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import as_on_disk, composed, is_url
 from nacd_bench.triplets.formats import FORMATS, has_image_suffix, is_passed_over, suffix_of
 from nacd_bench.triplets.indexed import INDEX, LAYOUT, read_indexed
 from nacd_bench.triplets.manifest import MANIFEST_NAMES, parse_manifest, read_table
-from nacd_bench.triplets.record import TripletRecord
+from nacd_bench.triplets.record import ROLES, TripletRecord
 from nacd_bench.triplets.rows import is_missing, read_row, stem, text
 from nacd_bench.triplets.text_files import TABLE_SUFFIXES, Entry
 

@@ -51,12 +51,11 @@ from nacd_bench.runs.tables import (
     write_detections,
     write_table,
 )
-from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import json_bytes, plain, write_whole
 from nacd_bench.triplets.images import to_8_bit
 from nacd_bench.triplets.loading import load_triplet
 from nacd_bench.triplets.manifest import write_manifest
-from nacd_bench.triplets.record import TripletRecord
+from nacd_bench.triplets.record import ROLES, TripletRecord
 
 STRONGEST = 8
 """Detections per detector in the tracker's table."""

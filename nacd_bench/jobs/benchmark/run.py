@@ -51,9 +51,8 @@ from nacd_bench.pipeline.tracking import tracked
 from nacd_bench.runs.folder import open_run
 from nacd_bench.runs.provenance import provenance
 from nacd_bench.settings import Name, checked
-from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import json_sha256
-from nacd_bench.triplets.record import TripletRecord
+from nacd_bench.triplets.record import ROLES, TripletRecord
 
 Labelled = tuple[list[TripletRecord], list[Failure]]
 

@@ -71,11 +71,10 @@ from nacd_bench.runs.tasks import (
     write_key,
 )
 from nacd_bench.settings import Count, Name, Number, Processes, Share, checked
-from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import json_sha256, sha256
 from nacd_bench.triplets.images import image_size
 from nacd_bench.triplets.manifest import resolved, write_manifest
-from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord, cluster_names
+from nacd_bench.triplets.record import ARTIFACT_TYPES, ROLES, TripletRecord, cluster_names
 from nacd_bench.triplets.source import find_triplets
 
 FEW = 50

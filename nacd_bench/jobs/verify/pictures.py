@@ -28,11 +28,10 @@ from nacd_bench.ops.boxes import regions_around
 from nacd_bench.planting.controls import strong_artifact
 from nacd_bench.report.sheets import sheet
 from nacd_bench.runs.tasks import CANDIDATE, GRADE, IDENTICAL, Task, asked_like, drawn
-from nacd_bench.triplets.batch import ROLES
 from nacd_bench.triplets.files import linked, write_whole
 from nacd_bench.triplets.images import read_8_bit
 from nacd_bench.triplets.manifest import resolved
-from nacd_bench.triplets.record import Box
+from nacd_bench.triplets.record import ROLES, Box
 
 PAGE, LABEL_STUDIO, TOLOKA = "page", "label_studio", "toloka"
 Format = Literal["page", "label_studio", "toloka"]
