@@ -160,10 +160,7 @@ def detect(
     """
     began = time.perf_counter()
     folder = Path(folder)
-    if isinstance(source, tuple) and source and isinstance(source[0], list):
-        records, problems = source
-    else:
-        records, problems = find_triplets(source)  # type: ignore[arg-type]
+    records, problems = _found(source)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     place = torch.device(device)
@@ -210,11 +207,7 @@ def detect(
             for item in ahead(draw, results, WRITERS, 2 * size):
                 run.journal.append(item)
                 kept[item["id"]] = item
-                run.failures += [
-                    Failure(item["id"], name, result["fault"])
-                    for name, result in item["results"].items()
-                    if "fault" in result
-                ]
+                run.failures += _faults(item)
                 tick(len(run.failures))
         finally:
             finished = {triplet: _without_faults(item) for triplet, item in kept.items()}
@@ -234,6 +227,12 @@ def detect(
         limits=chosen,
         clean=alarms,
     )
+
+
+def _found(source: Any) -> tuple[list[TripletRecord], list[Failure]]:
+    """The triplets of a source, which may have been looked for before."""
+    is_found = isinstance(source, tuple) and source and isinstance(source[0], list)
+    return source if is_found else find_triplets(source)
 
 
 def exchanged(records: Sequence[TripletRecord]) -> list[TripletRecord]:
@@ -315,6 +314,11 @@ def _results(
             tick.skip(1)
         else:
             yield from scored(batch, detectors, place)
+
+
+def _faults(item: Mapping[str, Any]) -> list[Failure]:
+    results = item["results"].items()
+    return [Failure(item["id"], name, said["fault"]) for name, said in results if "fault" in said]
 
 
 def _without_faults(item: Mapping[str, Any]) -> dict[str, Result]:

@@ -140,24 +140,7 @@ def limits_of(
             "whose scores are none. Leave them out, or give their thresholds as numbers."
         )
     if isinstance(given, str | Path):
-        file = read_thresholds(given)
-        differences = file.differences({name: _settings(one) for name, one in rest.items()})
-        if differences:
-            raise DataError(
-                f"{given}: expected thresholds of {'; '.join(differences)}. Such scores do not "
-                "compare: run nacd-bench benchmark again, or give thresholds as numbers."
-            )
-        known = {name for methods in file.sets.values() for name in methods}
-        wanted = {
-            name: types[name]
-            for name, one in rest.items()
-            if criterion or name in known or not one.is_severity
-        }
-        by = criterion or file.criterion
-        for name, entry in file.entries(wanted, criterion).items():
-            assert entry.threshold is not None
-            threshold = max(entry.threshold, rest[name].nothing_found)
-            limits[name] = Limit(threshold, by, entry.false_alarms)
+        limits |= _limits_of_file(given, rest, criterion)
     elif severity is not None and criterion:
         limits |= {name: Limit(severity, criterion) for name in rest}
     elif criterion is not None and rest:
@@ -167,6 +150,31 @@ def limits_of(
         )
     own = {name: Limit(one.counts_from, "detector") for name, one in rest.items()}
     return {name: limits.get(name) or own[name] for name in types}
+
+
+def _limits_of_file(
+    path: str | Path, detectors: Mapping[str, Detector | type[Detector]], criterion: str | None
+) -> dict[str, Limit]:
+    """What a thresholds file says of detectors."""
+    file = read_thresholds(path)
+    differences = file.differences({name: _settings(one) for name, one in detectors.items()})
+    if differences:
+        raise DataError(
+            f"{path}: expected thresholds of {'; '.join(differences)}. Such scores do not "
+            "compare: run nacd-bench benchmark again, or give thresholds as numbers."
+        )
+    known = {name for methods in file.sets.values() for name in methods}
+    wanted = {
+        name: one.artifact_type
+        for name, one in detectors.items()
+        if criterion or name in known or not one.is_severity
+    }
+    limits = {}
+    for name, entry in file.entries(wanted, criterion).items():
+        assert entry.threshold is not None
+        threshold = max(entry.threshold, detectors[name].nothing_found)
+        limits[name] = Limit(threshold, criterion or file.criterion, entry.false_alarms)
+    return limits
 
 
 def _settings(detector: Detector | type[Detector]) -> Mapping[str, Any]:

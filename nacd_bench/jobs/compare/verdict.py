@@ -13,8 +13,10 @@ from nacd_bench.triplets.record import ARTIFACT_TYPES
 Figures = Mapping[str, Mapping[str, Any]]
 
 
-def objections(gate: Mapping[str, Any], total: Mapping[str, int], by_type: Figures) -> list[str]:
-    """Why the later version does not pass, a line each; empty where it does.
+def objections(
+    gate: Mapping[str, Any], total: Mapping[str, int], by_type: Figures
+) -> list[str] | None:
+    """Why the later version does not pass, a line each; empty where it does, None without a gate.
 
     Args:
         gate: ``fail_on_new``, ``fail_on_stronger`` and ``fail_on_worse`` of the rules.
@@ -23,6 +25,8 @@ def objections(gate: Mapping[str, Any], total: Mapping[str, int], by_type: Figur
     Raises:
         DataError: a limit for a type that does not exist.
     """
+    if all(limit is None for limit in gate.values()):
+        return None
     lines = []
     for name in ("new", "stronger"):
         limit = gate[f"fail_on_{name}"]

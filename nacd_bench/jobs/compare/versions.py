@@ -63,6 +63,8 @@ from nacd_bench.runs.read import Run
 from nacd_bench.runs.schema import CHANGES, EDGES, RUNS, SCHEMA_VERSION, SIDES, TABLES, schema
 from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord
 
+GATE = ("fail_on_new", "fail_on_stronger", "fail_on_worse")
+"""The rules that decide whether the later run passes."""
 WORST = 10
 """Pictures that the summary names."""
 
@@ -132,19 +134,18 @@ def compare_runs(
         )
     failures = _failures(runs)
     told = asdict(rules)
-    gate = {name: told.pop(name) for name in list(told) if name.startswith("fail_on")}
+    gate = {name: told.pop(name) for name in GATE}
     total = {name: sum(figures[name] for figures in by_type.values()) for name in COUNTS}
     unjudged = sorted({*ARTIFACT_TYPES, *types.values()} - by_type.keys())
     against = objections(gate, total, by_type)
-    is_gated = any(limit is not None for limit in gate.values())
     beside = {name: kind for name, kind in types.items() if name not in chosen.values()}
     table = _table(changes, pairs, thresholds, chosen)
     summary = {
         "schema_version": SCHEMA_VERSION,
         "job": "compare",
-        "verdict": verdict(by_type, unjudged, against if is_gated else None),
-        "passed": not against if is_gated else None,
-        "objections": against,
+        "verdict": verdict(by_type, unjudged, against),
+        "passed": None if against is None else not against,
+        "objections": against or [],
         "gate": gate,
         "runs": {name: _facts(run) for name, run in zip(RUNS, runs, strict=True)},
         "rules": {**told, "thresholds": thresholds, "given_thresholds": rules.thresholds},
@@ -240,8 +241,7 @@ def _table(
     chosen: Mapping[str, str],
 ) -> pa.Table:
     """The table ``changes``, by picture."""
-    order = sorted(range(len(changes)), key=lambda i: (changes[i].pair, changes[i].artifact_type))
-    changes = [changes[i] for i in order]
+    changes = sorted(changes, key=lambda change: (change.pair, change.artifact_type))
     of_change = [pairs[change.pair] for change in changes]
     detectors = [chosen[change.artifact_type] for change in changes]
     columns: dict[str, Sequence[Any]] = {
@@ -254,18 +254,25 @@ def _table(
         "strength": [abs(change.rise) for change in changes],
         "threshold": [thresholds[name] for name in detectors],
         "original_sha256": [_content(*pair) for pair in of_change],
+        **_columns_of_run(0, changes, of_change),
+        **_columns_of_run(1, changes, of_change),
     }
-    for side, run in enumerate(RUNS):
-        triplets = [pair[side] for pair in of_change]
-        places = [change.places[side] or (None,) * len(EDGES) for change in changes]
-        columns |= {
-            f"triplet_{run}": [triplet.id for triplet in triplets],
-            f"severity_{run}": [change.severity[side] for change in changes],
-            f"bpp_{run}": [triplet.neural_bpp for triplet in triplets],
-        }
-        for number, edge in enumerate(EDGES):
-            columns[f"{edge}_{run}"] = [place[number] for place in places]
     return pa.table({name: columns[name] for name in TABLES[CHANGES]}, schema(CHANGES))
+
+
+def _columns_of_run(
+    side: int, changes: Sequence[Change], pairs: Sequence[Pair]
+) -> dict[str, Sequence[Any]]:
+    """What the table says of the earlier (0) or the later run (1)."""
+    triplets = [pair[side] for pair in pairs]
+    places = [change.places[side] or (None,) * len(EDGES) for change in changes]
+    run = RUNS[side]
+    return {
+        f"triplet_{run}": [triplet.id for triplet in triplets],
+        f"severity_{run}": [change.severity[side] for change in changes],
+        f"bpp_{run}": [triplet.neural_bpp for triplet in triplets],
+        **{f"{edge}_{run}": [place[i] for place in places] for i, edge in enumerate(EDGES)},
+    }
 
 
 def _unscored(pairs: Sequence[Pair], scores: Mapping[str, Floats]) -> list[dict[str, str]]:
