@@ -83,13 +83,7 @@ def dataset_stats(dataset: DataSet) -> dict[str, Any]:
         for artifact in dataset.artifacts
         if artifact.confirmed is not None
     )
-    places = {str(r.extra["preset"]): int(r.extra["preset_index"]) for r in dataset.records}
-    presets = sorted(places, key=lambda preset: (places[preset], preset))
-    for run in dataset.settings.get("runs", ()):  # places may be boxed where nothing was confirmed
-        for place, (preset, _) in enumerate(run.get("steps", ())):
-            places.setdefault(preset, place)
-    boxed = {preset for artifact in counted for preset in artifact.presets}
-    steps = sorted(boxed | {*presets}, key=lambda preset: (places.get(preset, -1), preset))
+    presets, steps = _presets_by_rate(dataset, counted)
     codecs = {
         side: sorted({codec_label(record, side) for record in dataset.records}) for side in SIDES
     }
@@ -104,14 +98,22 @@ def dataset_stats(dataset: DataSet) -> dict[str, Any]:
         **_tallies(counted, records, presets, steps, codecs["neural"]),
         "votes": dict(sorted(votes.items())),
         "box_sizes": _sizes(counted, records),
-        "bits_per_pixel": {
-            preset: {side: _mean_rate(dataset, preset, side) for side in SIDES}
-            for preset in presets
-        },
+        "bits_per_pixel": _mean_rates(dataset, presets),
         "codecs": codecs,
         "licenses": _by_count(right.license for right in rights.values()),
         "sources": _by_count(right.image_source or UNKNOWN for right in rights.values()),
     }
+
+
+def _presets_by_rate(dataset: DataSet, counted: Sequence[Artifact]) -> tuple[list[str], list[str]]:
+    """Presets of the triplets, and with them those at which a place was boxed, by rising rate."""
+    places = {str(r.extra["preset"]): int(r.extra["preset_index"]) for r in dataset.records}
+    presets = sorted(places, key=lambda preset: (places[preset], preset))
+    for run in dataset.settings.get("runs", ()):  # places may be boxed where nothing was confirmed
+        for place, (preset, _) in enumerate(run.get("steps", ())):
+            places.setdefault(preset, place)
+    boxed = {preset for artifact in counted for preset in artifact.presets}
+    return presets, sorted(boxed | {*presets}, key=lambda preset: (places.get(preset, -1), preset))
 
 
 def _tallies(
@@ -186,11 +188,16 @@ def _sizes(
     }
 
 
-def _mean_rate(dataset: DataSet, preset: str, side: str) -> float | None:
-    records = [record for record in dataset.records if record.extra["preset"] == preset]
-    rates = [getattr(record, f"{side}_bpp") for record in records]
-    rates = [rate for rate in rates if rate is not None]
-    return float(np.mean(rates)) if rates else None
+def _mean_rates(dataset: DataSet, presets: Sequence[str]) -> dict[str, dict[str, float | None]]:
+    """Mean bits per pixel by preset and side; None where none is known."""
+    means: dict[str, dict[str, float | None]] = {preset: {} for preset in presets}
+    for preset, by_side in means.items():
+        records = [record for record in dataset.records if record.extra["preset"] == preset]
+        for side in SIDES:
+            rates = [getattr(record, f"{side}_bpp") for record in records]
+            rates = [rate for rate in rates if rate is not None]
+            by_side[side] = float(np.mean(rates)) if rates else None
+    return means
 
 
 def table_one(stats: Mapping[str, Any]) -> list[Table]:

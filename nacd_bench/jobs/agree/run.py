@@ -63,6 +63,7 @@ from nacd_bench.triplets.files import json_sha256
 from nacd_bench.triplets.grades import (
     SIDES,
     Grade,
+    Ratings,
     find_grades,
     raters_of,
     ratings,
@@ -196,18 +197,7 @@ def agree(
         run.failures += dict.fromkeys(
             failure for one in scored.values() for failure in one.failures
         )
-        graded = GradedTriplets(
-            clusters,
-            groups,
-            {
-                (kind, side): ratings(
-                    source.grades, [r.id for r in records], raters_of(source.grades), kind, side
-                )
-                for kind in ARTIFACT_TYPES
-                for side in SIDES
-            },
-            _image_centres(records),
-        )
+        graded = GradedTriplets(clusters, groups, _ratings_by_type(source), _image_centres(records))
         said = [method_scores(method, records, scored) for method in methods.values()]
         rows: list[Row] = []
         places = [(kind, name) for kind in ARTIFACT_TYPES for name in groups]
@@ -272,6 +262,16 @@ def groups_of(
         name: of
         for name, of in alone.items()
         if not any(np.array_equal(of, pool) for pool in together.values())
+    }
+
+
+def _ratings_by_type(data: GradedData) -> dict[tuple[str, str], Ratings]:
+    """What all raters say of the triplets, by artifact type and side."""
+    ids, raters = [record.id for record in data.records], raters_of(data.grades)
+    return {
+        (kind, side): ratings(data.grades, ids, raters, kind, side)
+        for kind in ARTIFACT_TYPES
+        for side in SIDES
     }
 
 

@@ -48,6 +48,7 @@ from nacd_bench.runs.tasks import (
     NOTHING,
     SHOWN_SIDES,
     TRIPLETS_FILE,
+    Key,
     Task,
     read_key,
 )
@@ -117,22 +118,12 @@ def import_votes(
     """
     key = read_key(tasks)
     needed = raters or key.raters
-    try:
-        columns = schema(CANDIDATES)
-        candidates = read_columns(Path(tasks) / CANDIDATES_FILE, columns, columns.names)
-    except DataError as error:
-        raise DataError(
-            f"{error} Export again into another folder with the same settings: the ids are the "
-            "same."
-        ) from error
-    asked = [task.candidate for task in key.tasks.values() if task.kind == CANDIDATE]
-    candidates = candidates.filter(pc.is_in(candidates["candidate"], pa.array(asked, pa.string())))
+    asked_about = _asked_candidates(tasks, key)
     paths = [votes] if isinstance(votes, str | Path) else votes
     files, failures = _read_all(map(str, paths), key.export)
     every_vote = (vote for file in files.values() for vote in file.votes)
     collected = collect(every_vote, key, min_control_accuracy)
     failures += collected.faults
-    asked_about = [{**row, "run": key.run} for row in candidates.to_pylist()]
     grades, outside = graded(collected.graded, asked_about)
     failures += outside
     sides = {task.candidate: task.neural for task in key.tasks.values() if task.neural}
@@ -172,6 +163,21 @@ def import_votes(
     return Imported(
         *(folder, table, collected.raters, ranked, shares, summary, grades, kinds, failures)
     )
+
+
+def _asked_candidates(tasks: Name, key: Key) -> list[dict[str, Any]]:
+    """Rows of the candidates that an export asks about, with the mined folder."""
+    try:
+        columns = schema(CANDIDATES)
+        candidates = read_columns(Path(tasks) / CANDIDATES_FILE, columns, columns.names)
+    except DataError as error:
+        raise DataError(
+            f"{error} Export again into another folder with the same settings: the ids are the "
+            "same."
+        ) from error
+    asked = [task.candidate for task in key.tasks.values() if task.kind == CANDIDATE]
+    candidates = candidates.filter(pc.is_in(candidates["candidate"], pa.array(asked, pa.string())))
+    return [{**row, "run": key.run} for row in candidates.to_pylist()]
 
 
 def graded(
