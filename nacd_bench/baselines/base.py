@@ -51,7 +51,7 @@ class Baseline(nn.Module):
     """Smallest height and width that the metric takes."""
     in_color: ClassVar[bool] = False
     """Whether it takes RGB instead of luma."""
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     """Changes whenever the scores do; part of every cache key."""
     package: ClassVar[str] = ""
     """The distribution whose code computes it; its version is part of the settings."""
