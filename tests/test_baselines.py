@@ -261,7 +261,7 @@ class TestNames:
         assert given == {p.name: p.default for p in parameters}
 
     def test_settings(self) -> None:
-        assert PSNR(small="pad").settings == {"baseline": "psnr", "version": "2", "small": "pad"}
+        assert PSNR(small="pad").settings == {"baseline": "psnr", "version": "3", "small": "pad"}
 
     def test_another_version_of_a_package_is_another_score(
         self, monkeypatch: pytest.MonkeyPatch
