@@ -233,7 +233,9 @@ class CommandLine(Codec):
             )
         self.multiple = row.multiple or (2 if self.input.kind == "yuv420p" else 1)
         self.places: dict[str, Any] = {**self.settings, **self.input.places}
-        for place, wanted in (row.find or {}).items():
+        # files last: they may lie beside the programs, whatever the order of the keys
+        wanted_places = (row.find or {}).items()
+        for place, wanted in sorted(wanted_places, key=lambda entry: entry[1].kind == "file"):
             self.places[place] = self._installed(place, wanted, self.settings.pop(place, None))
         for key, value in self.settings.items():
             if isinstance(value, Sequence) and not isinstance(value, str):

@@ -16,11 +16,13 @@ import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
 import skimage.data
+import yaml
 from checks import fails
 
 from nacd_bench.coding.codec import Image
@@ -334,6 +336,12 @@ class TestFinding:
         make = partial(hm, encoder=programs[0], decoder=programs[1])
         config = tmp_path / "checkout" / "cfg" / "encoder_intra_main.cfg"
         assert make().places["config"] == config
+        row = yaml.safe_load((files("nacd_conf") / "codec" / "hm.yaml").read_text())
+        by_name = dict(sorted(row["find"].items()))  # as settings come that were kept as JSON
+        with monkeypatch.context() as patch:
+            for role, program in zip(("ENCODER", "DECODER"), programs, strict=True):
+                patch.setenv(f"NACD_HM_{role}", str(program))
+            assert hm(find=by_name).places["config"] == config
         linked = tmp_path / "TAppEncoderStatic"
         linked.symlink_to(programs[0])
         assert make(encoder=linked).places["config"] == config  # beside what it links to
