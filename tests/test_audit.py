@@ -14,6 +14,7 @@ import math
 import re
 import shutil
 from collections import Counter, defaultdict
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -408,7 +409,10 @@ class TestCompress:
         }
         assert lossless == {"black"}
         lines = csv_rows(compressed / "rate_distortion.csv")
-        assert [line["codec"] for line in lines] == ["webp", "jpeg"] * 12
+        measured = {"psnr": 3, "msssim": 1, "ssimulacra2": 1}  # images, which may be too small
+        if find_spec("vmaf_torch"):
+            measured["vmaf"] = 3
+        assert [line["codec"] for line in lines] == ["webp", "jpeg"] * 4 * len(measured)
         for line in lines:
             side = {"webp": "neural", "jpeg": "traditional"}[line["codec"]]
             own = [
@@ -418,7 +422,7 @@ class TestCompress:
                 and row["source"] not in lossless
                 and row[f"{side}_{line['quality']}"] is not None
             ]
-            assert int(line["images"]) == len(own) == (3 if line["quality"] == "psnr" else 1)
+            assert int(line["images"]) == len(own) == measured[line["quality"]]
             values = [row[f"{side}_{line['quality']}"] for row in own]
             if line["quality"] == "msssim":
                 values = [-10 * math.log10(1 - value) for value in values]
