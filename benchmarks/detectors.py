@@ -25,8 +25,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from nacd_bench.pipeline.tuning import tune_process
 
@@ -43,6 +44,8 @@ from nacd_bench.planting.photographs import photo
 from nacd_bench.triplets.batch import TripletBatch
 
 DETECTORS: tuple[type[Detector], ...] = (Texture, Boundary, LargeColor, SmallColor)
+Key = TypeVar("Key", str, tuple[str, str])
+
 RATIO_LIMIT = 6.0
 MEMORY_LIMIT_GB = 2.5
 
@@ -90,7 +93,7 @@ def cpu_table(sizes: Sequence[float], runs: int, triplet: Sequence[Path] | None)
 
 
 def measured(files: Sequence[bytes], runs: int) -> dict[str, float]:
-    """CPU seconds by step; the steps are measured in turns, so that noise hits all alike."""
+    """CPU seconds by step."""
     detectors = [detector() for detector in DETECTORS]
     arrays = [pixels(file) for file in files]
     images = [tensor(array) for array in arrays]
@@ -115,7 +118,12 @@ def measured(files: Sequence[bytes], runs: int) -> dict[str, float]:
         **{each.name: lambda each=each: each(batch) for each in detectors},  # type: ignore[misc]
         "planes and detectors": everything,
     }
-    times: dict[str, list[float]] = {name: [] for name in steps}
+    return in_turns(steps, runs)
+
+
+def in_turns(steps: Mapping[Key, Callable[[], object]], runs: int) -> dict[Key, float]:
+    """Median CPU seconds of each step, one after the other, so that noise hits all alike."""
+    times: dict[Key, list[float]] = {name: [] for name in steps}
     with torch.inference_mode():
         for run in range(runs + 1):
             for name, step in steps.items():

@@ -16,9 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
@@ -30,7 +28,7 @@ if "--untuned" not in sys.argv:
 
 import piq
 import torch
-from detectors import cpu_name, pixels, png_files, tensor
+from detectors import cpu_name, in_turns, pixels, png_files, tensor
 from rich.console import Console
 from rich.table import Table
 
@@ -95,7 +93,7 @@ def table_of(megapixels: float, runs: int) -> Table:
 
 
 def measured(files: list[bytes], runs: int) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-    """Seconds of ours by metric, and of each other library; in turns, so that noise hits all."""
+    """Seconds of ours by metric, and of each other library."""
     images = [tensor(pixels(file)) for file in files]
     batch = TripletBatch(*images)
     metrics = {name: BASELINES.get(name)() for name in PAPER}
@@ -120,15 +118,7 @@ def measured(files: list[bytes], runs: int) -> tuple[dict[str, float], dict[str,
         unit = [image.float() / 255 for image in images]
         for name, model in PYIQA.items():
             steps["pyiqa", name] = both(pyiqa.create_metric(model, device="cpu"), unit, {})
-    times: dict[tuple[str, str], list[float]] = {step: [] for step in steps}
-    with torch.inference_mode():
-        for run in range(runs + 1):
-            for key, step in steps.items():
-                began = time.process_time()
-                step()
-                if run:  # the first run warms up
-                    times[key].append(time.process_time() - began)
-    medians = {key: statistics.median(seconds) for key, seconds in times.items()}
+    medians = in_turns(steps, runs)
     libraries = dict.fromkeys(library for library, _ in steps if library)
     return (
         {name: value for (library, name), value in medians.items() if not library},
