@@ -27,7 +27,7 @@ import yaml
 from checks import csv_rows
 from mined_folder import make_mined
 from PIL import Image
-from test_metrics import ms_ssim
+from references import ms_ssim
 from triplet_folder import ROLES, make_triplets, small_photo
 
 from nacd_bench.baselines import PSNR
@@ -1223,5 +1223,5 @@ class TestList:
             names = re.findall(r"`(\w+\.py)::(\w+)`", row[-1])
             assert names, row
             for file, name in names:
-                source = (Path(__file__).parent / file).read_text("utf-8")
+                source = next(Path(__file__).parent.rglob(file)).read_text("utf-8")
                 assert re.search(rf"^\s*(def|class) {name}\b", source, re.MULTILINE), (file, name)

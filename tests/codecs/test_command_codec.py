@@ -22,7 +22,7 @@ from nacd_bench.errors import CodecError, ImageError, UserError
 from nacd_codecs.command import SIDE_DATA, CommandLine
 from nacd_codecs.image_files import ImageFormat
 
-CODEC = Path(__file__).parent / "fakes" / "pillow_codec.py"
+CODEC = Path(__file__).parents[1] / "fakes" / "pillow_codec.py"
 COFFEE = skimage.data.coffee()[100:161, 200:283]
 Write = Callable[..., CommandLine]
 

@@ -7,11 +7,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from scipy import ndimage, signal
+from references import bands_in_scipy
+from scipy import ndimage
 from shared_data import SHARED, needs_shared
 from skimage import data
 
-from nacd_bench.ops.nlpd import FAR_RIGHT, LOW_PASS, NEIGHBORS, SIGMA, nlpd
+from nacd_bench.ops.nlpd import nlpd
 
 pytestmark = pytest.mark.numeric
 
@@ -37,30 +38,6 @@ def camera_pairs() -> list[tuple[np.ndarray, np.ndarray]]:
 def test_reference_values(number: int) -> None:
     expected = json.loads(GOLDEN.read_text())["pairs"][number]["faithful"]
     assert nlpd(*map(plane, camera_pairs()[number])).item() == pytest.approx(expected, abs=1e-6)
-
-
-def bands_in_scipy(image: np.ndarray) -> list[np.ndarray]:
-    """NLP_dist.m's pyramid, written with scipy's filters."""
-    low = np.outer(LOW_PASS, LOW_PASS)
-    current, bands = image, []
-    for _ in range(5):
-        smaller = ndimage.correlate(current, low, mode="reflect")[::2, ::2]
-        padded = np.pad(smaller, 1, mode="edge")
-        spread = np.zeros([2 * side for side in padded.shape])
-        spread[::2, ::2] = 4 * padded
-        larger = ndimage.correlate(spread, low, mode="constant")
-        rows, columns = current.shape
-        bands.append(current - larger[2 : 2 + rows, 2 : 2 + columns])
-        current = smaller
-    bands.append(current)
-    normalized = []
-    for level, band in enumerate(bands):
-        up, left, right, down = NEIGHBORS[level]
-        kernel = np.zeros((5, 5))
-        kernel[1, 2], kernel[2, 1], kernel[2, 3], kernel[3, 2] = up, left, right, down
-        kernel[2, 4] = FAR_RIGHT if level == 0 else 0
-        normalized.append(band / (SIGMA[level] + signal.convolve2d(np.abs(band), kernel, "same")))
-    return normalized
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 80), (37, 51), (2, 3), (3, 40)])

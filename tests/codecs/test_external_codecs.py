@@ -34,7 +34,7 @@ from nacd_codecs.process import work_folder
 from nacd_codecs.stream_size import CodedPicture, coded_picture, mark_padding, split_padding
 from nacd_codecs.yuv import planes_from_bytes, to_image, to_planes
 
-FAKES = Path(__file__).parent / "fakes"
+FAKES = Path(__file__).parents[1] / "fakes"
 SOFTWARE = {"hm": hm, "vtm": vtm}
 PROGRAMS = {
     "hm": ("TAppEncoderStatic", "TAppDecoderStatic"),

@@ -29,7 +29,7 @@ from nacd_bench.detectors.text_finders import (
 from nacd_bench.errors import ImageError, TextFinderError
 from nacd_bench.planting.photographs import photo
 
-FAKE = Path(__file__).parent / "fakes" / "mmocr_package"
+FAKE = Path(__file__).parents[1] / "fakes" / "mmocr_package"
 
 
 def written(text: str = "nacd bench 42", size: int = 40) -> np.ndarray:

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import torch
 from checks import csv_rows
+from pages import HOSTILE
 from PIL import Image
-from test_report import HOSTILE
 from triplet_folder import jpeg, small_photo
 
 from nacd_bench.baselines import Baseline

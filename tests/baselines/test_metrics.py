@@ -15,11 +15,10 @@ import pytest
 import torch
 from checks import fails
 from PIL import Image as PILImage
+from references import bands_in_scipy, blurred, halves, luma, ms_ssim
 from scipy import fft, ndimage, signal
 from skimage.color import deltaE_ciede2000, lab2rgb, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-from test_baselines import blurred
-from test_nlpd import bands_in_scipy
 from torch import Tensor
 
 from nacd_bench.baselines import ALL
@@ -47,10 +46,6 @@ def score(name: str, original: Image, neural: Image, traditional: Image) -> floa
     return float(BASELINES.get(name)()(batch))
 
 
-def luma(image: Image) -> Image:
-    return image.astype(np.float64) @ [0.299, 0.587, 0.114] / 255
-
-
 def pictures(height: int, width: int) -> tuple[Image, Image, Image]:
     """A photograph's part, a decode without its detail and colour, and a sharp noisy one."""
     rng = np.random.default_rng(height)
@@ -71,37 +66,6 @@ def psnr(o: Image, d: Image) -> float:
 def ssim(o: Image, d: Image) -> float:
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     return structural_similarity(luma(o), luma(d), data_range=1.0, **options)
-
-
-def ms_ssim(o: Image, d: Image) -> float:
-    """The authors' definition (ssim_mscale_new.m: valid windows, 2 x 2 means that keep the last
-    row and column of odd sides), which piqa 1.3.2 agrees with to 5e-7."""
-    x, y = luma(o), luma(d)
-    kernel = np.exp(-((np.arange(11) - 5) ** 2) / 4.5)
-    kernel /= kernel.sum()
-
-    def blur(plane: Image) -> Image:
-        for axis in (0, 1):
-            plane = ndimage.correlate1d(plane, kernel, axis=axis)
-        return plane[5:-5, 5:-5]
-
-    product = 1.0
-    for scale, weight in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)):
-        if scale:
-            x, y = (halves(plane, "symmetric") for plane in (x, y))
-        mx, my = blur(x), blur(y)
-        structure = (2 * (blur(x * y) - mx * my) + 9e-4) / (
-            blur(x * x) - mx**2 + blur(y * y) - my**2 + 9e-4
-        )
-        luminance = (2 * mx * my + 1e-4) / (mx**2 + my**2 + 1e-4)
-        product *= ((structure * luminance) if scale == 4 else structure).mean() ** weight
-    return float(product)
-
-
-def halves(plane: Image, beyond: str = "constant") -> Image:
-    """2 x 2 means; what lies beyond an odd side is given as numpy's mode of padding."""
-    even = np.pad(plane, [(0, side % 2) for side in plane.shape], mode=beyond)  # type: ignore[call-overload]
-    return (even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]) / 4
 
 
 def iw_ssim(o: Image, d: Image) -> float:

@@ -19,7 +19,7 @@ from nacd_bench.jobs.compress.run import compress
 from nacd_bench.registry import CODECS
 from nacd_codecs.command import KEYS, CommandLine
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 PAGES = ("codecs.md", "compress.md", "learned_codec.md")
 
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 from checks import fails
 from omegaconf import OmegaConf
+from references import PAIRS, blurred
 from scipy import ndimage
 from torch import Tensor
 
@@ -43,15 +44,6 @@ CONF = Path(nacd_conf.__file__).parent
 BROUGHT = ("lpips", "dists", "vmaf")
 """Those that need weights or a package of their own."""
 
-PAIRS = {
-    "astronaut": (301, 451, 1.0),
-    "chelsea": (300, 451, 2.0),
-    "coffee": (255, 333, 1.5),
-    "rocket": (362, 381, 0.8),
-    "china": (217, 199, 3.0),
-}
-"""Height, width and blur of five pairs of photographs, odd sizes among them."""
-
 FSIM_BY_PIQA = {
     "astronaut": 0.9524554104848407,
     "chelsea": 0.8618624458473693,
@@ -60,14 +52,6 @@ FSIM_BY_PIQA = {
     "china": 0.8095975372055458,
 }
 """piqa 1.3.2 in float64, at sizes where its down-sampling by floor equals MATLAB's by rounding."""
-
-
-def blurred(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """A photograph and its Gaussian blur, 8 bits."""
-    height, width, sigma = PAIRS[name]
-    original = photo(name)[:height, :width]
-    soft = ndimage.gaussian_filter(original.astype(np.float64), (sigma, sigma, 0), mode="reflect")
-    return original, np.clip(np.rint(soft), 0, 255).astype(np.uint8)
 
 
 @pytest.mark.numeric

@@ -20,7 +20,7 @@ from nacd_bench.cli.commands import COMMANDS, Command
 from nacd_bench.cli.main import main, split_command
 from nacd_bench.registry import DETECTORS, Plugin
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 HELPS = [ROOT / "conf" / f"{command.replace(' ', '_')}.yaml" for command in COMMANDS]
 

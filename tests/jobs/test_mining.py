@@ -38,6 +38,8 @@ from nacd_bench.runs.schema import CANDIDATES, CODED, IMAGES, schema
 from nacd_bench.triplets.images import pixels_sha256
 
 RED = (255, 0, 0)
+TESTS = os.pathsep.join(str(folder) for folder in Path(__file__).parents[:2])
+"""Where Ray's workers, and processes of their own, find this file and what it imports."""
 
 
 class Toy(Codec):
@@ -575,13 +577,13 @@ class TestEngines:
     ) -> None:
         """A kill, poison, a second name and an empty file included."""
         pytest.importorskip("ray", reason="need Ray (pip install 'nacd-bench[ray]')")
-        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # where Toy is for its workers
+        monkeypatch.setenv("PYTHONPATH", TESTS)
         red(copied)
         (copied / "twin.png").write_bytes((copied / "face0.png").read_bytes())
         (copied / "empty.png").touch()
         options: dict[str, Any] = {"engine": "ray", "workers": 2}
         code = f"""
-            import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+            import sys; sys.path[:0] = {TESTS.split(os.pathsep)!r}
             import test_mining; from pathlib import Path
             test_mining.run({str(copied)!r}, Path(sys.argv[1]), test_mining.Toy("die"), **{options})
         """
@@ -632,7 +634,7 @@ class TestEngines:
         """
         ended = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(code)],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+            env={**os.environ, "PYTHONPATH": TESTS},
             capture_output=True,
             text=True,
         )
