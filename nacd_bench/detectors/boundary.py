@@ -23,7 +23,7 @@ from nacd_bench.detectors.windows import WindowDetector
 from nacd_bench.ops.filters import gaussian_blur, sobel
 from nacd_bench.ops.gradients import Gradient, canny, cosine
 from nacd_bench.triplets.batch import TripletBatch
-from nacd_bench.triplets.detection import DetectionBatch
+from nacd_bench.triplets.detection import HeatMap
 
 SOBEL_SCALE = 1 / 8
 """One over the sum of a Sobel kernel's absolute weights, as in the released code."""
@@ -87,14 +87,13 @@ class Boundary(WindowDetector):
     epsilon: float = 0.0
     truncated_luma: bool = False
 
-    def forward(self, batch: TripletBatch) -> DetectionBatch:
-        self.require_size(batch)
+    def heat_map(self, batch: TripletBatch) -> HeatMap:
         planes = batch.planes(libpng_luma) if self.truncated_luma else batch.y
         original = self._gradient(planes.original)
         worse = self._cosine(original, self._gradient(planes.traditional))
         worse.sub_(self._cosine(original, self._gradient(planes.neural)))
         worse.mul_(canny(planes.original, self.canny_low, self.canny_high))  # eq. 10
-        return self.strongest(self.means(worse), batch.height, batch.width)
+        return self.means(worse)
 
     def _gradient(self, y: Tensor) -> Gradient:
         gx, gy = sobel(y, SOBEL_SCALE)

@@ -27,7 +27,7 @@ from nacd_bench.detectors.windows import WindowDetector
 from nacd_bench.ops.ciede2000 import HUE_SHIFT, ciede2000
 from nacd_bench.ops.color import lab
 from nacd_bench.triplets.batch import TripletBatch
-from nacd_bench.triplets.detection import DetectionBatch
+from nacd_bench.triplets.detection import HeatMap
 
 Outliers = Literal["zero", "clip"]
 """What a difference over ``high`` becomes: 0 (eq. 14) or ``high``."""
@@ -91,8 +91,7 @@ class LargeColor(WindowDetector):
     mean_floor: float = 0.0
     scale: float = 1.0
 
-    def forward(self, batch: TripletBatch) -> DetectionBatch:
-        self.require_size(batch)
+    def heat_map(self, batch: TripletBatch) -> HeatMap:
         original, *decodes = batch.planes(released_lab) if self.released_formula else batch.lab
         hue_shift = 39.0 if self.released_formula else HUE_SHIFT
         differences = (
@@ -104,8 +103,7 @@ class LargeColor(WindowDetector):
             for difference in differences
         )
         values = self._floored(heat_map.values) - self._floored(other.values)  # eq. 15, our sign
-        heat_map = replace(heat_map, values=(values / self.scale).float())
-        return self.strongest(heat_map, batch.height, batch.width)
+        return replace(heat_map, values=(values / self.scale).float())
 
     def _floored(self, means: Tensor) -> Tensor:
         return torch.where(means >= self.mean_floor, means, 0.0) if self.mean_floor else means

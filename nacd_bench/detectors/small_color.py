@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nacd_bench.detectors.base import Detector
@@ -61,31 +62,38 @@ class SmallColor(Detector):
 
     def forward(self, batch: TripletBatch) -> DetectionBatch:
         self.require_size(batch)
-        uv = self._worse(batch.uv, 1.0)
-        ab = self._worse(Planes(*(lab[:, 1:] for lab in batch.lab)), LAB_SCALE)
-        both, either = torch.minimum(uv, ab)[:, 0], torch.maximum(uv, ab)[:, 0]
-        detections = [self._boxes(b, e) for b, e in zip(both, either, strict=True)]
-        boxes, confidences = zip(*detections, strict=True)
-        without = both.flatten(1).amax(dim=1)
+        both, either = self.maps(batch)
+        masks = (both > self.threshold).byte().cpu().numpy()  # both transfers wait for a GPU
+        boxes = [_rectangles(mask) for mask in masks]
+        inside = [
+            plane[y0:y1, x0:x1].amax()
+            for plane, of_image in zip(either, boxes, strict=True)
+            for x0, y0, x1, y1 in of_image.tolist()
+        ]
+        values = torch.stack([*both.flatten(1).amax(dim=1), *inside]).cpu()
+        without, *confidences = values.split([len(boxes), *map(len, boxes)])
+        orders = [values.argsort(descending=True, stable=True) for values in confidences]
+        boxes = [of_image[order] for of_image, order in zip(boxes, orders, strict=True)]
+        confidences = [of_image[order] for of_image, order in zip(confidences, orders, strict=True)]
         scores = [c[0] if len(c) else low for c, low in zip(confidences, without, strict=True)]
         rows, columns = torch.arange(batch.height), torch.arange(batch.width)
         heat_map = HeatMap(both, rows, columns, (1, 1))
         return DetectionBatch(torch.stack(scores), boxes, confidences, heat_map)
+
+    def maps(self, batch: TripletBatch) -> tuple[Tensor, Tensor]:
+        """What both chroma spaces reach, and what either does, each ``(B, H, W)``."""
+        uv = self._worse(batch.uv, 1.0)
+        ab = self._worse(Planes(*(lab[:, 1:] for lab in batch.lab)), LAB_SCALE)
+        return torch.minimum(uv, ab)[:, 0], torch.maximum(uv, ab)[:, 0]
 
     def _worse(self, chroma: Planes, scale: float) -> Tensor:
         original, *decodes = chroma
         neural, traditional = (artifact_map(original, x, self.window, scale) for x in decodes)
         return neural.sub_(traditional)
 
-    def _boxes(self, both: Tensor, either: Tensor) -> tuple[Tensor, Tensor]:
-        """Boxes ``(n, 4)`` and confidences ``(n,)`` of one image, strongest first (eq. 25)."""
-        mask = (both > self.threshold).cpu().numpy().astype(np.uint8)
-        contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        rectangles = [cv2.boundingRect(contour) for contour in contours]
-        boxes = torch.tensor(
-            [[x, y, x + w, y + h] for x, y, w, h in rectangles], dtype=torch.int64
-        ).view(-1, 4)
-        values = [either[y0:y1, x0:x1].amax() for x0, y0, x1, y1 in boxes.tolist()]
-        confidences = torch.stack(values) if values else either.new_empty(0)
-        order = confidences.argsort(descending=True, stable=True)
-        return boxes[order.cpu()], confidences[order]
+
+def _rectangles(mask: NDArray[np.uint8]) -> Tensor:
+    """Bounding rectangles ``(n, 4)`` of a mask's outer contours (eq. 25)."""
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    corners = [(x, y, x + w, y + h) for x, y, w, h in map(cv2.boundingRect, contours)]
+    return torch.tensor(corners, dtype=torch.int64).view(-1, 4)

@@ -24,7 +24,7 @@ from nacd_bench.ops.filters import sobel
 from nacd_bench.ops.planes import blockwise
 from nacd_bench.ops.structure import msssim_maps, uniform_ssim_map
 from nacd_bench.triplets.batch import TripletBatch
-from nacd_bench.triplets.detection import DetectionBatch
+from nacd_bench.triplets.detection import HeatMap
 
 Structure = Literal["ms_ssim", "uniform_ssim"]
 
@@ -68,8 +68,7 @@ class Texture(WindowDetector):
     structure: Structure = "ms_ssim"
     keep_negative: bool = True
 
-    def forward(self, batch: TripletBatch) -> DetectionBatch:
-        self.require_size(batch)
+    def heat_map(self, batch: TripletBatch) -> HeatMap:
         y = batch.y
         if self.structure == "ms_ssim":
             neural, traditional = msssim_maps(y.original, [y.neural, y.traditional])
@@ -82,4 +81,4 @@ class Texture(WindowDetector):
             worse = textured(worse, y.original, self.si_threshold)
         if not self.keep_negative:
             worse.clamp_(min=0)
-        return self.strongest(self.means(worse), batch.height, batch.width)
+        return self.means(worse)

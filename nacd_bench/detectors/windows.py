@@ -5,6 +5,7 @@ Shared by the detectors that report the strongest window of an image.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from nacd_bench.detectors.base import Detector
 from nacd_bench.ops.boxes import REGION, regions_around
 from nacd_bench.ops.filters import box_mean, window_starts
+from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch, HeatMap
 
 Padding = Literal["valid", "same"]
@@ -37,6 +39,14 @@ class WindowDetector(Detector):
     stride: int = 1
     padding: Padding = "valid"
     region: int = REGION
+
+    @abstractmethod
+    def heat_map(self, batch: TripletBatch) -> HeatMap:
+        """Means over windows of the map that the detector makes of a batch."""
+
+    def forward(self, batch: TripletBatch) -> DetectionBatch:
+        self.require_size(batch)
+        return self.strongest(self.heat_map(batch), batch.height, batch.width)
 
     def means(self, x: Tensor) -> HeatMap:
         """Of the windows of a map ``(B, 1, H, W)``."""
@@ -62,7 +72,9 @@ class WindowDetector(Detector):
         flat = heat_map.values.flatten(1).float()
         best = flat.argmax(dim=1)  # the first maximum in row-major order
         scores = flat.gather(1, best[:, None])[:, 0]
-        best = best.cpu()
+        # one transfer from a GPU, which waits for nothing before
+        places, scores = torch.stack([best.double(), scores.double()]).cpu()
+        best, scores = places.long(), scores.float()
         y0 = heat_map.rows[best // len(heat_map.columns)]
         x0 = heat_map.columns[best % len(heat_map.columns)]
         h, w = heat_map.window

@@ -120,7 +120,7 @@ def linear(image: Tensor, knee: float = SRGB_KNEE) -> Tensor:
         if on_cpu(image):
             levels_of = table.numpy()
             return per_plane(image, lambda s, t: cv2.LUT(s, levels_of, dst=t), dtype=table.dtype)
-        return table.to(image.device)[image.long()]
+        return table.to(image.device, non_blocking=True)[image.long()]
     return _linear(image.double(), knee)
 
 

@@ -151,7 +151,7 @@ def _lines(sums: Tensor, dim: int, index: Tensor) -> Tensor:
     index = index.clamp(0, sums.shape[dim] - 1)
     if len(index) > 1 and bool((index.diff() == 1).all()):
         return sums.narrow(dim, int(index[0]), len(index))
-    return sums.index_select(dim, index.to(sums.device))
+    return sums.index_select(dim, index.to(sums.device, non_blocking=True))
 
 
 def _integral(x: Tensor) -> Tensor:

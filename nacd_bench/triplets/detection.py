@@ -49,15 +49,15 @@ class DetectionBatch:
     def results(self) -> list[Result]:
         """What is said about each triplet of the batch."""
         results = []
-        scores = self.scores.tolist()
+        scores, evidence = self.scores.tolist(), self.heat_map
+        if evidence is not None:
+            evidence = replace(evidence, values=evidence.values.cpu())
         for index, (boxes, confidences) in enumerate(
             zip(self.boxes, self.confidences, strict=True)
         ):
-            evidence = self.heat_map
-            if evidence is not None:
-                evidence = replace(evidence, values=evidence.values[index : index + 1].cpu())
             found = boxes.tolist(), confidences.tolist()
-            results.append(Result(scores[index], *found, heat_map=evidence))
+            own = evidence and replace(evidence, values=evidence.values[index : index + 1])
+            results.append(Result(scores[index], *found, heat_map=own))
         return results
 
 
