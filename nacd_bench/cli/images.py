@@ -11,6 +11,7 @@ from nacd_bench.cli import STARTED
 from nacd_bench.cli.printing import show, show_failures, show_oddities
 from nacd_bench.errors import PluginError
 from nacd_bench.numbers import count, estimate, gaps, percent, share
+from nacd_bench.pipeline.clock import by_part
 from nacd_bench.runs.tables import Table
 from nacd_bench.settings import Number, checked
 
@@ -37,7 +38,8 @@ def compress(*, plan: bool | Number, **settings: Any) -> int:
     show(*_rates(done), *_off_rates(done), *_savings(done))
     show(
         f"{count(len(done.rows), 'triplet')}, {count(done.encodes, 'encode')}. Manifest: "
-        f"{done.manifest}. Next: nacd-bench detect {done.folder}"
+        f"{done.manifest}. Next: nacd-bench detect {done.folder}",
+        by_part(done.seconds),
     )
     faults = [job.in_words(row) for row in filter(job.is_fault, done.decoded_again)]
     if done.decoded_again:
@@ -147,6 +149,7 @@ def mine(*, plan: bool | Number, tables: bool, **settings: Any) -> int:
         return 0
     status = _show_candidates(done.summary, folder)
     show(f"{count(done.done, 'image')} worked on in {done.seconds:.1f} s.")
+    show(by_part(done.summary.seconds))
     return status
 
 

@@ -32,8 +32,10 @@ GATE_FAILED = 3
 @checked
 def detect(*, report: bool, **settings: Any) -> int:
     from nacd_bench.jobs import detect as job
+    from nacd_bench.pipeline.clock import Clock
     from nacd_bench.pipeline.methods import arguments
 
+    clock = Clock()
     done = job.detect(**arguments(settings))
     rows = []
     for name, artifact_type in done.detectors.items():
@@ -56,6 +58,7 @@ def detect(*, report: bool, **settings: Any) -> int:
         *_false_alarms(done),
     )
     status = _with_report(done.folder, settings["show_progress"]) if report else 0
+    show(str(clock))
     return max(status, show_failures(done.failures, done.folder))
 
 
@@ -85,8 +88,10 @@ def _false_alarms(done: Detected) -> list[Table | str]:
 def benchmark(*, report: bool, **settings: Any) -> int:
     from nacd_bench.jobs.benchmark import run as job
     from nacd_bench.jobs.benchmark.results import further_tables, main_table
+    from nacd_bench.pipeline.clock import Clock
     from nacd_bench.pipeline.methods import arguments
 
+    clock = Clock()
     done = job.benchmark(**arguments(settings))
     show(
         "",
@@ -105,6 +110,7 @@ def benchmark(*, report: bool, **settings: Any) -> int:
         *filter(None, [done.message]),
     )
     status = _with_report(done.folder, settings["show_progress"]) if report else 0
+    show(str(clock))
     return max(status, show_failures(done.failures, done.folder))
 
 
@@ -210,6 +216,7 @@ def _write_report(
         thresholds, criterion: what the page begins with, as ``detect`` takes them; the run's own
             where nothing is said.
     """
+    from nacd_bench.pipeline.clock import timed
     from nacd_bench.pipeline.methods import limits_of, made_methods
     from nacd_bench.pipeline.progress import progress_bar
     from nacd_bench.report.run_page import write_report
@@ -233,7 +240,10 @@ def _write_report(
         numbers = {row["detector"]: float(row["threshold"]) for row in rows}
         limits = limits_of(detectors, numbers)
     starts = {name: limit.threshold for name, limit in limits.items()}
-    with progress_bar("triplets in the report", len(run.records), show_progress) as tick:
+    with (
+        timed("report"),
+        progress_bar("triplets in the report", len(run.records), show_progress) as tick,
+    ):
         made = [detector.eval() for detector in detectors]
         return write_report(run, made, heat_maps, tick, starts)
 

@@ -36,6 +36,7 @@ from nacd_bench.detectors import Detector
 from nacd_bench.errors import Failure, UserError
 from nacd_bench.evaluation.thresholds import Criterion, FalseAlarms, exceeds, false_alarms
 from nacd_bench.numbers import count
+from nacd_bench.pipeline.clock import timed
 from nacd_bench.pipeline.methods import Limit, by_name, limits_of
 from nacd_bench.pipeline.progress import Progress, progress_bar
 from nacd_bench.pipeline.scoring import (
@@ -339,6 +340,7 @@ def _write_scales(
         write_csv(folder / f"{HEAT_MAPS}.csv", scales, list(TABLES[HEAT_MAPS]))
 
 
+@timed("pictures")
 def _drawn(
     folder: Path,
     names: Mapping[str, str],

@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
@@ -92,6 +92,7 @@ class CodedImages:
         notes: what is odd about an image's file or name and does not touch its pixels.
         duplicates: images left out because another file has the same bytes, and that one.
         encodes: encodes that this run's results needed; 0 when everything was there.
+        seconds: of this run's work by stage, summed over processes.
         curves: rows of :func:`~nacd_bench.evaluation.rate_distortion.curves`.
         bd_rates: rows of :func:`~nacd_bench.evaluation.rate_distortion.bd_rates`.
         not_averaged: see :func:`~nacd_bench.evaluation.rate_distortion.left_out`.
@@ -109,6 +110,7 @@ class CodedImages:
     notes: dict[str, list[str]] = field(default_factory=dict)
     duplicates: dict[str, str] = field(default_factory=dict)
     encodes: int = 0
+    seconds: Counter[str] = field(default_factory=Counter)
     curves: list[dict[str, Any]] = field(default_factory=list)
     bd_rates: list[dict[str, Any]] = field(default_factory=list)
     not_averaged: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -275,6 +277,7 @@ class _Coding:
                 if fresh:
                     self.opened.journal.append(work.record())
                 self.coded.encodes += sum(row["encodes"] for row in fresh)
+                self.coded.seconds.update(work.seconds)
                 encodes = self.coded.folder / place_of("encodes", work.sha256)
                 shutil.rmtree(encodes, ignore_errors=True)
                 self._done(work)

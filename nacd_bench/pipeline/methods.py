@@ -16,6 +16,7 @@ from nacd_bench.coding.matched import describe
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import DataError, Failure, PluginError, UserError
 from nacd_bench.evaluation.thresholds import FalseAlarms, read_thresholds, severity_of
+from nacd_bench.pipeline.clock import timed
 from nacd_bench.registry import unknown
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch, Result
@@ -37,7 +38,8 @@ def arguments(config: Mapping[str, Any]) -> dict[str, Any]:
             given[f"{group}s"], failed = made_methods(group, given.pop(group))
             failures += failed
     if "data" in given:
-        given["source"] = made("data", given.pop("data"))
+        with timed("made"):
+            given["source"] = made("data", given.pop("data"))
     written = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
     return {**given, "failures": failures, "configuration": written}
 
@@ -202,8 +204,12 @@ def score_batch(methods: Sequence[Method], batch: TripletBatch) -> list[dict[str
 
 
 def _results(method: Method, batch: TripletBatch) -> list[Result]:
+    if isinstance(method, Detector):
+        part = "text" if method.artifact_type == "text" else "detectors"
+    else:
+        part = "metrics"
     try:
-        with torch.inference_mode():
+        with timed(part), torch.inference_mode():
             results = _read(method, method(batch), len(batch))
     except Exception as error:  # a plug-in may raise anything
         if len(batch) > 1:

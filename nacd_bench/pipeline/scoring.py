@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 
 from nacd_bench.errors import Failure, UserError
+from nacd_bench.pipeline.clock import timed
 from nacd_bench.pipeline.methods import Method, score_batch
 from nacd_bench.pipeline.workers import ahead
 from nacd_bench.settings import Count, Number, options
@@ -88,7 +89,8 @@ def batches(
 def _loaded(task: Task) -> tuple[tuple[str, ...], LoadedTriplet | Failure]:
     record, methods = task
     try:
-        return methods, load_triplet(record)
+        with timed("decoded"):
+            return methods, load_triplet(record)
     except Exception as error:
         more = "" if isinstance(error, UserError) else f"{record.place}: {type(error).__name__}: "
         return methods, Failure(record.id, "read", f"{more}{error}")

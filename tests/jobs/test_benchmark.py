@@ -414,6 +414,11 @@ class TestCommand:
         assert "color (4 + 4)" in printed and "large_color" in printed and "permutation" in printed
         assert str(tmp_path / "run") in printed.replace("\n", "")
         assert (tmp_path / "run" / "config.yaml").is_file()
+        assert "\nTime by part: " in printed
+        facts = json.loads((tmp_path / "run" / "metrics.json").read_text())
+        seconds = facts["seconds"]
+        assert {"decoded", "detectors", "metrics", "statistics"} <= seconds.keys()
+        assert 0 < seconds["detectors"] + seconds["metrics"] < facts["wall_seconds"]
 
     def test_thresholds_go_back_into_detect(self, planted: Path, tmp_path: Path) -> None:
         assert main(self.arguments(planted, tmp_path)) == 0

@@ -378,9 +378,11 @@ class TestSchemes:
         assert gaps[0] > 0.5 and abs(gaps[1]) < 0.1
         assert [row.extra["over_tolerance"] for row in rows] == [True, False]
         said = f"1 of 2 pairs misses the rate by more than {'50' if tolerance else '10'} %"
-        assert (
-            f"{said} (over_tolerance in the manifest): cat at quality-5" in capsys.readouterr().out
-        )
+        printed = capsys.readouterr().out
+        assert f"{said} (over_tolerance in the manifest): cat at quality-5" in printed
+        assert "Time by part: " in printed
+        summary = json.loads((tmp_path / "summary.json").read_text())
+        assert summary["seconds"].keys() >= {"neural", "jpeg"}
         # as text too, which is what a CSV has
         for name in ("triplets.parquet", "triplets.csv"):
             (low, high) = sorted(_codecs(read_manifest(tmp_path / name)), key=lambda row: row[-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import time
@@ -136,6 +137,7 @@ class TestResults:
         assert row["exceeds"] == "True"
         out = capsys.readouterr().out
         assert "Warning: texture finds more in clean triplets" in " ".join(out.split())
+        assert re.search(r"^Time by part: .*detectors [\d.]+ s.*, report [\d.]+ s$", out, re.M)
         page = (tmp_path / "run" / "report" / "index.html").read_text()
         assert "100.0 [29.2, 100.0], more than expected" in page
 

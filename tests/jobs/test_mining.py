@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -749,6 +750,7 @@ class TestCommandLine:
         assert main(["mine", str(photos), f"folder={folder}", *self.ARGUMENTS]) == 0
         printed = capsys.readouterr().out
         assert "8 images (9 names), 16 triplets" in printed
+        assert re.search("Time by part: .*neural .* s, traditional .* s", printed)
         assert (folder / "config.yaml").is_file()
         arguments = [str(photos), f"folder={folder}2", "shard=1/2", *self.ARGUMENTS]
         assert main(["mine", *arguments]) == 0

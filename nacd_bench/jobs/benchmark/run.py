@@ -43,6 +43,7 @@ from nacd_bench.evaluation.reference import Reference, read_reference
 from nacd_bench.evaluation.thresholds import Scale
 from nacd_bench.jobs.benchmark.labelled_sets import PAPER_DRAWING, Drawing, labelled_sets
 from nacd_bench.jobs.benchmark.results import Benchmarked, log_benchmark, write_results
+from nacd_bench.pipeline.clock import Clock, timed
 from nacd_bench.pipeline.methods import Method, by_name
 from nacd_bench.pipeline.scores import Scored, score_triplets
 from nacd_bench.pipeline.scoring import DEFAULT as DEFAULT_ENGINE
@@ -95,7 +96,7 @@ def benchmark(
     Raises:
         DataError: no set can be drawn, a folder in use, other settings than those it began with.
     """
-    began = time.perf_counter()
+    began, clock = time.perf_counter(), Clock()
     folder = Path(folder)
     every: list[Method] = [*detectors, *baselines]
     methods = by_name(every)
@@ -131,27 +132,31 @@ def benchmark(
                 engine,
             )
             run.failures += [*failures, *problems, *scored.failures]
+            scales = {one.name: Scale(one.nothing_found, one.is_severity) for one in detectors}
+            with timed("statistics"):
+                comparisons = compare(
+                    *(test_sets, scored.scores, types, names, full, bootstrap), scales=scales
+                )
             done = Benchmarked(
                 folder=folder,
                 sets=test_sets,
                 undrawn=undrawn,
-                comparisons=compare(
-                    *(test_sets, scored.scores, types, names, full, bootstrap),
-                    scales={
-                        one.name: Scale(one.nothing_found, one.is_severity) for one in detectors
-                    },
-                ),
+                comparisons=comparisons,
                 scored=scored,
                 methods=methods,
                 detectors=types,
                 baselines=names,
                 full=full,
                 failures=run.failures,
-                facts=provenance(_data_hash(test_sets, scored), began),
+                facts={
+                    **provenance(_data_hash(test_sets, scored), began),
+                    "seconds": clock.seconds,
+                },
                 settings=settings,
                 reference=reference,
             )
-            write_results(done)
+            with timed("written"):
+                write_results(done)
         tracker.log(lambda logger: log_benchmark(logger, done))
     return replace(done, message=tracker.message)
 

@@ -151,6 +151,7 @@ def compress(
             if rate["unqualified"]
         },
         "failures": len(coded.failures),
+        "seconds": {stage: round(seconds, 1) for stage, seconds in coded.seconds.items()},
         "decode_check": {"decodes": len(coded.decoded_again), "faults": faults} if check else None,
     }
     write_whole(coded.folder / SUMMARY, json_bytes(summary))
