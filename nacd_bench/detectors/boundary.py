@@ -21,7 +21,7 @@ from torch import Tensor
 
 from nacd_bench.detectors.windows import WindowDetector
 from nacd_bench.ops.filters import gaussian_blur, sobel
-from nacd_bench.ops.gradients import Gradient, canny, cosine
+from nacd_bench.ops.gradients import RIDGE_REACH, Gradient, cosine, hysteresis, ridges
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import HeatMap
 
@@ -88,12 +88,22 @@ class Boundary(WindowDetector):
     truncated_luma: bool = False
 
     def heat_map(self, batch: TripletBatch) -> HeatMap:
+        worse, marks = [], []
+        for strip in batch.strips(RIDGE_REACH):  # gradients reach less far
+            maps = self._maps(strip.batch)
+            worse.append(strip.rows(maps[0]))
+            marks.append(strip.rows(maps[1]))
+        edges = hysteresis(torch.cat(marks, dim=2)).split([part.shape[2] for part in worse], dim=2)
+        strips = (part.mul_(is_edge) for part, is_edge in zip(worse, edges, strict=True))  # eq. 10
+        return self.means(strips, batch.height, batch.width)
+
+    def _maps(self, batch: TripletBatch) -> tuple[Tensor, Tensor]:
+        """How much more neural turned gradients than traditional, and where edges may be."""
         planes = batch.planes(libpng_luma) if self.truncated_luma else batch.y
         original = self._gradient(planes.original)
         worse = self._cosine(original, self._gradient(planes.traditional))
         worse.sub_(self._cosine(original, self._gradient(planes.neural)))
-        worse.mul_(canny(planes.original, self.canny_low, self.canny_high))  # eq. 10
-        return self.means(worse)
+        return worse, ridges(planes.original, self.canny_low, self.canny_high)
 
     def _gradient(self, y: Tensor) -> Gradient:
         gx, gy = sobel(y, SOBEL_SCALE)

@@ -17,7 +17,7 @@ stand side by side in a table.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -92,18 +92,22 @@ class LargeColor(WindowDetector):
     scale: float = 1.0
 
     def heat_map(self, batch: TripletBatch) -> HeatMap:
+        strips = (self._differences(strip.batch) for strip in batch.strips())
+        return self.means(strips, batch.height, batch.width, self._worse)
+
+    def _differences(self, batch: TripletBatch) -> Tensor:
+        """What is kept of the neural and of the traditional decodes' difference: two channels."""
         original, *decodes = batch.planes(released_lab) if self.released_formula else batch.lab
         hue_shift = 39.0 if self.released_formula else HUE_SHIFT
         differences = (
             ciede2000(original, decode, hue_shift, drop_gray=self.released_formula)
             for decode in decodes
         )
-        heat_map, other = (
-            self.means(kept(difference, self.low, self.high, self.outliers))
-            for difference in differences
-        )
-        values = self._floored(heat_map.values) - self._floored(other.values)  # eq. 15, our sign
-        return replace(heat_map, values=(values / self.scale).float())
+        return torch.cat([kept(d, self.low, self.high, self.outliers) for d in differences], dim=1)
+
+    def _worse(self, means: Tensor) -> Tensor:
+        neural, traditional = self._floored(means).unbind(1)
+        return ((neural - traditional) / self.scale).float()  # eq. 15, our sign
 
     def _floored(self, means: Tensor) -> Tensor:
         return torch.where(means >= self.mean_floor, means, 0.0) if self.mean_floor else means

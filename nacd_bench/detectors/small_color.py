@@ -32,12 +32,36 @@ from nacd_bench.triplets.detection import DetectionBatch, HeatMap
 LAB_SCALE = 255.0
 
 
-def artifact_map(original: Tensor, decode: Tensor, window: int, scale: float = 1.0) -> Tensor:
-    """S (eq. 18-22): chroma ``(B, 2, H, W)`` on [0, scale] to ``(B, 1, H, W)`` float32."""
-    residual = blockwise(
-        lambda a, b: (a - b).abs_().sum(dim=1, keepdim=True).div_(scale), 1, original, decode
-    )
-    sigma = residual.flatten(1).double().var(dim=1) ** 0.2
+def residuals(batch: TripletBatch) -> list[Tensor]:
+    """R (eq. 18) on [0, 1] in UV and in ab, of neural and traditional: each ``(B, 2, H, W)``."""
+    ab = Planes(*(lab[:, 1:] for lab in batch.lab))
+    return [_residuals(batch.uv, 1.0), _residuals(ab, LAB_SCALE)]
+
+
+def _residuals(chroma: Planes, scale: float) -> Tensor:
+    def of_pixels(original: Tensor, *decodes: Tensor) -> Tensor:
+        differences = [(original - decode).abs_().sum(dim=1, keepdim=True) for decode in decodes]
+        return torch.cat(differences, dim=1).div_(scale)
+
+    return blockwise(of_pixels, 2, *chroma)
+
+
+def sums(maps: Tensor) -> Tensor:
+    """How many values maps ``(B, C, ...)`` have, their sum and that of squares: ``(3, B, C)``."""
+    values = maps.flatten(2).double()
+    total = values.sum(dim=2)
+    count = torch.full_like(total, values.shape[2])
+    return torch.stack([count, total, values.square().sum(dim=2)])
+
+
+def overall(sums: Tensor) -> Tensor:
+    """sigma (eq. 20-21) of residuals by their :func:`sums`: ``(B, C)`` float64."""
+    count, total, squares = sums
+    return ((squares - total**2 / count) / (count - 1)).clamp_(min=0) ** 0.2
+
+
+def artifact_map(residual: Tensor, sigma: Tensor, window: int) -> Tensor:
+    """S (eq. 19-22) of a residual ``(B, 1, H, W)`` by its overall sigma ``(B,)``, float32."""
     return local_variance(residual, window).mul_(sigma.view(-1, 1, 1, 1)).float()
 
 
@@ -82,13 +106,21 @@ class SmallColor(Detector):
 
     def maps(self, batch: TripletBatch) -> tuple[Tensor, Tensor]:
         """What both chroma spaces reach, and what either does, each ``(B, H, W)``."""
-        uv = self._worse(batch.uv, 1.0)
-        ab = self._worse(Planes(*(lab[:, 1:] for lab in batch.lab)), LAB_SCALE)
-        return torch.minimum(uv, ab)[:, 0], torch.maximum(uv, ab)[:, 0]
+        parts = [[sums(maps) for maps in s.batch.once(residuals)] for s in batch.strips()]
+        sigmas = [overall(torch.stack(of_space).sum(0)) for of_space in zip(*parts, strict=True)]
+        both, either = [], []
+        for strip in batch.strips(self.window):
+            of_spaces = zip(strip.batch.once(residuals), sigmas, strict=True)
+            uv, ab = (strip.rows(self._worse(*of_space))[:, 0] for of_space in of_spaces)
+            both.append(torch.minimum(uv, ab))
+            either.append(torch.maximum(uv, ab))
+        return torch.cat(both, dim=1), torch.cat(either, dim=1)
 
-    def _worse(self, chroma: Planes, scale: float) -> Tensor:
-        original, *decodes = chroma
-        neural, traditional = (artifact_map(original, x, self.window, scale) for x in decodes)
+    def _worse(self, residual: Tensor, sigma: Tensor) -> Tensor:
+        neural, traditional = (
+            artifact_map(r, s, self.window)
+            for r, s in zip(residual.split(1, 1), sigma.unbind(1), strict=True)
+        )
         return neural.sub_(traditional)
 
 

@@ -20,10 +20,10 @@ from typing import Literal
 from torch import Tensor
 
 from nacd_bench.detectors.windows import WindowDetector
-from nacd_bench.ops.filters import sobel
+from nacd_bench.ops.filters import Rows, sobel
 from nacd_bench.ops.planes import blockwise
-from nacd_bench.ops.structure import msssim_maps, uniform_ssim_map
-from nacd_bench.triplets.batch import TripletBatch
+from nacd_bench.ops.structure import MAP_REACH, MAP_STEP, msssim_maps, uniform_ssim_map
+from nacd_bench.triplets.batch import Planes, TripletBatch
 from nacd_bench.triplets.detection import HeatMap
 
 Structure = Literal["ms_ssim", "uniform_ssim"]
@@ -69,9 +69,17 @@ class Texture(WindowDetector):
     keep_negative: bool = True
 
     def heat_map(self, batch: TripletBatch) -> HeatMap:
-        y = batch.y
+        strips = (
+            strip.rows(self._worse(strip.batch.y, Rows(strip.first, batch.height)))
+            for strip in batch.strips(MAP_REACH, MAP_STEP)
+        )
+        return self.means(strips, batch.height, batch.width)
+
+    def _worse(self, y: Planes, rows: Rows) -> Tensor:
+        """How much more structure neural lost than traditional, where there is texture."""
         if self.structure == "ms_ssim":
-            neural, traditional = msssim_maps(y.original, [y.neural, y.traditional])
+            tests = [y.neural, y.traditional]
+            neural, traditional = msssim_maps(y.original, tests, rows=rows)
         else:
             neural, traditional = (
                 uniform_ssim_map(y.original, test) for test in (y.neural, y.traditional)
@@ -79,6 +87,4 @@ class Texture(WindowDetector):
         worse = traditional.sub_(neural)  # eq. 4
         if self.si_threshold > 0:
             worse = textured(worse, y.original, self.si_threshold)
-        if not self.keep_negative:
-            worse.clamp_(min=0)
-        return self.means(worse)
+        return worse if self.keep_negative else worse.clamp_(min=0)

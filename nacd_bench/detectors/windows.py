@@ -6,6 +6,7 @@ Shared by the detectors that report the strongest window of an image.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,9 +49,20 @@ class WindowDetector(Detector):
         self.require_size(batch)
         return self.strongest(self.heat_map(batch), batch.height, batch.width)
 
-    def means(self, x: Tensor) -> HeatMap:
-        """Of the windows of a map ``(B, 1, H, W)``."""
-        height, width = x.shape[-2:]
+    def means(
+        self,
+        strips: Iterable[Tensor],
+        height: int,
+        width: int,
+        combined: Callable[[Tensor], Tensor] = lambda means: means[:, 0],
+    ) -> HeatMap:
+        """Of the windows of a map, whose rows come part by part.
+
+        Args:
+            strips: one below the other ``(B, C, h, W)``, together the map ``(B, C, H, W)``.
+            height, width: of the map.
+            combined: makes the values ``(B, n, m)`` of the means ``(B, C, n, m)``.
+        """
         if self.padding == "same":
             size = (self.window, self.window)
             before = (self.window - 1) // 2
@@ -59,7 +71,20 @@ class WindowDetector(Detector):
             size = (min(self.window, height), min(self.window, width))
             rows = window_starts(height, size[0], self.stride)
             columns = window_starts(width, size[1], self.stride)
-        return HeatMap(box_mean(x, size, rows, columns)[:, 0], rows, columns, size)
+        values: list[Tensor] = []
+        needed, first, done = None, 0, 0  # rows of the map that windows to come hold
+        for strip in strips:
+            needed = strip if needed is None else torch.cat([needed, strip], dim=2)
+            last = first + needed.shape[2]
+            ready = len(rows) if last == height else int((rows + size[0] <= last).sum())
+            if ready > done:
+                means = box_mean(needed, size, rows[done:ready] - first, columns)
+                values.append(combined(means))
+            if ready < len(rows):
+                start = min(max(first, int(rows[ready])), last)
+                needed, first = needed[:, :, start - first :], start
+            done = ready
+        return HeatMap(torch.cat(values, dim=1), rows, columns, size)
 
     def strongest(self, heat_map: HeatMap, height: int, width: int) -> DetectionBatch:
         """One region per image around the window of the largest mean, the first one in a tie.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -73,15 +73,41 @@ def reduced(x: Tensor, side: int = 256) -> Tensor:
     return F.avg_pool2d(F.pad(x, ((n - 1) // 2, n // 2) * 2), n) if n > 1 else x
 
 
-def enlarge(x: Tensor, height: int, width: int, out: Tensor | None = None) -> Tensor:
+class Rows(NamedTuple):
+    """Where a plane lies in a larger one of its width: its first row, and how many that one has."""
+
+    first: int
+    height: int
+
+
+def enlarge(
+    x: Tensor,
+    height: int,
+    width: int,
+    out: Tensor | None = None,
+    rows: Rows | None = None,
+    factor: int = 1,
+) -> Tensor:
     """Bilinear interpolation of ``(B, C, h, w)`` to ``(B, C, height, width)``, pixel centres.
 
-    ``out`` is memory that a CPU may use for the result.
+    Args:
+        out: memory that a CPU may use for the result.
+        rows: of a larger plane the result is these, ``x`` those of its halved form.
+        factor: how many rows of the larger plane there are to one of ``x``, all but the last.
     """
+    size = (height, width)
+    if rows is not None and rows.height > height:
+        wide = enlarge(x, x.shape[-2], width)
+        places = torch.arange(rows.first, rows.first + height, dtype=torch.float64) + 0.5
+        places = places * (-(-rows.height // factor) / rows.height) - 0.5 - rows.first // factor
+        above = places.floor()
+        share = (places - above).to(x.dtype).to(x.device, non_blocking=True)[:, None]
+        lines = (above + side for side in (0, 1))
+        first, second = (_lines(wide, -2, line.long()) for line in lines)
+        return first.lerp(second, share)
     if on_cpu(x):
-        size = (height, width)
         return per_plane(x, lambda s, t: cv2.resize(s, size[::-1], dst=t), size, out=out)
-    return F.interpolate(x, size=(height, width), mode="bilinear", align_corners=False)
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 def local_variance(x: Tensor, window: int) -> Tensor:

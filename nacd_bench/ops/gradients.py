@@ -21,6 +21,10 @@ VANISHING = 2e-7
 [0, 1] come to 1.2e-7, and the shortest gradient of 8-bit colour is 1 / 255000 / 8 = 4.9e-7."""
 
 
+RIDGE_REACH = 4
+"""Rows around a ridge that decide about it: two of the blur, one of the gradient, one beside."""
+
+
 def canny(y: Tensor, low: float, high: float) -> Tensor:
     """Canny's edges of a luma plane ``(B, 1, H, W)`` on [0, 1], as a boolean map.
 
@@ -31,13 +35,24 @@ def canny(y: Tensor, low: float, high: float) -> Tensor:
     of a step between two flat areas are equal maxima, and both are edges: kornia leaves them to the
     rounding of its sums.
     """
+    return hysteresis(ridges(y, low, high))
+
+
+def ridges(y: Tensor, low: float, high: float) -> Tensor:
+    """Canny's edges ``(B, 1, H, W)`` uint8 before hysteresis: 1 is over ``low``, 2 over ``high``.
+
+    :data:`RIDGE_REACH` rows around a pixel decide.
+    """
     gx, gy = sobel(gaussian_blur(y.double(), 5, 1.0))
     magnitude = blockwise(lambda x, y: (x * x).addcmul_(y, y).add_(1e-6).sqrt_(), 1, gx, gy)
-    ridges = _ridges(magnitude, gx, gy, low)
-    strong = (ridges & (magnitude > high)).cpu().numpy()
-    weak = ridges.cpu().numpy()
-    edges = np.stack([_hysteresis(w[0], s[0]) for w, s in zip(weak, strong, strict=True)])
-    return torch.from_numpy(edges)[:, None].to(y.device)
+    weak = _ridges(magnitude, gx, gy, low)
+    return weak.byte().add_(weak & (magnitude > high))
+
+
+def hysteresis(ridges: Tensor) -> Tensor:
+    """Of :func:`ridges`, those that hang together with a strong one, as a boolean map."""
+    edges = np.stack([_hysteresis(plane) for plane in ridges[:, 0].cpu().numpy()])
+    return torch.from_numpy(edges)[:, None].to(ridges.device)
 
 
 def cosine(a: Gradient, b: Gradient, epsilon: float = 0.0) -> Tensor:
@@ -76,9 +91,9 @@ def _ridges(magnitude: Tensor, gx: Tensor, gy: Tensor, low: float) -> Tensor:
     return ridges
 
 
-def _hysteresis(weak: np.ndarray, strong: np.ndarray) -> np.ndarray:
-    count, labels = cv2.connectedComponents(weak.astype(np.uint8), connectivity=8)
+def _hysteresis(ridges: np.ndarray) -> np.ndarray:
+    count, labels = cv2.connectedComponents(ridges, connectivity=8)
     keep = np.zeros(count, dtype=bool)
-    keep[labels[strong]] = True
+    keep[labels[ridges > 1]] = True
     keep[0] = False
     return keep[labels]

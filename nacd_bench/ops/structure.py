@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from nacd_bench.ops.filters import enlarge, gaussian_blur, halve, moments, uniform_mean
+from nacd_bench.ops.filters import Rows, enlarge, gaussian_blur, halve, moments, uniform_mean
 from nacd_bench.ops.planes import blockwise
 
 C1 = 0.01**2
@@ -30,8 +30,18 @@ MSSSIM_SIDE = (GAUSSIAN - 1) * 2 ** (len(SCALE_WEIGHTS) - 1) + 1
 """Shorter side from which the window fits at five scales: 161."""
 
 
+MAP_STEP = 2 ** (len(SCALE_WEIGHTS) - 1)
+"""Rows of the picture to one of the coarsest scale."""
+MAP_REACH = MAP_STEP * (GAUSSIAN // 2 + 2)
+"""Rows around a row that decide about it: at the coarsest scale the window, and one more since
+rows of an odd size are not exactly twice as high at the next scale, and one between rows."""
+
+
 def msssim_maps(
-    original: Tensor, tests: Sequence[Tensor], weights: Sequence[float] = SCALE_WEIGHTS
+    original: Tensor,
+    tests: Sequence[Tensor],
+    weights: Sequence[float] = SCALE_WEIGHTS,
+    rows: Rows | None = None,
 ) -> list[Tensor]:
     """Per-pixel MS-SSIM of each test plane against the original.
 
@@ -43,6 +53,8 @@ def msssim_maps(
         original: luma ``(B, 1, H, W)`` on [0, 1], at least 11 x 11.
         tests: planes like it; the work on the original is shared.
         weights: exponents of the scales, fine to coarse.
+        rows: what of larger planes these are, from a multiple of :data:`MAP_STEP` on; the maps are
+            those of the larger planes but :data:`MAP_REACH` rows next to where they go on.
 
     Returns:
         one map ``(B, 1, H, W)`` per test, 1 where equal, at least 0.
@@ -52,7 +64,8 @@ def msssim_maps(
     1.0
     """
     height, width = original.shape[-2:]
-    scales = _scales(min(height, width), len(weights))
+    rows = rows or Rows(0, height)
+    scales = _scales(min(rows.height, width), len(weights))
     used = torch.tensor(weights[:scales], dtype=torch.float64)
     used *= sum(weights) / used.sum()
     maps: list[Tensor] = []
@@ -67,7 +80,7 @@ def msssim_maps(
             if scale == 0:
                 maps.append(factor)
             else:
-                scratch = enlarge(factor, height, width, scratch)
+                scratch = enlarge(factor, height, width, scratch, rows, 2**scale)
                 maps[i].mul_(scratch)
     return maps
 

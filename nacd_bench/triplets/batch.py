@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import Any, NamedTuple, TypeVar
@@ -15,6 +15,11 @@ from nacd_bench.ops import color
 from nacd_bench.triplets.record import ROLES
 
 Result = TypeVar("Result")
+
+WHOLE = 1 << 23
+"""Pixels up to which a picture is worked on as a whole."""
+STRIP = 1 << 21
+"""Pixels at least of a strip of a larger one, without its margins."""
 
 
 class Planes(NamedTuple):
@@ -91,6 +96,26 @@ class TripletBatch:
         images = {role: getattr(self, role)[one] for role in ROLES}
         return TripletBatch(**images, ids=tuple(self.ids[one]))
 
+    def strips(self, margin: int = 0, step: int = 1) -> Iterator[Strip]:
+        """The rows of large pictures part by part, so that maps of the whole never have to be.
+
+        Smaller pictures are one strip: this batch, whose planes all share.
+
+        Args:
+            margin: rows above and below that decide about a row, a multiple of the step.
+            step: what strips begin at multiples of.
+        """
+        height, width = self.original.shape[-2:]
+        rows = height if height * width <= WHOLE else STRIP // (len(self) * width) // step * step
+        if height <= max(rows, step):
+            yield Strip(self, 0, height, 0)
+            return
+        for start in range(0, height, max(rows, step)):
+            stop = min(height, start + max(rows, step))
+            first, last = max(0, start - margin), min(height, stop + margin)
+            images = {role: getattr(self, role)[..., first:last, :] for role in ROLES}
+            yield Strip(TripletBatch(**images, ids=self.ids), start, stop, first)
+
     @cached_property
     def y(self) -> Planes:
         """Luma on [0, 1], each ``(B, 1, H, W)`` float32, or float64 if an image is."""
@@ -118,6 +143,29 @@ class TripletBatch:
         planes = [function(getattr(self, role)) for role in ROLES]
         dtype = reduce(torch.promote_types, (plane.dtype for plane in planes))
         return Planes(*(plane.to(dtype) for plane in planes))
+
+
+class Strip(NamedTuple):
+    """Some rows of a batch, and more around them.
+
+    Args:
+        batch: the rows and their margins.
+        start, stop: the rows, in the picture.
+        first: the first row of the margin above.
+    """
+
+    batch: TripletBatch
+    start: int
+    stop: int
+    first: int
+
+    def rows(self, x: Tensor, step: int = 1) -> Tensor:
+        """Those of a map ``(..., h, W)`` of the strip's batch that are not in its margins.
+
+        ``step`` is how many rows of the picture one of the map's is.
+        """
+        first, last = (self.start - self.first) // step, -(-(self.stop - self.first) // step)
+        return x[..., first:last, :]
 
 
 def _check(role: str, image: Tensor) -> None:

@@ -24,14 +24,14 @@ from nacd_bench.detectors import (
 )
 from nacd_bench.detectors.boundary import libpng_luma
 from nacd_bench.detectors.large_color import kept, released_lab
-from nacd_bench.detectors.small_color import artifact_map
+from nacd_bench.detectors.small_color import artifact_map, overall, residuals, sums
 from nacd_bench.detectors.texture import textured
 from nacd_bench.detectors.windows import Padding
 from nacd_bench.errors import ImageError, UserError
 from nacd_bench.ops import color, planes
 from nacd_bench.ops.boxes import regions_around
 from nacd_bench.planting.photographs import photo
-from nacd_bench.triplets.batch import Planes, TripletBatch
+from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.loading import triplet_batch
 
 GOLDEN = SHARED / "golden"
@@ -161,10 +161,8 @@ class TestEveryDetector:
     def test_exchanged_decodes_negate_the_signed_maps(self, kind: type[Detector]) -> None:
         batch = photo_batch("astronaut", "coffee")
         if kind is SmallColor:  # its heat map is the smaller of two signed maps
-            ab = Planes(*(lab[:, 1:] for lab in batch.lab))
-            for chroma, scale in ((batch.uv, 1.0), (ab, 255.0)):
-                exchanged = Planes(chroma.original, chroma.traditional, chroma.neural)
-                maps = [SmallColor()._worse(each, scale) for each in (chroma, exchanged)]
+            for pair in zip(*map(residuals, (batch, swapped(batch))), strict=True):
+                maps = [SmallColor()._worse(each, overall(sums(each))) for each in pair]
                 assert maps[0].abs().max() > 1e-5 and (maps[0] + maps[1]).abs().max() < 1e-6
             return
         signed, exchanged = (kind()(each).heat_map for each in (batch, swapped(batch)))
@@ -399,7 +397,9 @@ class TestSmallColor:
         residual = (original - decode).abs().sum(1)[0].double().numpy()
         sigma = residual.var(ddof=1) ** 0.2
         expected = sigma * residual[4:37, 6:39].var(ddof=1)
-        found = artifact_map(original, decode, 33)[0, 0, 20, 22].item()
+        parts = (original - decode).abs().sum(1, keepdim=True).split(13, dim=2)
+        overall_sigma = overall(sum(map(sums, parts)))[:, 0]
+        found = artifact_map(torch.cat(parts, dim=2), overall_sigma, 33)[0, 0, 20, 22].item()
         assert found == pytest.approx(expected, rel=1e-5)
 
     def test_strongest_first(self) -> None:
@@ -417,12 +417,12 @@ class TestWindows:
         for y, x in ((10, 30), (10, 5), (30, 5)):
             plane[..., y, x] = 1
         detector = Texture(window=1, region=4)
-        found = detector.strongest(detector.means(plane), 40, 40)
+        found = detector.strongest(detector.means([plane], 40, 40), 40, 40)
         assert found.boxes[0].tolist() == [[3, 8, 7, 12]]
 
     def test_negative_maxima_are_kept(self) -> None:
         detector = Texture(window=3)
-        found = detector.strongest(detector.means(-torch.ones(1, 1, 9, 9)), 9, 9)
+        found = detector.strongest(detector.means([-torch.ones(1, 1, 9, 9)], 9, 9), 9, 9)
         assert found.scores.item() == -1 and found.boxes[0].tolist() == [[0, 0, 9, 9]]
 
     def test_regions_stay_inside(self) -> None:
@@ -449,7 +449,7 @@ class TestWindows:
         plane = torch.zeros(1, 1, 700, 900)
         plane[..., 300 : 300 + window, 400 : 400 + window] = 1
         detector = Texture(window=window, padding=padding)
-        result = detector.strongest(detector.means(plane), 700, 900)
+        result = detector.strongest(detector.means([plane], 700, 900), 700, 900)
         assert result.boxes[0].tolist() == [box] and result.scores.item() == 1
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -457,7 +457,7 @@ class TestWindows:
         """Sums of an integral image end in other digits wherever the same thing lies."""
         plane = 0.3 + 0.4 * torch.arange(8).repeat(120, 20).to(dtype).view(1, 1, 120, 160) / 7
         detector = Texture(window=16, region=16)
-        result = detector.strongest(detector.means(plane), 120, 160)
+        result = detector.strongest(detector.means([plane], 120, 160), 120, 160)
         assert result.boxes[0].tolist() == [[0, 0, 16, 16]]
 
     def test_results_are_those_of_each_triplet(self) -> None:

@@ -1,0 +1,64 @@
+"""Large pictures: what is worked out strip by strip is what the whole gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from triplet_folder import jpeg, small_photo
+
+from nacd_bench.detectors import Detector
+from nacd_bench.registry import DETECTORS
+from nacd_bench.triplets import batch as batches
+from nacd_bench.triplets.batch import TripletBatch
+
+NAMES = ("texture", "boundary", "large_color", "large_color_clip", "small_color")
+DENSE = {
+    f"{name} {preset}": DETECTORS.get(name).preset(preset)
+    for name in NAMES
+    for preset in ("paper", *DETECTORS.get(name).presets)
+}
+DENSE["windows apart"] = DETECTORS.get("large_color")(window=8, stride=50)
+SIZES = [(203, 331), (371, 161)]
+
+
+def part(height: int, width: int) -> TripletBatch:
+    """Two triplets."""
+    originals = [small_photo(name, height, width, 20) for name in ("astronaut", "coffee")]
+    sides = [[jpeg(each, quality) for each in originals] for quality in (10, 30)]
+    stacks = [np.stack(side).transpose(0, 3, 1, 2) for side in (originals, *sides)]
+    return TripletBatch(*map(torch.from_numpy, stacks))
+
+
+def in_strips(monkeypatch: pytest.MonkeyPatch, rows: int, width: int) -> None:
+    monkeypatch.setattr(batches, "WHOLE", 1)
+    monkeypatch.setattr(batches, "STRIP", 2 * rows * width)
+
+
+@pytest.mark.parametrize("name", DENSE)
+@pytest.mark.parametrize("rows", [7, 100])
+def test_dense_maps(name: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    detector: Detector = DENSE[name]
+    for height, width in SIZES:
+        whole = detector(part(height, width))
+        with monkeypatch.context() as patch:
+            in_strips(patch, rows, width)
+            strips = detector(part(height, width))
+        torch.testing.assert_close(strips.scores, whole.scores, rtol=0, atol=1e-7)
+        assert whole.heat_map is not None and strips.heat_map is not None
+        assert (strips.heat_map.values - whole.heat_map.values).abs().max() < 1e-7
+        for first, second in zip(strips.boxes, whole.boxes, strict=True):
+            assert torch.equal(first, second)
+
+
+def test_strips_cover_the_picture_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = part(203, 331)
+    assert next(batch.strips()).batch is batch
+    in_strips(monkeypatch, 40, 331)
+    strips = list(batch.strips(margin=8, step=16))
+    assert [(strip.start, strip.stop, strip.first) for strip in strips] == [
+        *[(start, start + 32, max(0, start - 8)) for start in range(0, 192, 32)],
+        (192, 203, 184),
+    ]
+    own = torch.cat([strip.rows(strip.batch.original) for strip in strips], dim=2)
+    assert torch.equal(own, batch.original)
