@@ -67,7 +67,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "agree": Command(
         "runs:agree",
-        "WHERE",
+        "[WHERE]",
         "how near detectors and metrics come to a rater on graded triplets",
         ("data.source",),
         "graded",

@@ -46,7 +46,7 @@ traditional codec at a comparable rate does not.
   nacd-bench COMMAND --help      what a command takes
   nacd-bench --version
 
-Without any data, detect and benchmark work on photographs from installed packages.
+Without any data, detect, agree and benchmark work on pictures that come with nacd-bench.
 """
 
 

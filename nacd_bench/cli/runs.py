@@ -34,6 +34,7 @@ def detect(*, report: bool, **settings: Any) -> int:
     from nacd_bench.jobs import detect as job
     from nacd_bench.pipeline.clock import Clock
     from nacd_bench.pipeline.methods import arguments
+    from nacd_bench.triplets.sample import ABOUT
 
     clock = Clock()
     done = job.detect(**arguments(settings))
@@ -46,9 +47,8 @@ def detect(*, report: bool, **settings: Any) -> int:
         found = sum(row["detector"] == name for row in done.detections)
         strongest = number(None if best is None else scores[best])
         rows.append([name, artifact_type, str(len(scores)), str(found), strongest, best or "-"])
-    is_sample = settings["data"]["_target_"].endswith(".embedded_sample")
-    sample = ["The embedded sample: photographs from installed packages."] * is_sample
-    show("", *sample, *done.codecs)
+    is_sample = settings["data"]["_target_"].endswith(".sample_triplets")
+    show("", *[ABOUT] * is_sample, *done.codecs)
     show_oddities({}, done.notes)
     show(
         Table(("detector", "type", "triplets", "detections", "strongest", "in"), rows),

@@ -56,6 +56,7 @@ from nacd_bench.runs.tables import write_csv, write_tables
 from nacd_bench.settings import Name, Number, checked
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.files import write_whole
+from nacd_bench.triplets.grades import GradedData
 from nacd_bench.triplets.images import content_hash, to_8_bit
 from nacd_bench.triplets.loading import LoadedTriplet
 from nacd_bench.triplets.record import ROLES, TripletRecord, cluster_names
@@ -120,7 +121,9 @@ class Detected:
 
 @checked
 def detect(
-    source: Annotated[Source | tuple[list[TripletRecord], list[Failure]], SkipValidation],
+    source: Annotated[
+        Source | tuple[list[TripletRecord], list[Failure]] | GradedData, SkipValidation
+    ],
     detectors: Sequence[Detector],
     folder: Name,
     *,
@@ -232,6 +235,8 @@ def detect(
 
 def _found(source: Any) -> tuple[list[TripletRecord], list[Failure]]:
     """The triplets of a source, which may have been looked for before."""
+    if isinstance(source, GradedData):
+        return list(source.records), list(source.failures)
     is_found = isinstance(source, tuple) and source and isinstance(source[0], list)
     return source if is_found else find_triplets(source)
 

@@ -85,6 +85,23 @@ class Grade:
 
 
 @dataclass(frozen=True)
+class GradedData:
+    """Triplets with their grades.
+
+    Args:
+        records: those with a grade.
+        grades: of them.
+        failures: what is wrong with others.
+        notes: what is odd and was used all the same.
+    """
+
+    records: Sequence[TripletRecord]
+    grades: Sequence[Grade]
+    failures: Sequence[Failure] = ()
+    notes: Sequence[str] = field(default=())
+
+
+@dataclass(frozen=True)
 class Ratings:
     """The grades of one type and side as arrays, a row for each triplet.
 

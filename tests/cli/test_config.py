@@ -49,7 +49,7 @@ def test_groups_hold_what_is_registered() -> None:
     assert set(choices("detector")) == set(DETECTOR_NAMES)
     assert set(choices("text_finder")) == {"rapidocr", "mmocr", "file"} <= set(TEXT_FINDERS)
     assert choices("preset") == ["paper", "recommended", "released"]
-    assert choices("data") == ["embedded", "graded", "labelled", "planted", "triplets"]
+    assert choices("data") == ["embedded", "graded", "labelled", "planted", "sample", "triplets"]
     names = [name for name in BASELINES if BASELINES.entries[name].origin == "nacd-bench"]
     assert choices("baseline") == sorted([*names, "all", "none", "paper"])
     assert choices("logger") == ["csv", "mlflow", "none", "tensorboard", "wandb"]
@@ -136,7 +136,7 @@ def test_mmocr(tmp_path: Path) -> None:
 
 
 def test_embedded_data(tmp_path: Path) -> None:
-    few = [f"folder={tmp_path}", "data.photos=[text]", "show_progress=false"]
+    few = ["data=embedded", f"folder={tmp_path}", "data.photos=[text]", "show_progress=false"]
     records, problems = made("data", composed("detect", *few)["data"])
     assert problems == [] and len(records) == 1
     assert (records[0].neural_codec, records[0].traditional_codec) == ("hyperprior", "x265")

@@ -43,7 +43,7 @@ from nacd_bench.runs.schema import (
 )
 from nacd_bench.runs.tables import Table, triplet_columns, write_table
 from nacd_bench.triplets.files import json_bytes, plain, write_whole
-from nacd_bench.triplets.grades import SIDES, Grade, raters_of
+from nacd_bench.triplets.grades import SIDES, STRONGEST, Grade, raters_of
 from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord
 
 CALIBRATION = (
@@ -51,6 +51,7 @@ CALIBRATION = (
     *("mean_error", "rater_error", "alarms"),
 )
 IN_SAMPLE = "(in-sample)"
+NO_AUC = "no AUC (which takes clear and clean neural sides)"
 
 
 @dataclass(frozen=True)
@@ -177,8 +178,8 @@ def _boxes(agreed: Agreed) -> Iterator[Row]:
 
 
 def tables(agreed: Agreed) -> list[Table]:
-    """The tables of a run: the figures by type, the order by group, tests, calibration, raters."""
-    made = [_main_table(agreed, kind) for kind in ARTIFACT_TYPES]
+    """The tables of a run: grades, the figures by type, by group, tests, calibration, raters."""
+    made = [_grades_table(agreed), *(_main_table(agreed, kind) for kind in ARTIFACT_TYPES)]
     made += [_group_table(agreed), _test_table(agreed), _calibration_table(agreed)]
     made += [_alpha_table(agreed), _kind_table(agreed), _fit_table(agreed)]
     return [table for table in made if table.rows]
@@ -204,6 +205,21 @@ def _order(agreed: Agreed, kind: str) -> list[list[str]]:
     return [[RATER], methods[DETECTOR], methods[METRIC], [CONSTANT, CENTRE]] if found else []
 
 
+def _grades_table(agreed: Agreed) -> Table:
+    rows = []
+    for kind in ARTIFACT_TYPES:
+        for side in SIDES:
+            targets = agreed.graded.targets(kind, side, agreed.graded.primary)
+            means = targets.mean[targets.is_rated]
+            if len(means):
+                counts = np.bincount(np.rint(means).astype(int), minlength=STRONGEST + 1)
+                photographs = {targets.clusters[i] for i in np.flatnonzero(targets.is_rated)}
+                shown = [len(means), len(photographs), numbers.number(means.mean(), 3), *counts]
+                rows.append([kind, side, *map(str, shown)])
+    columns = ("type", "side", "triplets", "photographs", "mean severity", *"0123")
+    return Table(columns, rows, "Grades, and how many triplets by the raters' mean, rounded")
+
+
 def _main_table(agreed: Agreed, kind: str) -> Table:
     group = agreed.graded.primary
     columns: dict[str, tuple[str, str, Callable[[Row], str]]] = {
@@ -214,6 +230,9 @@ def _main_table(agreed: Agreed, kind: str) -> Table:
         "traditional": (TRADITIONAL, "spearman", _value),
         "AUC of both": (BOTH, "auc", _value),
     }
+    auc = agreed.figure(kind, group, NEURAL, CONSTANT, "auc")
+    if not auc:  # on both sides together it would only tell the codecs apart
+        del columns["AUC"], columns["AUC of both"]
     rows: list[Sequence[str] | None] = []
     for names in _order(agreed, kind):
         rows += [None] if rows and names else []
@@ -223,9 +242,8 @@ def _main_table(agreed: Agreed, kind: str) -> Table:
                 row.append(shown(agreed.figure(kind, group, side, name, figure)))
             rows.append(row)
     n = agreed.figure(kind, group, NEURAL, RATER, "spearman").get("n", 0)
-    auc = agreed.figure(kind, group, NEURAL, CONSTANT, "auc")
-    counts = f", AUC of {auc['n_positive']} and {auc['n_negative']}" if auc else ""
-    title = f"{kind}, {group}: within the neural side of {n} triplets{counts}; 95 % intervals"
+    counts = f"AUC of {auc['n_positive']} and {auc['n_negative']}" if auc else NO_AUC
+    title = f"{kind}, {group}: within the neural side of {n} triplets, {counts}; 95 % intervals"
     return Table(("method", *columns), rows, title)
 
 

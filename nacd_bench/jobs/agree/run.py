@@ -23,7 +23,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -63,6 +63,7 @@ from nacd_bench.triplets.files import json_sha256
 from nacd_bench.triplets.grades import (
     SIDES,
     Grade,
+    GradedData,
     Ratings,
     find_grades,
     raters_of,
@@ -79,23 +80,6 @@ ALL = "all"
 JPEG_AI: Mapping[str, Sequence[str]] = {"JPEG AI": ("fixed", "mixed", "low")}
 """The sets of graded truth whose neural side is one codec's."""
 RESAMPLES = Resampling(resamples=2000)
-
-
-@dataclass(frozen=True)
-class GradedData:
-    """Triplets with their grades.
-
-    Args:
-        records: those with a grade.
-        grades: of them.
-        failures: what is wrong with others.
-        notes: what is odd and was used all the same.
-    """
-
-    records: Sequence[TripletRecord]
-    grades: Sequence[Grade]
-    failures: Sequence[Failure] = ()
-    notes: Sequence[str] = field(default=())
 
 
 def find_graded(
