@@ -96,7 +96,8 @@ class Text(Detector):
     def _one(self, single: TripletBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Score, boxes, confidences and heat map of one triplet."""
         crops = self._text_boxes(single)
-        heat = single.y.original.new_zeros(single.height, single.width)
+        dtype = torch.promote_types(single.original.dtype, torch.float32)
+        heat = torch.zeros(single.height, single.width, dtype=dtype, device=single.device)
         if not len(crops):
             return heat.new_tensor(NO_TEXT), crops, heat.new_empty(0), heat
         with one_thread():
@@ -123,9 +124,10 @@ class Text(Detector):
 
     def _confidence(self, single: TripletBatch, crop: list[int]) -> Tensor:
         """FSIM(original, traditional) - FSIM(original, neural) of one crop (eq. 27), in float64."""
-        original, neural, traditional = (
-            self._padded(plane[..., crop[1] : crop[3], crop[0] : crop[2]])
-            for plane in (single.planes(_on_unit_scale) if self.chromatic else single.y)
+        x0, y0, x1, y1 = crop
+        part = single.cut(slice(y0, y1), slice(x0, x1))
+        original, neural, traditional = map(
+            self._padded, part.planes(_on_unit_scale) if self.chromatic else part.y
         )
         of_traditional, of_neural = fsim(original, torch.cat([traditional, neural])).split(1)
         return of_traditional - of_neural

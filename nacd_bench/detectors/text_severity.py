@@ -24,16 +24,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nacd_bench.detectors.severity.detector import FAINT, SeverityDetector, on_unit_scale
-from nacd_bench.detectors.severity.maps import CELL, luma_faults
+from nacd_bench.detectors.severity.maps import CELL, REACH, luma_faults
 from nacd_bench.detectors.text import bounding_box
 from nacd_bench.detectors.text_finders.cache import Cached
 from nacd_bench.detectors.text_finders.finder import TextFinder
 from nacd_bench.detectors.text_finders.rapidocr import RapidOCR
 from nacd_bench.detectors.text_finders.reader import PPOCRReader
 from nacd_bench.ops.color import luma
-from nacd_bench.triplets.batch import TripletBatch
+from nacd_bench.triplets.batch import Strip, TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch, HeatMap
 from nacd_bench.triplets.images import to_8_bit
+from nacd_bench.triplets.record import ROLES
 
 LUMA_FAULTS = (0, 8, 16, 1, 9, 3, 11, 7)
 """Of :func:`~nacd_bench.detectors.severity.maps.luma_faults`: contrast-structure at three scales,
@@ -174,9 +175,9 @@ class TextSeverity(SeverityDetector):
 
     def pieces(self, single: TripletBatch) -> Pieces:
         """The text of a batch of one that can be read in the original."""
-        images = [to_8_bit(image[0]) for image in single.planes(on_unit_scale)]
-        y = [luma(image) for image in single.planes(on_unit_scale)]
-        maps = [luma_faults(y[0], decode)[0, list(LUMA_FAULTS)].double() for decode in y[1:]]
+        images = [to_8_bit(getattr(single, role)) for role in ROLES]
+        made = [faults_of_luma(strip) for strip in single.strips(REACH, CELL)]
+        maps = [torch.cat(of_decode, 1).double() for of_decode in zip(*made, strict=True)]
         boxes, letters, pairs = [], [], []
         for polygon in self.finder.find_enlarged(images[0], ENLARGE, single.ids[0]):
             corners = np.asarray(
@@ -205,3 +206,10 @@ class TextSeverity(SeverityDetector):
             np.array(letters),
             np.array(pairs).reshape(-1, 2, FAULTS),
         )
+
+
+def faults_of_luma(strip: Strip) -> list[Tensor]:
+    """:data:`LUMA_FAULTS` of the neural and of the traditional decode, each ``(n, h, w)``."""
+    original, *decodes = (luma(image) for image in strip.batch.planes(on_unit_scale))
+    maps = (luma_faults(original, decode)[0, list(LUMA_FAULTS)] for decode in decodes)
+    return [strip.rows(of_decode, CELL) for of_decode in maps]

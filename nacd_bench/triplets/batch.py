@@ -96,6 +96,16 @@ class TripletBatch:
         images = {role: getattr(self, role)[one] for role in ROLES}
         return TripletBatch(**images, ids=tuple(self.ids[one]))
 
+    def cut(self, rows: slice, columns: slice = slice(None)) -> TripletBatch:
+        """A part of the pictures."""
+        images = {role: getattr(self, role)[..., rows, columns] for role in ROLES}
+        return TripletBatch(**images, ids=self.ids)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the pictures are worked on as a whole."""
+        return self.height * self.width <= WHOLE
+
     def strips(self, margin: int = 0, step: int = 1) -> Iterator[Strip]:
         """The rows of large pictures part by part, so that maps of the whole never have to be.
 
@@ -105,16 +115,14 @@ class TripletBatch:
             margin: rows above and below that decide about a row, a multiple of the step.
             step: what strips begin at multiples of.
         """
-        height, width = self.original.shape[-2:]
-        rows = height if height * width <= WHOLE else STRIP // (len(self) * width) // step * step
-        if height <= max(rows, step):
-            yield Strip(self, 0, height, 0)
+        if self.is_whole:
+            yield Strip(self, 0, self.height, 0)
             return
-        for start in range(0, height, max(rows, step)):
-            stop = min(height, start + max(rows, step))
-            first, last = max(0, start - margin), min(height, stop + margin)
-            images = {role: getattr(self, role)[..., first:last, :] for role in ROLES}
-            yield Strip(TripletBatch(**images, ids=self.ids), start, stop, first)
+        rows = max(step, STRIP // (len(self) * self.width) // step * step)
+        for start in range(0, self.height, rows):
+            stop = min(self.height, start + rows)
+            first, last = max(0, start - margin), min(self.height, stop + margin)
+            yield Strip(self.cut(slice(first, last)), start, stop, first)
 
     @cached_property
     def y(self) -> Planes:

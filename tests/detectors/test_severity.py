@@ -15,13 +15,15 @@ from torch import Tensor
 
 from nacd_bench.detectors import ColorSeverity, TextSeverity, TextureSeverity
 from nacd_bench.detectors.severity import fit as fitting
-from nacd_bench.detectors.severity.detector import neural_evidence
+from nacd_bench.detectors.severity.detector import faults_of_decodes
 from nacd_bench.detectors.severity.evidence import MARGIN, NARROW, places, tiles, within
 from nacd_bench.detectors.severity.maps import (
     CALM,
+    CELL,
     SURROUND,
     calm,
     chroma_faults,
+    in_cells,
     luma_faults,
     spread,
 )
@@ -138,14 +140,14 @@ class TestEvidence:
                 max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1
             ]
             np.maximum(near, steady, out=near)
-        assert np.allclose(calm(image)[0, 0], calmest, atol=1e-4)
+        assert np.allclose(calm(in_cells(chroma(image), CELL))[0, 0], calmest, atol=1e-4)
 
     def test_neighbourhoods_and_tiles(self) -> None:
         maps = torch.rand(1, 2, 70, 66, generator=torch.Generator().manual_seed(3))
         around = np.pad(maps[0, 1].double().numpy(), MARGIN)
         mean = gaussian_filter(around, 4.0, mode="constant", truncate=3)
         assert np.allclose(spread(maps, 4.0, MARGIN)[0, 1], mean, atol=1e-6)
-        found = tiles(torch.cat([maps, maps.flip(1)], 1))
+        found = next(tiles([torch.cat([maps, maps.flip(1)], 1)]))
         assert found.shape == (1, 4 * 2, 4 * 2 + 4)
         place = maps[0, :, 4:68, 2:66].double()  # the third tile down, the second across
         expected = [(place**power).mean((1, 2)) ** (1 / power) for power in (1, 2, 4, 8)]
@@ -369,7 +371,7 @@ class TestModels:
         assert np.corrcoef(scores, np.arange(12) // 3)[0, 1] > 0.9
 
 
-def test_evidence_is_shared_within_a_batch(photograph: Tensor) -> None:
+def test_faults_are_shared_within_a_batch(photograph: Tensor) -> None:
     batch = TripletBatch(photograph, blurred(photograph, 1), photograph)
-    assert batch.once(neural_evidence) is batch.once(neural_evidence)
+    assert batch.once(faults_of_decodes) is batch.once(faults_of_decodes)
     assert luma(batch.original).shape[1] == 1

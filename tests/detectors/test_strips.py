@@ -8,9 +8,12 @@ import torch
 from triplet_folder import jpeg, small_photo
 
 from nacd_bench.detectors import Detector
+from nacd_bench.detectors.severity.maps import CELL, REACH
+from nacd_bench.detectors.text_severity import faults_of_luma
 from nacd_bench.registry import DETECTORS
 from nacd_bench.triplets import batch as batches
 from nacd_bench.triplets.batch import TripletBatch
+from nacd_bench.triplets.record import ROLES
 
 NAMES = ("texture", "boundary", "large_color", "large_color_clip", "small_color")
 DENSE = {
@@ -28,6 +31,12 @@ def part(height: int, width: int) -> TripletBatch:
     sides = [[jpeg(each, quality) for each in originals] for quality in (10, 30)]
     stacks = [np.stack(side).transpose(0, 3, 1, 2) for side in (originals, *sides)]
     return TripletBatch(*map(torch.from_numpy, stacks))
+
+
+def tall(height: int, width: int) -> TripletBatch:
+    """Two triplets, over each other's mirrored copy."""
+    batch = part(height, width)
+    return TripletBatch(*(torch.cat([x, x.flip(2)], 2) for x in map(batch.__getattribute__, ROLES)))
 
 
 def in_strips(monkeypatch: pytest.MonkeyPatch, rows: int, width: int) -> None:
@@ -49,6 +58,29 @@ def test_dense_maps(name: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> No
         assert (strips.heat_map.values - whole.heat_map.values).abs().max() < 1e-7
         for first, second in zip(strips.boxes, whole.boxes, strict=True):
             assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("name", ["texture_severity", "color_severity"])
+@pytest.mark.parametrize("rows", [40, 120])
+def test_severities(name: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    detector: Detector = DETECTORS.get(name)()
+    whole = detector(tall(371, 161))
+    in_strips(monkeypatch, rows, 161)
+    strips = detector(tall(371, 161))
+    assert whole.heat_map is not None and strips.heat_map is not None
+    assert whole.scores.min() > 0.5
+    torch.testing.assert_close(strips.scores, whole.scores, rtol=0, atol=1e-6)
+    torch.testing.assert_close(strips.heat_map.values, whole.heat_map.values, rtol=0, atol=1e-6)
+    assert all(map(torch.equal, strips.boxes, whole.boxes))
+
+
+def test_faults_beside_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    single = part(203, 331)[0]
+    (whole,) = (faults_of_luma(strip) for strip in single.strips())
+    in_strips(monkeypatch, 20, 331)
+    strips = [faults_of_luma(strip) for strip in single.strips(REACH, CELL)]
+    for made, expected in zip(zip(*strips, strict=True), whole, strict=True):
+        torch.testing.assert_close(torch.cat(made, 1), expected, rtol=0, atol=1e-6)
 
 
 def test_strips_cover_the_picture_once(monkeypatch: pytest.MonkeyPatch) -> None:

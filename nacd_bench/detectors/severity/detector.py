@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nacd_bench.detectors.base import Detector
-from nacd_bench.detectors.severity.evidence import PLACES, STATISTICS, places, tiles, within
-from nacd_bench.detectors.severity.maps import CELL, faults
+from nacd_bench.detectors.severity.evidence import PLACES, STATISTICS, parts, tiles, within
+from nacd_bench.detectors.severity.maps import CELL, REACH, faults, in_cells, weighted
 from nacd_bench.detectors.severity.model import WORST, SeverityModel, read_model
+from nacd_bench.ops.color import chroma
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch, HeatMap
 
@@ -65,9 +66,15 @@ class SeverityDetector(Detector):
 
     def forward(self, batch: TripletBatch) -> DetectionBatch:
         self.require_size(batch)
-        evidence = batch.once(neural_evidence)
-        scores = self.numbers.severity(tiles(evidence)).amax(1)
-        odds = self.numbers.places(within(evidence))
+        parts_of_odds = []
+
+        def evidence() -> Iterator[Tensor]:
+            for part in parts(*batch.once(faults_of_decodes), batch.is_whole):
+                parts_of_odds.append(self.numbers.places(part))
+                yield part
+
+        severities = [self.numbers.severity(some).amax(1) for some in tiles(evidence())]
+        scores, odds = torch.stack(severities).amax(0), within(torch.cat(parts_of_odds, 1))
         heat = scores[:, None, None] * (odds - odds.amax((1, 2), keepdim=True)).exp()
         found = [
             list(self._boxes(one, score, batch.height, batch.width))
@@ -122,15 +129,20 @@ def extent(
     return [x0, y0, x1, y1]
 
 
-def neural_evidence(batch: TripletBatch) -> Tensor:
-    """Faults of the neural decodes, also beside the traditional ones': ``(B, K, h, w)``."""
-    return places(*faults_of_decodes(batch))
-
-
 def faults_of_decodes(batch: TripletBatch) -> tuple[Tensor, Tensor]:
     """Maps of the neural and of the traditional decodes' faults."""
-    original, neural, traditional = batch.planes(on_unit_scale)
-    return faults(original, neural), faults(original, traditional)
+    made = []
+    for strip in batch.strips(REACH, CELL):
+        original, neural, traditional = strip.batch.planes(on_unit_scale)
+        maps = (
+            faults(original, neural),
+            faults(original, traditional),
+            in_cells(chroma(original), CELL),
+        )
+        made.append([strip.rows(each, CELL) for each in maps])
+    first, second, uv = (torch.cat(of_kind, 2) for of_kind in zip(*made, strict=True))
+    size = (batch.height, batch.width)
+    return weighted(first, uv, *size), weighted(second, uv, *size)
 
 
 def on_unit_scale(image: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ on a larger canvas says the same as the picture.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -37,15 +37,28 @@ STATISTICS = 2 * MAPS * (POWERS + 2)
 TILE = 512 // CELL
 STEP = 2
 """Side of a tile and step between tiles, in cells."""
+BLOCKS = TILE // STEP
+"""Side of a tile in steps."""
 
 
-def places(own: Tensor, other: Tensor) -> Tensor:
-    """Evidence of cells ``(B, 4 C, h + 6, w + 6)`` of maps ``(B, C, h, w)``, at least 0."""
+def places(own: Tensor, other: Tensor, rows: range | None = None) -> Tensor:
+    """Evidence of cells ``(B, 4 C, h + 8, w + 8)`` of maps ``(B, C, h, w)``, at least 0.
+
+    ``rows`` are those that are wanted of these.
+    """
     evidence = []
     for width in (NARROW, WIDE):
-        first, second = spread(own, width, MARGIN), spread(other, width, MARGIN)
+        first, second = (spread(maps, width, MARGIN, rows) for maps in (own, other))
         evidence += [first, (first - second).clamp(min=0)]
     return torch.cat(evidence, 1)
+
+
+def parts(own: Tensor, other: Tensor, is_whole: bool) -> Iterator[Tensor]:
+    """:func:`places`, all at once or as many rows at a time as a tile has."""
+    height = own.shape[2] + 2 * MARGIN
+    step = height if is_whole else TILE
+    for first in range(0, height, step):
+        yield places(own, other, range(first, min(height, first + step)))
 
 
 def within(evidence: Tensor) -> Tensor:
@@ -53,29 +66,46 @@ def within(evidence: Tensor) -> Tensor:
     return evidence[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
 
 
-def tiles(evidence: Tensor) -> Tensor:
-    """What tells overlapping tiles of ``(B, 4 C, h, w)`` cells: ``(B, T, 12 C)``.
+def tiles(evidence: Iterable[Tensor]) -> Iterator[Tensor]:
+    """What tells overlapping tiles of ``(B, 4 C, h, w)`` cells: ``(B, T, 12 C)`` at a time.
 
     Power means of the narrow half, then its maximum, then the wide half's.
+
+    Args:
+        evidence: rows of the cells, one part below the other; all but the last, or only, part are
+            as many as of tiles.
     """
-    missing = [max(TILE - side, side % STEP) for side in evidence.shape[-2:]]
-    padded = F.pad(evidence, (0, missing[1], 0, missing[0]))
+    blocks: Tensor | None = None
+    for part in evidence:
+        more = _blocks(part)
+        blocks = more if blocks is None else torch.cat([blocks, more], 2)
+        blocks = F.pad(blocks, (0, 0, 0, max(0, BLOCKS - blocks.shape[2])))
+        split = POWERS * (part.shape[1] // 2)
+        means = (over_tiles(blocks[:, :split], torch.add) / BLOCKS**2).unflatten(1, (POWERS, -1))
+        roots = [mean ** (0.5**exponent) for exponent, mean in enumerate(means.unbind(1))]
+        maxima = over_tiles(blocks[:, split:], torch.maximum)
+        yield torch.cat([*roots, maxima], 1).flatten(2).transpose(1, 2)
+        blocks = blocks[:, :, 1 - BLOCKS :]
+
+
+def _blocks(evidence: Tensor) -> Tensor:
+    """Of each square of :data:`STEP` cells the means of the narrow half's powers, and maxima."""
+    height, width = evidence.shape[-2:]
+    padded = F.pad(evidence, (0, max(TILE - width, width % STEP), 0, height % STEP))
     power = padded[:, : padded.shape[1] // 2]
     means = []
     for exponent in range(POWERS):
         if exponent:
             power = power * power
-        mean = over_tiles(F.avg_pool2d(power, STEP), torch.add) / (TILE // STEP) ** 2
-        means.append(mean ** (0.5**exponent))
-    maxima = over_tiles(F.max_pool2d(padded, STEP), torch.maximum)
-    return torch.cat([*means, maxima], 1).flatten(2).transpose(1, 2)
+        means.append(F.avg_pool2d(power, STEP))
+    return torch.cat([*means, F.max_pool2d(padded, STEP)], 1)
 
 
 def over_tiles(blocks: Tensor, join: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """All blocks of each tile joined; a tile is a power of two wide, so that halves make it."""
     for dim in (-2, -1):
         half = 1
-        while half < TILE // STEP:
+        while half < BLOCKS:
             count = blocks.shape[dim] - half
             blocks = join(blocks.narrow(dim, 0, count), blocks.narrow(dim, half, count))
             half *= 2

@@ -210,7 +210,7 @@ def cell_units(records: Sequence[TripletRecord], rated: dict[str, Ratings]) -> U
         for side, (own, other) in zip(sides, (maps, maps[::-1]), strict=True):
             evidence = places(own, other)
             coarse = F.avg_pool2d(within(evidence), COARSE, ceil_mode=True)[0]
-            side.append((tiles(evidence)[0].amax(0), coarse))
+            side.append((next(tiles([evidence]))[0].amax(0), coarse))
     found = sides[0] + sides[1]
     width = TILE // COARSE
     grids = torch.zeros(len(found), width * width, found[0][1].shape[0], dtype=torch.float16)

@@ -59,13 +59,27 @@ CALMED = (12, 17, 20)
 MAPS = 30 + 24 + 3 * len(TONED) + len(CALMED)
 
 
+REACH = 40
+"""Rows of pixels around a cell that decide about its faults: luma's window at the coarsest scale,
+from a row on that is a multiple of :data:`CELL`."""
+
+
 def faults(original: Tensor, decode: Tensor) -> Tensor:
-    """All maps of one decode: sRGB ``(B, 3, H, W)`` on [0, 1] to ``(B, MAPS, h, w)``."""
+    """Maps of one decode: sRGB ``(B, 3, H, W)`` on [0, 1] to ``(B, MAPS, h, w)``.
+
+    All of them but for :func:`weighted`, which sees further.
+    """
     structure = luma_faults(luma(original), luma(decode))
     colour = chroma_faults(original, decode)
     toned = (structure[:, TONED, None] * tones(original)[:, None]).flatten(1, 2)
-    maps = torch.cat([structure, colour, toned, colour[:, CALMED] * calm(original)], 1)
-    return maps * covered(*original.shape[-2:]).to(maps)
+    return torch.cat([structure, colour, toned, colour[:, CALMED]], 1)
+
+
+def weighted(maps: Tensor, uv: Tensor, height: int, width: int) -> Tensor:
+    """:func:`faults` of a picture of that size, weighted in place by how calm the original's chroma
+    is, ``(B, 2, h, w)`` in cells, and by how much of each cell lies in the picture."""
+    maps[:, -len(CALMED) :] *= calm(uv)
+    return maps.mul_(covered(height, width).to(maps))
 
 
 def covered(height: int, width: int) -> Tensor:
@@ -174,13 +188,12 @@ def tones(original: Tensor) -> Tensor:
     return torch.cat([y, (1 - y) ** 2, 4 * y * (1 - y)], 1)
 
 
-def calm(original: Tensor) -> Tensor:
-    """How little chroma varies from cell to cell near each: ``(B, 1, h, w)``.
+def calm(uv: Tensor) -> Tensor:
+    """How little chroma, ``(B, 2, h, w)`` in cells, varies near each: ``(B, 1, h, w)``.
 
     1 is not at all; half where the deviation is :data:`CALM`. That of the calmest window that holds
     the cell, so that beside a border, or a canvas, the picture's own side decides.
     """
-    uv = in_cells(chroma(original), CELL)
     window = SURROUND
     uv = F.pad(uv, (window // 2,) * 4, mode="reflect")
     mean, square = (F.avg_pool2d(plane, window, 1) for plane in (uv, uv * uv))
@@ -194,8 +207,15 @@ def in_cells(plane: Tensor, cell: int) -> Tensor:
     return F.avg_pool2d(plane, cell, ceil_mode=True) if cell > 1 else plane
 
 
-def spread(cells: Tensor, width: float, margin: int = 0) -> Tensor:
-    """Gaussian means of ``(B, C, h, w)``, also of ``margin`` cells around; 0 lies beyond."""
-    reach = round(3 * width)
-    padded = F.pad(cells, (reach + margin,) * 4)
+def spread(cells: Tensor, width: float, margin: int = 0, rows: range | None = None) -> Tensor:
+    """Gaussian means of ``(B, C, h, w)``, also of ``margin`` cells around; 0 lies beyond.
+
+    ``rows`` are those that are wanted, the first of the margin counting as 0.
+    """
+    reach, height = round(3 * width), cells.shape[2]
+    around = reach + margin
+    rows = rows or range(height + 2 * margin)
+    first, last = rows.start - around, rows.stop + reach - margin
+    ends = (around, around, max(0, -first), max(0, last - height))
+    padded = F.pad(cells[:, :, max(0, first) : max(0, last)], ends)
     return gaussian_blur(padded, 2 * reach + 1, width)[..., reach:-reach, reach:-reach]
