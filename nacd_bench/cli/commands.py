@@ -139,6 +139,7 @@ COMMANDS: dict[str, Command] = {
         "WHERE",
         "list every problem of a data folder or manifest",
         ("source",),
+        flags=("pairs",),
     ),
     "list": Command(
         "plugins:list_plugins", "", "detectors, baselines, codecs and text finders that are there"

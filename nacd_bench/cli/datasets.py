@@ -6,12 +6,16 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nacd_bench.cli.printing import show, show_failures
-from nacd_bench.errors import UserError
+from nacd_bench.errors import Failure, UserError
 from nacd_bench.numbers import count
+from nacd_bench.runs.tables import Table
 from nacd_bench.settings import Name, Names, Processes, checked
+
+if TYPE_CHECKING:
+    from nacd_bench.triplets.record import TripletRecord
 
 NOTES = {
     "equal_triplets": "triplets were there more than once",
@@ -124,7 +128,12 @@ def import_table(*, source: Name, mapping: Name, output: Name, raters: Sequence[
 
 @checked
 def validate(
-    *, source: Names, raters: Sequence[str] | None, workers: Processes, show_progress: bool
+    *,
+    source: Names,
+    pairs: bool,
+    raters: Sequence[str] | None,
+    workers: Processes,
+    show_progress: bool,
 ) -> int:
     from nacd_bench.pipeline.progress import progress_bar
     from nacd_bench.triplets import loading
@@ -132,6 +141,8 @@ def validate(
     from nacd_bench.triplets.source import find_triplets
 
     records, problems = find_triplets(source)
+    if pairs:
+        return _show_pairs(source, records, problems)
     grades, misgraded, cut = find_grades(source, records, raters)
     if grades or misgraded:
         problems += [*misgraded, *ungraded(records, grades)]
@@ -145,4 +156,21 @@ def validate(
         show(f"{len(grades)} grades by the raters {', '.join(raters_of(grades))}.")
     counted = f" {len(notes)} notes." if notes else ""
     show(f"{len(records)} triplets, {len(problems)} problems.{counted}")
+    return 1 if problems else 0
+
+
+def _show_pairs(
+    source: Names, records: Sequence[TripletRecord], problems: Sequence[Failure]
+) -> int:
+    """Which files make a triplet, what is in the way of others, and images that fit no pattern."""
+    from nacd_bench.triplets.patterns import are_patterns, files_by_name
+    from nacd_bench.triplets.record import ROLES
+
+    rows = [[record.id, *(getattr(record, role) for role in ROLES)] for record in records]
+    show(Table(["id", *ROLES], rows), *(problem.message for problem in problems))
+    paths = [source] if isinstance(source, str | Path) else source
+    if are_patterns(paths):
+        others = files_by_name(dict(zip(ROLES, map(str, paths), strict=True)))[2]
+        show(*(f"note: {path}: fits none of the patterns." for path in others))
+    show(f"{count(len(records), 'triplet')}, {count(len(problems), 'problem')}; no image opened.")
     return 1 if problems else 0

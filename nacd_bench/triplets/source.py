@@ -1,4 +1,4 @@
-"""What a user points at (a folder, a manifest, a run folder, three files) to triplets.
+"""What a user points at (a folder, a manifest, a run folder, three files or patterns) to triplets.
 
 A folder has the images of each role in a folder of its own, ``orig/ ai/ classic/`` (the released
 code's layout) or ``original/ neural/ traditional/``, with equal names before the suffix. An
@@ -21,13 +21,12 @@ from nacd_bench.triplets.files import as_on_disk, composed, is_url
 from nacd_bench.triplets.formats import FORMATS, has_image_suffix, is_passed_over, suffix_of
 from nacd_bench.triplets.indexed import INDEX, LAYOUT, read_indexed
 from nacd_bench.triplets.manifest import MANIFEST_NAMES, parse_manifest, read_table
+from nacd_bench.triplets.patterns import NAME, Files, are_patterns, files_by_name
 from nacd_bench.triplets.record import ROLES, TripletRecord
 from nacd_bench.triplets.rows import is_missing, read_row, stem, text
 from nacd_bench.triplets.text_files import TABLE_SUFFIXES, Entry
 
 Source = str | Path | Sequence[str | Path]
-Files = dict[str, dict[str, list[Path]]]
-"""Image files by role and stem."""
 Triplets = tuple[list[TripletRecord], list[Failure]]
 _INDEX_NAMES = {"name": "id", "qp": "traditional_point", "source": "collection"}
 _KINDS = ", ".join(FORMATS)
@@ -40,7 +39,8 @@ def find_triplets(source: Source) -> Triplets:
         source: a folder with ``orig/ ai/ classic/``, or one whose ``index.csv`` names files; a
             manifest; a run folder that holds a manifest (``triplets.parquet``), which comes before
             image folders beside it; or three image files in the order original, neural,
-            traditional. No image is opened.
+            traditional, or three patterns of such files
+            (:mod:`~nacd_bench.triplets.patterns`). No image is opened.
 
     Raises:
         DataError: nothing that can be read as triplets, or none in it.
@@ -57,6 +57,8 @@ def find_triplets(source: Source) -> Triplets:
 
 def _find(source: Source) -> Triplets:
     paths = [source] if isinstance(source, str | Path) else list(source)
+    if are_patterns(paths):
+        return _read_patterns(list(map(str, paths)))
     if len(paths) == len(ROLES):
         original, neural, traditional = (str(as_on_disk(path)) for path in paths)
         return [TripletRecord(stem(original), original, neural, traditional)], []
@@ -106,18 +108,29 @@ def _read_folder(root: Path) -> Triplets:
                 "equal names before the suffix in the three folders."
                 + "".join(f"\n{problem.message}" for problem in problems)
             )
-    stems = sorted(set().union(*files.values()))
-    index, unread = _read_index(root / INDEX, stems)
-    records, incomplete, unused = [], [], []
-    for name in stems:
-        faults = _incomplete(name, files)
-        incomplete += [Failure(name, "read", fault) for fault in faults]
-        if not faults:
-            paths = {role: str(files[role][name][0]) for role in LAYOUT}
-            record, wrong = _record(name, paths, index, root / INDEX)
-            records.append(record)
-            unused += wrong
+    patterns = {role: str(folder / f"{NAME}.*") for role, folder in _folders(root).items()}
+    complete, incomplete = _complete(files, patterns)
+    index, unread = _read_index(root / INDEX, set().union(*files.values()))
+    records, unused = [], []
+    for name, paths in complete.items():
+        record, wrong = _record(name, paths, index, root / INDEX)
+        records.append(record)
+        unused += wrong
     return records, [*problems, *incomplete, *unread, *unused]
+
+
+def _read_patterns(patterns: Sequence[str]) -> Triplets:
+    """The triplets of files that fit three patterns, and a line for those that make none."""
+    if len(patterns) != len(ROLES):
+        raise DataError(
+            f"{' '.join(patterns)}: expected three patterns ({', '.join(ROLES)}), got "
+            f"{len(patterns)}. Name all three."
+        )
+    by_role = dict(zip(ROLES, patterns, strict=True))
+    files, problems, _ = files_by_name(by_role)
+    complete, incomplete = _complete(files, by_role)
+    records = [TripletRecord(name, **paths) for name, paths in complete.items()]
+    return records, [*problems, *incomplete]
 
 
 def _folders(root: Path) -> dict[str, Path]:
@@ -171,31 +184,45 @@ def _images_by_stem(folder: Path) -> tuple[dict[str, list[Path]], list[Failure]]
             continue
         line = f"expected an image ({_KINDS}), got another kind of file. Convert it or move it away"
         if path.is_dir():
-            line = "expected images only, got a folder. Move its images up or the folder away"
+            line = "expected images only, got a folder. Move its images up or the folder away, or "
+            line += f"name a pattern per side, such as {folder / NAME}.*"
         problems.append(Failure(f"{folder.name}/{path.name}", "read", f"{path}: {line}."))
     return images, problems
 
 
-def _incomplete(name: str, files: Files) -> list[str]:
-    """Why the files of a stem make no triplet: missing on a side, or several on one."""
+def _complete(
+    files: Files, patterns: Mapping[str, str]
+) -> tuple[dict[str, dict[str, Any]], list[Failure]]:
+    """The file of each role by name, and why other names make no triplet."""
+    complete, incomplete = {}, []
+    for name in sorted(set().union(*files.values())):
+        faults = _incomplete(name, files, patterns)
+        incomplete += [Failure(name, "read", fault) for fault in faults]
+        if not faults:
+            complete[name] = {role: str(of_role[name][0]) for role, of_role in files.items()}
+    return complete, incomplete
+
+
+def _incomplete(name: str, files: Files, patterns: Mapping[str, str]) -> list[str]:
+    """Why the files of a name make no triplet: missing on a side, or several on one."""
     first_role = next(role for role in LAYOUT if name in files[role])
     first = files[first_role][name][0]
     lines = []
     for role, of_role in files.items():
         paths = of_role.get(name, [])
-        place = next(iter(of_role.values()))[0].parent / name
+        place = patterns[role].replace(NAME, name)
         if not paths:
             alone = (other for other in of_role if other not in files[first_role])
             near = next((other for other in alone if _share_a_start(other, name)), None)
             got = f"none (is it {of_role[near][0].name}?)" if near else "none"
             lines.append(
-                f"{place}.*: expected the {role} image that belongs to {first}, got {got}. "
+                f"{place}: expected the {role} image that belongs to {first}, got {got}. "
                 "Add it or remove the others."
             )
         elif len(paths) > 1:
             lines.append(
-                f"{place}.*: expected one {role} image of that name, got "
-                f"{' and '.join(path.name for path in paths)}. Remove or rename all but one."
+                f"{place}: expected one {role} image of that name, got "
+                f"{' and '.join(map(str, paths))}. Remove or rename all but one."
             )
     return lines
 

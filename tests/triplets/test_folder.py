@@ -115,7 +115,11 @@ class TestProblems:
         records, problems = find_triplets(root)
         assert [each.id for each in records] == ["b"]
         (line,) = (problem.message for problem in problems)
-        assert "expected one traditional image of that name, got a.jpg and a.png. Remove" in line
+        folder = root / "classic"
+        assert (
+            f"{folder}/a.*: expected one traditional image of that name, got {folder}/a.jpg" in line
+        )
+        assert f" and {folder}/a.png. Remove" in line
 
     def test_other_files_and_folders(self, tmp_path: Path) -> None:
         root = make(tmp_path / "data")

@@ -1,0 +1,107 @@
+"""Images whose paths say where they belong: a pattern for each side, with the name that they share.
+
+In a pattern ``{name}`` is what the three files of a triplet have in common, folders included;
+``*`` is anything inside a name, and ``**/`` any folders, or none::
+
+    photos/{name}.png   decodes/**/{name}_neural.*   decodes/**/{name}_hm*.png
+
+All else stands for itself. A file that fits several patterns is of the one that leaves the shortest
+name (``a_neural.png`` is the neural image of ``a``, not the original of ``a_neural``), then of the
+one with the most letters of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
+from pathlib import Path
+
+from nacd_bench.errors import DataError, Failure
+from nacd_bench.triplets.files import as_on_disk, composed
+from nacd_bench.triplets.formats import has_image_suffix, is_passed_over
+
+NAME = "{name}"
+_ANY = {NAME: "(?P<name>.+)", "**/": "(?:.*/)?", "*": "[^/]*"}
+_SPECIAL = re.compile(r"(\{name\}|\*\*/|\*)")
+
+Files = dict[str, dict[str, list[Path]]]
+"""Image files by role and by the name that they share."""
+
+
+def are_patterns(paths: Sequence[str | Path]) -> bool:
+    """Whether paths are patterns, and not files."""
+    return any(NAME in str(path) for path in paths)
+
+
+def files_by_name(patterns: Mapping[str, str]) -> tuple[Files, list[Failure], list[Path]]:
+    """The images that fit patterns, by role.
+
+    Returns:
+        files; those that cannot be told apart, as problems; images beside them that fit none.
+
+    Raises:
+        DataError: a pattern without a name, or that nothing fits.
+    """
+    for role, pattern in patterns.items():
+        if pattern.count(NAME) != 1:
+            raise DataError(
+                f"{pattern}: expected a pattern with {NAME} once for the {role} images, as for "
+                f"the others, got it {pattern.count(NAME)} times. Correct it."
+            )
+    fits = {role: re.compile(_expression(pattern)) for role, pattern in patterns.items()}
+    letters = {role: len(_SPECIAL.sub("", pattern)) for role, pattern in patterns.items()}
+    files: Files = {role: defaultdict(list) for role in patterns}
+    problems, others = [], []
+    for path in sorted({path for pattern in patterns.values() for path in _beside(pattern)}):
+        text = composed(path.as_posix())
+        found = {
+            role: match["name"] for role, fit in fits.items() if (match := fit.fullmatch(text))
+        }
+        order = {role: (len(name), -letters[role]) for role, name in found.items()}
+        best = [role for role in found if order[role] == min(order.values())]
+        if not found:
+            others.append(path)
+        elif len(best) == 1:
+            files[best[0]][found[best[0]]].append(path)
+        else:
+            line = f"expected a file of one side, got one that is as well {' as '.join(best)}."
+            problems.append(Failure(found[best[0]], "read", f"{path}: {line} Tell patterns apart."))
+    for role, pattern in patterns.items():
+        if not files[role]:
+            near = "".join(f"\n  {path}" for path in others[:5])
+            raise DataError(
+                f"{pattern}: expected {role} images that fit, got none. Correct the pattern."
+                + (f" Images that fit none:{near}" if near else "")
+                + "".join(f"\n{problem.message}" for problem in problems)
+            )
+    return files, problems, others
+
+
+def _expression(pattern: str) -> str:
+    """The regular expression of a pattern, in Unicode's composed form."""
+    place = composed(
+        _base(pattern).joinpath(*Path(pattern).parts[len(_fixed(pattern)) :]).as_posix()
+    )
+    return "".join(_ANY.get(part, re.escape(part)) for part in _SPECIAL.split(place))
+
+
+def _fixed(pattern: str) -> tuple[str, ...]:
+    """The folders of a pattern before its first sign."""
+    return tuple(takewhile(lambda part: not re.search(r"\*|\{name\}", part), Path(pattern).parts))
+
+
+def _base(pattern: str) -> Path:
+    """The folder that is searched."""
+    return as_on_disk(Path(*_fixed(pattern)))
+
+
+def _beside(pattern: str) -> Iterator[Path]:
+    """The images below a pattern's fixed folders."""
+    for place, folders, names in os.walk(_base(pattern)):
+        folders[:] = [name for name in folders if not is_passed_over([name])]
+        for name in names:
+            if has_image_suffix(name) and not is_passed_over([name]):
+                yield Path(place, name)
