@@ -50,4 +50,4 @@ def test_the_two_commands_are_there_once() -> None:
     lines = (ROOT / "README.md").read_text("utf-8").splitlines()
     commands = [line for line in lines if line.startswith("python3 -m venv")]
     assert len(commands) == 2
-    assert commands[0].endswith("nacd-bench benchmark") and commands[1].endswith("-m pytest")
+    assert commands[0].endswith("nacd-bench detect") and commands[1].endswith("-m pytest")

@@ -241,6 +241,21 @@ class TestFolder:
         assert (agreed.folder / "agreement.svg").stat().st_size > 1000
         assert {row["side"] for row in csv_rows(agreed.folder / "detections.csv")} == set(SIDES)
 
+    def test_the_sample_has_grades_and_an_order_but_no_auc(self, tmp_path: Path) -> None:
+        """All its neural sides show something, gray photographs no color."""
+        words = ["detector=[large_color]", "baseline=[psnr]", f"cache={tmp_path}", "pictures=1"]
+        words += ["bootstrap.resamples=50", "show_progress=false", f"folder={tmp_path / 'run'}"]
+        assert main(["agree", "data.photos=[china,coffee,hopper,text]", *words]) == 0
+        text = " ".join((tmp_path / "run/table.md").read_text().split())
+        assert "| texture | neural | 8 | 4 |" in text and "| color | neural | 6 | 3 |" in text
+        assert "within the neural side of 6 triplets, no AUC" in text
+        assert "AUC of both" not in text and "color leaves out the gray originals" in text
+        assert "JPEG AI VM 3.3 networks, which is not JPEG AI" in text
+        rows = csv_rows(tmp_path / "run/agreement.csv")
+        named = (("method", "large_color"), ("figure", "spearman"), ("side", "neural"))
+        (row,) = (row for row in rows if all(row[name] == value for name, value in named))
+        assert row["n"] == "6" and row["n_clusters"] == "3" and row["low"] and row["high"]
+
     def test_a_run_goes_on_from_the_cache(self, folder: Path, agreed: Agreed) -> None:
         again = agree(
             find_graded(folder),
