@@ -1,7 +1,7 @@
 """Where images to code come from: files, folders, patterns, lists, tar shards, URLs.
 
-A source is listed once, without opening an image, into :class:`Item`s in a fixed order; a shard
-takes every n-th of them. An item is read by whichever process works on it.
+A source is listed once, without opening an image, into items (:class:`Item`) in a fixed order; a
+shard takes every n-th of them. An item is read by whichever process works on it.
 """
 
 from __future__ import annotations

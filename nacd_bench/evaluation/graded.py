@@ -3,7 +3,7 @@
 A rater's severity (0 to 3) of a unit, one side of a triplet, is compared with the mean of the other
 raters' (*leave one out*): for three raters the mean of two, over the three choices of the two. A
 method is compared with the same targets, and its figure is the mean over the choices, so that it
-stands beside *one rater*, who is compared with them in the same way.
+stands beside *one rater*, who is compared with them in the same way::
 
     spearman     rank correlation of scores and targets
     concordance  share of pairs of units with different targets that the scores put in order, a tie

@@ -1,5 +1,7 @@
 """Whether the boxes of a detector lie where people saw the artifact.
 
+::
+
     pointing accuracy  share of images whose strongest box has its centre in a labelled box of the
                        type (the pointing game of Zhang et al. 2016, arXiv 1608.00507, for boxes)
     mean IoU           mean over images of the largest IoU of the strongest box with a labelled one

@@ -1,9 +1,11 @@
 """Somebody else's AUCs to stand beside ours, from a file that says where they come from::
 
-source: "arXiv 2411.06810, Table 2"
-sets:
-  texture: {texture: 0.0, psnr: 0.0}    # AUC by method
-  text: {text: 0.0}
+    source: "arXiv 2411.06810, Table 2"
+    sets:
+      texture: {texture: 0.0, psnr: 0.0}    # AUC by method
+      text: {text: 0.0}
+
+The figures of the paper lie in ``paper.yaml`` beside this file.
 """
 
 from __future__ import annotations

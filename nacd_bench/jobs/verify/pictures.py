@@ -1,5 +1,7 @@
 """The pictures of a task, made in any process, the same in each.
 
+::
+
     page/pictures/ab/<task>-A.png, <task>-B.png, <task>-original.png     for the voting page
     label_studio/images/ab/<task>.png, toloka/images/ab/<task>.png       all of them in one; one by
                                                                          one where they are graded
