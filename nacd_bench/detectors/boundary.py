@@ -22,6 +22,7 @@ from torch import Tensor
 from nacd_bench.detectors.windows import WindowDetector
 from nacd_bench.ops.filters import gaussian_blur, sobel
 from nacd_bench.ops.gradients import RIDGE_REACH, Gradient, cosine, hysteresis, ridges
+from nacd_bench.ops.planes import on_cpu
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import HeatMap
 
@@ -98,18 +99,24 @@ class Boundary(WindowDetector):
         return self.means(strips, batch.height, batch.width)
 
     def _maps(self, batch: TripletBatch) -> tuple[Tensor, Tensor]:
-        """How much more neural turned gradients than traditional, and where edges may be."""
+        """How much more neural turned gradients than traditional where edges may be, and where
+        that is."""
         planes = batch.planes(libpng_luma) if self.truncated_luma else batch.y
-        original = self._gradient(planes.original)
-        worse = self._cosine(original, self._gradient(planes.traditional))
-        worse.sub_(self._cosine(original, self._gradient(planes.neural)))
-        return worse, ridges(planes.original, self.canny_low, self.canny_high)
+        marks = ridges(planes.original, self.canny_low, self.canny_high)
+        # few pixels are ridges; a GPU, which would have to be waited for to find them, takes all
+        places = marks.flatten().nonzero().squeeze(1) if on_cpu(marks) else slice(None)
+        original, neural, traditional = (self._gradient(plane, places) for plane in planes)
+        worse = torch.zeros_like(planes.original)
+        worse.view(-1)[places] = self._cosine(original, traditional).sub_(
+            self._cosine(original, neural)
+        )
+        return worse, marks
 
-    def _gradient(self, y: Tensor) -> Gradient:
+    def _gradient(self, y: Tensor, places: Tensor | slice) -> Gradient:
         gx, gy = sobel(y, SOBEL_SCALE)
         if self.gradient_blur:
             gx, gy = (gaussian_blur(g, 3, self.gradient_blur) for g in (gx, gy))
-        return gx, gy
+        return gx.flatten()[places], gy.flatten()[places]
 
     def _cosine(self, a: Gradient, b: Gradient) -> Tensor:
         value = cosine(a, b, self.epsilon)

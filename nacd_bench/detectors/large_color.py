@@ -26,6 +26,7 @@ from torch import Tensor
 from nacd_bench.detectors.windows import WindowDetector
 from nacd_bench.ops.ciede2000 import HUE_SHIFT, ciede2000
 from nacd_bench.ops.color import lab
+from nacd_bench.ops.planes import blockwise
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import HeatMap
 
@@ -39,10 +40,10 @@ def kept(difference: Tensor, low: float, high: float, outliers: Outliers) -> Ten
     >>> kept(torch.tensor([2.0, 5.0, 11.0]), 3, 8, "clip").tolist()
     [0.0, 5.0, 8.0]
     """
-    kept = difference * (difference >= low)
+    kept = difference.masked_fill(difference < low, 0)
     if outliers == "clip":
         return kept.clamp_(max=high)
-    return kept.mul_(difference <= high)
+    return kept.masked_fill_(difference > high, 0)
 
 
 def released_lab(image: Tensor) -> Tensor:
@@ -99,11 +100,15 @@ class LargeColor(WindowDetector):
         """What is kept of the neural and of the traditional decodes' difference: two channels."""
         original, *decodes = batch.planes(released_lab) if self.released_formula else batch.lab
         hue_shift = 39.0 if self.released_formula else HUE_SHIFT
-        differences = (
-            ciede2000(original, decode, hue_shift, drop_gray=self.released_formula)
-            for decode in decodes
-        )
-        return torch.cat([kept(d, self.low, self.high, self.outliers) for d in differences], dim=1)
+
+        def of_pixels(original: Tensor, *decodes: Tensor) -> Tensor:
+            differences = (
+                ciede2000(original, decode, hue_shift, drop_gray=self.released_formula)
+                for decode in decodes
+            )
+            return torch.cat([kept(d, self.low, self.high, self.outliers) for d in differences], 1)
+
+        return blockwise(of_pixels, 2, original, *decodes)
 
     def _worse(self, means: Tensor) -> Tensor:
         neural, traditional = self._floored(means).unbind(1)

@@ -40,8 +40,8 @@ def residuals(batch: TripletBatch) -> list[Tensor]:
 
 def _residuals(chroma: Planes, scale: float) -> Tensor:
     def of_pixels(original: Tensor, *decodes: Tensor) -> Tensor:
-        differences = [(original - decode).abs_().sum(dim=1, keepdim=True) for decode in decodes]
-        return torch.cat(differences, dim=1).div_(scale)
+        parts = [(original - decode).abs_().split(1, dim=1) for decode in decodes]
+        return torch.cat([first.add_(second) for first, second in parts], dim=1).div_(scale)
 
     return blockwise(of_pixels, 2, *chroma)
 
@@ -62,7 +62,8 @@ def overall(sums: Tensor) -> Tensor:
 
 def artifact_map(residual: Tensor, sigma: Tensor, window: int) -> Tensor:
     """S (eq. 19-22) of a residual ``(B, 1, H, W)`` by its overall sigma ``(B,)``, float32."""
-    return local_variance(residual, window).mul_(sigma.view(-1, 1, 1, 1)).float()
+    # a factor of the variance is its root as one of the residual
+    return local_variance(residual * sigma.sqrt().view(-1, 1, 1, 1), window).float()
 
 
 @dataclass(eq=False, repr=False)

@@ -11,13 +11,14 @@ import math
 import torch
 from torch import Tensor
 
-from nacd_bench.ops.planes import blockwise
+from nacd_bench.ops.planes import blockwise, length, on_cpu, power_
 
 HUE_SHIFT = 30.0
 """Degrees in the first term of T (eq. 15)."""
 
-OPPOSITE = 1 - 1e-6
-"""Hues count as opposite a little beyond half a turn: rounding must not choose their bisector."""
+OPPOSITE = 1e-6 * math.pi
+"""Hues count as opposite up to this far from half a turn: rounding must not choose their bisector,
+which is the one that the mean of both angles in [0, 2 pi) gives."""
 
 
 def ciede2000(
@@ -43,53 +44,64 @@ def ciede2000(
 
 
 def _ciede2000(lab1: Tensor, lab2: Tensor, hue_shift: float, drop_gray: bool) -> Tensor:
-    (l1, a1, b1), (l2, a2, b2) = lab1.unbind(1), lab2.unbind(1)
+    """Angles are vectors here: only the term of blue needs the mean hue itself."""
+    (l1, a1, b1), (l2, a2, b2) = lab1.double().unbind(1), lab2.double().unbind(1)
 
-    # a', C', h' (eq. 2-7)
-    mean_c = torch.hypot(a1, b1).add_(torch.hypot(a2, b2)).mul_(0.5)
-    stretch = _seventh(mean_c).mul_(-0.5).add_(1.5)
+    # a', C' (eq. 2-6)
+    stretch = _seventh(length(a1, b1).add_(length(a2, b2)).mul_(0.5)).mul_(-0.5).add_(1.5)
     a1p, a2p = a1 * stretch, a2 * stretch
-    c1, c2 = torch.hypot(a1p, b1), torch.hypot(a2p, b2)
-    h1, h2 = _hue(a1p, b1), _hue(a2p, b2)
+    c1, c2 = length(a1p, b1), length(a2p, b2)
+    product = c1 * c2
 
-    # differences and mean hue (eq. 8-14): the mean lies on the shorter arc
-    dl, dc = l2 - l1, c2 - c1
-    turn = h2 - h1
-    turn.sub_(torch.round(turn * (OPPOSITE / (2 * math.pi))).mul_(2 * math.pi))
-    half_turn = turn.mul_(0.5)
-    dh = torch.sin(half_turn).mul_((c1 * c2).sqrt_()).mul_(2)
-    mean_h = torch.remainder(h1.add_(half_turn), 2 * math.pi)
-    mean_l = (l1 + l2).mul_(0.5).sub_(50).square_()
-    mean_c = c1.add_(c2).mul_(0.5)
+    # the mean hue's direction, unit vectors' sum (eq. 14), and the half turn's sine (eq. 10-11)
+    x, y = (a1p * c2).addcmul_(a2p, c1), (b1 * c2).addcmul_(b2, c1)
+    norm = length(x, y)
+    cross = (a1p * b2).addcmul_(a2p, b1, value=-1)
+    if not on_cpu(norm) or norm.sub(product, alpha=OPPOSITE).amin() <= 0:
+        is_opposite = norm <= OPPOSITE * product
+        ahead = torch.where((b1 > 0) | ((b1 == 0) & (a1 > 0)), 1.0, -1.0).double()
+        across = ahead * (b2 * c1 - b1 * c2), ahead * (a1p * c2 - a2p * c1)
+        x, y = (torch.where(is_opposite, *pair) for pair in zip(across, (x, y), strict=True))
+        norm = length(x, y).clamp_(min=torch.finfo(norm.dtype).tiny)
+        cross = torch.where(is_opposite, ahead * norm, cross)
+    dl, dc, dh = l2 - l1, c2 - c1, power_(product, 0.5).mul_(cross).mul_(2).div_(norm)
 
     # weights (eq. 15-21)
-    t = torch.cos(mean_h - hue_shift).mul_(-0.17).add_(1)
-    t.add_(torch.cos(2 * mean_h), alpha=0.24)
-    t.add_(torch.cos(3 * mean_h + math.radians(6)), alpha=0.32)
-    t.sub_(torch.cos(4 * mean_h - math.radians(63)), alpha=0.20)
-    s_l = (mean_l * 0.015).div_(mean_l.add_(20).sqrt_()).add_(1)
+    t = _hue_weight(x / norm, y / norm, hue_shift)
+    mean_c = c1.add_(c2).mul_(0.5)
+    mean_l = (l1 + l2).mul_(0.5).sub_(50).square_()
+    s_l = (mean_l + 20).rsqrt_().mul_(mean_l).mul_(0.015).add_(1)
     s_c = (mean_c * 0.045).add_(1)
     s_h = t.mul_(mean_c).mul_(0.015).add_(1)
-    r_c = _seventh(mean_c).mul_(2)
-    theta = mean_h.sub_(math.radians(275)).div_(math.radians(25)).square_().neg_().exp_()
-    r_t = theta.mul_(math.radians(60)).sin_().mul_(r_c).neg_()
+    hue = torch.atan2(y.neg_(), x.neg_()).add_(math.pi)  # in [0, 2 pi]
+    theta = hue.sub_(math.radians(275)).mul_(1 / math.radians(25)).square_().neg_().exp_()
+    r_t = theta.mul_(math.radians(60)).sin_().mul_(_seventh(mean_c)).mul_(-2)
 
     # the distance (eq. 22)
     dl, dc, dh = dl.div_(s_l), dc.div_(s_c), dh.div_(s_h)
-    chromatic = dc.square().addcmul_(dh, dh).add_(r_t.mul_(dc).mul_(dh))
+    chromatic = r_t.mul_(dc).add_(dh).mul_(dh).addcmul_(dc, dc)
     if drop_gray:
         chromatic.masked_fill_(((a1 == 0) & (b1 == 0)) | ((a2 == 0) & (b2 == 0)), 0)
-    return dl.square_().add_(chromatic).clamp_(min=0).sqrt_()
+    return power_(chromatic.addcmul_(dl, dl).clamp_(min=0), 0.5)
 
 
-def _hue(a: Tensor, b: Tensor) -> Tensor:
-    """Angle in [0, 2 pi); opposite hues have two bisectors, and the range decides which."""
-    return torch.atan2(b, a).remainder_(2 * math.pi)
+def _hue_weight(cos: Tensor, sin: Tensor, shift: float) -> Tensor:
+    """T of the mean hue's cosine and sine (eq. 15): 1 - 0.17 cos(h - shift) + 0.24 cos 2h
+    + 0.32 cos(3h + 6) - 0.20 cos(4h - 63), by the formulas of multiple angles."""
+    first, third, fourth = shift, math.radians(6), math.radians(63)
+    cos2 = (cos * cos).mul_(2).sub_(1)
+    sin2 = (cos * sin).mul_(2)
+    of_cos = (cos2 * (0.64 * math.cos(third))).sub_(0.17 * math.cos(first) + 0.32 * math.cos(third))
+    of_sin = (cos2 * (-0.64 * math.sin(third))).sub_(
+        0.17 * math.sin(first) + 0.32 * math.sin(third)
+    )
+    fourfold = (cos2 * (-0.4 * math.cos(fourth))).add_(sin2, alpha=-0.4 * math.sin(fourth))
+    t = fourfold.add_(0.24).mul_(cos2).add_(1 + 0.2 * math.cos(fourth))
+    return t.addcmul_(of_cos, cos).addcmul_(of_sin, sin)
 
 
 def _seventh(c: Tensor) -> Tensor:
-    """sqrt(C^7 / (C^7 + 25^7))."""
-    ratio = c / 25
+    """sqrt(C^7 / (C^7 + 25^7)), by the inverse of C / 25, which may be infinite."""
+    ratio = 25 / c
     cubed = ratio * ratio * ratio
-    power = cubed.square_().mul_(ratio)
-    return power.div_(power + 1).sqrt_()
+    return cubed.square_().mul_(ratio).add_(1).rsqrt_()

@@ -10,7 +10,7 @@ import cv2
 import torch
 from torch import Tensor
 
-from nacd_bench.ops.planes import blockwise, on_cpu, per_plane
+from nacd_bench.ops.planes import blockwise, on_cpu, per_plane, power_
 
 LUMA = (0.299, 0.587, 0.114)
 """Y of R, G, B (ITU-R BT.601)."""
@@ -100,17 +100,20 @@ def lab(image: Tensor, knee: float = SRGB_KNEE, dark_is_zero: bool = False) -> T
 def _lab(image: Tensor, knee: float, dark_is_zero: bool) -> Tensor:
     light = linear(image, knee)
     red, green, blue = light.unbind(1)
-    xyz = torch.empty_like(light)
+    xyz = light.new_empty(light.shape)
     for i, (weights, white) in enumerate(zip(XYZ, WHITE, strict=True)):
         r, g, b = (weight / white for weight in weights)
         torch.mul(red, r, out=xyz[:, i]).add_(green, alpha=g).add_(blue, alpha=b)
-    f = _cube_root(xyz.clamp(min=LAB_KNEE))
+    f = power_(xyz.clamp(min=LAB_KNEE), 1 / 3)
     if dark_is_zero:
         f.masked_fill_(xyz == 0, 0)
         xyz.masked_fill_(xyz == 0, LAB_KNEE)
     f.add_(xyz.clamp_(max=LAB_KNEE).sub_(LAB_KNEE), alpha=LAB_SLOPE)
     fx, fy, fz = f.unbind(1)
-    return torch.stack([116 * fy - 16, (fx - fy).mul_(500), (fy - fz).mul_(200)], dim=1)
+    torch.mul(fy, 116, out=xyz[:, 0]).sub_(16)
+    torch.sub(fx, fy, out=xyz[:, 1]).mul_(500)
+    torch.sub(fy, fz, out=xyz[:, 2]).mul_(200)
+    return xyz
 
 
 def linear(image: Tensor, knee: float = SRGB_KNEE) -> Tensor:
@@ -126,10 +129,3 @@ def linear(image: Tensor, knee: float = SRGB_KNEE) -> Tensor:
 
 def _linear(x: Tensor, knee: float) -> Tensor:
     return torch.where(x > knee, ((x + 0.055) / 1.055).clamp_(min=0) ** 2.4, x / 12.92)
-
-
-def _cube_root(x: Tensor) -> Tensor:
-    """Of float64, in which OpenCV's power is good to 3e-13; its float32 loses 2e-7."""
-    if on_cpu(x):
-        return per_plane(x, lambda s, t: cv2.pow(s, 1 / 3, dst=t))
-    return x.pow(1 / 3)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nacd_bench.ops.planes import on_cpu, per_plane
+from nacd_bench.ops.planes import blockwise, on_cpu, per_plane
 
 SMOOTH = (1.0, 2.0, 1.0)
 """Smoothing across the derivative of a Sobel kernel."""
@@ -136,7 +136,12 @@ def local_variance(x: Tensor, window: int) -> Tensor:
         padded = F.pad(x.double(), (kw // 2, kw // 2, kh // 2, kh // 2), mode="reflect")
         dense = [torch.arange(side) for side in x.shape[-2:]]
         total, squares = (box_mean(v, (kh, kw), *dense).mul_(count) for v in (padded, padded**2))
-    return squares.sub_(total.square_().div_(count)).div_(count - 1).clamp_(min=0)
+
+    def of_pixels(total: Tensor, squares: Tensor) -> Tensor:
+        unexplained = torch.addcmul(squares, total, total, value=-1 / count)
+        return unexplained.clamp_(min=0).div_(count - 1)
+
+    return blockwise(of_pixels, x.shape[1], total, squares)
 
 
 def uniform_mean(x: Tensor, window: int) -> Tensor:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from nacd_bench.ops.filters import gaussian_blur, sobel
 from nacd_bench.ops.planes import blockwise
 
 Gradient = tuple[Tensor, Tensor]
-"""Horizontal and vertical derivative, each ``(B, 1, H, W)``."""
+"""Horizontal and vertical derivative, of one shape."""
 
-TIE = 1e-9
-"""Magnitudes that differ by less are equal: float64 sums come to 1e-15."""
+TIE = 1 + 2e-9
+"""Squared magnitudes are equal where they differ by less than this factor: float64 sums come to
+1e-15."""
 
 VANISHING = 2e-7
 """A gradient (weights 1 2 1, divided by 8) shorter than this is rounding: float32 sums of luma in
@@ -23,6 +27,10 @@ VANISHING = 2e-7
 
 RIDGE_REACH = 4
 """Rows around a ridge that decide about it: two of the blur, one of the gradient, one beside."""
+
+
+EIGHTH = math.tan(math.pi / 8)
+"""Slope of the border between directions that are rounded to 0 and to 45 degrees."""
 
 
 def canny(y: Tensor, low: float, high: float) -> Tensor:
@@ -44,9 +52,29 @@ def ridges(y: Tensor, low: float, high: float) -> Tensor:
     :data:`RIDGE_REACH` rows around a pixel decide.
     """
     gx, gy = sobel(gaussian_blur(y.double(), 5, 1.0))
-    magnitude = blockwise(lambda x, y: (x * x).addcmul_(y, y).add_(1e-6).sqrt_(), 1, gx, gy)
-    weak = _ridges(magnitude, gx, gy, low)
-    return weak.byte().add_(weak & (magnitude > high))
+    power = (gx * gx).addcmul_(gy, gy).add_(1e-6)
+    padded = F.pad(power, (1, 1, 1, 1))
+    power *= TIE
+    height, width = y.shape[-2:]
+
+    def is_over(down: int, right: int) -> Tensor:
+        """Whether neither the neighbour this way nor the other way is larger."""
+        ahead, behind = (
+            padded[..., 1 + r : 1 + r + height, 1 + c : 1 + c + width]
+            for r, c in ((down, right), (-down, -right))
+        )
+        return power > torch.maximum(ahead, behind)
+
+    # the gradient's direction, rounded to 45 degrees
+    is_falling = gx * gy > 0
+    gx.abs_()
+    gy.abs_()
+    is_level, is_steep = gy < gx * EIGHTH, gx < gy * EIGHTH
+    is_ridge = (is_falling & is_over(1, 1)) | (~is_falling & is_over(1, -1))
+    is_ridge &= ~(is_level | is_steep)
+    is_ridge |= (is_level & is_over(0, 1)) | (is_steep & is_over(1, 0))
+    weak = is_ridge & (power > low**2)
+    return weak.byte().add_(weak & (power > high**2))
 
 
 def hysteresis(ridges: Tensor) -> Tensor:
@@ -56,7 +84,7 @@ def hysteresis(ridges: Tensor) -> Tensor:
 
 
 def cosine(a: Gradient, b: Gradient, epsilon: float = 0.0) -> Tensor:
-    """Cosine of the angle between two gradients ``(B, 1, H, W)``, 0 where either vanishes.
+    """Cosine of the angle between two gradients, 0 where either vanishes.
 
     ``epsilon``, added to the product of their lengths, takes the place of :data:`VANISHING`.
     """
@@ -69,31 +97,12 @@ def cosine(a: Gradient, b: Gradient, epsilon: float = 0.0) -> Tensor:
         norm = (a_squared * b_squared).sqrt_().add_(epsilon or torch.finfo(dot.dtype).tiny)
         return dot.div_(norm).clamp_(-1, 1)
 
-    return blockwise(of_pixels, 1, *a, *b)
-
-
-def _ridges(magnitude: Tensor, gx: Tensor, gy: Tensor, low: float) -> Tensor:
-    """Pixels over ``low`` and under neither neighbour along the gradient, outside counting 0."""
-    height, width = magnitude.shape[-2:]
-    candidates = torch.nonzero((magnitude > low).flatten()).squeeze(1)
-    padded = torch.nn.functional.pad(magnitude, (1, 1, 1, 1)).flatten()
-    plane, rest = candidates // (height * width), candidates % (height * width)
-    stride = width + 2
-    center = plane * (height + 2) * stride + (rest // width + 1) * stride + rest % width + 1
-    # the step to the neighbour in the gradient's direction, rounded to 45 degrees
-    angle = torch.atan2(gy.flatten()[candidates], gx.flatten()[candidates])
-    eighth = torch.round(angle * (4 / torch.pi)).long() % 4
-    step = torch.tensor([1, stride + 1, stride, stride - 1], device=gx.device)[eighth]
-    here = padded[center] + TIE
-    is_ridge = (here > padded[center + step]) & (here > padded[center - step])
-    ridges = torch.zeros_like(magnitude, dtype=torch.bool)
-    ridges.view(-1)[candidates[is_ridge]] = True
-    return ridges
+    flat = (part.reshape(1, 1, -1) for part in (*a, *b))
+    return blockwise(of_pixels, 1, *flat).view(a[0].shape)
 
 
 def _hysteresis(ridges: np.ndarray) -> np.ndarray:
     count, labels = cv2.connectedComponents(ridges, connectivity=8)
     keep = np.zeros(count, dtype=bool)
-    keep[labels[ridges > 1]] = True
-    keep[0] = False
-    return keep[labels]
+    keep[np.ravel(labels)[np.flatnonzero(ridges > 1)]] = True
+    return keep.take(np.asarray(labels))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from nacd_bench.ops.filters import Rows, enlarge, gaussian_blur, halve, moments, uniform_mean
-from nacd_bench.ops.planes import blockwise
+from nacd_bench.ops.planes import blockwise, power_
 
 C1 = 0.01**2
 C2 = 0.03**2
@@ -76,7 +76,7 @@ def msssim_maps(
         blurred = _blurred(original)
         for i, test in enumerate(tests):
             factor = _similarity(original, test, blurred, with_luminance=scale == scales - 1)
-            factor.clamp_(min=0).pow_(weight)
+            power_(factor.clamp_(min=0), weight)
             if scale == 0:
                 maps.append(factor)
             else:

@@ -292,8 +292,9 @@ class TestBoundary:
     def test_epsilon_is_on_gradients_divided_by_8(self) -> None:
         """A ramp of 1/64 per pixel: the product of its lengths is 1/4096, and so is epsilon."""
         detector = Boundary(epsilon=1 / 4096)
-        gradient = detector._gradient((torch.arange(8) / 64).expand(1, 1, 8, 8))
-        assert detector._cosine(gradient, gradient)[0, 0, 4, 4].item() == pytest.approx(0.5)
+        ramp, middle = (torch.arange(8) / 64).expand(1, 1, 8, 8), torch.tensor([4 * 8 + 4])
+        gradient = detector._gradient(ramp, middle)
+        assert detector._cosine(gradient, gradient).item() == pytest.approx(0.5)
 
     def test_luma_of_libpng(self) -> None:
         """Gray stays as it is; the largest sum of the weights is 32768."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import permutations, product
 
 import numpy as np
 import pytest
@@ -110,6 +110,12 @@ class TestCiede2000:
         expected = deltaE_ciede2000(*(x[0].permute(1, 2, 0).cpu().numpy() for x in (lab1, lab2)))
         assert error(ciede2000(lab1, lab2)[0, 0], expected) < 1e-9
 
+    def test_colours_without_hue(self, device: str) -> None:
+        colors = [(50.0, 0.0, 0.0), (50.0, 0.0, 0.0), (40.0, 3.0, -60.0), (90.0, 1e-9, 0.0)]
+        lab1, lab2 = (np.array([pair[i] for pair in permutations(colors, 2)]) for i in (0, 1))
+        found = ciede2000(*(torch.from_numpy(x).T[None].to(device) for x in (lab1, lab2)))
+        assert error(found[0, 0], deltaE_ciede2000(lab1, lab2)) < 1e-9
+
     def test_gray_terms_can_be_dropped(self) -> None:
         gray = torch.tensor([50.0, 0.0, 0.0]).view(1, 3, 1)
         red = torch.tensor([50.0, 20.0, 10.0]).view(1, 3, 1)
@@ -186,6 +192,28 @@ class TestColor:
         for plane in (color.luma, color.chroma):
             assert plane(deep).dtype == dtype
             assert error(plane(deep), plane(image).cpu()) < tolerance
+
+
+class TestPowers:
+    @pytest.mark.parametrize(
+        ("dtype", "tolerance"), [(torch.float64, 3e-13), (torch.float32, 1e-7)]
+    )
+    @pytest.mark.parametrize("exponent", [1 / 3, 0.5, 0.0448])
+    def test_powers_are_those_of_numpy(
+        self, exponent: float, dtype: torch.dtype, tolerance: float, device: str
+    ) -> None:
+        """Also of every other column, which OpenCV cannot write to."""
+        x = torch.rand(2, 3, 40, generator=torch.Generator().manual_seed(0)).to(dtype)
+        x[0, 0, :2] = torch.tensor([0.0, 1.0])
+        for values in (x.to(device), x.to(device)[..., ::2]):
+            expected = values.cpu().double().numpy() ** exponent
+            planes.power_(values, exponent)
+            assert error(values, expected) <= tolerance
+        assert values[0, 0, 0] == 0
+
+    def test_length_is_the_hypotenuse(self, device: str) -> None:
+        x, y = torch.randn(2, 3, 50, generator=torch.Generator().manual_seed(0)).double().to(device)
+        assert error(planes.length(x, y), np.hypot(x.cpu(), y.cpu())) < 2e-15
 
 
 class TestFilters:
