@@ -1,24 +1,28 @@
 """CPU time of the paper's seven metrics beside decoding and beside other libraries.
 
     python benchmarks/metrics.py
-    python benchmarks/metrics.py --runs 9 --sizes 0.26 2 --untuned
+    python benchmarks/metrics.py --runs 9 --sizes 0.26 2 --pyiqa other/bin/python
 
 Prints a table: medians of process CPU time on one thread, for both decodes of one triplet, and the
-ratio to decoding its three PNG files in the same run. ``piq`` and ``pyiqa`` are called once for
-each decode, on tensors that are made before, in float32 as their users do (piq in float64 too); a
-dash stands where a library has no such metric or is not installed (pyiqa is not for commercial use,
-and nothing here needs it). ``--untuned`` leaves out what the command line does for its process
-before PyTorch is imported, as in a script that calls the package.
+ratio to decoding its three PNG files in the same run. Other libraries are called once for each
+decode, on tensors that are made before, in float32 as their users do (piq in float64 too); a dash
+stands where a library has no such metric. pyiqa is not for commercial use, and nothing here needs
+it: ``--pyiqa`` is the interpreter of an environment of its own that has it.
+
+Last, all seven in a script that knows nothing of what the command line does for its process before
+PyTorch is imported, over the same with it.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
-import platform
+import subprocess
 import sys
-from collections.abc import Callable
-from importlib.util import find_spec
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from nacd_bench.pipeline.tuning import tune_process
@@ -28,9 +32,9 @@ if "--untuned" not in sys.argv:
 
 import piq
 import torch
-from detectors import cpu_name, in_turns, pixels, png_files, tensor
-from rich.console import Console
-from rich.table import Table
+import torchmetrics.functional.image as torchmetrics
+from detectors import in_turns, pixels, png_files, tensor
+from rows import Row, cpu_name, table
 
 from nacd_bench.baselines import PAPER
 from nacd_bench.ops.color import luma
@@ -47,8 +51,14 @@ PIQ: dict[str, tuple[str, dict[str, Any]]] = {
     "fsim": ("fsim", {"chromatic": False}),
 }
 """Its function for each metric and how it is called to mean the same; it has no NLPD."""
-PYIQA = {"psnr": "psnry", "ssim": "ssim", "ms_ssim": "ms_ssim", "vifp": "vif", "fsim": "fsim"}
-PYIQA["nlpd"] = "nlpd"
+TORCHMETRICS: dict[str, tuple[str, dict[str, Any]]] = {
+    "psnr": ("peak_signal_noise_ratio", {"data_range": 1.0}),
+    "ssim": ("structural_similarity_index_measure", {"data_range": 1.0}),
+    "ms_ssim": ("multiscale_structural_similarity_index_measure", {"data_range": 1.0}),
+    "vifp": ("visual_information_fidelity", {}),  # on 0..255
+}
+TOGETHER = "the seven metrics together"
+SCRIPT_LIMIT = 1.1
 
 
 def main() -> None:
@@ -57,39 +67,67 @@ def main() -> None:
     )
     parser.add_argument("--sizes", type=float, nargs="+", default=[0.26, 2], help="megapixels")
     parser.add_argument("--runs", type=int, default=5, help="of which the median is taken")
-    parser.add_argument("--untuned", action="store_true", help="as a script calls the package")
+    parser.add_argument("--pyiqa", help="an interpreter that has it")
+    parser.add_argument("--untuned", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--together", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.together:
+        images = [tensor(pixels(file)) for file in png_files(options.together)]
+        torch.set_num_threads(1)
+        print(in_turns({"": lambda: together(images)}, options.runs)[""])
+        return
+    print(f"{cpu_name()}, torch {torch.__version__}\n")
+    print(table(measure(options.sizes, options.runs, options.pyiqa)))
+
+
+def measure(
+    sizes: Sequence[float] = (0.26, 2), runs: int = 5, pyiqa: str | None = None
+) -> list[Row]:
+    """Each metric and all together, by size; and all together in a plain script."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    console = Console()
-    console.print(
-        f"{cpu_name()}, {os.cpu_count()} cores, torch {torch.__version__}, "
-        f"Python {platform.python_version()}"
-    )
-    for size in options.sizes:
-        console.print(table_of(size, options.runs))
-
-
-def table_of(megapixels: float, runs: int) -> Table:
-    ours, others = measured(png_files(megapixels), runs)
-    decoding = ours.pop("decoding")
-    title = f"{megapixels:g} MP, CPU milliseconds, medians of {runs}; decoding {decoding * 1e3:.0f}"
-    table = Table("metric", "this", "/ decoding", *others, title=title)
-    for name, seconds in ours.items():
-        rest = (times.get(name) for times in others.values())
-        table.add_row(
-            name,
-            f"{seconds * 1e3:.1f}",
-            f"{seconds / decoding:.1f}",
-            *("-" if other is None else f"{other * 1e3:.1f}" for other in rest),
+    rows = [row for size in sizes for row in rows_of(size, runs, pyiqa)]
+    torch.set_num_threads(threads)
+    plain, command = (in_a_script(max(sizes), runs, options) for options in (["--untuned"], []))
+    rows.append(
+        Row(
+            f"the same in a plain script, {max(sizes):g} MP",
+            f"{plain / command:.2f} x the command's",
+            aim=f"{SCRIPT_LIMIT:g} x",
         )
-    shared = ours["together"] / decoding
-    table.caption = f"together {shared:.1f} x decoding (aim: {RATIO_LIMIT:g})"
-    for library, times in others.items():
-        same = sum(ours[name] for name in times)
-        if same:
-            table.caption += f"; {library} / this, where both have it: "
-            table.caption += f"{sum(times.values()) / same:.1f}"
-    return table
+    )
+    return rows
+
+
+def rows_of(megapixels: float, runs: int, pyiqa: str | None) -> list[Row]:
+    """Of one size."""
+    files = png_files(megapixels)
+    ours, others = measured(files, runs)
+    if pyiqa:
+        others["pyiqa"] = by_pyiqa(pyiqa, files, runs)
+    decoding = ours.pop("decoding")
+    rows = []
+    for name, seconds in ours.items():
+        if name == TOGETHER:
+            ratios = {
+                library: sum(times.values()) / sum(ours[name] for name in times)
+                for library, times in others.items()
+            }
+        else:
+            ratios = {
+                library: times[name] / seconds for library, times in others.items() if name in times
+            }
+        aim = f"{RATIO_LIMIT:g} x decoding, piq 5 x" if name == TOGETHER else ""
+        what = f"{name}, {megapixels:g} MP"
+        rows.append(Row(what, f"{seconds * 1e3:.1f} ms", seconds / decoding, ratios, aim))
+    return rows
+
+
+def together(images: list[torch.Tensor]) -> None:
+    """The paper's metrics on one triplet."""
+    batch = TripletBatch(*images)
+    for name in PAPER:
+        BASELINES.get(name)()(batch)
 
 
 def measured(files: list[bytes], runs: int) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
@@ -97,27 +135,20 @@ def measured(files: list[bytes], runs: int) -> tuple[dict[str, float], dict[str,
     images = [tensor(pixels(file)) for file in files]
     batch = TripletBatch(*images)
     metrics = {name: BASELINES.get(name)() for name in PAPER}
-
-    def together() -> None:
-        fresh = TripletBatch(*images)
-        for metric in metrics.values():
-            metric(fresh)
-
     steps: dict[tuple[str, str], Callable[[], object]] = {
         ("", "decoding"): lambda: [pixels(file) for file in files],
         **{("", name): lambda metric=metric: metric(batch) for name, metric in metrics.items()},  # type: ignore[misc]
-        ("", "together"): together,
+        ("", TOGETHER): lambda: together(images),
     }
     for dtype in (torch.float32, torch.float64):
         planes = [luma(image).to(dtype) for image in images]
+        library = "piq" if dtype == torch.float32 else "piq, float64"
         for name, (function, options) in PIQ.items():
-            steps[f"piq, {str(dtype)[-7:]}", name] = both(getattr(piq, function), planes, options)
-    if find_spec("pyiqa"):
-        import pyiqa
-
-        unit = [image.float() / 255 for image in images]
-        for name, model in PYIQA.items():
-            steps["pyiqa", name] = both(pyiqa.create_metric(model, device="cpu"), unit, {})
+            steps[library, name] = both(getattr(piq, function), planes, options)
+    planes = [luma(image) for image in images]
+    for name, (function, options) in TORCHMETRICS.items():
+        scaled = planes if options else [255 * plane for plane in planes]
+        steps["torchmetrics", name] = both(getattr(torchmetrics, function), scaled, options)
     medians = in_turns(steps, runs)
     libraries = dict.fromkeys(library for library, _ in steps if library)
     return (
@@ -127,6 +158,29 @@ def measured(files: list[bytes], runs: int) -> tuple[dict[str, float], dict[str,
             for wanted in libraries
         },
     )
+
+
+def by_pyiqa(interpreter: str, files: list[bytes], runs: int) -> dict[str, float]:
+    """Seconds by metric, measured by an interpreter that has pyiqa."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder, f"{number}.png") for number in range(len(files))]
+        for path, file in zip(paths, files, strict=True):
+            path.write_bytes(file)
+        script = Path(__file__).with_name("pyiqa_times.py")
+        command = [interpreter, str(script), str(runs), *map(str, paths)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    times: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return times
+
+
+def in_a_script(megapixels: float, runs: int, options: list[str]) -> float:
+    """CPU seconds of all metrics in a process of their own."""
+    command = [sys.executable, __file__, "--together", str(megapixels), "--runs", str(runs)]
+    bare = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    done = subprocess.run(
+        [*command, *options], stdout=subprocess.PIPE, text=True, check=True, env=bare
+    )
+    return float(done.stdout)
 
 
 def both(
