@@ -2,7 +2,7 @@
 
     python benchmarks/planted.py
     python benchmarks/planted.py --strength 0.3 --seed 7
-    python benchmarks/planted.py --images photos/ --tile 0 --neural jpeg
+    python benchmarks/planted.py --images photos/ --tile 0 --neural jpeg --places 4
 
 Prints
 
@@ -12,7 +12,7 @@ Prints
   in the same photographs), which should be 0.5 within its interval;
 * for each kind of artifact the AUC of every method, triplets with this kind against those of other
   types and clean ones, with the share of a detector's strongest boxes whose centre lies in the
-  planted box, and of image centres that do.
+  planted box, and of image centres that do. Methods that do not take so small a tile have none.
 """
 
 from __future__ import annotations
@@ -36,8 +36,16 @@ from nacd_bench.evaluation.auc import AUC, auc_estimates
 from nacd_bench.evaluation.comparison import Scores
 from nacd_bench.ops.color import luma
 from nacd_bench.pipeline.scores import score_triplets
-from nacd_bench.planting.sample import NEURAL, TRADITIONAL, planted_triplets
+from nacd_bench.planting.sample import (
+    NEURAL,
+    PLACES,
+    TILE,
+    TILES,
+    TRADITIONAL,
+    planted_triplets,
+)
 from nacd_bench.registry import BASELINES, DETECTORS
+from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.images import read_image
 from nacd_bench.triplets.record import TripletRecord
 
@@ -53,8 +61,10 @@ def main() -> None:
     parser.add_argument("--images", type=Path)
     parser.add_argument("--neural", default=NEURAL)
     parser.add_argument("--traditional", default=TRADITIONAL)
-    parser.add_argument("--tile", type=int, default=192)
-    parser.add_argument("--tiles", type=int, default=110)
+    parser.add_argument("--size", type=int)
+    parser.add_argument("--tile", type=int, default=TILE)
+    parser.add_argument("--tiles", type=int, default=TILES)
+    parser.add_argument("--places", type=int, default=PLACES)
     options = parser.parse_args()
     console = Console()
     shared: dict[str, Any] = {
@@ -63,6 +73,8 @@ def main() -> None:
         "traditional": options.traditional,
         "tile": options.tile,
         "tiles": options.tiles,
+        "size": options.size,
+        "places": options.places,
     }
     records, problems = planted_triplets(strength=options.strength, seed=options.seed, **shared)
     others, more = planted_triplets(strength=0, seed=options.seed + 1, **shared)
@@ -131,15 +143,20 @@ def auc(
 ) -> AUC:
     records = [*positives, *negatives]
     truth = [True] * len(positives) + [False] * len(negatives)
-    values = [found[method][f"{r.neural} {r.original}"].score for r in records]
+    values = [result_of(found, method, record).score for record in records]
     clusters = [str(record.source) for record in records]
     return auc_estimates(truth, {method: values}, clusters)[method]
+
+
+def result_of(found: Scores, method: str, record: TripletRecord) -> Result:
+    """What a method says, without a score where it failed."""
+    return found[method].get(f"{record.neural} {record.original}", Result())
 
 
 def pointing(found: Scores, kind: str, positives: Sequence[TripletRecord]) -> float:
     hits = []
     for record in positives:
-        boxes = found[kind][f"{record.neural} {record.original}"].boxes
+        boxes = result_of(found, kind, record).boxes
         if boxes:
             x0, y0, x1, y1 = boxes[0]
             hits.append(is_inside(record, (x0 + x1) / 2, (y0 + y1) / 2))

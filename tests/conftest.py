@@ -95,7 +95,13 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("planted")
     photographs = [photo_path(name) for name in ("coffee", "brick")]
     records, problems = planted_triplets(
-        photographs, neural="jpeg", folder=folder, tiles=14, workers=0, show_progress=False
+        photographs,
+        neural="jpeg",
+        folder=folder,
+        tile=192,
+        tiles=14,
+        workers=0,
+        show_progress=False,
     )
     assert problems == []
     write_manifest(folder / "labelled.parquet", records)

@@ -7,6 +7,9 @@ others, and the set is as large as the data allow. Of each original (a source im
 crops, rates and codecs) a set takes one triplet; where the data force it to take more, all of them
 lie on one side, in one cluster of the bootstrap, and the set says so.
 
+Planted sets are paired instead (:func:`paired_set`): what differs between the sides is the artifact
+and nothing else, so that few photographs say much.
+
 A set is an ordinary manifest with five more columns (:data:`SET_COLUMNS`), so it can be shared and
 read again. What is drawn depends on the triplets and the seed, not on the order of rows or on
 where the files lie.
@@ -18,6 +21,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,6 +32,7 @@ from nacd_bench.numbers import count
 from nacd_bench.registry import unknown
 from nacd_bench.triplets.record import (
     ARTIFACT_TYPES,
+    PLANTED,
     TripletRecord,
     cluster_names,
     is_clean,
@@ -36,6 +41,8 @@ from nacd_bench.triplets.record import (
 from nacd_bench.triplets.rows import text
 
 T = TypeVar("T")
+Drawn = dict[str, list[TripletRecord]]
+"""Triplets by what they are drawn as."""
 FREE = "free"
 """What clean negatives are drawn as."""
 SET_COLUMNS = ("test_set", "side", "drawn_as", "cluster", "draw_seed")
@@ -97,11 +104,7 @@ def balanced_set(
     Raises:
         DataError: not one example for each side, with the counts; ids that are not different.
     """
-    if artifact_type not in ARTIFACT_TYPES:
-        raise DataError(f"{unknown('artifact type', artifact_type, list(ARTIFACT_TYPES))}.")
-    if n is not None and n < 1:
-        raise DataError(f"expected a set of 1 or more positives, got {n}. Choose another n.")
-    pools = _Pools(records, artifact_type)
+    pools = _pools(records, artifact_type, n)
     most = min(pools.sides[True], pools.sides[False])
     drawn = _largest(pools, most if n is None else min(n, most), seed)
     sizes = _sizes(drawn)
@@ -115,6 +118,23 @@ def balanced_set(
             f"original, one that was looked at and has none; the data have {held}. Add triplets, "
             "or name the types that there are with sets.types=[...]."
         )
+    chosen = _members(artifact_type, drawn, pools.original, seed)
+    asked = None if n is None else pools.quotas(n)
+    notes = _repeats(chosen)
+    if asked not in (None, sizes):
+        notes = (f"{_listed(sizes)} instead of {_listed(asked)}: no larger set was found.", *notes)
+    return BalancedSet(artifact_type, tuple(chosen), notes)
+
+
+def _members(
+    artifact_type: str, drawn: Drawn, original: Mapping[str, str], seed: int
+) -> list[TripletRecord]:
+    """What was drawn with the columns of a set, positives first.
+
+    Args:
+        drawn: triplets by what they are drawn as.
+        original: the name of each triplet's, by id.
+    """
     chosen = []
     for group, examples in drawn.items():
         columns = {
@@ -124,14 +144,55 @@ def balanced_set(
             "draw_seed": seed,
         }
         for record in examples:
-            extra = {**record.extra, **columns, "cluster": pools.original[record.id]}
+            extra = {**record.extra, **columns, "cluster": original[record.id]}
             chosen.append(replace(record, extra=extra))
-    chosen.sort(key=lambda record: (record.extra["side"] != SIDES[0], record.id))
-    asked = None if n is None else pools.quotas(n)
-    notes = _repeats(chosen)
-    if asked not in (None, sizes):
-        notes = (f"{_listed(sizes)} instead of {_listed(asked)}: no larger set was found.", *notes)
-    return BalancedSet(artifact_type, tuple(chosen), notes)
+    return sorted(chosen, key=lambda record: (record.extra["side"] != SIDES[0], record.id))
+
+
+def paired_set(
+    records: Iterable[TripletRecord], artifact_type: str, n: int | None = 50, seed: int = 0
+) -> BalancedSet:
+    """Draw a test set of pairs: beside each positive a negative that was made of the same files.
+
+    A third of the negatives are free of artifacts and the rest have one of another type, in turn.
+
+    Args:
+        records: planted triplets; those made of one tile share its original.
+        artifact_type, n, seed: as :func:`balanced_set`.
+
+    Raises:
+        DataError: no pair.
+    """
+    pools = _pools(records, artifact_type, n)
+    rng = np.random.default_rng(seed)  # of all types alike: sets share as many triplets as can be
+    examples = [
+        (record, group)
+        for group, by_source in pools.of.items()
+        for record in chain(*by_source.values())
+    ]
+    of_tile: dict[str, dict[str, list[TripletRecord]]] = {}
+    for record, group in sorted(examples, key=lambda example: example[0].id):
+        groups = of_tile.setdefault(record.original, {group: [] for group in pools.of})
+        groups[group].append(record)
+    tiles = _shuffled(list(of_tile.values()), rng)
+    drawn: Drawn = {group: [] for group in pools.of}
+    most = len(examples) if n is None else n
+    for number in range(max((len(groups[artifact_type]) for groups in tiles), default=0)):
+        # one pair of each tile, then the second of each, and so on
+        for place, groups in enumerate(tiles):
+            first = (place + number) % len(pools.negatives)
+            in_turn = pools.negatives[first:] + pools.negatives[:first]
+            left = [group for group in in_turn if groups[group]]
+            if left and number < len(groups[artifact_type]) and len(drawn[artifact_type]) < most:
+                drawn[artifact_type].append(groups[artifact_type][number])
+                drawn[left[0]].append(groups[left[0]].pop(0))
+    chosen = _members(artifact_type, drawn, pools.original, seed)
+    if not chosen:
+        raise DataError(
+            f"test set '{artifact_type}': expected a planted triplet with the artifact and one of "
+            "the same original without, got none. Plant more, or name other sets.types."
+        )
+    return BalancedSet(artifact_type, tuple(chosen), _repeats(chosen))
 
 
 def balanced_sets(
@@ -140,7 +201,8 @@ def balanced_sets(
     n: int | None = 50,
     seed: int = 0,
 ) -> tuple[dict[str, BalancedSet], dict[str, str]]:
-    """Draw a test set for each type; arguments as :func:`balanced_set`.
+    """Draw a test set for each type, of planted triplets in pairs; arguments as
+    :func:`balanced_set`.
 
     Returns:
         sets by type, and why others could not be drawn.
@@ -149,11 +211,12 @@ def balanced_sets(
         DataError: no set can be drawn, with the reason for each type.
     """
     records = list(records)
+    draw = paired_set if any(PLANTED in record.extra for record in records) else balanced_set
     sets: dict[str, BalancedSet] = {}
     missing: dict[str, str] = {}
     for artifact_type in types:
         try:
-            sets[artifact_type] = balanced_set(records, artifact_type, n, seed)
+            sets[artifact_type] = draw(records, artifact_type, n, seed)
         except DataError as error:
             missing[artifact_type] = str(error)
     if not sets:
@@ -185,9 +248,6 @@ def set_of(records: Sequence[TripletRecord], place: str | Path) -> BalancedSet:
             "Draw it again, or name it as data rather than as a set."
         )
     return BalancedSet(types.pop() or "", tuple(records), _repeats(records))
-
-
-Drawn = dict[str, list[TripletRecord]]
 
 
 class _Pools:
@@ -228,6 +288,15 @@ class _Pools:
     def quotas(self, n: int) -> dict[str, int]:
         free, other = negative_quotas(n)
         return {self.artifact_type: n, FREE: free, **dict.fromkeys(self.negatives[1:], other)}
+
+
+def _pools(records: Iterable[TripletRecord], artifact_type: str, n: int | None) -> _Pools:
+    """The examples of a set that can be asked for."""
+    if artifact_type not in ARTIFACT_TYPES:
+        raise DataError(f"{unknown('artifact type', artifact_type, list(ARTIFACT_TYPES))}.")
+    if n is not None and n < 1:
+        raise DataError(f"expected a set of 1 or more positives, got {n}. Choose another n.")
+    return _Pools(records, artifact_type)
 
 
 def _sizes(drawn: Drawn) -> dict[str, int]:
@@ -360,6 +429,12 @@ def _owners(
 def _repeats(records: Sequence[TripletRecord]) -> tuple[str, ...]:
     """What a reader has to know where an original appears more than once."""
     originals = [text(record.extra["cluster"]) for record in records]
+    sides = {(record.extra["cluster"], record.extra["side"]) for record in records}
+    if len(sides) > len(set(originals)):
+        return (
+            f"{count(len(set(originals)), 'original')} for {len(originals)} places, on both sides: "
+            "each triplet with the artifact has one beside it that was made of the same files.",
+        )
     copies = [k for k in Counter(originals).values() if k > 1]
     line = (
         f"{count(len(set(originals)), 'original')} for {len(originals)} places: some appear up to "

@@ -30,6 +30,7 @@ from nacd_bench.triplets.record import is_artifact, labelled_boxes
 
 Scores = Mapping[str, Mapping[str, Result]]
 """By method and triplet id; what is not there failed."""
+Sizes = Mapping[str, tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ def compare(
     full: bool = False,
     resampling: Resampling = DEFAULT,
     scales: Mapping[str, Scale] | None = None,
+    sizes: Sizes | None = None,
 ) -> dict[str, SetComparison]:
     """The comparison on each set.
 
@@ -97,9 +99,12 @@ def compare(
         full: all detectors on all sets.
         resampling: of the bootstrap.
         scales: of the detectors' scores.
+        sizes: width and height by triplet, of those whose labels have boxes.
     """
     comparisons = {
-        name: _compare(balanced, scores, detectors, baselines, full, resampling, scales or {})
+        name: _compare(
+            balanced, scores, detectors, baselines, full, resampling, scales or {}, sizes or {}
+        )
         for name, balanced in sets.items()
     }
     corrected = holm_corrected(
@@ -128,6 +133,7 @@ def _compare(
     full: bool,
     resampling: Resampling,
     scales: Mapping[str, Scale],
+    sizes: Sizes,
 ) -> SetComparison:
     kind = balanced.artifact_type
     truth, clusters = balanced.truth, balanced.clusters
@@ -153,7 +159,7 @@ def _compare(
         )
     places = {}
     for name in of_type:
-        images, n_own = _placed(balanced, scores.get(name, {}), name)
+        images, n_own = _placed(balanced, scores.get(name, {}), name, sizes)
         if n_own:
             notes.append(
                 f"left out of the localisation of {name}: {count(n_own, 'image')} with a label "
@@ -178,7 +184,7 @@ def _compare(
 
 
 def _placed(
-    balanced: BalancedSet, scores: Mapping[str, Result], detector: str
+    balanced: BalancedSet, scores: Mapping[str, Result], detector: str, sizes: Sizes
 ) -> tuple[list[Placed], int]:
     """Images with a detector's boxes and those of the labels, and how many are left out since a
     label of theirs is of a place that the detector boxed."""
@@ -195,5 +201,6 @@ def _placed(
             continue
         result = scores[record.id]
         labelled = labelled_boxes(record, balanced.artifact_type)
-        images.append(Placed(labelled, result.boxes, result.confidences, cluster))
+        placed = labelled, result.boxes, result.confidences, cluster, sizes.get(record.id)
+        images.append(Placed(*placed))
     return images, n_own

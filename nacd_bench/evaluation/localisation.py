@@ -8,18 +8,19 @@
     average precision  of all boxes in all images, negatives included, at an IoU of 0.3 and of 0.5
 
 The first two are over images with labelled boxes; an image without a detection counts as a miss
-and as IoU 0. Average precision follows COCO (greedy matching from the strongest box down, each
-labelled box once, precision interpolated at 101 recalls) and equals torchmetrics with pycocotools
-on boxes of differing confidence; boxes of equal confidence count together, so that the order of
-images does not matter. It is written here because the bootstrap needs it as a function of weights
-(matching once, 10,000 sums), which no library offers, and pycocotools would be a compiled
+and as IoU 0. Beside them stands what the same boxes would reach at a random place of their image
+(expected) and at its centre. Average precision follows COCO (greedy matching from the strongest box
+down, each labelled box once, precision interpolated at 101 recalls) and equals torchmetrics with
+pycocotools on boxes of differing confidence; boxes of equal confidence count together, so that the
+order of images does not matter. It is written here because the bootstrap needs it as a function of
+weights (matching once, 10,000 sums), which no library offers, and pycocotools would be a compiled
 dependency for these forty lines.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,6 +40,21 @@ from nacd_bench.ops.boxes import box_iou
 IOUS = (0.3, 0.5)
 RECALLS = np.linspace(0, 1, 101)
 """Where COCO reads the precision."""
+GRID = 64
+"""Places along each side of an image that stand for all places of a box."""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """Where a box lies, or the mean over some.
+
+    Args:
+        pointing: whether its centre lies in a labelled box.
+        iou: its largest IoU with one.
+    """
+
+    pointing: float
+    iou: float
 
 
 class Placed:
@@ -50,9 +66,10 @@ class Placed:
         boxes: ``(n, 4)``, the detector's; kept from the strongest down.
         confidences: ``(n,)``.
         cluster: its source image.
+        size: width and height of the image; None where they are not known.
 
-    ``points_inside`` says whether the centre of the strongest box lies in a labelled one,
-    ``best_iou`` is its overlap with one.
+    ``hit`` says whether the centre of the strongest box lies in a labelled one, and how much they
+    overlap.
 
     Raises:
         ValueError: boxes and confidences that do not fit.
@@ -64,6 +81,7 @@ class Placed:
         boxes: ArrayLike,
         confidences: ArrayLike,
         cluster: str,
+        size: tuple[int, int] | None = None,
     ) -> None:
         places = np.asarray(boxes, np.float64).reshape(-1, 4)
         values = np.asarray(confidences, np.float64).reshape(-1)
@@ -80,10 +98,32 @@ class Placed:
         self.labelled = np.asarray([] if labelled is None else labelled, np.float64).reshape(-1, 4)
         self.ious = box_iou(self.boxes[:, None], self.labelled)
         self.cluster = cluster
-        centers = (self.boxes[:1, None, :2] + self.boxes[:1, None, 2:]) / 2
-        is_inside = (self.labelled[:, :2] <= centers) & (centers < self.labelled[:, 2:])
-        self.points_inside = bool(is_inside.all(axis=-1).any())
-        self.best_iou = float(self.ious[:1].max(initial=0))
+        self.size = size
+        self.hit = self._hit(self.boxes[:1])
+
+    def _hit(self, boxes: Floats) -> Hit:
+        """Mean over boxes ``(n, 4)``, 0 where there are none."""
+        centers = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
+        inside = (self.labelled[:, :2] <= centers) & (centers < self.labelled[:, 2:])
+        points = inside.all(axis=-1).any(axis=-1)
+        ious = box_iou(boxes[:, None], self.labelled).max(axis=-1, initial=0)
+        return Hit(*(float(each.mean()) if len(boxes) else 0.0 for each in (points, ious)))
+
+    def guesses(self) -> tuple[Hit, Hit] | None:
+        """The strongest box at a random place of the image (expected) and at its centre; None where
+        the image's size is not known."""
+        if self.size is None:
+            return None
+        sides = (self.boxes[:1, 2:] - self.boxes[:1, :2])[:, None]
+        room = self.size - sides
+        steps = (np.arange(GRID) + 0.5) / GRID
+        shares = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+        corners = shares * room, np.array([[0.5, 0.5]]) * room
+        random, centered = (
+            self._hit(np.concatenate([corner, corner + sides], axis=-1).reshape(-1, 4))
+            for corner in corners
+        )
+        return random, centered
 
     def matches(self, iou: float) -> NDArray[np.bool_]:
         """``(n,)`` whether each box takes a labelled box of its own, the strongest first."""
@@ -97,12 +137,17 @@ class Placed:
         return hits
 
 
+FIGURES = tuple(figure.name for figure in fields(Hit))
+
+
 @dataclass(frozen=True)
 class Localisation:
     """How well one detector finds the place.
 
     Args:
         pointing, mean_iou: over images with labelled boxes.
+        by_chance, at_centre: what the same boxes reach at a random place and at the centre; None
+            where the size of an image is not known.
         average_precision: by IoU, over all images.
         n_labelled: labelled boxes.
         n_boxes: the detector's boxes.
@@ -111,6 +156,8 @@ class Localisation:
 
     pointing: IntervalEstimate
     mean_iou: IntervalEstimate
+    by_chance: Hit | None
+    at_centre: Hit | None
     average_precision: dict[float, IntervalEstimate]
     n_labelled: int
     n_boxes: int
@@ -146,9 +193,16 @@ def localisation(
     def mean(values: list[float]) -> IntervalEstimate:
         return estimate(lambda w: w @ np.array(values) / w.sum(axis=1), units, resampling, sources)
 
+    guesses = [image.guesses() for image in boxed]
+    by_chance, at_centre = (
+        None if None in guesses else _mean_hit([each[place] for each in guesses if each])
+        for place in (0, 1)
+    )
     return Localisation(
-        mean([float(image.points_inside) for image in boxed]),
-        mean([image.best_iou for image in boxed]),
+        mean([image.hit.pointing for image in boxed]),
+        mean([image.hit.iou for image in boxed]),
+        by_chance,
+        at_centre,
         {
             iou: estimate(_average_precision(placed, iou), everywhere, resampling, sources)
             for iou in ious
@@ -157,6 +211,10 @@ def localisation(
         sum(len(image.boxes) for image in placed),
         len(images) - len(placed),
     )
+
+
+def _mean_hit(hits: Sequence[Hit]) -> Hit:
+    return Hit(*(float(np.mean([getattr(hit, figure) for hit in hits])) for figure in FIGURES))
 
 
 def _average_precision(images: Sequence[Placed], iou: float) -> Statistic:

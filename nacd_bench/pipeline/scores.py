@@ -36,6 +36,7 @@ class Scored:
         scores: by method and triplet id.
         failures: images and methods that did not work.
         sha256: of each readable triplet's files, by id and role.
+        sizes: width and height of each triplet whose labels have boxes, by id.
         computed: pairs of triplet and method that were computed.
         cached: pairs that the cache had.
     """
@@ -43,6 +44,7 @@ class Scored:
     scores: dict[str, dict[str, Result]]
     failures: list[Failure] = field(default_factory=list)
     sha256: dict[str, dict[str, str]] = field(default_factory=dict)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     computed: int = 0
     cached: int = 0
 
@@ -114,10 +116,13 @@ def _keys(
     is_long = engine.show_progress and len(records) > MANY_FILES
     keys: dict[str, dict[str, str]] = {}
     with progress_bar("triplets hashed", len(records), is_long) as tick:
-        for record, hashes in zip(records, ahead(_hashes, records, READERS), strict=True):
-            if isinstance(hashes, Failure):
-                result.failures.append(hashes)
+        for record, looked in zip(records, ahead(_hashes, records, READERS), strict=True):
+            if isinstance(looked, Failure):
+                result.failures.append(looked)
             else:
+                hashes, size = looked
+                if size is not None:
+                    result.sizes[record.id] = size
                 result.sha256[record.id] = hashes
                 keys[record.id] = {}
                 for name in wanted[record.id]:
@@ -130,13 +135,18 @@ def _keys(
     return keys
 
 
-def _hashes(record: TripletRecord) -> dict[str, str] | Failure:
+def _hashes(
+    record: TripletRecord,
+) -> tuple[dict[str, str], tuple[int, int] | None] | Failure:
+    """Of each file, and the size where a label has a box."""
     outside: Sequence[str] = ()
+    size = None
     try:
         hashes = {role: content_hash(getattr(record, role)) for role in ROLES}
     except UserError as error:
         return Failure(record.id, "read", str(error))
     if any(label.box for label in record.labels):
         with suppress(ImageError):  # whoever decodes it will say what is wrong
-            outside = boxes_outside(record, *image_size(record.original))
-    return Failure(record.id, "read", "\n".join(outside)) if outside else hashes
+            size = image_size(record.original)
+            outside = boxes_outside(record, *size)
+    return Failure(record.id, "read", "\n".join(outside)) if outside else (hashes, size)

@@ -19,7 +19,7 @@ import numpy as np
 
 from nacd_bench.errors import DataError
 from nacd_bench.planting import color, text, texture
-from nacd_bench.planting.scene import Floats, Image, Region, Scene, blended
+from nacd_bench.planting.scene import Floats, Image, Region, Scene, Sides, blended
 from nacd_bench.registry import unknown
 from nacd_bench.triplets.record import Box
 
@@ -34,7 +34,8 @@ class Kind:
 
     Args:
         artifact_type: the type that a label has.
-        place: chooses a region; None where the scene has none for it.
+        sides: of its regions.
+        place: ``(scene, sides, rng)`` to a region; None where the scene has none for it.
         mechanisms: ways to make it, by name, each ``(scene, region, strength, rng)`` to the image
             ``(H, W, 3)`` on 0..255 that the region's mask blends in.
         measured: its strength in the result ``(decode, planted, mask)``, where that is a
@@ -42,17 +43,21 @@ class Kind:
     """
 
     artifact_type: str
-    place: Callable[[Scene, np.random.Generator], Region | None]
+    sides: Sides
+    place: Callable[[Scene, Sides, np.random.Generator], Region | None]
     mechanisms: Mapping[str, Mechanism]
     measured: Callable[[Image, Image, Floats], float] | None = None
 
 
 KINDS: dict[str, Kind] = {
-    "texture": Kind("texture", texture.place, texture.MECHANISMS),
-    "boundary": Kind("texture", texture.edge_place, texture.EDGE_MECHANISMS),
-    "large_color": Kind("color", color.large_place, color.LARGE_MECHANISMS, color.mean_difference),
-    "small_color": Kind("color", color.small_place, color.SMALL_MECHANISMS),
-    "text": Kind("text", text.place, text.MECHANISMS),
+    "texture": Kind("texture", texture.SIDES, texture.place, texture.MECHANISMS),
+    "boundary": Kind("texture", texture.EDGE_SIDES, texture.edge_place, texture.EDGE_MECHANISMS),
+    "large_color": Kind(
+        *("color", color.LARGE_SIDES, color.large_place, color.LARGE_MECHANISMS),
+        color.mean_difference,
+    ),
+    "small_color": Kind("color", color.SMALL_SIDES, color.small_place, color.SMALL_MECHANISMS),
+    "text": Kind("text", text.SIDES, text.place, text.MECHANISMS),
 }
 """By the name of the detector that looks for it."""
 
@@ -82,7 +87,12 @@ class Planted:
 
 
 def plant(
-    scene: Scene, kind: str, strength: float = 0.5, seed: int = 0, mechanism: str | None = None
+    scene: Scene,
+    kind: str,
+    strength: float = 0.5,
+    seed: int = 0,
+    mechanism: str | None = None,
+    size: float | None = None,
 ) -> Planted | None:
     """Put one artifact into the neural side of a scene.
 
@@ -95,6 +105,8 @@ def plant(
         strength: from 0 to 1; each mechanism says what it means physically.
         seed: decides place, mechanism and every random detail.
         mechanism: one of the kind's; drawn by the seed by default.
+        size: side of the region in pixels, or length of the part of a line of text; drawn from the
+            kind's range by default.
 
     Returns:
         None where the scene has no place for it: no text, no colour.
@@ -112,7 +124,7 @@ def plant(
     rng = np.random.default_rng([seed, zlib.crc32(kind.encode())])
     drawn = list(chosen.mechanisms)[rng.integers(len(chosen.mechanisms))]
     name = mechanism or drawn
-    region = chosen.place(scene, rng)
+    region = chosen.place(scene, (size, size) if size else chosen.sides, rng)
     if region is None:
         return None
     if strength == 0:

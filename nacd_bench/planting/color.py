@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nacd_bench.planting.scene import Floats, Image, Region, Scene, blended, luma, place_on
+from nacd_bench.planting.scene import Floats, Image, Region, Scene, Sides, blended, luma, place_on
 
-LARGE_SIDES = (128.0, 168.0)
-SMALL_SIDES = (8.0, 32.0)
-"""Smallest and largest width and height of a region, in pixels."""
+LARGE_SIDES = (96.0, 192.0)
+SMALL_SIDES = (48.0, 96.0)
+"""Of a region."""
 LARGE_EDGE = 16.0
 SMALL_EDGE = 3.0
 """Pixels over which a region fades out."""
@@ -20,8 +20,8 @@ LARGEST_DIFFERENCE = 8.0
 """Mean CIEDE2000 inside a large region, as planted, at strength 1."""
 LARGEST_TURN = math.radians(150)
 """Of hues in a small region, at strength 1."""
-LEAST_CHROMA = 10.0
-"""Mean distance from gray, on 0..255, of a place that can lose colour."""
+LEAST_CHROMA, COLORED = 10.0, 0.5
+"""Distance from gray, on 0..255, of a pixel that can lose colour; share of them in a place."""
 STEPS = 14
 """Of the search for the shift with a given mean CIEDE2000."""
 MOST_LAB, MOST_GAIN = 60.0, 16.0
@@ -30,18 +30,15 @@ GAMMA = 2.2
 """Of a display, about: light from pixels."""
 
 
-def large_place(scene: Scene, rng: np.random.Generator) -> Region | None:
+def large_place(scene: Scene, sides: Sides, rng: np.random.Generator) -> Region | None:
     """Anywhere."""
-    return place_on(np.ones(scene.shape), LARGE_SIDES, rng, edge=LARGE_EDGE)
+    return place_on(np.ones(scene.shape, bool), 1, sides, rng, edge=LARGE_EDGE)
 
 
-def small_place(scene: Scene, rng: np.random.Generator) -> Region | None:
+def small_place(scene: Scene, sides: Sides, rng: np.random.Generator) -> Region | None:
     """Where the original has strong colours."""
-    chroma = np.hypot(*_chroma(scene.original))
-    place = place_on(chroma, SMALL_SIDES, rng, edge=SMALL_EDGE)
-    if place is None or chroma[place.mask >= 0.5].mean() < LEAST_CHROMA:
-        return None
-    return place
+    colored = np.hypot(*_chroma(scene.original)) >= LEAST_CHROMA
+    return place_on(colored, COLORED, sides, rng, edge=SMALL_EDGE)
 
 
 def shift(scene: Scene, region: Region, strength: float, rng: np.random.Generator) -> Floats:

@@ -15,8 +15,11 @@ TEXT_PHOTOS = ("page", "text")
 """Gray photographs of printed pages, 384 x 191 and 448 x 172 pixels."""
 COLOR_PHOTOS = tuple(PHOTOGRAPHS)[:8]
 """Colour photographs, 451 x 300 to 741 x 500 pixels."""
-PLANTING_PHOTOS = tuple(name for name in PHOTOGRAPHS if name not in TEXT_PHOTOS)
-"""Those and others without text, some of them gray, 384 x 303 to 741 x 500 pixels."""
+PLANTING_PHOTOS = tuple(
+    name for name in PHOTOGRAPHS if name not in (*TEXT_PHOTOS, "motorcycle_right")
+)
+"""Those but one of a stereo pair, and others without text, some of them gray, 384 x 303 to
+741 x 500 pixels."""
 
 
 def photo(name: str) -> NDArray[np.uint8]:

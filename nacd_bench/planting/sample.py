@@ -1,8 +1,8 @@
 """The planted sample: real triplets with artifacts whose type, place and strength are known.
 
-Photographs get a line of text per tile, are coded whole by the neural codec and by the traditional
-one at the same PSNR, and are cut into tiles. Of each tile there is one triplet without artifact
-and one with an artifact of each type; the test sets are drawn from these::
+Photographs get lines of text, are coded whole by the neural codec and by the traditional one at a
+part of its rate, and are cut into tiles. Of each tile there is one triplet without artifact, and
+some with an artifact of each type; the test sets are drawn from these::
 
     records, problems = planted_triplets(strength=0.5)
 
@@ -13,7 +13,7 @@ folder is found again by what is in it::
     coded/              the run of both codecs
     weak/               the neural codec at its lowest rate, which mechanisms take from
     tiles/              original, neural and traditional tiles without artifact
-    strength-0.5/       neural tiles with an artifact, masks/ that say where, triplets.parquet
+    strength-0.5/       neural tiles with an artifact, masks/ that say where, a manifest
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, count, zip_longest
+from itertools import chain, count, product, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -43,19 +43,26 @@ from nacd_bench.planting.lettering import with_text
 from nacd_bench.planting.photographs import PLANTING_PHOTOS, photo_path
 from nacd_bench.planting.scene import TextPlace
 from nacd_bench.runs.folder import new_run_id, run_lock
-from nacd_bench.settings import Count, Name, Names, Number, Share, checked
+from nacd_bench.settings import Count, Name, Names, Number, Positive, Share, checked
 from nacd_bench.triplets.files import json_sha256, sha256, write_whole
 from nacd_bench.triplets.images import read_8_bit
 from nacd_bench.triplets.manifest import parse_manifest, write_manifest
-from nacd_bench.triplets.record import ROLES, Box, Label, TripletRecord
+from nacd_bench.triplets.record import PLANTED, ROLES, Box, Label, TripletRecord
 
 NEURAL, TRADITIONAL = "hyperprior", "x265"
-TILE = 192
-TILES = 110
-PLANTING = 2
+RATE_FACTOR = 0.5
+"""Of these two: about the same PSNR on average, and not on each photograph."""
+TILE = 512
+SMALLEST = 32
+TILES = 100
+PLACES = 1
+PLANTING = 3
 """Changes whenever what is planted does: samples that are kept are the old ones."""
 OVERLAP = 1 / 6
 """Of a tile's side: the most that neighbours share, where a photograph then gives another tile."""
+TEXT_ROOM = 200
+TEXTS = 3
+"""Pixels of a tile's width and height for each line of text, and the most lines of a tile."""
 TYPES = {
     "texture": ("texture", "boundary"),
     "color": ("large_color", "small_color"),
@@ -92,9 +99,12 @@ def planted_triplets(
     neural: AnyCodec = NEURAL,
     traditional: AnyCodec = TRADITIONAL,
     point: float | None = None,
+    rate_factor: Positive | None = RATE_FACTOR,
     strength: Share = 0.5,
+    size: Number | None = None,
     tile: Count = TILE,
     tiles: Number = TILES,
+    places: Number = PLACES,
     seed: Count = 0,
     folder: Name | None = None,
     workers: Count | None = None,
@@ -108,9 +118,15 @@ def planted_triplets(
         neural, traditional: codecs: a registered name, or a dictionary with ``name`` and
             parameters.
         point: operating point of the neural codec; the one in the middle by default.
+        rate_factor: rate of the traditional result by that of the neural one; None for a rate with
+            the same PSNR.
         strength: of all artifacts, from 0 (nothing) to 1.
-        tile: side of the triplets in pixels; 0 for whole photographs.
+        size: width and height of all artifacts in pixels, of text the length; from the range of
+            each kind by default. At most half of a triplet's.
+        tile: side of the triplets in pixels, or the photograph's where that is smaller; 0 for whole
+            photographs.
         tiles: the most that are made, of all photographs in turn.
+        places: triplets of each tile with an artifact of a type, each in another place.
         seed: decides texts, places and mechanisms.
         folder: where all is kept; in the user's cache folder by default.
         workers: processes that code.
@@ -122,8 +138,8 @@ def planted_triplets(
     Raises:
         DataError: no photographs.
     """
-    if tile and tile < 32:
-        raise DataError(f"expected tiles of at least 32 pixels, or 0 for none, got {tile}.")
+    if tile and tile < SMALLEST:
+        raise DataError(f"expected tiles of at least {SMALLEST} pixels, or 0 for none, got {tile}.")
     codecs = [codec_of(neural), codec_of(traditional)]
     if images is None:
         paths = [photo_path(name) for name in PLANTING_PHOTOS]
@@ -144,13 +160,16 @@ def planted_triplets(
         [[spec.name, built(spec).version(), dict(built(spec).parameters)] for spec in codecs],
         [sha256(path.read_bytes()) for path in paths],
         chosen,
+        rate_factor,
         tile,
         seed,
     ]
     root = cache_folder("planted") if folder is None else Path(folder)
     place = (root or Path("runs/planted")) / json_sha256(identity)[:16]
     changed = place / f"strength-{strength:g}"
-    manifest = changed / f"triplets-{tiles}.parquet"
+    if size is not None:
+        changed = place / f"strength-{strength:g}-size-{size}"
+    manifest = changed / f"triplets-{tiles}-{places}.parquet"
     with run_lock(place, new_run_id(), wait=True):
         if manifest.is_file():
             return parse_manifest(manifest)
@@ -165,7 +184,8 @@ def planted_triplets(
             codecs[0],
             codecs[1],
             place / "coded",
-            scheme="psnr",
+            scheme="psnr" if rate_factor is None else "neural",
+            rate_factor=rate_factor,
             points=[chosen],
             workers=workers,
             failure_limit=1,
@@ -178,7 +198,7 @@ def planted_triplets(
             for row in coded.rows:
                 decodes = _images(row, place, codecs[0])
                 for one in chosen_tiles[row["source"]]:
-                    records += _planted(one, decodes, row, changed, strength, seed)
+                    records += _planted(one, decodes, row, changed, strength, size, places, seed)
                     progress(0)
         if problems:  # the next run tries again
             return records, problems
@@ -199,6 +219,7 @@ def _lettered(
         if not texts.is_file():
             try:
                 image, _ = read_8_bit(path)
+                _require_size(path, image)
             except UserError as error:
                 problems.append(Failure(path.name, "read", str(error)))
                 continue
@@ -209,20 +230,40 @@ def _lettered(
     return tiles, problems
 
 
+def _require_size(path: Path, image: Image) -> None:
+    """Raise :class:`DataError` for a photograph that is too small for any artifact."""
+    height, width = image.shape[:2]
+    if min(height, width) < SMALLEST:
+        raise DataError(
+            f"{path}: expected at least {SMALLEST} x {SMALLEST} pixels, got {width} x {height}. "
+            "Remove it."
+        )
+
+
 def _with_texts(name: str, image: Image, side: int, seed: int) -> tuple[Image, list[Tile]]:
-    """A photograph with a line of text in each of its tiles that has room for one."""
+    """A photograph with lines of text in each of its tiles, where there is room for them."""
     shared = round(OVERLAP * side / 2) + 1
     tiles = []
     for x0, y0, x1, y1 in tile_boxes(image.shape[1], image.shape[0], side):
         rng = np.random.default_rng([seed, zlib.crc32(name.encode()), x0, y0])
-        zone = (x0 + shared, y0 + shared, x1 - shared, y1 - shared)
-        texts: tuple[TextPlace, ...] = ()
-        if lettered := with_text(image, zone, rng):
-            image, place = lettered
-            a, b, c, d = place.box
-            texts = (TextPlace((a - x0, b - y0, c - x0, d - y0), place.height),)
-        tiles.append(Tile(name, (x0, y0, x1, y1), texts))
+        zones = _zones((x0 + shared, y0 + shared, x1 - shared, y1 - shared))
+        texts = []
+        for number in rng.permutation(len(zones))[:TEXTS]:
+            if lettered := with_text(image, zones[number], rng):
+                image, place = lettered
+                a, b, c, d = place.box
+                texts.append(TextPlace((a - x0, b - y0, c - x0, d - y0), place.height))
+        tiles.append(Tile(name, (x0, y0, x1, y1), tuple(texts)))
     return image, tiles
+
+
+def _zones(box: Box) -> list[Box]:
+    """Parts of a box that have room for a line of text each."""
+    x0, y0, x1, y1 = box
+    columns, rows = (max(1, length // TEXT_ROOM) for length in (x1 - x0, y1 - y0))
+    width, height = (x1 - x0) // columns, (y1 - y0) // rows
+    corners = [(x0 + i * width, y0 + j * height) for j in range(rows) for i in range(columns)]
+    return [(x, y, x + width, y + height) for x, y in corners]
 
 
 def _images(row: Mapping[str, Any], folder: Path, neural: CodecSpec) -> dict[str, Image]:
@@ -246,9 +287,11 @@ def _planted(
     row: Mapping[str, Any],
     folder: Path,
     strength: float,
+    size: int | None,
+    places: int,
     seed: int,
 ) -> Iterator[TripletRecord]:
-    """A triplet without artifact, and one with an artifact of each type that has a place.
+    """A triplet without artifact, and some with an artifact of each type that has a place.
 
     Args:
         tile: the part of the photograph.
@@ -258,7 +301,7 @@ def _planted(
     """
     x0, y0, x1, y1 = tile.box
     cut = {role: np.ascontiguousarray(image[y0:y1, x0:x1]) for role, image in images.items()}
-    facts: dict[str, Any] = {"source": tile.id, "extra": {"photo": tile.photo}}
+    facts: dict[str, Any] = {"source": tile.photo}
     for role in ROLES:
         path = folder.parent / "tiles" / f"{tile.id}-{role}.png"
         if not path.is_file():
@@ -271,25 +314,27 @@ def _planted(
     yield free
     scene = Scene(cut["original"], cut["neural"], cut["weak"], tile.texts)
     of_tile = zlib.crc32(f"{seed} {tile.id}".encode())
-    for name, kinds in TYPES.items():
-        turn = of_tile % len(kinds)
-        tries = (plant(scene, kind, strength, of_tile) for kind in kinds[turn:] + kinds)
+    for (name, kinds), number in product(TYPES.items(), range(places)):
+        turn = (of_tile + number) % len(kinds)
+        tries = (
+            plant(scene, kind, strength, of_tile + number, size=size)
+            for kind in kinds[turn:] + kinds
+        )
         planted = next(filter(None, tries), None)
         if planted is None:
             continue
-        file = folder / f"{tile.id}-{name}.png"
+        file = folder / f"{tile.id}-{name}-{number + 1}.png"
         write_whole(file, png(planted.image))
         gray = np.rint(planted.mask * 255).astype(np.uint8)
         write_whole(folder / "masks" / file.name, png(np.stack([gray] * 3, axis=2)))
         yield replace(
             free,
-            id=f"{tile.id}-{name}",
+            id=file.stem,
             neural=str(file),
             artifact_free=None,
             labels=(Label(name, planted.box, confirmed=True),),
             extra={
-                **free.extra,
-                "planted_kind": planted.kind,
+                PLANTED: planted.kind,
                 "planted_mechanism": planted.mechanism,
                 "planted_strength": strength,
                 "planted_difference": planted.difference,
@@ -298,20 +343,17 @@ def _planted(
 
 
 def tile_boxes(width: int, height: int, side: int) -> list[Box]:
-    """Squares that share at most :data:`OVERLAP` of their side with a neighbour, spread evenly;
-    one box for the whole image where ``side`` is 0.
+    """Squares that share at most :data:`OVERLAP` of their side with a neighbour, spread evenly; as
+    narrow or low as an image that is smaller, all of it where ``side`` is 0.
 
-    >>> [box[0] for box in tile_boxes(640, 192, 192)]
-    [0, 224, 448]
+    >>> tile_boxes(640, 150, 192)
+    [(0, 0, 192, 150), (224, 0, 416, 150), (448, 0, 640, 150)]
     """
-    if not side:
-        return [(0, 0, width, height)]
-    return [(x, y, x + side, y + side) for y in _starts(height, side) for x in _starts(width, side)]
+    w, h = (min(side or length, length) for length in (width, height))
+    return [(x, y, x + w, y + h) for y in _starts(height, h) for x in _starts(width, w)]
 
 
 def _starts(length: int, side: int) -> list[int]:
-    if length < side:
-        return []
     count = int((length - side) / (side * (1 - OVERLAP))) + 1
     if count == 1:
         return [(length - side) // 2]

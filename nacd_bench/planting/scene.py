@@ -15,11 +15,11 @@ from nacd_bench.triplets.record import Box
 Image = NDArray[np.uint8]
 """``(H, W, 3)`` sRGB."""
 Floats = NDArray[np.float64]
+Sides = tuple[float, float]
+"""Smallest and largest width and height of a region, in pixels."""
 
 LUMA = np.array([0.299, 0.587, 0.114])
 """Y of R, G, B (ITU-R BT.601)."""
-BEST_SHARE = 0.15
-"""Of the places that fit, an artifact goes to one of this best share."""
 EDGE = 10.0
 """Pixels over which a region fades out."""
 
@@ -103,37 +103,40 @@ def blurred(plane: Floats, sigma: float) -> Floats:
 
 
 def place_on(
-    worth: Floats,
-    sides: tuple[float, float],
+    wanted: NDArray[np.bool_],
+    share: float,
+    sides: Sides,
     rng: np.random.Generator,
     avoid: Sequence[Box] = (),
     edge: float = EDGE,
 ) -> Region | None:
-    """A rounded region at a place of much worth.
+    """A rounded region, anywhere in the image where it holds enough of what is wanted.
 
     Args:
-        worth: ``(H, W)``, how much a pixel is wanted.
-        sides: smallest and largest width and height of the region in pixels; cut to the image.
-        rng: chooses size and shape of the region, and one of the best places.
+        wanted: ``(H, W)``, pixels that the artifact needs.
+        share: least share of them in the region's rectangle, above 0.
+        sides: smallest and largest width and height of the region in pixels; at most half of the
+            image's.
+        rng: chooses size, shape and place.
         avoid: what the region fades out at.
         edge: pixels over which it fades out.
 
     Returns:
-        None where nothing of worth is left outside ``avoid``.
+        None where no place has enough outside ``avoid``.
     """
-    height, width = worth.shape
-    w, h = (min(rng.uniform(*sides), most) for most in (width, height))
-    free = without(avoid, worth.shape)
-    mean = cv2.blur(worth * free, (odd(w), odd(h)), borderType=cv2.BORDER_CONSTANT)
+    height, width = wanted.shape
+    w, h = (min(rng.uniform(*sides), most / 2) for most in (width, height))
+    free = without(avoid, wanted.shape)
+    kernel = odd(w), odd(h)
+    # counts of whole pixels: exact, so that places are the same on every processor
+    held = cv2.boxFilter(wanted * free, -1, kernel, normalize=False, borderType=cv2.BORDER_CONSTANT)
     xs = np.arange(width)[None, :]
     ys = np.arange(height)[:, None]
     fits = (xs >= w / 2 - 1) & (xs <= width - w / 2) & (ys >= h / 2 - 1) & (ys <= height - h / 2)
-    candidates = np.flatnonzero(fits & (mean > 0))
-    if not len(candidates):
+    places = np.flatnonzero(fits & (held >= share * kernel[0] * kernel[1]))
+    if not len(places):
         return None
-    count = max(1, round(BEST_SHARE * len(candidates)))
-    best = candidates[np.argsort(-mean.ravel()[candidates], kind="stable")[:count]]
-    y, x = np.unravel_index(rng.choice(best), worth.shape)
+    y, x = np.unravel_index(rng.choice(places), wanted.shape)
     power = rng.uniform(2, 4)
     distance = (np.abs((xs - x) / (w / 2)) ** power + np.abs((ys - y) / (h / 2)) ** power) ** (
         1 / power
@@ -196,13 +199,12 @@ def displaced(image: Image, dx: Floats, dy: Floats) -> Floats:
     ys = np.arange(height)[:, None] + dy
     return np.asarray(
         cv2.remap(
-            image.astype(np.float32),
+            image.astype(np.float64),  # sums whose rounding does not show in 8 bits
             xs.astype(np.float32),
             ys.astype(np.float32),
             cv2.INTER_CUBIC,
             borderMode=cv2.BORDER_REFLECT,
-        ),
-        np.float64,
+        )
     )
 
 

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from nacd_bench.planting.scene import Floats, Region, Scene, TextPlace, region, smooth, warped
+from nacd_bench.planting.scene import (
+    Floats,
+    Region,
+    Scene,
+    Sides,
+    TextPlace,
+    region,
+    smooth,
+    warped,
+)
 
+SIDES = (48.0, 192.0)
+"""Shortest and longest part of a line, in pixels; shorter lines as a whole."""
 MARGIN = 2
 """Pixels around a line of text that belong to it."""
 EDGE = 3.0
@@ -19,11 +30,14 @@ GLYPH = 0.6
 """Width of a letter in its heights, about."""
 
 
-def place(scene: Scene, rng: np.random.Generator) -> Region | None:
-    """One of the lines of text."""
+def place(scene: Scene, sides: Sides, rng: np.random.Generator) -> Region | None:
+    """A part of one of the lines of text."""
     if not scene.texts:
         return None
     x0, y0, x1, y1 = scene.texts[int(rng.integers(len(scene.texts)))].box
+    length = min(round(rng.uniform(*sides)), x1 - x0)
+    x0 = int(rng.integers(x0, x1 - length, endpoint=True))
+    x1 = x0 + length
     height, width = scene.shape
     xs, ys = np.arange(width)[None, :], np.arange(height)[:, None]
     inside = np.minimum(
@@ -63,12 +77,12 @@ def swap(scene: Scene, region: Region, strength: float, rng: np.random.Generator
 
 
 def _letter_height(scene: Scene, region: Region) -> float:
-    """Of the line of text nearest to the region."""
+    """Of the line of text that the region is in, or nearest to."""
     x, y = region.center
 
     def distance(text: TextPlace) -> float:
         x0, y0, x1, y1 = text.box
-        return abs((x0 + x1 - 1) / 2 - x) + abs((y0 + y1 - 1) / 2 - y)
+        return max(x0 - x, x - x1, 0) + max(y0 - y, y - y1, 0)
 
     return min(scene.texts, key=distance).height
 

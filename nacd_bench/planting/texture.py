@@ -11,6 +11,7 @@ from nacd_bench.planting.scene import (
     Floats,
     Region,
     Scene,
+    Sides,
     blurred,
     displaced,
     luma,
@@ -20,16 +21,16 @@ from nacd_bench.planting.scene import (
     without,
 )
 
-SIDES = (72.0, 120.0)
-"""Smallest and largest width and height of a region, in pixels."""
+SIDES = (64.0, 192.0)
+"""Of a region with texture."""
 GRAIN = 5.0
 """Sigma in pixels of what counts as local mean; texture is the rest."""
-LEAST_DETAIL = 2.5
-"""Mean distance from the local mean, on 0..255, of a place with texture."""
+LEAST_DETAIL, TEXTURED = 2.5, 0.5
+"""Distance from the local mean, on 0..255, of a pixel of texture; share of them in a place."""
 LARGEST_TURN = math.pi / 2
 """Of lines, at strength 1."""
-EDGE_SIDES = (56.0, 96.0)
-"""Smallest and largest width and height of a region, in pixels."""
+EDGE_SIDES = (48.0, 144.0)
+"""Of a region with edges."""
 LARGEST_SHIFT = 4.0
 """Pixels, at strength 1."""
 BEND = 7.0
@@ -38,17 +39,16 @@ TOOTH = (2, 5)
 """Fewest and most rows of a tooth."""
 SCALE = 1.5
 """Sigma in pixels at which edges are looked for."""
-LEAST_SLOPE = 10.0
-"""Largest slope, on 0..255 per pixel, of a place with an edge."""
+LEAST_SLOPE, EDGED = 10.0, 0.04
+"""Slope, on 0..255 per pixel, of an edge's pixel; share of them in a place."""
 
 
-def place(scene: Scene, rng: np.random.Generator) -> Region | None:
-    """Where the original has much texture and no text."""
-    detail = np.abs(_detail(luma(scene.original)))
-    # the root prefers detail everywhere to one strong edge
-    avoid = [text.around(2 * GRAIN) for text in scene.texts]
-    region = place_on(np.sqrt(detail), SIDES, rng, avoid)
-    return region if region and detail[region.mask >= 0.5].mean() >= LEAST_DETAIL else None
+def place(scene: Scene, sides: Sides, rng: np.random.Generator) -> Region | None:
+    """Where the original has texture and no text."""
+    textured = np.abs(_detail(luma(scene.original))) >= LEAST_DETAIL
+    return place_on(
+        textured, TEXTURED, sides, rng, [text.around(2 * GRAIN) for text in scene.texts]
+    )
 
 
 def weak(scene: Scene, region: Region, strength: float, rng: np.random.Generator) -> Floats:
@@ -92,11 +92,13 @@ def _detail(y: Floats) -> Floats:
     return y - blurred(y, GRAIN)
 
 
-def edge_place(scene: Scene, rng: np.random.Generator) -> Region | None:
+def edge_place(scene: Scene, sides: Sides, rng: np.random.Generator) -> Region | None:
     """Where the original has strong edges and no text."""
     slope = np.hypot(*np.gradient(blurred(luma(scene.original), SCALE)))
-    region = place_on(slope, EDGE_SIDES, rng, [text.around(2 * SCALE) for text in scene.texts])
-    return region if region and slope[region.mask >= 0.5].max() >= LEAST_SLOPE else None
+    return place_on(
+        *(slope >= LEAST_SLOPE, EDGED, sides, rng),
+        [text.around(2 * SCALE) for text in scene.texts],
+    )
 
 
 def bend(scene: Scene, region: Region, strength: float, rng: np.random.Generator) -> Floats:

@@ -11,6 +11,8 @@ from nacd_bench.registry import unknown
 
 ROLES = ("original", "neural", "traditional")
 """The three images of a triplet."""
+PLANTED = "planted_kind"
+"""The extra column with the kind of a planted artifact."""
 ARTIFACT_TYPES = ("texture", "color", "text")
 Box = tuple[int, int, int, int]
 """``(x0, y0, x1, y1)`` in pixels of the original, half-open."""

@@ -19,6 +19,7 @@ from nacd_bench.evaluation.balanced import (
 from nacd_bench.triplets.manifest import read_manifest, write_manifest
 from nacd_bench.triplets.record import (
     ARTIFACT_TYPES,
+    PLANTED,
     Label,
     TripletRecord,
     cluster_names,
@@ -296,3 +297,68 @@ class TestPresence:
         assert boxes(Label("text", here), Label("text")) is None
         assert boxes(Label("color", here)) == []
         assert boxes() is None
+
+
+def planted_triplet(tile: str, kind: str, number: int, photo: str) -> TripletRecord:
+    record = triplet(f"{tile}-{kind}-{number}", kind, photo)
+    extra = {} if kind == "free" else {PLANTED: kind}
+    return replace(record, original=f"/data/{tile}.png", extra=extra)
+
+
+class TestPlanted:
+    @pytest.fixture
+    def records(self) -> list[TripletRecord]:
+        """Ten photographs of two tiles; one tile has no text."""
+        return [
+            planted_triplet(f"photo{i}-{j}", kind, number, f"photo{i}")
+            for i in range(10)
+            for j in range(2)
+            for kind in (*ARTIFACT_TYPES, "free")
+            for number in range(1 if kind == "free" else 2)
+            if (i, j, kind) != (3, 1, "text")
+        ]
+
+    def test_each_positive_has_a_negative_of_its_tile(self, records: list[TripletRecord]) -> None:
+        sets, missing = balanced_sets(records, n=15)
+        assert not missing
+        for name, drawn in sets.items():
+            assert drawn.truth.count(True) == drawn.truth.count(False) == 15
+            tiles = [
+                sorted(
+                    r.original
+                    for r, side in zip(drawn.records, drawn.truth, strict=True)
+                    if side is wanted
+                )
+                for wanted in (True, False)
+            ]
+            assert tiles[0] == tiles[1] and len(set(tiles[0])) == 15
+            assert set(drawn.clusters) <= {f"photo{i}" for i in range(10)}
+            drawn_as = Counter(
+                r.extra["drawn_as"] for r in drawn.records if r.extra["side"] == "negative"
+            )
+            assert max(drawn_as.values()) <= 6 and name not in drawn_as
+            assert "on both sides" in drawn.notes[0]
+        assert len({r.id for drawn in sets.values() for r in drawn.records}) < 60
+
+    def test_all_that_there_are(self, records: list[TripletRecord]) -> None:
+        sets, _ = balanced_sets(records, n=None)
+        assert [each.truth.count(True) for each in sets.values()] == [40, 40, 38]
+        ids = [record.id for record in sets["text"].records]
+        assert len(set(ids)) == len(ids)
+
+    def test_the_order_of_rows_does_not_matter(self, records: list[TripletRecord]) -> None:
+        shuffled = random.Random(1).sample(records, len(records))
+        assert balanced_sets(records, n=7, seed=3) == balanced_sets(shuffled, n=7, seed=3)
+        assert balanced_sets(records, n=7, seed=3) != balanced_sets(records, n=7, seed=4)
+
+    def test_a_set_that_is_read_again_says_the_same(self, records: list[TripletRecord]) -> None:
+        drawn = balanced_sets(records)[0]["color"]
+        assert set_of(drawn.records, "data").notes == drawn.notes
+
+    def test_nothing_to_pair(self, records: list[TripletRecord]) -> None:
+        alone = [
+            record
+            for record in records
+            if record.labels and record.labels[0].artifact_type == "text"
+        ]
+        fails(DataError, "one of the same original without, got none", balanced_sets, alone)

@@ -9,7 +9,7 @@ from checks import fails
 
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.bootstrap import Resampling
-from nacd_bench.evaluation.localisation import Placed, localisation
+from nacd_bench.evaluation.localisation import Hit, Placed, localisation
 from nacd_bench.ops.boxes import box_iou
 
 pytestmark = pytest.mark.numeric
@@ -153,3 +153,38 @@ class TestBadInput:
 
     def test_nan(self) -> None:
         fails(ValueError, "without NaN", image, [BOX], [BOX], [math.nan])
+
+
+class TestGuesses:
+    @pytest.mark.parametrize("seed", range(4))
+    def test_chance_is_the_mean_over_every_place(self, seed: int) -> None:
+        """Against a loop over all whole pixels; the grid's steps are within 2 pixels."""
+        rng = np.random.default_rng(seed)
+        width, height = 130, 90
+        corners = rng.integers(0, (80, 40), (2, 2))
+        labelled = np.hstack([corners, corners + rng.integers(15, 50, (2, 2))])
+        w, h = rng.integers(10, 60, 2)
+        found = Placed(labelled, [[0, 0, w, h]], [1.0], "a", (width, height))
+        inside, ious = [], []
+        for x in range(width - w + 1):
+            for y in range(height - h + 1):
+                box = np.array([x, y, x + w, y + h])
+                cx, cy = x + w / 2, y + h / 2
+                inside.append(any(a <= cx < c and b <= cy < d for a, b, c, d in labelled))
+                ious.append(max(box_iou(box, each) for each in labelled))
+        guesses = found.guesses()
+        assert guesses is not None
+        chance, center = guesses
+        assert chance.pointing == pytest.approx(np.mean(inside), abs=0.02)
+        assert chance.iou == pytest.approx(np.mean(ious), abs=0.005)
+        middle = [(width - w) / 2, (height - h) / 2, (width + w) / 2, (height + h) / 2]
+        assert center.iou == pytest.approx(max(box_iou(middle, each) for each in labelled))
+
+    def test_they_stand_beside_the_figures(self) -> None:
+        """A box as large as the image is at its centre and everywhere; no box hits nothing."""
+        whole = Placed([[40, 40, 60, 60]], [[0, 0, 100, 100]], [1], "a", (100, 100))
+        none = Placed([[0, 0, 50, 50]], [], [], "b", (100, 100))
+        found = localisation([whole, none], resampling=FAST)
+        assert found.by_chance == found.at_centre == Hit(0.5, 0.02)
+        unknown = localisation([image([BOX], [BOX]), whole], resampling=FAST)
+        assert unknown.by_chance is unknown.at_centre is None

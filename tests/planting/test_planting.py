@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from checks import fails
@@ -11,7 +13,7 @@ from nacd_bench.errors import DataError
 from nacd_bench.planting import KINDS, Planted, Region, Scene, plant
 from nacd_bench.planting.lettering import with_text
 from nacd_bench.planting.photographs import photo
-from nacd_bench.planting.scene import blurred, luma
+from nacd_bench.planting.scene import blurred, luma, place_on
 from nacd_bench.registry import CODECS
 
 MECHANISMS = [(kind, name) for kind, each in KINDS.items() for name in each.mechanisms]
@@ -66,8 +68,7 @@ class TestEveryMechanism:
             planted(scene, kind, seed=seed, mechanism=mechanism) for seed in (5, 5, 6)
         )
         assert np.array_equal(first.image, again.image) and first.box == again.box
-        if (kind, mechanism) != ("text", "weak"):  # there is one line of text and one weak decode
-            assert not np.array_equal(first.image, other.image)
+        assert not np.array_equal(first.image, other.image)
 
 
 def test_each_kind_has_at_least_two_mechanisms_and_the_seed_draws_them_all(scene: Scene) -> None:
@@ -96,7 +97,7 @@ def test_large_colour_has_the_mean_ciede2000_that_its_strength_says(
         assert difference(found, decode) == pytest.approx(8 * strength, abs=0.05)
         assert found.difference == pytest.approx(difference(found, decode), abs=1e-9)
         x0, y0, x1, y1 = found.box
-        assert x1 - x0 >= 100 and y1 - y0 >= 100
+        assert x1 - x0 >= 80 and y1 - y0 >= 80
 
 
 def test_what_srgb_cannot_give_is_on_record(scene: Scene) -> None:
@@ -154,13 +155,43 @@ def test_small_colour_is_small_and_keeps_luma(scene: Scene) -> None:
     for seed in range(8):
         found = planted(scene, "small_color", strength=0.5, seed=seed, mechanism="fade")
         x0, y0, x1, y1 = found.box
-        assert 4 <= x1 - x0 <= 32 and 4 <= y1 - y0 <= 32
+        assert 44 <= x1 - x0 <= 96 and 44 <= y1 - y0 <= 96
         assert np.abs(luma(found.image) - luma(scene.neural)).max() < 1.01  # rounding
 
 
 def test_no_colour_is_lost_where_there_is_none() -> None:
     gray = np.repeat(np.arange(192, dtype=np.uint8)[:, None, None], 192, 1).repeat(3, 2)
     assert plant(Scene(gray, gray, gray), "small_color") is None
+
+
+def test_places_are_uniform_over_those_that_hold_enough() -> None:
+    """Against the count of a float64 loop over every place."""
+    wanted = np.zeros((90, 120), bool)
+    wanted[10:60, 70:110] = True
+    hits: Counter[tuple[int, int]] = Counter()
+    for seed in range(600):
+        found = place_on(wanted, 0.5, (21, 21), np.random.default_rng(seed))
+        assert found is not None
+        x0, y0, x1, y1 = found.box
+        hits[round((y0 + y1 - 1) / 2), round((x0 + x1 - 1) / 2)] += 1
+    allowed = {
+        (y, x)
+        for y in range(10, 80)
+        for x in range(10, 110)
+        if wanted[y - 10 : y + 11, x - 10 : x + 11].mean() >= 0.5
+    }
+    assert set(hits) <= allowed
+    ys, xs = np.array(list(hits.elements())).T
+    for values, of_all in ((ys, [y for y, _ in allowed]), (xs, [x for _, x in allowed])):
+        assert abs(values.mean() - np.mean(of_all)) < 4 * np.std(of_all) / np.sqrt(600)
+        assert values.std() == pytest.approx(np.std(of_all), rel=0.1)
+
+
+def test_a_size_is_met_wherever_it_is_asked_for(scene: Scene) -> None:
+    for kind in KINDS:
+        found = planted(scene, kind, size=60, seed=4)
+        x0, _, x1, _ = found.box
+        assert 40 <= x1 - x0 <= 60 + 2 * 4  # soft at the edge, and off the text
 
 
 def test_no_text_no_texture_no_edge_no_place() -> None:
@@ -176,7 +207,7 @@ def test_phases_keep_local_mean_and_variance(scene: Scene) -> None:
     detail = (before - blurred(before, 5))[inside].std()
     assert np.abs(blurred(after, 8) - blurred(before, 8))[inside].mean() < 0.3 * detail
     ratio = (after - blurred(after, 5))[inside].std() / detail
-    assert 0.7 < ratio < 1.4
+    assert 0.6 < ratio < 1.4
     assert np.corrcoef(after[inside], before[inside])[0, 1] < 0.9
 
 

@@ -17,6 +17,7 @@ from nacd_bench.detectors import Detector
 from nacd_bench.errors import Failure
 from nacd_bench.evaluation.balanced import SET_COLUMNS, BalancedSet
 from nacd_bench.evaluation.comparison import SetComparison, methods_of, scores_on
+from nacd_bench.evaluation.localisation import FIGURES
 from nacd_bench.evaluation.reference import Reference
 from nacd_bench.evaluation.thresholds import write_thresholds
 from nacd_bench.pipeline.methods import score_batch
@@ -239,9 +240,16 @@ def further_tables(done: Benchmarked) -> list[Table]:
             tests.append([name, test.first, test.second, difference, p, test.test])
         for detector, place in result.places.items():
             figures = (place.pointing, place.mean_iou, *place.average_precision.values())
-            shown = [numbers.estimate(one.value, one.low, one.high) for one in figures]
-            places.append([name, detector, *shown])
-    columns = ("pointing accuracy", "mean IoU", "AP at 0.3", "AP at 0.5")
+            pointing, iou, *precision = (
+                numbers.estimate(one.value, one.low, one.high) for one in figures
+            )
+            guesses = place.by_chance, place.at_centre
+            pointings, ious = (
+                [numbers.number(getattr(g, f, None), 2) for g in guesses] for f in FIGURES
+            )
+            places.append([name, detector, pointing, *pointings, iou, *ious, *precision])
+    guessed = ("by chance", "at the centre")
+    columns = ("pointing accuracy", *guessed, "mean IoU", *guessed, "AP at 0.3", "AP at 0.5")
     tables = [
         Table(
             ("set", "detector", "best baseline", "difference in AUC", "p", "test"),

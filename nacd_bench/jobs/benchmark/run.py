@@ -135,7 +135,8 @@ def benchmark(
             scales = {one.name: Scale(one.nothing_found, one.is_severity) for one in detectors}
             with timed("statistics"):
                 comparisons = compare(
-                    *(test_sets, scored.scores, types, names, full, bootstrap), scales=scales
+                    *(test_sets, scored.scores, types, names, full, bootstrap),
+                    *(scales, scored.sizes),
                 )
             done = Benchmarked(
                 folder=folder,
