@@ -9,7 +9,7 @@ import house
 LEVELS = (
     ("cli",),
     ("jobs",),
-    ("planting",),
+    ("planting", "training"),
     ("report", "pipeline"),
     ("runs",),
     ("evaluation", "coding"),

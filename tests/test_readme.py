@@ -18,7 +18,8 @@ def blocks(document: str, language: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "CONTRIBUTING.md", "docs/benchmark.md", "docs/planted.md"]
+    "document",
+    ["README.md", "CONTRIBUTING.md", "docs/benchmark.md", "docs/planted.md", "docs/training.md"],
 )
 def test_python(
     document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
