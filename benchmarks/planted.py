@@ -34,6 +34,7 @@ from nacd_bench.baselines import PAPER
 from nacd_bench.cache import ScoreCache, cache_folder
 from nacd_bench.evaluation.auc import AUC, auc_estimates
 from nacd_bench.evaluation.comparison import Scores
+from nacd_bench.numbers import NOTHING
 from nacd_bench.ops.color import luma
 from nacd_bench.pipeline.scores import score_triplets
 from nacd_bench.planting.sample import (
@@ -184,6 +185,8 @@ def psnr(first: str, second: str) -> float:
 
 
 def shown(found: AUC) -> str:
+    if np.isnan(found.value):
+        return NOTHING
     return f"{found.value:.3f} [{found.low:.2f}, {found.high:.2f}]"
 
 
