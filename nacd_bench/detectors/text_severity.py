@@ -29,11 +29,12 @@ from nacd_bench.detectors.text import bounding_box
 from nacd_bench.detectors.text_finders.cache import Cached
 from nacd_bench.detectors.text_finders.finder import TextFinder
 from nacd_bench.detectors.text_finders.rapidocr import RapidOCR
-from nacd_bench.detectors.text_finders.reader import PPOCRReader
+from nacd_bench.detectors.text_finders.reader import PPOCRReader, Reading
 from nacd_bench.ops.color import luma
 from nacd_bench.triplets.batch import Strip, TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch, HeatMap
-from nacd_bench.triplets.images import to_8_bit
+from nacd_bench.triplets.files import json_sha256
+from nacd_bench.triplets.images import pixels_sha256, to_8_bit
 from nacd_bench.triplets.record import ROLES
 
 LUMA_FAULTS = (0, 8, 16, 1, 9, 3, 11, 7)
@@ -52,9 +53,16 @@ SOUND = 5.0
 ENLARGE = 2.0
 """Factor by which the original is enlarged for the finder."""
 
+KEPT = 1 << 28
+"""Bytes of readings that are kept of the last original: about a hundred lines."""
+
 TILE = 512
 STEP = 64
 """Side of a tile and step between tiles, in pixels."""
+
+
+Line = tuple[NDArray[np.float32], list[int], Reading]
+"""Corners of a piece of text, its bounding box, and what is read in the original."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +140,7 @@ class TextSeverity(SeverityDetector):
         super().__init__(model)
         self.finder = finder or Cached(RapidOCR())
         self.reader = reader or PPOCRReader()
+        self._last: tuple[str, list[Line]] = ("", [])
 
     @property
     def by_content(self) -> bool:
@@ -179,16 +188,7 @@ class TextSeverity(SeverityDetector):
         made = [faults_of_luma(strip) for strip in single.strips(REACH, CELL)]
         maps = [torch.cat(of_decode, 1).double() for of_decode in zip(*made, strict=True)]
         boxes, letters, pairs = [], [], []
-        for polygon in self.finder.find_enlarged(images[0], ENLARGE, single.ids[0]):
-            corners = np.asarray(
-                cv2.boxPoints(cv2.minAreaRect(polygon.points.astype(np.float32))), np.float32
-            )
-            box = bounding_box(polygon, single.width, single.height)
-            if box[0] >= box[2] or box[1] >= box[3]:
-                continue
-            reading = self.reader.read(images[0], corners)
-            if reading.confidence < READABLE:
-                continue
+        for corners, box, reading in self._lines(images[0], single.ids[0]):
             x0, y0, x1, y1 = (side // CELL for side in box)
             pairs.append(
                 [
@@ -206,6 +206,28 @@ class TextSeverity(SeverityDetector):
             np.array(letters),
             np.array(pairs).reshape(-1, 2, FAULTS),
         )
+
+    def _lines(self, original: NDArray[np.uint8], image_id: str) -> list[Line]:
+        """What can be read in an original; of the last one it is known, for its other rates."""
+        key = json_sha256(
+            [original.shape, pixels_sha256(original), "" if self.by_content else image_id]
+        )
+        if self._last[0] == key:
+            return self._last[1]
+        height, width = original.shape[:2]
+        lines = []
+        for polygon in self.finder.find_enlarged(original, ENLARGE, image_id):
+            corners = np.asarray(
+                cv2.boxPoints(cv2.minAreaRect(polygon.points.astype(np.float32))), np.float32
+            )
+            box = bounding_box(polygon, width, height)
+            if box[0] < box[2] and box[1] < box[3]:
+                reading = self.reader.read(original, corners)
+                if reading.confidence >= READABLE:
+                    lines.append((corners, box, reading))
+        if sum(reading.probabilities.nbytes for *_, reading in lines) <= KEPT:
+            self._last = key, lines
+        return lines
 
 
 def faults_of_luma(strip: Strip) -> list[Tensor]:

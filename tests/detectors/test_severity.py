@@ -28,6 +28,7 @@ from nacd_bench.detectors.severity.maps import (
     spread,
 )
 from nacd_bench.detectors.severity.model import SeverityModel, read_model
+from nacd_bench.detectors.text_finders.reader import PPOCRReader
 from nacd_bench.errors import ImageError, UserError
 from nacd_bench.ops.ciede2000 import ciede2000
 from nacd_bench.ops.color import chroma, lab, luma
@@ -273,6 +274,20 @@ class TestText:
             scores.append(severity(TextSeverity(), original, decode, original))
         assert scores == sorted(scores)
         assert scores[0] == 0 and scores[-1] > 1.5
+
+    def test_an_original_is_read_once_for_all_its_rates(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        original, other = self.lines("MEASURE OF CODECS"), self.lines("BROKEN LETTERS")
+        detector, read = TextSeverity(), []
+        reader = PPOCRReader.read
+        monkeypatch.setattr(PPOCRReader, "read", lambda *a: read.append(a[1]) or reader(*a))
+        first = severity(detector, original, other, original)
+        pieces = len(read)
+        again = severity(detector, original, other, original)
+        assert again == first
+        assert 0 < 3 * (len(read) - pieces) <= 2 * pieces
+        assert severity(detector, other, original, other) > 0  # another original is read anew
 
     def test_no_text_is_0_without_boxes(self) -> None:
         plain = torch.full((1, 3, 96, 96), 90, dtype=torch.uint8)

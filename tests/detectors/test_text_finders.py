@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import pickle
 import sqlite3
@@ -25,6 +26,7 @@ from nacd_bench.detectors.text_finders import (
     RapidOCR,
     TextFinder,
     TextPolygon,
+    rapidocr,
 )
 from nacd_bench.errors import ImageError, TextFinderError
 from nacd_bench.planting.photographs import photo
@@ -87,6 +89,31 @@ class TestRapidOCR:
     def test_large_images_are_shrunk_and_polygons_are_not(self) -> None:
         found = RapidOCR(max_side=240, threads=1).find(written())
         assert np.concatenate([polygon.points for polygon in found]).max(axis=0)[0] > 200
+
+    def test_tiles_find_what_the_whole_image_does(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Lines across tiles too, and nothing where a tile is left out."""
+        page = np.tile(written("a line across", 30), (2, 2, 1))
+        page = np.pad(page, ((0, 400), (0, 0), (0, 0)), constant_values=255)
+        whole = RapidOCR(threads=1).find(page)
+        monkeypatch.setattr(rapidocr, "TILE", 416)
+        monkeypatch.setattr(rapidocr, "OVERLAP", 96)
+        finder, sizes = RapidOCR(threads=1), []
+        network = finder._network
+        finder.__dict__["_network"] = lambda pixels: sizes.append(pixels.shape) or network(pixels)
+        tiled = finder.find(page)
+        assert sizes == [(1, 3, 416, 384)] * 3  # of six: the lower ones are empty
+        assert len(tiled) == len(whole) == 4
+        for one in tiled:
+            assert min(np.abs(one.points - other.points).max() for other in whole) <= 6
+
+    def test_tiles_cover_all_pixels_and_share_enough(self) -> None:
+        for side in range(32, 9000, 32):
+            tiles = rapidocr._tiles(side)
+            lengths = {tile.stop - tile.start for tile in tiles}
+            assert len(lengths) == 1 and max(lengths) <= rapidocr.TILE and max(lengths) % 32 == 0
+            assert (tiles[0].start, tiles[-1].stop) == (0, side)
+            shared = [a.stop - b.start for a, b in itertools.pairwise(tiles)]
+            assert min(shared, default=rapidocr.OVERLAP) >= rapidocr.OVERLAP
 
     @pytest.mark.parametrize(("height", "width"), [(1, 1), (15, 700), (33, 31)])
     def test_any_size(self, height: int, width: int) -> None:

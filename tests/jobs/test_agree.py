@@ -22,17 +22,23 @@ from triplet_folder import jpeg, small_photo
 from nacd_bench.baselines import Baseline
 from nacd_bench.baselines.metrics import PSNR
 from nacd_bench.cli.main import main
-from nacd_bench.detectors import ColorSeverity, Detector, TextSeverity, TextureSeverity
+from nacd_bench.detectors import ColorSeverity, Detector, Text, TextSeverity, TextureSeverity
 from nacd_bench.detectors.severity.detector import SeverityDetector
+from nacd_bench.detectors.text_finders import Cached, TextFinder, TextPolygon
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.bootstrap import Resampling
 from nacd_bench.evaluation.graded_table import CENTRE, CONSTANT, NEURAL, RATER
 from nacd_bench.jobs.agree.results import Agreed
 from nacd_bench.jobs.agree.run import agree, find_graded, groups_of, in_sample
+from nacd_bench.jobs.benchmark.labelled_sets import Drawing
+from nacd_bench.jobs.benchmark.run import benchmark
+from nacd_bench.jobs.detect import detect
+from nacd_bench.jobs.mine.run import mine
+from nacd_bench.pipeline.scoring import Engine
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch
 from nacd_bench.triplets.images import content_hash
-from nacd_bench.triplets.record import TripletRecord
+from nacd_bench.triplets.record import Label, TripletRecord
 
 PHOTOS = ("astronaut", "coffee", "chelsea", "rocket")
 QUALITIES = (4, 6, 9, 14, 30, 60)
@@ -550,3 +556,68 @@ class TestInChromium:
         shown = page.inner_text(".entries")
         assert all(name in shown for name in names.values())
         assert page.evaluate("window.HIT") is None
+
+
+class CountingFinder(TextFinder):
+    """Finds one plate in any image, and notes in a file that it was asked."""
+
+    name = "counting"
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"finder": self.name}
+
+    def find(self, image: np.ndarray, image_id: str = "") -> list[TextPolygon]:
+        with self.log.open("a") as file:
+            file.write(f"{image_id}\n")
+        return [TextPolygon([8, 8, 72, 8, 72, 40, 8, 40], 0.9)]
+
+
+def test_polygons_are_found_once_per_original_in_all_commands(folder: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+
+    def text() -> list[Detector]:
+        return [Text(finder=Cached(CountingFinder(log), tmp_path / "polygons"))]
+
+    paths = sorted((folder / "orig").iterdir())
+    triplets = [
+        TripletRecord(
+            f"{path.stem}-{place}",
+            str(path),
+            *(str(folder / side / f"{path.stem}-{place}.png") for side in ("ai", "classic")),
+            artifact_free=None if place else True,
+            labels=(Label("text", (8, 8, 72, 40)),) if place else (),
+        )
+        for path in paths
+        for place in (0, 1)
+    ]
+    quiet = {"show_progress": False}
+    detect((triplets, []), text(), tmp_path / "detect", **quiet)
+    asked = log.read_text().split("\n")[:-1]
+    assert len(asked) == len(paths)
+    benchmark(
+        (triplets, []),
+        text(),
+        [PSNR()],
+        tmp_path / "benchmark",
+        sets=Drawing(("text",), n=4),
+        bootstrap=Resampling(resamples=20),
+        trainer=Engine(show_progress=False),
+        cache=tmp_path / "cache",
+        **quiet,
+    )
+    agree(find_graded(folder), text(), [PSNR()], tmp_path / "agree", cache=tmp_path / "c", **QUICK)
+    mined = mine(
+        folder / "orig",
+        "jpeg",
+        "webp",
+        tmp_path / "mine",
+        detectors=text(),
+        points=[5, 30],
+        **quiet,
+    )
+    assert mined is not None
+    assert log.read_text().split("\n")[:-1] == asked

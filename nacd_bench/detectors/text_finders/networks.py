@@ -47,7 +47,6 @@ def open_network(path: Path, threads: int | None) -> Callable[[np.ndarray], np.n
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    options.enable_cpu_mem_arena = False  # sizes vary, an arena would keep the largest
     options.intra_op_num_threads = threads or 0
     try:
         session = onnxruntime.InferenceSession(
@@ -57,5 +56,8 @@ def open_network(path: Path, threads: int | None) -> Callable[[np.ndarray], np.n
         raise TextFinderError(
             f"expected a PP-OCR network as ONNX, got {path}: {error!s:.200}"
         ) from error
-    name = session.get_inputs()[0].name
-    return lambda pixels: session.run(None, {name: pixels})[0]
+    name, run = session.get_inputs()[0].name, onnxruntime.RunOptions()
+    # Sizes vary: without an arena every plane is fresh memory, whose page faults cost more than the
+    # convolutions on it, and one that never shrinks keeps the largest image's.
+    run.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return lambda pixels: session.run(None, {name: pixels}, run)[0]
