@@ -42,8 +42,8 @@ from nacd_bench.pipeline.progress import Progress, progress_bar
 from nacd_bench.pipeline.scoring import (
     READERS,
     LoadedBatch,
+    all_scored,
     batches,
-    scored,
     usual_batch_size,
 )
 from nacd_bench.pipeline.workers import ahead
@@ -314,12 +314,12 @@ def _results(
     tick: Progress,
 ) -> Iterator[tuple[LoadedTriplet, Mapping[str, Result]]]:
     """Triplets with their results; those that cannot be read become failures of the run."""
-    for batch in loaded:
+    for batch in all_scored(loaded, detectors, place):
         if isinstance(batch, Failure):
             run.failures.append(batch)
             tick.skip(1)
         else:
-            yield from scored(batch, detectors, place)
+            yield from batch
 
 
 def _faults(item: Mapping[str, Any]) -> list[Failure]:

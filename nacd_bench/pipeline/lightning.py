@@ -1,7 +1,7 @@
 """Lightning's Trainer as the driver of the scoring loop, on several devices or one.
 
 Each process gets its share of the triplets, each triplet exactly once. Every batch's scores go to
-the cache as soon as they are computed, so that a kill loses the batch in flight and no more.
+the cache as soon as they are computed, so that a kill loses the batches in flight and no more.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from nacd_bench.pipeline.methods import Method
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.pipeline.scoring import (
     Engine,
-    LoadedBatch,
+    ScoredBatch,
     Task,
+    all_scored,
     batches,
-    scored,
     usual_batch_size,
 )
 from nacd_bench.pipeline.tuning import tune_process
@@ -63,22 +63,26 @@ class Scoring(L.LightningModule):
         if self.trainer.world_size > 1:
             torch.set_num_threads(max(1, (os.cpu_count() or 1) // self.trainer.world_size))
 
-    def test_dataloader(self) -> Iterator[LoadedBatch | Failure]:
+    def test_dataloader(self) -> Iterator[ScoredBatch | Failure]:
         share = self.tasks[self.trainer.global_rank :: self.trainer.world_size]
         size = self.engine.batch_size or usual_batch_size(self.device.type)
         is_shown = self.engine.show_progress and self.trainer.is_global_zero
         with progress_bar("triplets scored", len(share), is_shown) as tick:
-            for batch in batches(share, size, self.engine.num_workers):
+            loaded = batches(share, size, self.engine.num_workers)
+            methods: list[Method] = list(self.methods)  # type: ignore[arg-type]
+            in_precision = self.trainer.precision_plugin.test_step_context
+            everyone = self.trainer.world_size
+            for batch in all_scored(loaded, methods, self.device, everyone, in_precision):
                 yield batch
                 if isinstance(batch, Failure):
                     tick(tick.failures + 1)
                 else:
-                    tick(count=len(batch[0]))
+                    tick(count=len(batch))
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, index: int) -> Any:
         return batch  # `scored` does, where there are pixels
 
-    def test_step(self, batch: LoadedBatch | Failure, index: int) -> None:
+    def test_step(self, batch: ScoredBatch | Failure, index: int) -> None:
         if isinstance(batch, Failure):
             unreadable = {"unreadable": batch.message}
             self.cache.put(dict.fromkeys(self.keys[batch.item].values(), unreadable))
@@ -86,7 +90,7 @@ class Scoring(L.LightningModule):
         self.cache.put(
             {
                 self.keys[loaded.record.id][name]: result.as_json()
-                for loaded, results in scored(batch, list(self.methods), self.device)  # type: ignore[arg-type]
+                for loaded, results in batch
                 for name, result in results.items()
             }
         )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,6 +24,9 @@ from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch, Result
 
 Method = Detector | Baseline
+_one_reader = threading.Lock()
+"""Text is looked for by one thread at a time: finders use all cores themselves, and remember what
+they found for the triplets of the same original that wait."""
 M = TypeVar("M", Detector, Baseline, Detector | Baseline)
 
 
@@ -209,7 +214,7 @@ def _results(method: Method, batch: TripletBatch) -> list[Result]:
     else:
         part = "metrics"
     try:
-        with timed(part), torch.inference_mode():
+        with _one_reader if part == "text" else nullcontext(), timed(part), torch.inference_mode():
             results = _read(method, method(batch), len(batch))
     except Exception as error:  # a plug-in may raise anything
         if len(batch) > 1:

@@ -1,13 +1,15 @@
 """Detectors and baselines over triplets: decoded ahead, scored in batches of one size.
 
-Whoever drives it takes :func:`batches`, gives them to :func:`scored` and keeps what comes back:
+Whoever drives it takes :func:`batches`, gives them to :func:`all_scored`, keeps what comes back:
 ``detect`` itself, and for ``benchmark`` Lightning's Trainer.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from threading import Lock
 from typing import Any, Literal
 
 import torch
@@ -15,7 +17,7 @@ import torch
 from nacd_bench.errors import Failure, UserError
 from nacd_bench.pipeline.clock import timed
 from nacd_bench.pipeline.methods import Method, score_batch
-from nacd_bench.pipeline.workers import ahead
+from nacd_bench.pipeline.workers import ahead, cores
 from nacd_bench.settings import Count, Number, options
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import Result
@@ -26,6 +28,10 @@ Task = tuple[TripletRecord, tuple[str, ...]]
 """A triplet and the names of the methods that are to score it."""
 READERS = 4
 """Threads that hash and decode files."""
+SCORERS = 4
+"""Threads that score on a CPU, at most."""
+LARGE = 1 << 22
+"""Pixels of a batch from which on it does not share memory with another large one."""
 GPU_BATCH = 8
 """Triplets of one size that a GPU takes at a time, unless told otherwise."""
 
@@ -58,6 +64,8 @@ DEFAULT = Engine()
 
 LoadedBatch = tuple[Sequence[LoadedTriplet], Sequence[str]]
 """Triplets of one size and dtype, and the names of the methods that are to score them."""
+ScoredBatch = list[tuple[LoadedTriplet, dict[str, Result]]]
+"""Triplets, each with its results by method."""
 
 
 def batches(
@@ -96,9 +104,7 @@ def _loaded(task: Task) -> tuple[tuple[str, ...], LoadedTriplet | Failure]:
         return methods, Failure(record.id, "read", f"{more}{error}")
 
 
-def scored(
-    batch: LoadedBatch, methods: Sequence[Method], device: torch.device
-) -> list[tuple[LoadedTriplet, dict[str, Result]]]:
+def scored(batch: LoadedBatch, methods: Sequence[Method], device: torch.device) -> ScoredBatch:
     """Each triplet of a batch with its results by method."""
     triplets, names = batch
     planes = {
@@ -108,6 +114,35 @@ def scored(
     chosen = [method for method in methods if method.name in names]
     results = score_batch(chosen, TripletBatch(**planes, ids=ids).to(device))
     return list(zip(triplets, results, strict=True))
+
+
+def all_scored(
+    loaded: Iterable[LoadedBatch | Failure],
+    methods: Sequence[Method],
+    device: torch.device,
+    processes: int = 1,
+    context: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> Iterator[ScoredBatch | Failure]:
+    """Batches one after the other as :func:`scored`; failures pass.
+
+    On a CPU several small ones are worked on at a time: threads over triplets use its cores better
+    than threads within operations.
+
+    Args:
+        processes: that share this machine's cores.
+        context: in which methods run.
+    """
+    one_large = Lock()
+
+    def one(batch: LoadedBatch | Failure) -> ScoredBatch | Failure:
+        if isinstance(batch, Failure):
+            return batch
+        pixels = sum(triplet.batch.original.shape[2:].numel() for triplet in batch[0])
+        with one_large if pixels > LARGE else nullcontext(), context():
+            return scored(batch, methods, device)
+
+    threads = min(cores() // processes, SCORERS) if device.type == "cpu" else 0
+    yield from ahead(one, loaded, threads if threads > 1 else 0)
 
 
 def usual_batch_size(device: str) -> int:
