@@ -2,14 +2,17 @@
 
     python benchmarks/findings.py docs/images
 
-findings.jpg is the README's, of the severity detectors; DETECTOR.jpg, for each of the paper's, is
-its strongest finding in a photograph that none before it has shown.
+gallery_TYPE.jpg has what the severity detectors find at 1.5 or more, the strongest of a photograph
+and six photographs at most; findings.jpg, the README's, three of them; DETECTOR.jpg, for each of
+the paper's, its strongest finding in a photograph that none before it has shown.
 """
 
 from __future__ import annotations
 
 import io
 import sys
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +33,7 @@ from nacd_bench.detectors import (
 from nacd_bench.report.sheets import Row, overlay, sheet, tile
 from nacd_bench.runs.compared_run import codec_of
 from nacd_bench.runs.schema import SIDES
+from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.images import to_8_bit
 from nacd_bench.triplets.loading import load_triplet
 from nacd_bench.triplets.record import ROLES, TripletRecord
@@ -41,42 +45,53 @@ README = {
     TextSeverity: "hopper-high",
 }
 PAPER = (Text, SmallColor, LargeColor, Texture, Boundary)
+SEVERE, MOST = 1.5, 6
 VIEW, ENLARGED = (150, 84), 2
 """Pixels that are shown around a box, and the side of each on the picture."""
 
 
 def main(folder: Path) -> None:
     data = sample_triplets()
-    records = {record.id: record for record in data.records}
-    rows = []
+    rows: list[Row] = []
     for made, name in README.items():
-        heading, tiles = _row(made(), records[name])
-        graded = (name, "neural", made.artifact_type)
-        grades = [
-            str(grade.severity)
-            for grade in data.grades
-            if (grade.triplet, grade.side, grade.artifact_type) == graded
-        ]
-        rows.append((f"{heading}, model raters {', '.join(grades)}", tiles))
+        detector = made()
+        grades: dict[str, list[str]] = defaultdict(list)
+        for grade in data.grades:
+            if (grade.side, grade.artifact_type) == ("neural", detector.artifact_type):
+                grades[grade.triplet].append(str(grade.severity))
+        strongest: dict[str, tuple[Result, TripletRecord]] = {}
+        for found in _found(detector, [record for record in data.records if record.id in grades]):
+            photo = str(found[1].source)
+            strongest[photo] = max(
+                strongest.get(photo, found), found, key=lambda each: each[0].score
+            )
+        order = sorted(strongest.values(), key=lambda each: -each[0].score)
+        shown = {
+            record.id: _row(detector.artifact_type, result, record, grades[record.id])
+            for result, record in order[:MOST]
+            if result.score >= SEVERE
+        }
+        _write(folder / f"gallery_{detector.artifact_type}.jpg", sheet([*shown.values()]))
+        rows.append(shown[name])
     _write(folder / "findings.jpg", sheet(rows))
-    shown: set[str] = set()
+    left = list(data.records)
     for detector in (made() for made in PAPER):
-        found = [
-            (detector(load_triplet(record).batch).results()[0], record)
-            for record in data.records
-            if record.source not in shown
-        ]
-        result, record = max(found, key=lambda item: item[0].score)
-        shown.add(str(record.source))
+        result, record = max(_found(detector, left), key=lambda found: found[0].score)
+        left = [other for other in left if other.source != record.source]
         title = "; ".join(_made(record, side) for side in SIDES)
         results = {detector.name: result}
-        data_png = overlay(_images(record), [detector], results, {detector.name: 0.0}, [title])
-        _write(folder / f"{detector.name}.jpg", np.array(Image.open(io.BytesIO(data_png))))
+        picture = overlay(_images(record), [detector], results, {detector.name: 0.0}, [title])
+        _write(folder / f"{detector.name}.jpg", np.array(Image.open(io.BytesIO(picture))))
 
 
-def _row(detector: Detector, record: TripletRecord) -> Row:
+def _found(
+    detector: Detector, records: Sequence[TripletRecord]
+) -> list[tuple[Result, TripletRecord]]:
+    return [(detector(load_triplet(each).batch).results()[0], each) for each in records]
+
+
+def _row(kind: str, found: Result, record: TripletRecord, grades: Sequence[str]) -> Row:
     """The strongest box and what lies around it, enlarged."""
-    found = detector(load_triplet(record).batch).results()[0]
     images, box = _images(record), np.array(found.boxes[0])
     height, width = images["original"].shape[:2]
     middle = (box[:2] + box[2:]) // 2
@@ -88,7 +103,8 @@ def _row(detector: Detector, record: TripletRecord) -> Row:
         framed = tuple(box * ENLARGED) if role == "neural" else None
         caption = role if role == "original" else _made(record, role)
         tiles.append((caption, tile(enlarged, tuple(view * ENLARGED), framed)))
-    return f"{detector.artifact_type}: predicted severity {found.score:.1f} of 3", tiles
+    severities = f"predicted severity {found.score:.1f} of 3, model raters {', '.join(grades)}"
+    return f"{record.source}, {kind}: {severities}", tiles
 
 
 def _images(record: TripletRecord) -> dict[str, NDArray[np.uint8]]:

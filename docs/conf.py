@@ -27,6 +27,7 @@ suppress_warnings = [
 ELSEWHERE = {
     "../CONTRIBUTING.md": "contributing.md",
     "../codecs/hyperprior/README.md": "hyperprior.md",
+    "../nacd_bench/sample/README.md": "sample.md",
 }
 """Pages of the repository that lie outside of this folder, and those of the site that hold them."""
 
@@ -37,8 +38,9 @@ def point_inside(app: Sphinx, name: str, text: list[str]) -> None:
         text[0] = text[0].replace(f"]({path}", f"]({page}")
 
 
-def point_inside_of_included(app: Sphinx, path: object, name: str, text: list[str]) -> None:
-    text[0] = text[0].replace("](CONTRIBUTING.md", "](contributing.md")
+def point_inside_of_included(app: Sphinx, included: object, name: str, text: list[str]) -> None:
+    for path, page in ELSEWHERE.items():
+        text[0] = text[0].replace(f"]({path.removeprefix('../')}", f"]({page}")
 
 
 def setup(app: Sphinx) -> None:
