@@ -24,6 +24,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -33,7 +34,7 @@ import torch
 from pydantic import SkipValidation
 
 from nacd_bench.detectors import Detector
-from nacd_bench.errors import Failure, UserError
+from nacd_bench.errors import DataError, Failure, UserError
 from nacd_bench.evaluation.thresholds import Criterion, FalseAlarms, exceeds, false_alarms
 from nacd_bench.numbers import count
 from nacd_bench.pipeline.clock import timed
@@ -56,7 +57,7 @@ from nacd_bench.runs.tables import write_csv, write_tables
 from nacd_bench.settings import Name, Number, checked
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.files import write_whole
-from nacd_bench.triplets.grades import GradedData
+from nacd_bench.triplets.grades import GRADES, Grade, GradedData, find_grades, write_grades
 from nacd_bench.triplets.images import content_hash, to_8_bit
 from nacd_bench.triplets.loading import LoadedTriplet
 from nacd_bench.triplets.record import ROLES, TripletRecord, cluster_names
@@ -164,7 +165,7 @@ def detect(
     """
     began = time.perf_counter()
     folder = Path(folder)
-    records, problems = _found(source)
+    records, grades, problems = _found(source)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     place = torch.device(device)
@@ -202,6 +203,8 @@ def detect(
         ) as run,
         progress_bar("triplets", len(records), show_progress) as tick,
     ):
+        if grades:
+            write_grades(folder / GRADES[0], grades)
         try:
             kept.update(_kept(folder, records, run.journal))
             n_before = len(kept)
@@ -233,12 +236,18 @@ def detect(
     )
 
 
-def _found(source: Any) -> tuple[list[TripletRecord], list[Failure]]:
-    """The triplets of a source, which may have been looked for before."""
+def _found(source: Any) -> tuple[list[TripletRecord], list[Grade], list[Failure]]:
+    """The triplets of a source, which may have been looked for before, and grades beside them."""
     if isinstance(source, GradedData):
-        return list(source.records), list(source.failures)
-    is_found = isinstance(source, tuple) and source and isinstance(source[0], list)
-    return source if is_found else find_triplets(source)
+        return list(source.records), list(source.grades), list(source.failures)
+    if isinstance(source, tuple) and source and isinstance(source[0], list):
+        records, problems = source
+        return records, [], problems
+    records, problems = find_triplets(source)
+    grades: list[Grade] = []
+    with suppress(DataError):  # they are only shown; validate and agree say what is wrong
+        grades, _, _ = find_grades(source, records)
+    return records, grades, problems
 
 
 def exchanged(records: Sequence[TripletRecord]) -> list[TripletRecord]:

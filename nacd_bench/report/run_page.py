@@ -21,6 +21,7 @@ from nacd_bench.report.page import write_page, write_picture
 from nacd_bench.runs.compared_run import operating_point
 from nacd_bench.runs.read import Run
 from nacd_bench.triplets.files import json_sha256, write_whole
+from nacd_bench.triplets.grades import Grade
 from nacd_bench.triplets.images import to_8_bit
 from nacd_bench.triplets.loading import load_triplet
 from nacd_bench.triplets.record import ROLES, Box, TripletRecord
@@ -107,6 +108,9 @@ def _data(
     shown = [record for record in run.records if not isinstance(pictures[record.id], str)]
     index = {record.id: i for i, record in enumerate(shown)}
     made = {detector.name: detector for detector in detectors}
+    grades: dict[str, list[Grade]] = defaultdict(list)
+    for grade in run.grades:
+        grades[grade.triplet].append(grade)
     colors = colored(np.linspace(0, 1, 9, dtype=np.float32)[None], 0, 1)[0].tolist()
     return {
         "title": f"nacd-bench {run.job}: {run.folder.resolve().name}",
@@ -115,11 +119,14 @@ def _data(
                 "type": artifact_type,
                 "range": made[name].heat_map_range if name in made else (0, 1),
                 "nothing": made[name].nothing_found if name in made else None,
+                "severity": name in made and made[name].is_severity,
             }
             for name, artifact_type in types.items()
         },
         "colors": [f"rgb({red},{green},{blue})" for red, green, blue in colors],
-        "triplets": [_triplet(run, record, pictures[record.id]) for record in shown],
+        "triplets": [
+            _triplet(run, record, pictures[record.id], grades[record.id]) for record in shown
+        ],
         "detections": _detections(run, index),
         "sets": {name: _set(run, name, index) for name in run.truth},
         "thresholds": thresholds,
@@ -139,7 +146,9 @@ def _limit(row: Mapping[str, str]) -> list[str]:
     return shown
 
 
-def _triplet(run: Run, record: TripletRecord, pictures: Any) -> dict[str, Any]:
+def _triplet(
+    run: Run, record: TripletRecord, pictures: Any, grades: Sequence[Grade]
+) -> dict[str, Any]:
     return {
         "id": record.id,
         **pictures,
@@ -147,6 +156,16 @@ def _triplet(run: Run, record: TripletRecord, pictures: Any) -> dict[str, Any]:
         "rate": operating_point(record),
         **dict(zip(("gap", "over_tolerance"), _rate_gap(record), strict=True)),
         "labels": [{"type": label.artifact_type, "box": label.box} for label in record.labels],
+        "grades": [
+            {
+                "type": grade.artifact_type,
+                "rater": grade.rater,
+                "side": grade.side,
+                "severity": grade.severity,
+                "box": grade.box,
+            }
+            for grade in grades
+        ],
         "scores": {
             method: scores[record.id]
             for method, scores in run.scores.items()

@@ -25,6 +25,7 @@ from nacd_bench.runs.schema import (
     THRESHOLDS,
     TRIPLETS,
 )
+from nacd_bench.triplets.grades import GRADES, Grade, read_grades
 from nacd_bench.triplets.manifest import parse_manifest
 from nacd_bench.triplets.record import TripletRecord
 from nacd_bench.triplets.text_files import (
@@ -51,6 +52,7 @@ class Run:
         thresholds: what ``thresholds.yaml`` says; empty for ``detect``.
         limits: rows of ``thresholds.csv``, the thresholds of ``detect``.
         failures: rows of ``failures.csv``.
+        grades: of model or human raters, where the data have any.
         config: ``config.yaml``.
         settings: ``settings.json``.
         missing: a line per file that should be there and is not, or cannot be read.
@@ -67,6 +69,7 @@ class Run:
     thresholds: Mapping[str, Any] = field(default_factory=dict)
     limits: list[dict[str, str]] = field(default_factory=list)
     failures: list[dict[str, str]] = field(default_factory=list)
+    grades: list[Grade] = field(default_factory=list)
     config: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
@@ -110,6 +113,8 @@ def read_run(folder: str | Path) -> Run:
         run.thresholds = read_part(run, THRESHOLDS, {})
     elif (folder / f"{LIMITS}.csv").is_file():
         run.limits = read_part(run, f"{LIMITS}.csv", [])
+    if (folder / GRADES[0]).is_file():
+        run.grades = read_part(run, GRADES[0], [], lambda path: read_grades(path, run.records)[0])
     run.settings = read_part(run, SETTINGS, {})
     run.config = read_part(run, CONFIG, {})
     run.failures = read_part(run, FAILURES, [])

@@ -19,9 +19,10 @@ from PIL import Image
 from triplet_folder import write_images
 
 from nacd_bench.cli.main import main
-from nacd_bench.detectors import LargeColor, Texture
+from nacd_bench.detectors import ColorSeverity, LargeColor, Texture
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.thresholds import read_thresholds
+from nacd_bench.jobs.detect import detect
 from nacd_bench.pipeline.methods import limits_of
 from nacd_bench.planting.photographs import photo
 from nacd_bench.report.run_page import write_report
@@ -48,7 +49,30 @@ def benchmark_run(planted: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder / "run"
 
 
-PLACES = ("#/overview", "#/gallery", "#/thresholds", "#/triplet/0")
+@pytest.fixture(scope="module")
+def graded_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two triplets with a cast each, the second a stronger one; a rater graded the first."""
+    folder = tmp_path_factory.mktemp("graded")
+    for index, (name, cast) in enumerate((("coffee", 40), ("astronaut", 90))):
+        original = photo(name)[:160, :240]
+        neural = original.astype(int)
+        neural[60:130, 50:150, 0] += cast
+        images = {"orig": original, "ai": neural.clip(0, 255).astype(np.uint8), "classic": original}
+        for side, image in images.items():
+            (folder / "data" / side).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(folder / "data" / side / f"{index}.png")
+    rows = [
+        {"side": "neural", "severity": 3, "box": [50, 60, 150, 130]},
+        {"side": "traditional", "severity": 0, "box": None},
+    ]
+    lines = [json.dumps({"triplet": "0", "rater": "P", "type": "color", **row}) for row in rows]
+    (folder / "data" / "grades.jsonl").write_text("\n".join(lines))
+    run = detect(folder / "data", [ColorSeverity(), LargeColor()], folder / "run")
+    write_report(read_run(run.folder), [ColorSeverity()])
+    return run.folder
+
+
+PLACES = ("", "#/overview", "#/gallery", "#/thresholds", "#/triplet/0")
 
 
 def address(run: Path, place: str = "") -> str:
@@ -261,6 +285,57 @@ class TestInChromium:
         page.keyboard.press("b")
         assert page.locator("#triplet .box").count() == 0
 
+    def test_opens_on_the_strongest_finding(self, page: Any, graded_run: Path) -> None:
+        data = page_data(graded_run / "report")
+        triplet, name, confidence, box, _ = max(
+            (row for row in data["detections"] if data["detectors"][row[1]]["severity"]),
+            key=lambda row: row[2],
+        )
+        page.goto(address(graded_run))
+        title = f"Strongest finding: {name} {confidence:.4g}, {data['triplets'][triplet]['id']}"
+        wait_for_text(page, "#triplet-title", title)
+        assert page.locator("#overview").is_visible()
+        drawn = page.locator("#triplet .box:not(.label)").first.bounding_box()
+        pane = page.locator("#triplet .pane").first.bounding_box()
+        assert pane["x"] <= drawn["x"] and drawn["width"] > pane["width"] / 4
+        wide = (box[2] - box[0]) / (box[3] - box[1])
+        assert drawn["width"] / drawn["height"] == pytest.approx(wide, rel=0.05)
+
+    def test_raters_boxes_are_those_of_the_side_that_is_shown(
+        self, page: Any, graded_run: Path
+    ) -> None:
+        page.goto(address(graded_run, "#/triplet/0?boxes=labels"))
+        boxes = page.locator("#triplet .pane").nth(1).locator(".rater")
+        assert boxes.count() == 1 and "rater P: color 3" in boxes.first.inner_text()
+        assert page.locator("#triplet .rater").count() == 1  # the other side has no box
+        assert "neural 3, traditional 0" in page.locator("#triplet .details").inner_text()
+
+    def test_a_link_opens_the_same_view(self, page: Any, graded_run: Path) -> None:
+        page.goto(address(graded_run))
+        for key in ("j", "f", "f", "+", "+", "Shift+ArrowLeft", "Shift+ArrowUp"):
+            page.keyboard.press(key)
+        page.wait_for_function("location.hash.includes('see=')")
+        page.wait_for_timeout(300)  # moves are written when they have come to rest
+        other = page.context.new_page()
+        other.goto(page.evaluate("location.href"))
+        assert other.locator("#triplet .caption").inner_text() == "traditional"
+        places = [
+            one.locator("#triplet .stage").evaluate("each => each.getBoundingClientRect().toJSON()")
+            for one in (page, other)
+        ]
+        for side in ("x", "y", "width", "height"):
+            assert places[0][side] == pytest.approx(places[1][side], abs=10), side
+        other.close()
+
+    def test_keys_are_shown(self, browser: Any, graded_run: Path) -> None:
+        with new_page(browser) as page:
+            page.goto(address(graded_run, "#/gallery"))
+            page.keyboard.press("?")
+            assert page.locator("#keys").is_visible()
+            check_accessible(page)
+            page.keyboard.press("Escape")
+            assert not page.locator("#keys").is_visible() and "gallery" in page.url
+
     def test_heat_maps_have_one_legend(self, page: Any, benchmark_run: Path) -> None:
         data = page_data(benchmark_run / "report")
         index, triplet = next((i, t) for i, t in enumerate(data["triplets"]) if t["heat"])
@@ -344,11 +419,11 @@ class TestInChromium:
             page.wait_for_timeout(100)
             check_width(page)
 
-    def test_five_thousand_detections_stay_fluid(
+    def test_ten_thousand_detections_stay_fluid(
         self, page: Any, benchmark_run: Path, tmp_path: Path
     ) -> None:
         run = read_run(benchmark_run)
-        times = math.ceil(5000 / len(run.detections))
+        times = math.ceil(10000 / len(run.detections))
         run.detections = [row for row in run.detections for _ in range(times)]
         run.folder = tmp_path
         write_report(run, [], heat_maps=0)

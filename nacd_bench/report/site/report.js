@@ -6,7 +6,7 @@ const ROLES = ["original", "neural", "traditional"];
 
 function address() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
-  const [page, ...rest] = (path || "overview").split("/");
+  const [page, ...rest] = path.split("/");
   return { page, rest: rest.map(decodeURIComponent), query: new URLSearchParams(query || "") };
 }
 
@@ -20,7 +20,10 @@ function to(page, query, replace = false) {
 function show() {
   const { page, rest, query } = address();
   const known = ["overview", "gallery", "thresholds", "triplets", "triplet"].includes(page) ? page : "overview";
-  for (const section of $$(".page")) section.hidden = section.id !== known;
+  // with nothing in the address, the strongest finding stands above the overview
+  const first = !page && findings[0];
+  for (const section of $$(".page")) section.hidden = section.id !== known && !(first && section.id === "triplet");
+  if (first) showTriplet(seeing(first), [first[0]], first);
   for (const link of $$("nav a")) {
     if (link.dataset.page === known) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -127,6 +130,22 @@ for (const place of $$("[data-histograms]")) {
 const CARD = { width: 330, height: 168, gap: 12 };
 let shown = [];
 
+// detections from the strongest: predicted severities by their size; others, which have scales of
+// their own, by their place among their detector's
+const severity = ([, name, confidence]) => (R.detectors[name].severity ? confidence : -Infinity);
+const strongestFirst = (a, b) => (severity(b) === severity(a) ? a[4] - b[4] : severity(b) - severity(a));
+const findings = [...R.detections].sort(strongestFirst);
+
+// the query of a link to a finding, and to its place in the image
+function seeing([t, detector, , box]) {
+  const margin = 0.4 * Math.max(box[2] - box[0], box[3] - box[1], 32);
+  const { width, height } = R.triplets[t];
+  const see = [
+    Math.max(0, box[0] - margin), Math.max(0, box[1] - margin), Math.min(width, box[2] + margin), Math.min(height, box[3] + margin),
+  ].map(Math.round);
+  return new URLSearchParams({ boxes: detector, see });
+}
+
 const labelOf = (triplet) => (triplet.free ? "free" : triplet.labels.map((label) => label.type).join(", ") || "none");
 const codecOf = (triplet) => [triplet.neural_codec, triplet.traditional_codec].map((name) => name || "?").join(" / ");
 
@@ -154,8 +173,7 @@ function showGallery(query) {
       (!part || triplet.id.toLowerCase().includes(part)) &&
       (query.get("over") !== "1" || confidence > (chosen[detector] ?? -Infinity));
   });
-  // confidences of different detectors have different scales: each counts by its place among its own
-  const order = { "": (a, b) => a[4] - b[4], weakest: (a, b) => b[4] - a[4], name: (a, b) => (R.triplets[a[0]].id < R.triplets[b[0]].id ? -1 : 1) };
+  const order = { "": strongestFirst, weakest: (a, b) => strongestFirst(b, a), name: (a, b) => (R.triplets[a[0]].id < R.triplets[b[0]].id ? -1 : 1) };
   shown.sort(order[query.get("sort") || ""] || order[""]);
   $("#gallery .count").textContent = `${shown.length} of ${counted(R.detections.length, "detection")}` + (R.detections.length ? "" : ": the detectors found nothing.");
   $("#gallery .cards").replaceChildren();
@@ -175,9 +193,8 @@ function card([t, detector, confidence, box], width) {
   const triplet = R.triplets[t];
   const side = Math.floor((width - 24) / 3);
   const crops = ROLES.map((role) => crop(triplet, role, box, side));
-  const query = new URLSearchParams({ boxes: detector, heat: triplet.heat[detector] ? detector : "" });
   const link = make("a", {
-    class: "card", role: "listitem", href: `#/triplet/${t}?${query}`,
+    class: "card", role: "listitem", href: `#/triplet/${t}?${seeing([t, detector, confidence, box])}`,
     style: { width: `${width}px`, height: `${CARD.height}px` },
     "aria-label": `${detector} ${number(confidence)} in ${triplet.id}`,
   }, make("div", { class: "crops" }, crops), make("div", { class: "name", title: triplet.id }, triplet.id),
@@ -313,20 +330,26 @@ $("#thresholds .copy").addEventListener("click", async () => {
 
 // --- viewer of one triplet
 
-const view = { k: 1, x: 0, y: 0, mode: "side", flipped: 0, index: 0 };
+// scale and place of the images in their panes; what part of an image is seen (null: all of it)
+const view = { scale: 1, x: 0, y: 0, see: null, mode: "side", index: 0 };
+const FLIPPED = ["neural", "traditional", "original"];
 
-function showTriplet(query, rest) {
+function showTriplet(query, rest, finding) {
   const index = Math.max(0, Math.min(R.triplets.length - 1, Number(rest[0]) || 0));
   const triplet = R.triplets[index];
   if (!triplet) return;
-  if (index !== view.index) Object.assign(view, { k: 1, x: 0, y: 0 });
+  const see = (query.get("see") || "").split(",").map(Number);
+  view.see = see.length === 4 && see.every(Number.isFinite) && see[2] > see[0] && see[3] > see[1] ? see : null;
   view.index = index;
   view.mode = ["side", "slider", "flip", "checker"].includes(query.get("mode")) ? query.get("mode") : "side";
-  $("#triplet-title").textContent = triplet.id;
+  view.side = FLIPPED.includes(query.get("side")) ? query.get("side") : FLIPPED[0];
+  $("#triplet-title").textContent = finding ? `Strongest finding: ${finding[1]} ${number(finding[2])}, ${triplet.id}` : triplet.id;
+  if (query.has("opacity")) $("#triplet .opacity input").value = query.get("opacity");
+  if (query.has("divider")) $("#triplet .divider input").value = query.get("divider");
   for (const button of $$("#triplet [data-mode]")) button.setAttribute("aria-pressed", button.dataset.mode === view.mode);
   const detectors = Object.keys(R.detectors);
   const boxes = $("#triplet select[name=boxes]"), heat = $("#triplet select[name=heat]");
-  fill(boxes, [["", "all"], ["none", "none"], ["labels", "labels only"], ...detectors.map((name) => [name, name])], query.get("boxes"));
+  fill(boxes, [["", "all"], ["none", "none"], ["labels", "labels and raters only"], ...detectors.map((name) => [name, name])], query.get("boxes"));
   fill(heat, [["", "none"], ...Object.keys(triplet.heat).map((name) => [name, name])], triplet.heat[query.get("heat")] ? query.get("heat") : "");
   $("#triplet .divider").hidden = view.mode !== "slider";
   $("#triplet .flip").hidden = view.mode !== "flip";
@@ -351,35 +374,34 @@ function layers(triplet) {
   const mask = "repeating-conic-gradient(#000 0 25%, transparent 0 50%)";
   const checked = { maskImage: mask, maskSize: `${2 * square}px ${2 * square}px`, webkitMaskImage: mask, webkitMaskSize: `${2 * square}px ${2 * square}px` };
   const divider = $("#triplet .divider input").value;
-  const flipped = ["neural", "traditional", "original"][view.flipped % 3];
   // of reduced images, detections are there at full resolution
   const sharp = (role) => Object.entries(triplet.crops).map(([box, paths]) => {
     return make("img", { class: "sharp", src: paths[role], alt: "", draggable: "false", style: inCss(box.split(",").map(Number)) });
   });
   return {
     side: () => ROLES.map((role) => [role, [image(role), ...sharp(role)]]),
-    slider: () => [["neural left, traditional right", [image("traditional"), image("neural", { class: "cut", style: { clipPath: `inset(0 ${100 - divider}% 0 0)` } })]]],
-    flip: () => [[flipped, [image(flipped), ...sharp(flipped)]]],
-    checker: () => ["neural", "traditional"].map((role) => [`original and ${role}`, [image(role), image("original", { style: checked })]]),
+    slider: () => [["neural left, traditional right", [image("traditional"), image("neural", { class: "cut", style: { clipPath: `inset(0 ${100 - divider}% 0 0)` } })], "neural"]],
+    flip: () => [[view.side, [image(view.side), ...sharp(view.side)]]],
+    checker: () => ["neural", "traditional"].map((role) => [`original and ${role}`, [image(role), image("original", { style: checked })], role]),
   }[view.mode]();
 }
 
 function drawPanes(triplet, chosenBoxes, heat) {
   const opacity = $("#triplet .opacity input").value;
-  const panes = layers(triplet).map(([caption, images]) => {
+  const panes = layers(triplet).map(([caption, images, side]) => {
     const stage = make("div", { class: "stage", style: { width: `${triplet.width}px`, height: `${triplet.height}px` } }, images);
     if (heat) stage.append(make("img", { class: "heat", src: triplet.heat[heat], alt: `heat map of ${heat}`, style: { opacity } }));
-    stage.append(...boxesOf(triplet, chosenBoxes));
-    return make("div", { class: "pane" }, make("div", { class: "caption" }, caption), stage);
+    return make("div", { class: "pane" }, make("div", { class: "caption" }, caption), stage, boxesOf(triplet, chosenBoxes, side || caption));
   });
   $("#triplet .panes").replaceChildren(...panes);
-  if (view.k === 1) fit();
-  place();
+  fit();
 }
 
-function boxesOf(triplet, name) {
-  const draw = (box, text, kind) => make("div", { class: `box ${kind}`, style: inCss(box) }, make("span", {}, text));
-  const labels = name === "none" ? [] : triplet.labels.filter((label) => label.box).map((label) => draw(label.box, `label: ${label.type}`, "label"));
+// those of detectors, of labels, and of raters on the side that is shown
+function boxesOf(triplet, name, side) {
+  const draw = (box, text, kind) => make("div", { class: `box ${kind}`, "data-box": box }, make("span", {}, text));
+  const labels = name === "none" ? [] : triplet.labels.filter((label) => label.box).map((label) => draw(label.box, `label: ${label.type}`, "label"))
+    .concat(triplet.grades.filter((grade) => grade.side === side && grade.box).map(({ type, rater, severity, box }) => draw(box, `rater ${rater}: ${type} ${severity}`, "label rater")));
   if (name === "none" || name === "labels") return labels;
   return labels.concat(R.detections.filter(([t, detector]) => t === view.index && (!name || detector === name)).map(([, detector, confidence, box]) => draw(box, `${detector} ${number(confidence)}`, "")));
 }
@@ -391,57 +413,97 @@ function details(triplet) {
     triplet.gap !== null && ["rate", [`traditional ${triplet.gap < 0 ? "" : "+"}${(100 * triplet.gap).toFixed(1)} % of what was asked for`, triplet.over_tolerance && "over the tolerance"]],
     ["size", [`${triplet.width} x ${triplet.height}`, triplet.reduced && "shown at reduced size, detections at full resolution"]],
     ["known", [labelOf(triplet)]],
+    ...unique(triplet.grades.map((grade) => grade.type)).map((type) => [`${type} by raters`, ["neural", "traditional"].map((side) => {
+      const of = triplet.grades.filter((grade) => grade.type === type && grade.side === side);
+      return of.length && `${side} ${of.map((grade) => grade.severity).join(" ")}`;
+    })]),
     ...Object.entries(triplet.scores).map(([name, value]) => [`score of ${name}`, [number(value)]]),
   ].filter(Boolean);
   $("#triplet .details").replaceChildren(make("table", { class: "facts" }, make("tbody", {}, rows.map(([name, values]) => make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, values.filter(Boolean).join(", ")))))));
 }
 
+// the part of the image that is to be seen, in the middle of each pane
 function fit() {
-  const pane = $("#triplet .pane"), triplet = R.triplets[view.index];
+  const pane = $("#triplet .pane"), { width, height } = R.triplets[view.index];
   if (!pane) return;
-  view.base = Math.min(pane.clientWidth / triplet.width, pane.clientHeight / triplet.height);
-  Object.assign(view, { k: 1, x: (pane.clientWidth - triplet.width * view.base) / 2, y: (pane.clientHeight - triplet.height * view.base) / 2 });
+  const [x0, y0, x1, y1] = view.see || [0, 0, width, height];
+  const scale = Math.min(pane.clientWidth / (x1 - x0), pane.clientHeight / (y1 - y0));
+  Object.assign(view, { scale, x: (pane.clientWidth - (x0 + x1) * scale) / 2, y: (pane.clientHeight - (y0 + y1) * scale) / 2 });
+  place();
 }
 
 function place() {
-  const scale = view.k * (view.base || 1);
   for (const stage of $$("#triplet .stage")) {
-    stage.style.transform = `translate(${view.x}px, ${view.y}px) scale(${scale})`;
-    stage.style.setProperty("--k", scale);
-    for (const image of $$("img", stage)) image.style.imageRendering = scale >= 2 ? "pixelated" : "auto";
+    stage.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
+    for (const image of $$("img", stage)) image.style.imageRendering = view.scale >= 2 ? "pixelated" : "auto";
   }
+  for (const box of $$("#triplet .box")) {
+    Object.assign(box.style, inCss(box.dataset.box.split(",").map(Number), -view.x / view.scale, -view.y / view.scale, view.scale));
+  }
+}
+
+// after a move: what is seen goes into the address
+let writing = 0;
+function moved() {
+  const pane = $("#triplet .pane");
+  view.see = [-view.x, -view.y, pane.clientWidth - view.x, pane.clientHeight - view.y].map((side) => side / view.scale);
+  place();
+  clearTimeout(writing);
+  writing = setTimeout(() => { if (!$("#triplet").hidden) write({ see: view.see.map((side) => Number(side.toFixed(1))).join(",") }); }, 150);
 }
 
 function zoom(factor, x, y) {
   const pane = $("#triplet .pane");
   if (!pane) return;
-  if (!factor) { fit(); place(); return; }
+  if (!factor) { clearTimeout(writing); change({ see: "" }); return; }
   const at = [x ?? pane.clientWidth / 2, y ?? pane.clientHeight / 2];
-  const k = Math.max(0.25, Math.min(64, view.k * factor)), ratio = k / view.k;
-  view.x = at[0] - (at[0] - view.x) * ratio;
-  view.y = at[1] - (at[1] - view.y) * ratio;
-  view.k = k;
-  place();
+  const scale = Math.max(1 / 64, Math.min(64, view.scale * factor)), ratio = scale / view.scale;
+  Object.assign(view, { scale, x: at[0] - (at[0] - view.x) * ratio, y: at[1] - (at[1] - view.y) * ratio });
+  moved();
+}
+
+function pan(x, y) {
+  Object.assign(view, { x: view.x + x, y: view.y + y });
+  moved();
+}
+
+// settings into the address, which stays that of this triplet
+function write(settings) {
+  const { page, query: before } = address();
+  const query = page === "triplet" ? before : seeing(findings[0]);
+  for (const [name, value] of Object.entries(settings)) { if (value) query.set(name, value); else query.delete(name); }
+  to(`triplet/${view.index}`, query, true);
+  return query;
 }
 
 function change(settings) {
-  const { rest, query } = address();
-  for (const [name, value] of Object.entries(settings)) { if (value) query.set(name, value); else query.delete(name); }
-  to(`triplet/${rest[0] || 0}`, query, true);
-  showTriplet(query, rest);
+  showTriplet(write(settings), [view.index]);
 }
 
 function stepBy(count) {
   const { query } = address();
-  const next = (view.index + count + R.triplets.length) % R.triplets.length;
-  to(`triplet/${next}`, query, true);
+  query.delete("see");
+  to(`triplet/${(view.index + count + R.triplets.length) % R.triplets.length}`, query, true);
+  show();
+}
+
+// the next finding from the strongest on; of a triplet that was chosen otherwise, its strongest
+let current = 0;
+function stepFinding(count) {
+  if (!findings.length) return;
+  const { page, query } = address();
+  const here = ([t, detector]) => t === view.index && (!query.get("boxes") || detector === query.get("boxes"));
+  if (page === "triplet" && !here(findings[current])) current = Math.max(0, findings.findIndex(here));
+  current = (current + count + findings.length) % findings.length;
+  const next = seeing(findings[current]);
+  if (view.mode !== "side") next.set("mode", view.mode);
+  to(`triplet/${findings[current][0]}`, next, true);
   show();
 }
 
 function flip() {
-  view.flipped += 1;
-  if (view.mode !== "flip") change({ mode: "flip" });
-  else { const { query, rest } = address(); showTriplet(query, rest); }
+  const at = FLIPPED.indexOf(view.side) + (view.mode === "flip" ? 1 : 0);
+  change({ mode: "flip", side: FLIPPED[at % 3] });
 }
 
 const panes = $("#triplet .panes");
@@ -450,33 +512,55 @@ panes.addEventListener("wheel", (event) => {
   const bounds = event.target.closest(".pane")?.getBoundingClientRect();
   if (bounds) zoom(event.deltaY < 0 ? 1.2 : 1 / 1.2, event.clientX - bounds.left, event.clientY - bounds.top);
 }, { passive: false });
+
+// one pointer moves, two zoom
+const pointers = new Map();
 panes.addEventListener("pointerdown", (event) => {
-  const start = [event.clientX - view.x, event.clientY - view.y];
-  const move = (each) => { view.x = each.clientX - start[0]; view.y = each.clientY - start[1]; place(); };
-  const stop = () => { removeEventListener("pointermove", move); removeEventListener("pointerup", stop); };
-  addEventListener("pointermove", move);
-  addEventListener("pointerup", stop);
+  const pane = event.target.closest(".pane");
+  if (pane) pointers.set(event.pointerId, { x: event.clientX, y: event.clientY, pane });
 });
+addEventListener("pointermove", (event) => {
+  const from = pointers.get(event.pointerId);
+  if (!from) return;
+  const other = [...pointers.entries()].find(([id]) => id !== event.pointerId)?.[1];
+  if (other) {
+    const far = ({ clientX, clientY, x, y }) => Math.hypot((clientX ?? x) - other.x, (clientY ?? y) - other.y);
+    const bounds = from.pane.getBoundingClientRect();
+    zoom(far(event) / Math.max(1, far(from)), other.x - bounds.left, other.y - bounds.top);
+  } else pan(event.clientX - from.x, event.clientY - from.y);
+  Object.assign(from, { x: event.clientX, y: event.clientY });
+});
+for (const kind of ["pointerup", "pointercancel"]) addEventListener(kind, (event) => pointers.delete(event.pointerId));
 for (const button of $$("#triplet [data-mode]")) button.addEventListener("click", () => change({ mode: button.dataset.mode }));
 for (const button of $$("#triplet [data-zoom]")) button.addEventListener("click", () => zoom(Number(button.dataset.zoom)));
+for (const button of $$("#triplet [data-finding]")) button.addEventListener("click", () => stepFinding(Number(button.dataset.finding)));
 for (const button of $$("#triplet [data-step]")) button.addEventListener("click", () => stepBy(Number(button.dataset.step)));
 $("#triplet [data-close]").addEventListener("click", () => history.length > 1 ? history.back() : to("gallery"));
 $("#triplet .flip").addEventListener("click", flip);
 $("#triplet select[name=boxes]").addEventListener("change", (event) => change({ boxes: event.target.value }));
 $("#triplet select[name=heat]").addEventListener("change", (event) => change({ heat: event.target.value }));
 $("#triplet .opacity input").addEventListener("input", (event) => { for (const image of $$("#triplet .heat")) image.style.opacity = event.target.value; });
+for (const name of ["opacity", "divider"]) $(`#triplet .${name} input`).addEventListener("change", (event) => write({ [name]: event.target.value }));
 $("#triplet .divider input").addEventListener("input", (event) => { for (const image of $$("#triplet .cut")) image.style.clipPath = `inset(0 ${100 - event.target.value}% 0 0)`; });
 
 function cycle(name) {
   const select = $(`#triplet select[name=${name}]`);
   change({ [name]: select.options[(select.selectedIndex + 1) % select.options.length].value });
 }
-onKeys({
+const keys = $("#keys");
+$("header .help-key").addEventListener("click", () => keys.showModal());
+const inViewer = {
   1: () => change({ mode: "" }), 2: () => change({ mode: "slider" }), 3: () => change({ mode: "flip" }), 4: () => change({ mode: "checker" }),
   f: flip, "+": () => zoom(1.5), "=": () => zoom(1.5), "-": () => zoom(1 / 1.5), 0: () => zoom(0), b: () => cycle("boxes"), h: () => cycle("heat"),
-  Escape: () => $("#triplet [data-close]").click(), ArrowLeft: () => stepBy(-1), ArrowRight: () => stepBy(1),
-}, ({ key, target }) => $("#triplet").hidden || target.closest("select, textarea, [type=search]") || (target.type === "range" && key.startsWith("Arrow")));
-addEventListener("resize", () => { if (!$("#triplet").hidden) { fit(); place(); } });
+  Escape: () => $("#triplet [data-close]").click(), j: () => stepFinding(1), k: () => stepFinding(-1),
+  ArrowLeft: ({ shiftKey }) => (shiftKey ? pan(60, 0) : stepBy(-1)), ArrowRight: ({ shiftKey }) => (shiftKey ? pan(-60, 0) : stepBy(1)),
+};
+const isTyping = ({ target }) => keys.open || target.closest("select, textarea, [type=search]");
+onKeys({ "?": () => keys.showModal() }, isTyping);
+onKeys(inViewer, (event) => isTyping(event) || $("#triplet").hidden || (event.target.type === "range" && event.key.startsWith("Arrow")));
+const up = { ArrowUp: () => pan(0, 60), ArrowDown: () => pan(0, -60) };
+onKeys(up, (event) => isTyping(event) || $("#triplet").hidden || !event.shiftKey);
+addEventListener("resize", () => { if (!$("#triplet").hidden) fit(); });
 
 addEventListener("hashchange", () => { show(); scrollTo(0, 0); });
 show();
