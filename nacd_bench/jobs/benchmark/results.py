@@ -244,12 +244,13 @@ def further_tables(done: Benchmarked) -> list[Table]:
                 numbers.estimate(one.value, one.low, one.high) for one in figures
             )
             guesses = place.by_chance, place.at_centre
-            pointings, ious = (
-                [numbers.number(getattr(g, f, None), 2) for g in guesses] for f in FIGURES
-            )
-            places.append([name, detector, pointing, *pointings, iou, *ious, *precision])
-    guessed = ("by chance", "at the centre")
-    columns = ("pointing accuracy", *guessed, "mean IoU", *guessed, "AP at 0.3", "AP at 0.5")
+            guessed = [
+                " / ".join(numbers.number(getattr(guess, figure, None), 2) for guess in guesses)
+                for figure in FIGURES
+            ]
+            places.append([name, detector, pointing, guessed[0], iou, guessed[1], *precision])
+    guessed_by = "by chance / at the centre"
+    columns = ("pointing accuracy", guessed_by, "mean IoU", guessed_by, "AP at 0.3", "AP at 0.5")
     tables = [
         Table(
             ("set", "detector", "best baseline", "difference in AUC", "p", "test"),
