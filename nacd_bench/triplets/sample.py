@@ -14,6 +14,7 @@ from pathlib import Path
 from nacd_bench.errors import DataError, Failure, UserError
 from nacd_bench.registry import unknown
 from nacd_bench.settings import checked
+from nacd_bench.triplets.files import read_bytes
 from nacd_bench.triplets.grades import GradedData, find_grades
 from nacd_bench.triplets.images import content_hash
 from nacd_bench.triplets.record import ROLES
@@ -45,7 +46,8 @@ def sample_triplets(
     Raises:
         DataError: unknown names, or no triplet that is whole.
     """
-    records, problems = find_triplets(FOLDER)
+    tables = [FOLDER / name for name in ("triplets.csv", "grades.jsonl")]
+    records, problems = find_triplets(tables[0])
     grades, faults, notes = find_grades(FOLDER, records)
     for fact, wanted in (("source", photos), ("neural_point", rates)):
         there = list(dict.fromkeys(str(getattr(record, fact)) for record in records))
@@ -53,10 +55,12 @@ def sample_triplets(
             if name not in there:
                 raise DataError(unknown("photograph" if wanted is photos else "rate", name, there))
         records = [record for record in records if not wanted or getattr(record, fact) in wanted]
-    lines = (FOLDER / SUMS).read_text("utf-8").splitlines()
+    lines = read_bytes(FOLDER / SUMS, "a list of hashes", DataError).decode().splitlines()
     sums = {name: digest for digest, name in map(str.split, lines)}
-    files = {getattr(record, role): None for record in records for role in ROLES}
-    failures = {file: fault for file in files if (fault := _fault(Path(file), sums))}
+    files = dict.fromkeys(getattr(record, role) for record in records for role in ROLES)
+    failures = {
+        file: fault for file in map(str, [*tables, *files]) if (fault := _fault(Path(file), sums))
+    }
     whole = [
         record for record in records if not any(getattr(record, role) in failures for role in ROLES)
     ]
@@ -77,7 +81,7 @@ def _fault(file: Path, sums: dict[str, str]) -> Failure | None:
     """What is wrong with a file of the sample, if anything."""
     name = file.relative_to(FOLDER).as_posix()
     try:
-        if content_hash(file) == sums[name]:
+        if content_hash(file) == sums.get(name):
             return None
         got = "another"
     except UserError:
@@ -85,6 +89,6 @@ def _fault(file: Path, sums: dict[str, str]) -> Failure | None:
     return Failure(
         name,
         "read",
-        f"{file}: expected the picture that nacd-bench came with, got {got}. Install nacd-bench "
+        f"{file}: expected the file that nacd-bench came with, got {got}. Install nacd-bench "
         "again: pip install --force-reinstall --no-deps nacd-bench",
     )

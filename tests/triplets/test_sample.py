@@ -38,7 +38,11 @@ class TestFiles:
         assert len(data.records) == 24 and len({record.source for record in data.records}) == 12
         assert list(data.failures) == []
         sums = dict(reversed(line.split()) for line in (FOLDER / SUMS).read_text().splitlines())
-        files = {f"{file.relative_to(FOLDER)}": file for file in FOLDER.rglob("*.webp")}
+        files = {
+            f"{file.relative_to(FOLDER)}": file
+            for file in FOLDER.rglob("*")
+            if file.suffix in (".webp", ".csv", ".jsonl")
+        }
         assert sums.keys() == files.keys()
         for name, file in files.items():
             assert hashlib.sha256(file.read_bytes()).hexdigest() == sums[name]
@@ -126,11 +130,23 @@ class TestBadFiles:
         }
         for failure in data.failures:
             assert failure.item in failure.message
-            assert "expected the picture that nacd-bench came with, got" in failure.message
+            assert "expected the file that nacd-bench came with, got" in failure.message
+
+    def test_grades_cost_no_triplets(self, copy: Path) -> None:
+        (copy / "grades.jsonl").unlink()
+        data = sample_triplets()
+        assert len(data.records) == 24 and not data.grades
+        assert [failure.item for failure in data.failures] == ["grades.jsonl"]
+
+    @pytest.mark.parametrize("name", ["triplets.csv", SUMS])
+    def test_without_its_tables_there_is_no_sample(self, copy: Path, name: str) -> None:
+        (copy / name).unlink()
+        with pytest.raises(DataError, match=name):
+            sample_triplets()
 
     def test_none_that_is_whole(self, copy: Path) -> None:
         (copy / "original/coffee.webp").write_bytes(b"")
-        with pytest.raises(DataError, match=r"original/coffee.webp: expected the picture"):
+        with pytest.raises(DataError, match=r"original/coffee.webp: expected the file"):
             sample_triplets(photos=["coffee"])
 
     def test_a_run_says_which_and_goes_on(
@@ -141,5 +157,5 @@ class TestBadFiles:
         folder = tmp_path / "run"
         assert main(["detect", f"folder={folder}", *words, "show_progress=false"]) == 1
         printed = " ".join(capsys.readouterr().out.split())
-        assert "traditional/coffee-low.webp: expected the picture" in printed
+        assert "traditional/coffee-low.webp: expected the file" in printed
         assert [row["triplet"] for row in csv_rows(folder / "scores.csv")] == ["coffee-high"]
