@@ -109,13 +109,14 @@ class SmallColor(Detector):
         """What both chroma spaces reach, and what either does, each ``(B, H, W)``."""
         parts = [[sums(maps) for maps in s.batch.once(residuals)] for s in batch.strips()]
         sigmas = [overall(torch.stack(of_space).sum(0)) for of_space in zip(*parts, strict=True)]
-        both, either = [], []
+        shape = (2, len(batch), batch.height, batch.width)
+        both, either = torch.empty(shape, device=batch.device)
         for strip in batch.strips(self.window):
             of_spaces = zip(strip.batch.once(residuals), sigmas, strict=True)
             uv, ab = (strip.rows(self._worse(*of_space))[:, 0] for of_space in of_spaces)
-            both.append(torch.minimum(uv, ab))
-            either.append(torch.maximum(uv, ab))
-        return torch.cat(both, dim=1), torch.cat(either, dim=1)
+            torch.minimum(uv, ab, out=both[:, strip.start : strip.stop])
+            torch.maximum(uv, ab, out=either[:, strip.start : strip.stop])
+        return both, either
 
     def _worse(self, residual: Tensor, sigma: Tensor) -> Tensor:
         neural, traditional = (

@@ -71,7 +71,7 @@ class WindowDetector(Detector):
             size = (min(self.window, height), min(self.window, width))
             rows = window_starts(height, size[0], self.stride)
             columns = window_starts(width, size[1], self.stride)
-        values: list[Tensor] = []
+        values: Tensor | None = None
         needed, first, done = None, 0, 0  # rows of the map that windows to come hold
         for strip in strips:
             needed = strip if needed is None else torch.cat([needed, strip], dim=2)
@@ -79,12 +79,16 @@ class WindowDetector(Detector):
             ready = len(rows) if last == height else int((rows + size[0] <= last).sum())
             if ready > done:
                 means = box_mean(needed, size, rows[done:ready] - first, columns)
-                values.append(combined(means))
+                part = combined(means)
+                if values is None:
+                    values = part.new_empty(len(part), len(rows), len(columns))
+                values[:, done:ready] = part
             if ready < len(rows):
                 start = min(max(first, int(rows[ready])), last)
                 needed, first = needed[:, :, start - first :], start
             done = ready
-        return HeatMap(torch.cat(values, dim=1), rows, columns, size)
+        assert values is not None  # the last strip makes windows ready
+        return HeatMap(values, rows, columns, size)
 
     def strongest(self, heat_map: HeatMap, height: int, width: int) -> DetectionBatch:
         """One region per image around the window of the largest mean, the first one in a tie.

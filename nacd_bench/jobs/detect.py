@@ -48,7 +48,7 @@ from nacd_bench.pipeline.scoring import (
     usual_batch_size,
 )
 from nacd_bench.pipeline.workers import ahead
-from nacd_bench.report.heat_map import per_pixel, to_png16
+from nacd_bench.report.heat_map import ShownHeatMaps, per_pixel, to_png16
 from nacd_bench.report.sheets import overlay
 from nacd_bench.runs.compared_run import codec_of
 from nacd_bench.runs.folder import RunFolder, file_names, open_run
@@ -58,7 +58,7 @@ from nacd_bench.settings import Name, Number, checked
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.files import write_whole
 from nacd_bench.triplets.grades import GRADES, Grade, GradedData, find_grades, write_grades
-from nacd_bench.triplets.images import content_hash, to_8_bit
+from nacd_bench.triplets.images import content_hash
 from nacd_bench.triplets.loading import LoadedTriplet
 from nacd_bench.triplets.record import ROLES, TripletRecord, cluster_names
 from nacd_bench.triplets.source import Source, find_triplets
@@ -193,7 +193,8 @@ def detect(
         problems = [*problems, *others.failures]
     alarms = {name: _alarms(others, name) for name in types} if others else {}
     names = file_names(record.id for record in records)
-    draw = partial(_drawn, folder, names, detectors, limits, overlays, heat_maps)
+    shown = ShownHeatMaps(folder)
+    draw = partial(_drawn, folder, names, detectors, limits, overlays, heat_maps, shown)
     size = batch_size or usual_batch_size(place.type)
     n_before = 0
     kept: dict[str, dict[str, Any]] = {}
@@ -362,11 +363,13 @@ def _drawn(
     thresholds: Mapping[str, float],
     overlays: bool,
     heat_maps: bool,
+    shown: ShownHeatMaps,
     triplet: tuple[LoadedTriplet, Mapping[str, Result]],
 ) -> dict[str, Any]:
     """The journal's record of a triplet; its pictures are written when this returns."""
     loaded, results = triplet
     name = names[loaded.record.id]
+    shown.keep(loaded, detectors, results)
     files, scales = [], {}
     for detector in detectors:
         heat_map = results[detector.name].heat_map
@@ -377,8 +380,8 @@ def _drawn(
             write_whole(folder / files[-1], data)
             scales[detector.name] = {"file": files[-1], "low": low, "high": high}
     if overlays:
-        images = {role: to_8_bit(getattr(loaded.batch, role)) for role in ROLES}
-        picture = overlay(images, detectors, results, thresholds, _titles(loaded.record))
+        titles = _titles(loaded.record)
+        picture = overlay(loaded.batch, detectors, results, thresholds, titles)
         files.append(f"overlays/{name}.png")
         write_whole(folder / files[-1], picture)
     return {

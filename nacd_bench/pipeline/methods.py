@@ -18,6 +18,7 @@ from nacd_bench.coding.matched import describe
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import DataError, Failure, PluginError, UserError
 from nacd_bench.evaluation.thresholds import FalseAlarms, read_thresholds, severity_of
+from nacd_bench.ops.planes import give_back_memory
 from nacd_bench.pipeline.clock import timed
 from nacd_bench.registry import unknown
 from nacd_bench.triplets.batch import TripletBatch
@@ -204,7 +205,11 @@ def score_batch(methods: Sequence[Method], batch: TripletBatch) -> list[dict[str
     Returns:
         for each triplet its results by method.
     """
-    by_method = {str(method.name): _results(method, batch) for method in methods}
+    by_method = {}
+    for method in methods:
+        by_method[str(method.name)] = _results(method, batch)
+        if not batch.is_whole:
+            give_back_memory()
     return [{name: of[i] for name, of in by_method.items()} for i in range(len(batch))]
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 
 from nacd_bench.errors import Failure, UserError
+from nacd_bench.ops.planes import give_back_memory
 from nacd_bench.pipeline.clock import timed
 from nacd_bench.pipeline.methods import Method, score_batch
 from nacd_bench.pipeline.workers import ahead, cores
@@ -104,15 +105,17 @@ def _loaded(task: Task) -> tuple[tuple[str, ...], LoadedTriplet | Failure]:
         return methods, Failure(record.id, "read", f"{more}{error}")
 
 
-def scored(batch: LoadedBatch, methods: Sequence[Method], device: torch.device) -> ScoredBatch:
+def scored(loaded: LoadedBatch, methods: Sequence[Method], device: torch.device) -> ScoredBatch:
     """Each triplet of a batch with its results by method."""
-    triplets, names = batch
-    planes = {
-        role: torch.cat([getattr(loaded.batch, role) for loaded in triplets]) for role in ROLES
-    }
-    ids = [loaded.record.id for loaded in triplets]
+    triplets, names = loaded
+    batch = triplets[0].batch
+    if len(triplets) > 1:
+        planes = {role: torch.cat([getattr(t.batch, role) for t in triplets]) for role in ROLES}
+        batch = TripletBatch(**planes, ids=[t.record.id for t in triplets])
+    if not batch.is_whole:
+        give_back_memory()  # what decoding leaves
     chosen = [method for method in methods if method.name in names]
-    results = score_batch(chosen, TripletBatch(**planes, ids=ids).to(device))
+    results = score_batch(chosen, batch.to(device))
     return list(zip(triplets, results, strict=True))
 
 

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import io
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from heapq import heappush, heapreplace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,31 +15,96 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from nacd_bench.triplets.detection import HeatMap
+from nacd_bench.detectors import Detector
+from nacd_bench.report.page import WEBP, write_picture
+from nacd_bench.triplets.batch import TripletBatch
+from nacd_bench.triplets.detection import HeatMap, Result
+from nacd_bench.triplets.files import json_sha256
+from nacd_bench.triplets.loading import LoadedTriplet
 
+SHOWN = 24
+"""Triplets per detector whose heat maps a report shows: those with the highest scores."""
+SIDE = 400
+"""Largest side of a heat map's picture; it is smooth."""
 STEPS = 65535
 """Largest value of a 16-bit file."""
 
 
 def per_pixel(heat_map: HeatMap, index: int, height: int, width: int) -> NDArray[np.float32]:
-    """One image's heat map ``(height, width)``: each pixel between the windows centred around it.
+    """One image's heat map ``(height, width)``, see :func:`at`."""
+    return at(heat_map, index, np.arange(height), np.arange(width))
+
+
+def at(
+    heat_map: HeatMap, index: int, rows: NDArray[np.integer], columns: NDArray[np.integer]
+) -> NDArray[np.float32]:
+    """One image's heat map at pixels, each between the windows centred around it.
 
     Pixels further out than the outermost centres take those windows' values.
+
+    Args:
+        rows, columns: of the pixels ``(h,)`` and ``(w,)``, rising.
     """
     values = heat_map.values[index].float().cpu().numpy()
-    y = _positions(heat_map.rows.cpu().numpy(), heat_map.window[0], height)
-    x = _positions(heat_map.columns.cpu().numpy(), heat_map.window[1], width)
-    if values.shape == (height, width) and y[0] == 0 and x[0] == 0:
+    y = _positions(heat_map.rows.cpu().numpy(), heat_map.window[0], rows)
+    x = _positions(heat_map.columns.cpu().numpy(), heat_map.window[1], columns)
+    if np.array_equal(y, np.arange(len(values))) and np.array_equal(x, np.arange(values.shape[1])):
         return values
-    grid_x = np.broadcast_to(x, (height, width)).astype(np.float32)
-    grid_y = np.broadcast_to(y[:, None], (height, width)).astype(np.float32)
+    size = (len(y), len(x))
+    grid_x = np.broadcast_to(x, size).astype(np.float32)
+    grid_y = np.broadcast_to(y[:, None], size).astype(np.float32)
     linear, border = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
     return np.asarray(cv2.remap(values, grid_x, grid_y, linear, borderMode=border), np.float32)
 
 
-def _positions(starts: NDArray, window: int, length: int) -> NDArray[np.float64]:
+def _positions(starts: NDArray, window: int, pixels: NDArray[np.integer]) -> NDArray[np.float64]:
     """Where pixels lie between window centres, in windows."""
-    return np.interp(np.arange(length), starts + (window - 1) / 2, np.arange(len(starts)))
+    return np.interp(pixels, starts + (window - 1) / 2, np.arange(len(starts)))
+
+
+class ShownHeatMaps:
+    """Writes the pictures of heat maps that a report shows while the maps are there.
+
+    Those with the highest scores so far: what the report then lacks, it computes.
+
+    Args:
+        run: the run's folder.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.folder = run / "report"
+        self._scores: dict[str, list[float]] = defaultdict(list)
+        self._writing = threading.Lock()
+
+    def keep(
+        self, triplet: LoadedTriplet, detectors: Iterable[Detector], results: Mapping[str, Result]
+    ) -> None:
+        """Those of one triplet, where they are among the first :data:`SHOWN` of their detector."""
+        for detector in detectors:
+            result, highest = results[detector.name], self._scores[detector.name]
+            if result.heat_map is None or (len(highest) == SHOWN and result.score <= highest[0]):
+                continue
+            (heappush if len(highest) < SHOWN else heapreplace)(highest, result.score)
+            path = self.folder / picture_name(detector, triplet)
+            with self._writing:  # triplets may be alike
+                if not path.is_file():
+                    write_heat_picture(path, detector, result.heat_map, triplet.batch)
+
+
+def picture_name(detector: Detector, triplet: LoadedTriplet) -> str:
+    """Of a detector's heat map of a triplet, in the folder of a report."""
+    digest = json_sha256([dict(triplet.sha256), detector.settings])[:20]
+    return f"heat/{detector.name}/{digest}.webp"
+
+
+def write_heat_picture(
+    path: Path, detector: Detector, heat_map: HeatMap, batch: TripletBatch
+) -> None:
+    """Write the heat map of a batch of one in colours, at most :data:`SIDE` pixels each way."""
+    step = -(-max(batch.height, batch.width) // (2 * SIDE))
+    rows, columns = (np.arange(step // 2, side, step) for side in (batch.height, batch.width))
+    values = at(heat_map, 0, rows, columns)
+    write_picture(path, colored(values, *detector.heat_map_range), SIDE, **WEBP)
 
 
 def colored(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from nacd_bench import __version__
 from nacd_bench.triplets.files import plain, write_whole
 
+WEBP: dict[str, Any] = {"quality": 90, "method": 1}
+"""Pillow's options for pictures that are not kept as they are."""
 SITE = Path(__file__).parent / "site"
 
 
@@ -59,8 +61,17 @@ def write_picture(path: Path, pixels: NDArray[np.uint8], side: int, **options: A
     """
     from PIL import Image
 
+    file = io.BytesIO()
+    Image.fromarray(fitted(pixels, side)).save(file, path.suffix[1:], **options)
+    write_whole(path, file.getvalue())
+
+
+def fitted(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """``(H, W, 3)``, reduced to ``side`` pixels each way where it is larger."""
+    from PIL import Image
+
+    if max(pixels.shape) <= side:
+        return pixels
     picture = Image.fromarray(pixels)
     picture.thumbnail((side, side))
-    file = io.BytesIO()
-    picture.save(file, path.suffix[1:], **options)
-    write_whole(path, file.getvalue())
+    return np.asarray(picture)

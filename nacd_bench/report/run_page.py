@@ -12,30 +12,26 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from nacd_bench import numbers
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import UserError
-from nacd_bench.report.heat_map import colored, per_pixel
-from nacd_bench.report.page import write_page, write_picture
+from nacd_bench.report.heat_map import SHOWN, colored, picture_name, write_heat_picture
+from nacd_bench.report.page import WEBP, fitted, write_page, write_picture
 from nacd_bench.runs.compared_run import operating_point
 from nacd_bench.runs.read import Run
-from nacd_bench.triplets.files import json_sha256, write_whole
+from nacd_bench.triplets.files import write_whole
 from nacd_bench.triplets.grades import Grade
 from nacd_bench.triplets.images import to_8_bit
 from nacd_bench.triplets.loading import load_triplet
 from nacd_bench.triplets.record import ROLES, Box, TripletRecord
 
-HEAT_MAPS = 24
-"""Triplets per detector whose heat maps are shown: those with the highest scores."""
 MOST_FAILURES = 500
 LOSSLESS_PIXELS = 80_000
 """Images of at most so many pixels are kept as they are, larger ones as WebP."""
-WEBP: dict[str, Any] = {"quality": 90, "method": 1}
 MOST_SIDE = 2400
 """Larger images are shown reduced to this side."""
-HEAT_SIDE = 400
-"""Largest side of a heat map's picture; it is smooth."""
 WORKERS = 2
 FACTS = [f"{side}_{fact}" for side in ROLES[1:] for fact in ("codec", "version", "point", "bpp")]
 
@@ -43,7 +39,7 @@ FACTS = [f"{side}_{fact}" for side in ROLES[1:] for fact in ("codec", "version",
 def write_report(
     run: Run,
     detectors: Sequence[Detector],
-    heat_maps: int = HEAT_MAPS,
+    heat_maps: int = SHOWN,
     tick: Callable[[int], None] = lambda failures: None,
     thresholds: Mapping[str, float] | None = None,
 ) -> Path:
@@ -304,36 +300,29 @@ def _pictures(
     width, height = batch.width, batch.height
     pixels = {role: getattr(batch, role) for role in ROLES}
 
-    def write(path: str, image: Any, side: int, **options: Any) -> str:
+    def write(path: str, image: Tensor, **options: Any) -> str:
         if not (folder / path).is_file():
-            submit(folder / path, image, side, **options)
+            submit(folder / path, fitted(to_8_bit(image), MOST_SIDE), MOST_SIDE, **options)
         return path
 
     is_small = width * height <= LOSSLESS_PIXELS
     suffix, options = ("png", {}) if is_small else ("webp", WEBP)
     images = {
-        role: write(
-            f"images/{loaded.sha256[role][:20]}.{suffix}",
-            to_8_bit(pixels[role]),
-            MOST_SIDE,
-            **options,
-        )
+        role: write(f"images/{loaded.sha256[role][:20]}.{suffix}", pixels[role], **options)
         for role in ROLES
     }
     heat = {}
     for detector in detectors:
-        digest = json_sha256([dict(loaded.sha256), detector.settings])[:20]
-        path = f"heat/{detector.name}/{digest}.webp"
+        path = picture_name(detector, loaded)
         if not (folder / path).is_file():
             try:
                 with torch.inference_mode():
-                    heat_map = detector(batch).heat_map
+                    heat_map = detector(batch).results()[0].heat_map
             except Exception:  # the run's own failures say why
                 continue
             if heat_map is None:
                 continue
-            values = per_pixel(heat_map, 0, height, width)
-            write(path, colored(values, *detector.heat_map_range), HEAT_SIDE, **WEBP)
+            write_heat_picture(folder / path, detector, heat_map, batch)
         heat[detector.name] = path
     is_reduced = max(width, height) > MOST_SIDE
     crops = {}
@@ -341,8 +330,7 @@ def _pictures(
         crops[f"{x0},{y0},{x1},{y1}"] = {
             role: write(
                 f"crops/{loaded.sha256[role][:20]}-{x0}-{y0}-{x1}-{y1}.webp",
-                to_8_bit(pixels[role][..., y0:y1, x0:x1]),
-                MOST_SIDE,
+                pixels[role][..., y0:y1, x0:x1],
                 **WEBP,
             )
             for role in ROLES

@@ -22,9 +22,10 @@ from nacd_bench.detectors import Detector
 from nacd_bench.errors import UserError
 from nacd_bench.evaluation.duplicates import found_by
 from nacd_bench.ops.boxes import regions_around
-from nacd_bench.report.heat_map import colored, per_pixel
+from nacd_bench.report.heat_map import at, colored
 from nacd_bench.runs.candidates import kept, read_mined
 from nacd_bench.runs.read import Run
+from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.files import write_whole
 from nacd_bench.triplets.images import read_8_bit, to_8_bit
@@ -70,27 +71,36 @@ def sheet(rows: Sequence[Row], lines: Sequence[str] = (), least: int = TILE) -> 
     return np.array(made)
 
 
-def tile(image: Pixels, view: Box, box: Box | None = None) -> Image.Image:
-    """Part of an image ``(H, W, 3)``, reduced where it is larger than a tile.
+def tile(part: Pixels, view: Box, box: Box | None = None) -> Image.Image:
+    """Part of an image ``(h, w, 3)``, reduced where it is larger than a tile.
 
     Args:
-        image: the whole.
-        view: the part.
+        part: what is shown.
+        view: where it lies in the image.
         box: drawn into it, unless it is the tile's own border.
     """
     left, top, right, bottom = view
-    part = Image.fromarray(np.ascontiguousarray(image[top:bottom, left:right]))
-    part.thumbnail((TILE, TILE))
+    shown = Image.fromarray(part)
+    shown.thumbnail((TILE, TILE))
     if box is not None and box != view:
-        scale = np.array([part.width / (right - left), part.height / (bottom - top)] * 2)
+        scale = np.array([shown.width / (right - left), shown.height / (bottom - top)] * 2)
         x0, y0, x1, y1 = (np.array(box) - [left, top, left, top]) * scale
         if x1 - 1 >= x0 and y1 - 1 >= y0:  # some pixels, however small
-            ImageDraw.Draw(part).rectangle((x0, y0, x1 - 1, y1 - 1), outline=FRAME, width=2)
-    return part
+            ImageDraw.Draw(shown).rectangle((x0, y0, x1 - 1, y1 - 1), outline=FRAME, width=2)
+    return shown
+
+
+def tiles(
+    batch: TripletBatch, view: Box, boxes: Mapping[str, Box]
+) -> list[tuple[str, Image.Image]]:
+    """A part of the three images of a batch of one, under their roles, with a box in each."""
+    left, top, right, bottom = view
+    part = batch.cut(slice(top, bottom), slice(left, right))
+    return [(role, tile(to_8_bit(getattr(part, role)), view, boxes.get(role))) for role in ROLES]
 
 
 def overlay(
-    images: Mapping[str, Pixels],
+    batch: TripletBatch,
     detectors: Sequence[Detector],
     results: Mapping[str, Result],
     thresholds: Mapping[str, float],
@@ -102,7 +112,7 @@ def overlay(
     the original, the neural and the traditional result, and of the heat map.
 
     Args:
-        images: ``(H, W, 3)`` by role.
+        batch: of the one triplet.
         detectors: in the order of the rows.
         results: by detector.
         thresholds: from which a confidence counts, by detector.
@@ -113,41 +123,40 @@ def overlay(
     for detector in detectors:
         result = results[detector.name]
         if result.boxes:
-            rows.append(_row(images, detector, result, thresholds[detector.name]))
+            rows.append(_row(batch, detector, result, thresholds[detector.name]))
         elif not result.fault:
             absent.append(detector.name)
     if not rows:
-        height, width = images["original"].shape[:2]
-        whole = (0, 0, width, height)
-        rows = [("", [(role, tile(image, whole)) for role, image in images.items()])]
+        rows = [("", tiles(batch, (0, 0, batch.width, batch.height), {}))]
     notes = [f"no box: {', '.join(absent)}"] if absent else []
     return png(sheet(rows, [*lines, *notes]))
 
 
-def _row(images: Mapping[str, Pixels], detector: Detector, result: Result, threshold: float) -> Row:
-    height, width = images["original"].shape[:2]
+def _row(batch: TripletBatch, detector: Detector, result: Result, threshold: float) -> Row:
     x0, y0, x1, y1 = result.boxes[0]
     center = box = (x0, y0, x1, y1)
-    confidence, heat = result.confidences[0], None
-    if result.heat_map is not None:
-        heat = per_pixel(result.heat_map, 0, height, width)
-        if max(x1 - x0, y1 - y0) > TILE:  # the peak in a larger box
-            y, x = np.unravel_index(int(heat[y0:y1, x0:x1].argmax()), (y1 - y0, x1 - x0))
-            center = (x0 + int(x), y0 + int(y)) * 2
-    view = tuple(regions_around([center], width, height, TILE)[0].tolist())
+    confidence, heat_map = result.confidences[0], result.heat_map
+    if heat_map is not None and max(x1 - x0, y1 - y0) > TILE:  # the peak in a larger box
+        heat = at(heat_map, 0, np.arange(y0, y1), np.arange(x0, x1))
+        y, x = np.unravel_index(int(heat.argmax()), heat.shape)
+        center = (x0 + int(x), y0 + int(y)) * 2
+    view = tuple(regions_around([center], batch.width, batch.height, TILE)[0].tolist())
     verdict = "" if confidence > threshold else f", not over its threshold {threshold:g}"
     heading = f"{detector.name} | confidence {confidence:.4g}{verdict} | box {x0} {y0} {x1} {y1}"
-    tiles = [("original as a whole", tile(images["original"], (0, 0, width, height), box))]
-    tiles += [(role, tile(image, view, box)) for role, image in images.items()]
-    if heat is not None:
+    whole = (0, 0, batch.width, batch.height)
+    shown = [("original as a whole", tile(to_8_bit(batch.original), whole, box))]
+    shown += tiles(batch, view, dict.fromkeys(ROLES, box))
+    if heat_map is not None:
         low, high = detector.heat_map_range
-        shown = np.asarray(tile(colored(heat, low, high), view, box))
-        ramp = np.linspace(low, high, shown.shape[1], dtype=np.float32)[None].repeat(10, axis=0)
-        gap = np.full((4, shown.shape[1], 3), 255, np.uint8)
-        legend = np.concatenate([shown, gap, colored(ramp, low, high)])
+        left, top, right, bottom = view
+        heat = at(heat_map, 0, np.arange(top, bottom), np.arange(left, right))
+        drawn = np.asarray(tile(colored(heat, low, high), view, box))
+        ramp = np.linspace(low, high, drawn.shape[1], dtype=np.float32)[None].repeat(10, axis=0)
+        gap = np.full((4, drawn.shape[1], 3), 255, np.uint8)
+        legend = np.concatenate([drawn, gap, colored(ramp, low, high)])
         caption = f"heat map: {low:g} or less to {high:g} or more"
-        tiles.append((caption, Image.fromarray(legend)))
-    return heading, tiles
+        shown.append((caption, Image.fromarray(legend)))
+    return heading, shown
 
 
 def contact_sheet(run: Run, artifact_type: str, count: int) -> bytes | None:
@@ -164,11 +173,8 @@ def contact_sheet(run: Run, artifact_type: str, count: int) -> bytes | None:
             continue
         box = (row["x0"], row["y0"], row["x1"], row["y1"])
         view = tuple(regions_around([box], batch.width, batch.height, TILE)[0].tolist())
-        tiles = [
-            (role, tile(to_8_bit(getattr(batch, role)), view, box if role == "neural" else None))
-            for role in ROLES
-        ]
-        rows.append((f"{row['detector']} {row['confidence']:.4g}, {name}", tiles))
+        shown = tiles(batch, view, {"neural": box})
+        rows.append((f"{row['detector']} {row['confidence']:.4g}, {name}", shown))
     return png(sheet(rows)) if rows else None
 
 
@@ -190,9 +196,9 @@ def write_strongest(folder: Path) -> None:
         for row in strongest_in_turn(strongest, artifact_type)[:CANDIDATES]:
             crops = {role: read_8_bit(folder / row[f"crop_{role}"])[0] for role in ROLES}
             captions = {role: f"{role} {row[f'{role}_bpp']:.3f} bpp" for role in ROLES[1:]}
-            tiles = [(captions.get(role, role), Image.fromarray(crops[role])) for role in ROLES]
+            shown = [(captions.get(role, role), Image.fromarray(crops[role])) for role in ROLES]
             found = [f"{name} {confidence:.4g}" for name, confidence in found_by(row).items()]
-            rows.append((", ".join([*found, row["triplet"]]), tiles))
+            rows.append((", ".join([*found, row["triplet"]]), shown))
         file = folder / f"strongest_{artifact_type.replace('/', '_')}.png"
         write_whole(file, png(sheet(rows)))
 

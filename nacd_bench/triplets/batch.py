@@ -12,13 +12,14 @@ from torch import Tensor
 
 from nacd_bench.errors import ImageError
 from nacd_bench.ops import color
+from nacd_bench.ops.planes import give_back_memory
 from nacd_bench.triplets.record import ROLES
 
 Result = TypeVar("Result")
 
 WHOLE = 1 << 23
 """Pixels up to which a picture is worked on as a whole."""
-STRIP = 1 << 21
+STRIP = 1 << 20
 """Pixels at least of a strip of a larger one, without its margins."""
 
 
@@ -122,7 +123,11 @@ class TripletBatch:
         for start in range(0, self.height, rows):
             stop = min(self.height, start + rows)
             first, last = max(0, start - margin), min(self.height, stop + margin)
-            yield Strip(self.cut(slice(first, last)), start, stop, first)
+            part = self.cut(slice(first, last))
+            yield Strip(part, start, stop, first)
+            for planes in ("y", "uv", "lab", "_computed"):  # whoever loops still holds the part
+                part.__dict__.pop(planes, None)
+        give_back_memory()
 
     @cached_property
     def y(self) -> Planes:

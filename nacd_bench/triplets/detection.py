@@ -9,6 +9,11 @@ from typing import Any
 
 from torch import Tensor
 
+from nacd_bench.triplets.batch import WHOLE
+
+MOST_VALUES = WHOLE
+"""Of a heat map that is kept."""
+
 
 @dataclass(frozen=True)
 class HeatMap:
@@ -25,6 +30,14 @@ class HeatMap:
     rows: Tensor
     columns: Tensor
     window: tuple[int, int]
+
+    def of(self, index: int) -> HeatMap:
+        """Of one image of the batch; of more than :data:`MOST_VALUES` every second, third, ... row
+        and column."""
+        step = 1 + math.isqrt(max(0, self.values[0].numel() - 1) // MOST_VALUES)
+        kept = slice(None, None, step)
+        values = self.values[index : index + 1, kept, kept].contiguous()
+        return replace(self, values=values, rows=self.rows[kept], columns=self.columns[kept])
 
 
 @dataclass(frozen=True)
@@ -56,7 +69,7 @@ class DetectionBatch:
             zip(self.boxes, self.confidences, strict=True)
         ):
             found = boxes.tolist(), confidences.tolist()
-            own = evidence and replace(evidence, values=evidence.values[index : index + 1])
+            own = evidence and evidence.of(index)
             results.append(Result(scores[index], *found, heat_map=own))
         return results
 

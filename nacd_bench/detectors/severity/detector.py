@@ -16,9 +16,10 @@ from torch import Tensor
 
 from nacd_bench.detectors.base import Detector
 from nacd_bench.detectors.severity.evidence import PLACES, STATISTICS, parts, tiles, within
-from nacd_bench.detectors.severity.maps import CELL, REACH, faults, in_cells, weighted
+from nacd_bench.detectors.severity.maps import CELL, MAPS, REACH, faults, in_cells, weighted
 from nacd_bench.detectors.severity.model import WORST, SeverityModel, read_model
 from nacd_bench.ops.color import chroma
+from nacd_bench.ops.planes import give_back_memory
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch, HeatMap
 
@@ -131,18 +132,20 @@ def extent(
 
 def faults_of_decodes(batch: TripletBatch) -> tuple[Tensor, Tensor]:
     """Maps of the neural and of the traditional decodes' faults."""
-    made = []
+    cells = [-(-side // CELL) for side in (batch.height, batch.width)]
+    own, other, uv = (
+        torch.empty(len(batch), count, *cells, device=batch.device) for count in (MAPS, MAPS, 2)
+    )
     for strip in batch.strips(REACH, CELL):
         original, neural, traditional = strip.batch.planes(on_unit_scale)
-        maps = (
-            faults(original, neural),
-            faults(original, traditional),
-            in_cells(chroma(original), CELL),
-        )
-        made.append([strip.rows(each, CELL) for each in maps])
-    first, second, uv = (torch.cat(of_kind, 2) for of_kind in zip(*made, strict=True))
+        rows = slice(strip.start // CELL, -(-strip.stop // CELL))
+        own[:, :, rows] = strip.rows(faults(original, neural), CELL)
+        other[:, :, rows] = strip.rows(faults(original, traditional), CELL)
+        uv[:, :, rows] = strip.rows(in_cells(chroma(original), CELL), CELL)
+        if not batch.is_whole:
+            give_back_memory()
     size = (batch.height, batch.width)
-    return weighted(first, uv, *size), weighted(second, uv, *size)
+    return weighted(own, uv, *size), weighted(other, uv, *size)
 
 
 def on_unit_scale(image: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nacd_bench.detectors.severity.maps import CELL, MAPS, spread
+from nacd_bench.ops.planes import give_back_memory
 
 NARROW, WIDE = 1.25, 4.0
 """Standard deviations of the neighbourhoods in cells: 10 and 32 pixels."""
@@ -59,6 +60,8 @@ def parts(own: Tensor, other: Tensor, is_whole: bool) -> Iterator[Tensor]:
     step = height if is_whole else TILE
     for first in range(0, height, step):
         yield places(own, other, range(first, min(height, first + step)))
+        if not is_whole:
+            give_back_memory()
 
 
 def within(evidence: Tensor) -> Tensor:
