@@ -20,19 +20,23 @@ from itertools import takewhile
 from pathlib import Path
 
 from nacd_bench.errors import DataError, Failure
-from nacd_bench.triplets.files import as_on_disk, composed
+from nacd_bench.triplets.files import as_on_disk, composed, is_url
 from nacd_bench.triplets.formats import has_image_suffix, is_passed_over
+from nacd_bench.triplets.record import ROLES
 
 NAME = "{name}"
 _ANY = {NAME: "(?P<name>.+)", "**/": "(?:.*/)?", "*": "[^/]*"}
 _SPECIAL = re.compile(r"(\{name\}|\*\*/|\*)")
+_MEANT = re.compile(r"\{\w+\}|\*")
 
 Files = dict[str, dict[str, list[Path]]]
 """Image files by role and by the name that they share."""
 
 
 def are_patterns(paths: Sequence[str | Path]) -> bool:
-    """Whether paths are patterns, and not files."""
+    """Whether paths are patterns, and not files; three with other signs are meant as such."""
+    if len(paths) == len(ROLES) and not any(map(is_url, paths)):
+        return any(_MEANT.search(str(path)) and not as_on_disk(path).exists() for path in paths)
     return any(NAME in str(path) for path in paths)
 
 
@@ -55,8 +59,9 @@ def files_by_name(patterns: Mapping[str, str]) -> tuple[Files, list[Failure], li
     letters = {role: len(_SPECIAL.sub("", pattern)) for role, pattern in patterns.items()}
     files: Files = {role: defaultdict(list) for role in patterns}
     problems, others = [], []
-    for path in sorted({path for pattern in patterns.values() for path in _beside(pattern)}):
-        text = composed(path.as_posix())
+    beside = {path.absolute(): path for each in patterns.values() for path in _beside(each)}
+    for whole, path in sorted(beside.items()):
+        text = composed(whole.as_posix())
         found = {
             role: match["name"] for role, fit in fits.items() if (match := fit.fullmatch(text))
         }
@@ -83,7 +88,7 @@ def files_by_name(patterns: Mapping[str, str]) -> tuple[Files, list[Failure], li
 def _expression(pattern: str) -> str:
     """The regular expression of a pattern, in Unicode's composed form."""
     place = composed(
-        _base(pattern).joinpath(*Path(pattern).parts[len(_fixed(pattern)) :]).as_posix()
+        _base(pattern).absolute().joinpath(*Path(pattern).parts[len(_fixed(pattern)) :]).as_posix()
     )
     return "".join(_ANY.get(part, re.escape(part)) for part in _SPECIAL.split(place))
 

@@ -104,6 +104,13 @@ class TestPairs:
         (tmp_path / "o" / "notes.txt").write_text("about")
         assert list(found(tmp_path, "o/**/{name}.*", "n/{name}.*", "t/{name}.*")) == ["a"]
 
+    def test_a_relative_and_a_whole_path_are_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(made(tmp_path, "a.png", "a_n.png", "a_t.png"))
+        records, problems = find_triplets(["{name}.*", f"{tmp_path}/{{name}}_n.*", "./{name}_t.*"])
+        assert [record.id for record in records] == ["a"] and problems == []
+
 
 class TestProblems:
     def test_files_that_stay_alone(self, tmp_path: Path) -> None:
@@ -146,6 +153,7 @@ class TestProblems:
                 ("{name}.png", "n/a.png", "t/a.png"),
                 r"n/a\.png: .*\{name\} once for the neural images",
             ),
+            (("{stem}.png", "n/{stem}.png", "t/{stem}.png"), r"\{name\} once for the original"),
             (("{name}/{name}.png", "n/{name}.png", "t/{name}.png"), "got it 2 times"),
             (("{name}.png", "{name}_n.png"), r"expected three patterns .*, got 2"),
             (
