@@ -92,7 +92,7 @@ def overhead() -> None:
     print(table(measure()))
 
 
-def measure(few: int = 8, many: int = 48, processes: int = 2) -> list[Row]:
+def measure(few: int = 8, many: int = 32, processes: int = 2) -> list[Row]:
     """Wall time times processes over the time inside codecs and detectors, of what many images take
     more than few: starting is not among it."""
     walls, insides = [], []
