@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -104,19 +105,20 @@ class Boundary(WindowDetector):
         planes = batch.planes(libpng_luma) if self.truncated_luma else batch.y
         marks = ridges(planes.original, self.canny_low, self.canny_high)
         # few pixels are ridges; a GPU, which would have to be waited for to find them, takes all
-        places = marks.flatten().nonzero().squeeze(1) if on_cpu(marks) else slice(None)
+        places = torch.arange(marks.numel(), device=marks.device)
+        if on_cpu(marks):
+            places = torch.from_numpy(np.flatnonzero(marks.numpy() > 0))
         original, neural, traditional = (self._gradient(plane, places) for plane in planes)
         worse = torch.zeros_like(planes.original)
-        worse.view(-1)[places] = self._cosine(original, traditional).sub_(
-            self._cosine(original, neural)
-        )
+        difference = self._cosine(original, traditional).sub_(self._cosine(original, neural))
+        worse.view(-1).index_copy_(0, places, difference)
         return worse, marks
 
-    def _gradient(self, y: Tensor, places: Tensor | slice) -> Gradient:
+    def _gradient(self, y: Tensor, places: Tensor) -> Gradient:
         gx, gy = sobel(y, SOBEL_SCALE)
         if self.gradient_blur:
             gx, gy = (gaussian_blur(g, 3, self.gradient_blur) for g in (gx, gy))
-        return gx.flatten()[places], gy.flatten()[places]
+        return gx.flatten().index_select(0, places), gy.flatten().index_select(0, places)
 
     def _cosine(self, a: Gradient, b: Gradient) -> Tensor:
         value = cosine(a, b, self.epsilon)

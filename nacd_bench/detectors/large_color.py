@@ -23,8 +23,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from nacd_bench.detectors.color_differences import lab_differences
 from nacd_bench.detectors.windows import WindowDetector
-from nacd_bench.ops.ciede2000 import HUE_SHIFT, ciede2000
+from nacd_bench.ops.ciede2000 import ciede2000
 from nacd_bench.ops.color import lab
 from nacd_bench.ops.planes import blockwise
 from nacd_bench.triplets.batch import TripletBatch
@@ -53,6 +54,17 @@ def released_lab(image: Tensor) -> Tensor:
     that black has L = -16.
     """
     return lab(image.flip(1), knee=0.0405, dark_is_zero=True)
+
+
+def _released_differences(batch: TripletBatch) -> Tensor:
+    """CIEDE2000 of both decodes as the released code has it: ``(B, 2, H, W)``."""
+
+    def of_pixels(*images: Tensor) -> Tensor:
+        original, *decodes = (released_lab(image) for image in images)
+        both = [ciede2000(original, decode, hue_shift=39.0, drop_gray=True) for decode in decodes]
+        return torch.cat(both, dim=1)
+
+    return blockwise(of_pixels, 2, *batch.images)
 
 
 @dataclass(eq=False, repr=False)
@@ -93,22 +105,17 @@ class LargeColor(WindowDetector):
     scale: float = 1.0
 
     def heat_map(self, batch: TripletBatch) -> HeatMap:
-        strips = (self._differences(strip.batch) for strip in batch.strips())
+        strips = (self._kept(strip.batch) for strip in batch.strips())
         return self.means(strips, batch.height, batch.width, self._worse)
 
-    def _differences(self, batch: TripletBatch) -> Tensor:
-        """What is kept of the neural and of the traditional decodes' difference: two channels."""
-        original, *decodes = batch.planes(released_lab) if self.released_formula else batch.lab
-        hue_shift = 39.0 if self.released_formula else HUE_SHIFT
-
-        def of_pixels(original: Tensor, *decodes: Tensor) -> Tensor:
-            differences = (
-                ciede2000(original, decode, hue_shift, drop_gray=self.released_formula)
-                for decode in decodes
-            )
-            return torch.cat([kept(d, self.low, self.high, self.outliers) for d in differences], 1)
-
-        return blockwise(of_pixels, 2, original, *decodes)
+    def _kept(self, batch: TripletBatch) -> Tensor:
+        """What counts of the neural and of the traditional decode's difference: two channels."""
+        differences = batch.once(
+            _released_differences if self.released_formula else lab_differences
+        )
+        return blockwise(
+            lambda both: kept(both, self.low, self.high, self.outliers), 2, differences[:, :2]
+        )
 
     def _worse(self, means: Tensor) -> Tensor:
         neural, traditional = self._floored(means).unbind(1)

@@ -24,26 +24,30 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nacd_bench.detectors.base import Detector
+from nacd_bench.detectors.color_differences import ab_residuals, lab_differences, residual
+from nacd_bench.ops.color import chroma
 from nacd_bench.ops.filters import local_variance
 from nacd_bench.ops.planes import blockwise
-from nacd_bench.triplets.batch import Planes, TripletBatch
+from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch, HeatMap
 
-LAB_SCALE = 255.0
 
-
-def residuals(batch: TripletBatch) -> list[Tensor]:
+def residuals_of_picture(batch: TripletBatch) -> list[Tensor]:
     """R (eq. 18) on [0, 1] in UV and in ab, of neural and traditional: each ``(B, 2, H, W)``."""
-    ab = Planes(*(lab[:, 1:] for lab in batch.lab))
-    return [_residuals(batch.uv, 1.0), _residuals(ab, LAB_SCALE)]
+    return [_uv_residuals(batch), batch.once(lab_differences)[:, 2:]]
 
 
-def _residuals(chroma: Planes, scale: float) -> Tensor:
+def residuals_of_strip(batch: TripletBatch) -> list[Tensor]:
+    """The same where no other detector works on this part of the picture."""
+    return [_uv_residuals(batch), ab_residuals(batch)]
+
+
+def _uv_residuals(batch: TripletBatch) -> Tensor:
     def of_pixels(original: Tensor, *decodes: Tensor) -> Tensor:
-        parts = [(original - decode).abs_().split(1, dim=1) for decode in decodes]
-        return torch.cat([first.add_(second) for first, second in parts], dim=1).div_(scale)
+        reference = chroma(original)
+        return torch.cat([residual(reference, chroma(decode)) for decode in decodes], dim=1)
 
-    return blockwise(of_pixels, 2, *chroma)
+    return blockwise(of_pixels, 2, *batch.images)
 
 
 def sums(maps: Tensor) -> Tensor:
@@ -60,10 +64,16 @@ def overall(sums: Tensor) -> Tensor:
     return ((squares - total**2 / count) / (count - 1)).clamp_(min=0) ** 0.2
 
 
-def artifact_map(residual: Tensor, sigma: Tensor, window: int) -> Tensor:
-    """S (eq. 19-22) of a residual ``(B, 1, H, W)`` by its overall sigma ``(B,)``, float32."""
+def artifact_map(residuals: Tensor, sigmas: Tensor, window: int) -> Tensor:
+    """S (eq. 19-22) of neural minus that of traditional, ``(B, 1, H, W)`` float32.
+
+    Args:
+        residuals: of both, ``(B, 2, H, W)``.
+        sigmas: their overall sigma ``(B, 2)``.
+    """
     # a factor of the variance is its root as one of the residual
-    return local_variance(residual * sigma.sqrt().view(-1, 1, 1, 1), window).float()
+    scaled = residuals * sigmas.sqrt()[:, :, None, None]
+    return local_variance(scaled, window, lambda s: s[:, :1].sub(s[:, 1:]).float())
 
 
 @dataclass(eq=False, repr=False)
@@ -107,23 +117,20 @@ class SmallColor(Detector):
 
     def maps(self, batch: TripletBatch) -> tuple[Tensor, Tensor]:
         """What both chroma spaces reach, and what either does, each ``(B, H, W)``."""
-        parts = [[sums(maps) for maps in s.batch.once(residuals)] for s in batch.strips()]
+        is_whole = next(batch.strips()).batch is batch
+        spaces = residuals_of_picture if is_whole else residuals_of_strip
+        parts = [[sums(maps) for maps in s.batch.once(spaces)] for s in batch.strips()]
         sigmas = [overall(torch.stack(of_space).sum(0)) for of_space in zip(*parts, strict=True)]
         shape = (2, len(batch), batch.height, batch.width)
         both, either = torch.empty(shape, device=batch.device)
         for strip in batch.strips(self.window):
-            of_spaces = zip(strip.batch.once(residuals), sigmas, strict=True)
-            uv, ab = (strip.rows(self._worse(*of_space))[:, 0] for of_space in of_spaces)
+            of_spaces = zip(strip.batch.once(spaces), sigmas, strict=True)
+            uv, ab = (
+                strip.rows(artifact_map(*of_space, self.window))[:, 0] for of_space in of_spaces
+            )
             torch.minimum(uv, ab, out=both[:, strip.start : strip.stop])
             torch.maximum(uv, ab, out=either[:, strip.start : strip.stop])
         return both, either
-
-    def _worse(self, residual: Tensor, sigma: Tensor) -> Tensor:
-        neural, traditional = (
-            artifact_map(r, s, self.window)
-            for r, s in zip(residual.split(1, 1), sigma.unbind(1), strict=True)
-        )
-        return neural.sub_(traditional)
 
 
 def _rectangles(mask: NDArray[np.uint8]) -> Tensor:

@@ -48,7 +48,7 @@ def _ciede2000(lab1: Tensor, lab2: Tensor, hue_shift: float, drop_gray: bool) ->
     (l1, a1, b1), (l2, a2, b2) = lab1.double().unbind(1), lab2.double().unbind(1)
 
     # a', C' (eq. 2-6)
-    stretch = _seventh(length(a1, b1).add_(length(a2, b2)).mul_(0.5)).mul_(-0.5).add_(1.5)
+    stretch = _seventh(length(a1, b1).add_(length(a2, b2))).mul_(-0.5).add_(1.5)
     a1p, a2p = a1 * stretch, a2 * stretch
     c1, c2 = length(a1p, b1), length(a2p, b2)
     product = c1 * c2
@@ -64,18 +64,19 @@ def _ciede2000(lab1: Tensor, lab2: Tensor, hue_shift: float, drop_gray: bool) ->
         x, y = (torch.where(is_opposite, *pair) for pair in zip(across, (x, y), strict=True))
         norm = length(x, y).clamp_(min=torch.finfo(norm.dtype).tiny)
         cross = torch.where(is_opposite, ahead * norm, cross)
-    dl, dc, dh = l2 - l1, c2 - c1, power_(product, 0.5).mul_(cross).mul_(2).div_(norm)
+    of_norm = norm.reciprocal_()
+    dl, dc, dh = l2 - l1, c2 - c1, power_(product.mul_(4), 0.5).mul_(cross).mul_(of_norm)
 
     # weights (eq. 15-21)
-    t = _hue_weight(x / norm, y / norm, hue_shift)
-    mean_c = c1.add_(c2).mul_(0.5)
-    mean_l = (l1 + l2).mul_(0.5).sub_(50).square_()
-    s_l = (mean_l + 20).rsqrt_().mul_(mean_l).mul_(0.015).add_(1)
-    s_c = (mean_c * 0.045).add_(1)
-    s_h = t.mul_(mean_c).mul_(0.015).add_(1)
-    hue = torch.atan2(y.neg_(), x.neg_()).add_(math.pi)  # in [0, 2 pi]
-    theta = hue.sub_(math.radians(275)).mul_(1 / math.radians(25)).square_().neg_().exp_()
-    r_t = theta.mul_(math.radians(60)).sin_().mul_(_seventh(mean_c)).mul_(-2)
+    t = _hue_weight(x * of_norm, y * of_norm, hue_shift)
+    sum_c = c1.add_(c2)
+    from_gray = (l1 + l2).sub_(100).square_()  # of the sum of both, as sum_c is
+    s_l = (from_gray + 80).rsqrt_().mul_(from_gray).mul_(0.015 / 2).add_(1)
+    s_c = (sum_c * (0.045 / 2)).add_(1)
+    s_h = t.mul_(sum_c).mul_(0.015 / 2).add_(1)
+    hue = torch.atan2(y.neg_(), x.neg_()).add_(math.radians(180 - 275))  # from blue, -275 to 85
+    theta = hue.square_().mul_(-1 / math.radians(25) ** 2).exp_()
+    r_t = theta.mul_(math.radians(60)).sin_().mul_(_seventh(sum_c)).mul_(-2)
 
     # the distance (eq. 22)
     dl, dc, dh = dl.div_(s_l), dc.div_(s_c), dh.div_(s_h)
@@ -88,20 +89,24 @@ def _ciede2000(lab1: Tensor, lab2: Tensor, hue_shift: float, drop_gray: bool) ->
 def _hue_weight(cos: Tensor, sin: Tensor, shift: float) -> Tensor:
     """T of the mean hue's cosine and sine (eq. 15): 1 - 0.17 cos(h - shift) + 0.24 cos 2h
     + 0.32 cos(3h + 6) - 0.20 cos(4h - 63), by the formulas of multiple angles."""
-    first, third, fourth = shift, math.radians(6), math.radians(63)
-    cos2 = (cos * cos).mul_(2).sub_(1)
-    sin2 = (cos * sin).mul_(2)
-    of_cos = (cos2 * (0.64 * math.cos(third))).sub_(0.17 * math.cos(first) + 0.32 * math.cos(third))
-    of_sin = (cos2 * (-0.64 * math.sin(third))).sub_(
-        0.17 * math.sin(first) + 0.32 * math.sin(third)
+    third, fourth = math.radians(6), math.radians(63)
+    square, product = cos * cos, cos * sin
+    # cos 3h = cos (4 square - 3), sin 3h = sin (4 square - 1)
+    of_cos = (square * (1.28 * math.cos(third))).sub_(
+        0.17 * math.cos(shift) + 0.96 * math.cos(third)
     )
-    fourfold = (cos2 * (-0.4 * math.cos(fourth))).add_(sin2, alpha=-0.4 * math.sin(fourth))
-    t = fourfold.add_(0.24).mul_(cos2).add_(1 + 0.2 * math.cos(fourth))
+    of_sin = (square * (-1.28 * math.sin(third))).sub_(
+        0.17 * math.sin(shift) - 0.32 * math.sin(third)
+    )
+    # cos 2h = 2 square - 1, cos 4h = 8 square (square - 1) + 1, sin 4h = 4 product (2 square - 1)
+    t = (square * (-1.6 * math.cos(fourth))).add_(product, alpha=-1.6 * math.sin(fourth))
+    t.add_(0.48 + 1.6 * math.cos(fourth)).mul_(square)
+    t.add_(product, alpha=0.8 * math.sin(fourth)).add_(0.76 - 0.2 * math.cos(fourth))
     return t.addcmul_(of_cos, cos).addcmul_(of_sin, sin)
 
 
-def _seventh(c: Tensor) -> Tensor:
-    """sqrt(C^7 / (C^7 + 25^7)), by the inverse of C / 25, which may be infinite."""
-    ratio = 25 / c
+def _seventh(sum_c: Tensor) -> Tensor:
+    """sqrt(C^7 / (C^7 + 25^7)) of two chromas' mean, by the inverse of C / 25, maybe infinite."""
+    ratio = 50 / sum_c
     cubed = ratio * ratio * ratio
     return cubed.square_().mul_(ratio).add_(1).rsqrt_()

@@ -104,11 +104,11 @@ def _lab(image: Tensor, knee: float, dark_is_zero: bool) -> Tensor:
     for i, (weights, white) in enumerate(zip(XYZ, WHITE, strict=True)):
         r, g, b = (weight / white for weight in weights)
         torch.mul(red, r, out=xyz[:, i]).add_(green, alpha=g).add_(blue, alpha=b)
-    f = power_(xyz.clamp(min=LAB_KNEE), 1 / 3)
+    light = torch.clamp(xyz, min=LAB_KNEE, out=light)
+    below = xyz.sub_(light)  # the knee, 0 beyond it
+    f = power_(light, 1 / 3).add_(below, alpha=LAB_SLOPE)
     if dark_is_zero:
-        f.masked_fill_(xyz == 0, 0)
-        xyz.masked_fill_(xyz == 0, LAB_KNEE)
-    f.add_(xyz.clamp_(max=LAB_KNEE).sub_(LAB_KNEE), alpha=LAB_SLOPE)
+        f.masked_fill_(below == -LAB_KNEE, 0)
     fx, fy, fz = f.unbind(1)
     torch.mul(fy, 116, out=xyz[:, 0]).sub_(16)
     torch.sub(fx, fy, out=xyz[:, 1]).mul_(500)

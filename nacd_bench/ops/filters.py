@@ -110,8 +110,12 @@ def enlarge(
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
-def local_variance(x: Tensor, window: int) -> Tensor:
+def local_variance(
+    x: Tensor, window: int, combined: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
     """Unbiased variance in ``window x window`` pixels around each pixel of ``(B, C, H, W)``.
+
+    ``combined`` makes one channel ``(B, 1, n)`` of those ``(B, C, n)`` where that is wanted.
 
     Borders are reflected without repeating the edge pixel. Along a side shorter than the window
     the window shrinks to the largest odd length that fits. Sums and result are float64.
@@ -139,9 +143,10 @@ def local_variance(x: Tensor, window: int) -> Tensor:
 
     def of_pixels(total: Tensor, squares: Tensor) -> Tensor:
         unexplained = torch.addcmul(squares, total, total, value=-1 / count)
-        return unexplained.clamp_(min=0).div_(count - 1)
+        variance = unexplained.clamp_(min=0).div_(count - 1)
+        return combined(variance) if combined else variance
 
-    return blockwise(of_pixels, x.shape[1], total, squares)
+    return blockwise(of_pixels, 1 if combined else x.shape[1], total, squares)
 
 
 def uniform_mean(x: Tensor, window: int) -> Tensor:

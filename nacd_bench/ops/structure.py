@@ -73,9 +73,9 @@ def msssim_maps(
     for scale, weight in enumerate(used.tolist()):
         if scale:
             original, tests = halve(original), [halve(test) for test in tests]
-        blurred = _blurred(original)
+        local = _mean_and_variance(original)
         for i, test in enumerate(tests):
-            factor = _similarity(original, test, blurred, with_luminance=scale == scales - 1)
+            factor = _similarity(original, test, local, with_luminance=scale == scales - 1)
             power_(factor.clamp_(min=0), weight)
             if scale == 0:
                 maps.append(factor)
@@ -116,7 +116,7 @@ def ms_ssim(original: Tensor, test: Tensor) -> Tensor:
 def similarity_map(original: Tensor, test: Tensor, with_luminance: bool) -> Tensor:
     """SSIM, or its contrast-structure term alone, in valid windows: ``(B, 1, H - 10, W - 10)``."""
     half = GAUSSIAN // 2
-    similarity = _similarity(original, test, _blurred(original), with_luminance)
+    similarity = _similarity(original, test, _mean_and_variance(original), with_luminance)
     return similarity[..., half:-half, half:-half]
 
 
@@ -143,13 +143,14 @@ def _blur(x: Tensor) -> Tensor:
     return gaussian_blur(x, GAUSSIAN, SIGMA)
 
 
-def _blurred(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Local mean and local mean of squares of a plane, each ``(B, 1, H, W)``."""
-    return _blur(x), _blur(x * x)
+def _mean_and_variance(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Local mean of a plane and local variance but for rounding, each ``(B, 1, H, W)``."""
+    mean = _blur(x)
+    return mean, _blur(x * x).addcmul_(mean, mean, value=-1)
 
 
 def _similarity(
-    original: Tensor, test: Tensor, blurred: tuple[Tensor, Tensor], with_luminance: bool
+    original: Tensor, test: Tensor, local: tuple[Tensor, Tensor], with_luminance: bool
 ) -> Tensor:
     """Contrast-structure term of SSIM, or all of it: ``(B, 1, H, W)``.
 
@@ -158,13 +159,15 @@ def _similarity(
     pictures have exactly 1, and nothing has more.
     """
 
-    def of_pixels(mx: Tensor, xx: Tensor, my: Tensor, yy: Tensor, dd: Tensor) -> Tensor:
-        offset = (mx - my).square_()
-        energy = torch.addcmul(mx * mx, my, my)
-        variances = (xx + yy).sub_(energy).clamp_(min=0).add_(C2)
-        value = dd.sub(offset).clamp_(min=0).div_(variances).neg_().add_(1)
+    def of_pixels(mx: Tensor, vx: Tensor, my: Tensor, yy: Tensor, dd: Tensor) -> Tensor:
+        offset = mx - my
+        variances = torch.add(vx, yy).addcmul_(my, my, value=-1).clamp_(min=0).add_(C2)
+        value = torch.addcmul(dd, offset, offset, value=-1).clamp_(min=0).div_(variances)
+        value = torch.rsub(value, 1)
         if with_luminance:
-            value.mul_(offset.div_(energy.add_(C1)).neg_().add_(1))
+            energy = torch.addcmul(mx * mx, my, my)
+            value.mul_(offset.square_().div_(energy.add_(C1)).neg_().add_(1))
         return value
 
-    return blockwise(of_pixels, 1, *blurred, *_blurred(test), _blur((original - test).square_()))
+    blurs = _blur(test), _blur(test * test), _blur((original - test).square_())
+    return blockwise(of_pixels, 1, *local, *blurs)

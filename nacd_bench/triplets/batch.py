@@ -83,6 +83,10 @@ class TripletBatch:
         return self.original.shape[3]
 
     @property
+    def images(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.original, self.neural, self.traditional
+
+    @property
     def device(self) -> torch.device:
         return self.original.device
 

@@ -21,10 +21,11 @@ from nacd_bench.detectors import (
     LargeColor,
     SmallColor,
     Texture,
+    small_color,
 )
 from nacd_bench.detectors.boundary import libpng_luma
 from nacd_bench.detectors.large_color import kept, released_lab
-from nacd_bench.detectors.small_color import artifact_map, overall, residuals, sums
+from nacd_bench.detectors.small_color import artifact_map, overall, residuals_of_picture, sums
 from nacd_bench.detectors.texture import textured
 from nacd_bench.detectors.windows import Padding
 from nacd_bench.errors import ImageError, UserError
@@ -161,8 +162,8 @@ class TestEveryDetector:
     def test_exchanged_decodes_negate_the_signed_maps(self, kind: type[Detector]) -> None:
         batch = photo_batch("astronaut", "coffee")
         if kind is SmallColor:  # its heat map is the smaller of two signed maps
-            for pair in zip(*map(residuals, (batch, swapped(batch))), strict=True):
-                maps = [SmallColor()._worse(each, overall(sums(each))) for each in pair]
+            for pair in zip(*map(residuals_of_picture, (batch, swapped(batch))), strict=True):
+                maps = [artifact_map(each, overall(sums(each)), 33) for each in pair]
                 assert maps[0].abs().max() > 1e-5 and (maps[0] + maps[1]).abs().max() < 1e-6
             return
         signed, exchanged = (kind()(each).heat_map for each in (batch, swapped(batch)))
@@ -380,7 +381,7 @@ class TestSmallColor:
         uv[..., 2:6, 3:8], ab[..., 2:6, 3:8] = 0.004, 0.002
         uv[..., 10:15, 20:25] = 0.006  # in one space only
         maps = iter([uv, ab, uv, ab])
-        monkeypatch.setattr(SmallColor, "_worse", lambda *_: next(maps))
+        monkeypatch.setattr(small_color, "artifact_map", lambda *_: next(maps))
         found = SmallColor()(photo_batch("rocket"))
         assert found.boxes[0].tolist() == [[3, 2, 8, 6]]
         assert found.scores.tolist() == found.confidences[0].tolist() == pytest.approx([0.004])
@@ -399,8 +400,9 @@ class TestSmallColor:
         sigma = residual.var(ddof=1) ** 0.2
         expected = sigma * residual[4:37, 6:39].var(ddof=1)
         parts = (original - decode).abs().sum(1, keepdim=True).split(13, dim=2)
-        overall_sigma = overall(sum(map(sums, parts)))[:, 0]
-        found = artifact_map(torch.cat(parts, dim=2), overall_sigma, 33)[0, 0, 20, 22].item()
+        both = [torch.cat([part, torch.zeros_like(part)], dim=1) for part in parts]
+        sigmas = overall(sum(map(sums, both)))
+        found = artifact_map(torch.cat(both, dim=2), sigmas, 33)[0, 0, 20, 22].item()
         assert found == pytest.approx(expected, rel=1e-5)
 
     def test_strongest_first(self) -> None:
