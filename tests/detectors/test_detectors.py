@@ -377,7 +377,7 @@ class TestSmallColor:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Eq. 24 and 25, from maps of UV and ab made by hand."""
-        uv, ab = torch.zeros(2, 1, 1, 20, 30).unbind()
+        uv, ab = torch.zeros(2, 1, 1, 150, 170).unbind()
         uv[..., 2:6, 3:8], ab[..., 2:6, 3:8] = 0.004, 0.002
         uv[..., 10:15, 20:25] = 0.006  # in one space only
         maps = iter([uv, ab, uv, ab])
