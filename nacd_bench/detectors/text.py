@@ -6,8 +6,9 @@ between the original and each decode.
 
 Open in the paper and decided here: text counts from a confidence of 0.7 and from 400 pixels of its
 axis-aligned bounding box; FSIM is taken on luma; boxes are the regions around the pieces of text,
-and those that overlap by an IoU over 0.12 become their union with the largest confidence. An image
-without text has the score -1.
+and those that overlap by an IoU over 0.12 become their union with the largest confidence. Where
+text is dense, such unions grow into the whole picture: beyond one and a half of a region's side the
+boxes are those of its paragraphs instead. An image without text has the score -1.
 
 The released code crops along the text's angle and reports its best piece only; it is not followed.
 ``recommended`` looks for text in the image enlarged twice, and boxes little more than the piece.
@@ -46,6 +47,8 @@ class Text(Detector):
         min_crop: side in pixels up to which smaller crops are padded by their last pixels.
         merge_iou: overlap over which two regions become one.
         region: side in pixels of the region around a piece of text.
+        largest: side in pixels over which regions do not become one: their paragraphs are the
+            boxes. None unites whatever hangs together.
         enlarge: factor by which the original is enlarged for the finder, unless that looks images
             up by their id. Finds smaller text, at the price of its square in time.
     """
@@ -65,6 +68,7 @@ class Text(Detector):
         min_crop: int = 32,
         merge_iou: float = 0.12,
         region: int = REGION,
+        largest: int | None = 3 * REGION // 2,
         enlarge: Positive = 1.0,
     ) -> None:
         super().__init__()
@@ -79,6 +83,7 @@ class Text(Detector):
         self.min_crop = min_crop
         self.merge_iou = merge_iou
         self.region = region
+        self.largest = largest
         self.enlarge = enlarge
 
     @property
@@ -106,8 +111,10 @@ class Text(Detector):
         for index in values.argsort().tolist():  # where pieces overlap, the strongest is on top
             x0, y0, x1, y1 = crops[index].tolist()
             heat[y0:y1, x0:x1] = values[index]
-        regions = regions_around(crops, single.width, single.height, self.region)
-        boxes, confidences = merged(torch.from_numpy(regions), values.cpu(), self.merge_iou)
+        regions = torch.from_numpy(regions_around(crops, single.width, single.height, self.region))
+        boxes, confidences = merged(
+            regions, values.cpu(), self.merge_iou, crops.cpu(), self.largest
+        )
         confidences = confidences.to(values)
         return confidences[0], boxes, confidences, heat
 
@@ -155,23 +162,61 @@ def bounding_box(polygon: TextPolygon, width: int, height: int) -> list[int]:
     return [int(corner) for corner in corners]
 
 
-def merged(boxes: Tensor, confidences: Tensor, iou: float) -> tuple[Tensor, Tensor]:
-    """Boxes ``(n, 4)`` that hang together by an IoU over ``iou``, as their unions.
+def merged(
+    regions: Tensor,
+    confidences: Tensor,
+    iou: float,
+    pieces: Tensor | None = None,
+    largest: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Regions ``(n, 4)`` that hang together by an IoU over ``iou``, as their unions.
+
+    Args:
+        regions, confidences: of the pieces of text.
+        iou: overlap over which two regions become one.
+        pieces: ``(n, 4)``, the pieces themselves.
+        largest: side of a union from which on the paragraphs of its pieces stand for it.
 
     Returns:
-        the unions ``(m, 4)`` and the largest confidence in each ``(m,)``, falling.
+        the boxes ``(m, 4)`` and the largest confidence in each ``(m,)``, falling.
 
     >>> boxes = torch.tensor([[0, 0, 10, 10], [5, 0, 15, 10], [40, 40, 50, 50]])
     >>> merged(boxes, torch.tensor([0.1, 0.3, 0.2]), 0.12)[0].tolist()
     [[0, 0, 15, 10], [40, 40, 50, 50]]
     """
+    unions, strongest = [], []
+    for members in _groups(torch.as_tensor(box_iou(regions[:, None], regions) > iou)):
+        union = _union(regions[members])
+        parts, boxes = [members], regions
+        if pieces is not None and largest and (union[2:] - union[:2]).max() > largest:
+            parts, boxes = [members[part] for part in _groups(near(pieces[members]))], pieces
+        unions += [_union(boxes[part]) for part in parts]
+        strongest += [confidences[part].amax() for part in parts]
+    values = torch.stack(strongest)
+    order = values.argsort(descending=True, stable=True)
+    return torch.stack(unions)[order], values[order]
+
+
+def near(pieces: Tensor) -> Tensor:
+    """Which pieces of text ``(n, 4)`` are of one paragraph, ``(n, n)`` bool: the gap
+    between them is at most half of their letters' height (the smaller side of the smaller piece).
+
+    >>> near(torch.tensor([[0, 0, 90, 20], [0, 30, 90, 50], [0, 95, 90, 115]])).int().tolist()
+    [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
+    """
+    low, high = pieces[:, :2], pieces[:, 2:]
+    gaps = torch.maximum(low[:, None], low) - torch.minimum(high[:, None], high)
+    letters = (high - low).amin(1)
+    return 2 * gaps.amax(2) <= torch.minimum(letters[:, None], letters)
+
+
+def _union(boxes: Tensor) -> Tensor:
+    return torch.cat([boxes[:, :2].amin(dim=0), boxes[:, 2:].amax(dim=0)])
+
+
+def _groups(linked: Tensor) -> list[Tensor]:
+    """The indices of what hangs together in a graph ``(n, n)``, group by group."""
     from scipy.sparse.csgraph import connected_components
 
-    count, group = connected_components(box_iou(boxes[:, None], boxes) > iou, directed=False)
-    members = [torch.from_numpy(group == index) for index in range(count)]
-    unions = torch.stack(
-        [torch.cat([boxes[m, :2].amin(dim=0), boxes[m, 2:].amax(dim=0)]) for m in members]
-    )
-    strongest = torch.stack([confidences[m].amax() for m in members])
-    order = strongest.argsort(descending=True, stable=True)
-    return unions[order], strongest[order]
+    count, group = connected_components(linked, directed=False)
+    return [torch.from_numpy(group == index).nonzero()[:, 0] for index in range(count)]

@@ -129,6 +129,15 @@ def test_regions_that_overlap_become_one() -> None:
     assert len(Text(Known(page=near), region=60)(page()).boxes[0]) == 2
 
 
+def test_boxes_of_dense_text_follow_its_paragraphs() -> None:
+    lines = [(20, top, 260, top + 12) for top in (10, 26, 42, 110, 126)]
+    text = Text(Known(page=lines), region=100, largest=150)
+    boxes = sorted(text(page()).boxes[0].tolist())
+    assert boxes == [[20, 10, 260, 54], [20, 110, 260, 138]]
+    (whole,) = Text(Known(page=lines), region=100, largest=None)(page()).boxes[0].tolist()
+    assert whole[3] - whole[1] > 128 and text(page()).scores == text(page()).confidences[0][0]
+
+
 @pytest.mark.numeric
 def test_merging_is_transitive_and_keeps_the_largest() -> None:
     boxes = torch.tensor([[0, 0, 10, 10], [6, 0, 16, 10], [12, 0, 22, 10], [50, 50, 60, 60]])
