@@ -133,6 +133,8 @@ class Row:
         exit_statuses: those that mean success.
         exit_hints: what others mean.
         min_size: smallest height and width.
+        neural: whether it is learned.
+        parameters: of its networks, how many.
         find: programs, files and folders of the user's, see :class:`Installed`.
         get: how to get them.
     """
@@ -177,6 +179,8 @@ class Row:
         Sequence[Number],
         Field(min_length=2, max_length=2, description="two whole numbers, height and width"),
     ] = (1, 1)
+    neural: bool | None = None
+    parameters: Number | None = None
     find: Mapping[str, Installed] | None = None
     get: str = "Install it."
 
@@ -216,6 +220,7 @@ class CommandLine(Codec):
         self.row = row = Row(**{key: content[key] for key in KEYS if key in content})
         self.name, self.points, self.fine = row.name, row.points, row.fine
         self.min_size = (row.min_size[0], row.min_size[1])
+        self.is_neural = row.neural
         self.input, self.output = (
             ImageFormat(
                 _of_side(side, row.image_format, "png"),
@@ -285,6 +290,10 @@ class CommandLine(Codec):
                     f"{f'in {self.folder}' if in_folder else 'on PATH'}. Install it or write its "
                     "full path."
                 )
+
+    @property
+    def parameter_count(self) -> int | None:
+        return self.row.parameters
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -506,6 +515,7 @@ class CommandLine(Codec):
     def _run(self, what: str, point: float, fine: float = 1, **values: Any) -> Finished:
         words = self._filled(self.commands[what], point=point, fine=fine, **values)
         finished = run(words, self.row.time_limit, self.folder, self.environment)
+        self.peak_memory = max(self.peak_memory or 0, finished.memory) or None
         hint = (self.row.exit_hints or {}).get(str(finished.code))
         if hint:
             raise finished.failure(f"failed: {hint}")

@@ -28,6 +28,7 @@ FAULTS = (OSError, ValueError, KeyError, RuntimeError, SyntaxError, EOFError)
 class LibraryCodec(Codec):
     """A codec of a library; the fields of its data class are its parameters."""
 
+    is_neural = False
     content: ClassVar[str]
     """What its bytes are."""
     container: bool = True

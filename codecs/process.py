@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -30,6 +31,9 @@ KEPT_START, KEPT_END = 4096, 65536
 CUT = b"\n[more bytes left out]\n"
 SHOWN_OUTPUT = 1500
 """Characters of it that an error message shows."""
+LOOK_EVERY = 0.01
+"""Seconds between two looks at a program's memory."""
+PEAK = re.compile(rb"^VmHWM:\s+(\d+) kB", re.MULTILINE)
 LEAST_ROOM = 1 << 20
 """Bytes free under which a program's missing output is put down to the disk."""
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -44,12 +48,15 @@ class Finished:
         code: exit status; negative is the signal that ended it.
         output: its standard output and error, in one, cut in the middle where very long.
         seconds: wall-clock time.
+        memory: bytes that the largest of its processes took; 0 where the system does not tell, or
+            it ended at once.
     """
 
     arguments: tuple[str, ...]
     code: int
     output: str
     seconds: float
+    memory: int = 0
 
     def failure(self, what: str) -> CodecError:
         """An error that says ``what`` went wrong, with exit status, command line and output."""
@@ -103,6 +110,8 @@ def run(
             assert process.stdout is not None
             reader = threading.Thread(target=_read, args=[process.stdout, output], daemon=True)
             timer = threading.Timer(time_limit, _kill, [process])
+            memory: list[int] = []
+            threading.Thread(target=_watch, args=[process, memory], daemon=True).start()
             # The last goes first. A child in another session may hold the output open.
             for last in (partial(reader.join, 1), process.wait, partial(_kill, process)):
                 ending.callback(last)
@@ -112,7 +121,11 @@ def run(
         process.wait()  # without a limit: it would poll
         seconds = time.monotonic() - started
     finished = Finished(
-        words, process.returncode, output.decode("utf-8", "backslashreplace"), seconds
+        words,
+        process.returncode,
+        output.decode("utf-8", "backslashreplace"),
+        seconds,
+        max(memory, default=0),
     )
     if seconds >= time_limit:
         raise finished.failure(
@@ -196,6 +209,28 @@ def _read(pipe: IO[bytes], output: bytearray) -> None:
             output += block
             if len(output) > KEPT_START + len(CUT) + KEPT_END:
                 output[KEPT_START:-KEPT_END] = CUT
+
+
+def _watch(process: subprocess.Popen[bytes], memory: list[int]) -> None:
+    """Note the most memory of a program and its children as long as it runs, on Linux.
+
+    The kernel's own figure at its end (``ru_maxrss``) counts the memory of whoever started it.
+    """
+    while taken := _peaks(process.pid):
+        memory[:] = [max([*memory, *taken])]
+        time.sleep(LOOK_EVERY)
+
+
+def _peaks(process: int) -> list[int]:
+    """Bytes at most in memory of a process and each of its children; empty once it has ended."""
+    place, peaks = Path(f"/proc/{process}"), []
+    with suppress(OSError, ValueError):
+        peak = PEAK.search((place / "status").read_bytes())
+        if peak:
+            peaks.append(1024 * int(peak[1]))
+            children = (place / f"task/{process}/children").read_bytes().split()
+            peaks += [each for child in children for each in _peaks(int(child))]
+    return peaks
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -58,6 +58,7 @@ class TorchModule(Codec):
 
     name = "torch"
     in_main_process = True
+    is_neural = True
 
     def __init__(
         self,
@@ -97,6 +98,11 @@ class TorchModule(Codec):
             )
         first = self.module(self.points.values[0])
         self.rate_is_estimated = not (hasattr(first, "compress") and hasattr(first, "decompress"))
+
+    @property
+    def parameter_count(self) -> int:
+        """Of the network at the first operating point."""
+        return sum(each.numel() for each in self.module(self.points.values[0]).parameters())
 
     @property
     def parameters(self) -> Mapping[str, Any]:

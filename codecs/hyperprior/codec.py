@@ -44,12 +44,17 @@ class Hyperprior(Codec):
     """
 
     name = "hyperprior"
+    is_neural = True
     points = OperatingPoints("quality", tuple(range(1, Size().points + 1)), slope=0.5)
 
     def __init__(self, device: str = "cpu", weights: str | Path | None = None) -> None:
         self.device = device
         self.weights = Path(weights) if weights is not None else FOLDER / "weights.pt"
         self.in_main_process = not device.startswith("cpu")
+
+    @property
+    def parameter_count(self) -> int:
+        return sum(each.numel() for each in self._model.networks.parameters())
 
     @property
     def parameters(self) -> Mapping[str, Any]:

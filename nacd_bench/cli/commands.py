@@ -96,6 +96,14 @@ COMMANDS: dict[str, Command] = {
         flags=("plan", "tables"),
         jobs=("mine.run:mine",),
     ),
+    "rank": Command(
+        "images:rank",
+        "[IMAGES]",
+        "which codec makes the fewest artifacts, and what it costs",
+        ("images",),
+        flags=("plan",),
+        jobs=("rank.run:rank",),
+    ),
     "verify export": Command(
         "images:verify_export",
         "RUN",

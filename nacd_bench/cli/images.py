@@ -173,6 +173,35 @@ def _show_candidates(summary: Summary, folder: Path) -> int:
     return show_failures(summary.failures, folder)
 
 
+@checked
+def rank(*, plan: bool | Number, **settings: Any) -> int:
+    from nacd_bench.jobs.rank import run as job
+    from nacd_bench.jobs.rank.results import explained, tables
+    from nacd_bench.pipeline.methods import arguments
+
+    given = arguments(settings)
+    failures = given.pop("failures")
+    if failures:  # an artifact type would be left out for all
+        raise PluginError("\n".join(map(str, failures)))
+    if plan:
+        show(*job.plan(given, STARTED, *([] if plan is True else [plan])))
+        return 0
+    done = job.rank(**given)
+    show(
+        "",
+        *tables(done.ranking),
+        *(f"Note: {note}" for note in done.ranking.notes),
+        *explained(done.ranking),
+    )
+    show(
+        f"{count(done.encodes, 'encode')}. Results: {done.folder}/ (summary.md, table.tex, "
+        "ranking.csv, codings.csv, pairs.csv)"
+    )
+    if done.page is not None:
+        show(f"Curves and the worst findings, for a browser: {done.page}")
+    return show_failures(done.failures, done.folder)
+
+
 def verify_export(**settings: Any) -> int:
     from nacd_bench.jobs.verify import export as job
     from nacd_bench.jobs.verify.pictures import PAGE

@@ -84,6 +84,15 @@ class Codec(ABC):
     """Images of one size that :meth:`encode_batch` takes at a time."""
     min_size: tuple[int, int] = (1, 1)
     """Smallest height and width."""
+    is_neural: bool | None = None
+    """Whether it is learned; None where nothing says."""
+    peak_memory: int | None = None
+    """Bytes that the largest of its own processes took so far, where it has some."""
+
+    @property
+    def parameter_count(self) -> int | None:
+        """Of its networks, where it says how many."""
+        return None
 
     @property
     def parameters(self) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from nacd_bench.ops.planes import one_thread
 from nacd_bench.ops.structure import MSSSIM_SIDE, ms_ssim
 from nacd_bench.registry import BASELINES
 
+MEASURES = ("msssim", "ssimulacra2", "vmaf")
+"""What curves have beside PSNR."""
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -77,15 +80,19 @@ def stop_if_disk_full(error: BaseException, folder: Path) -> None:
         cause = cause.__cause__
 
 
-def qualities(original: Image, decoded: Image) -> dict[str, float | None]:
+def qualities(
+    original: Image, decoded: Image, measures: Sequence[str] = MEASURES
+) -> dict[str, float | None]:
     """Of two images ``(H, W, 3)`` the metrics that curves have beside PSNR; None for one that the
     image is too small for, and for VMAF without its package."""
-    values = {"msssim": luma_msssim(original, decoded)}
+    values = {"msssim": luma_msssim(original, decoded)} if "msssim" in measures else {}
     reference, test = (
         torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].double() / 255
         for image in (original, decoded)
     )
-    for name in ("ssimulacra2", "vmaf"):
+    for name in measures:
+        if name == "msssim":
+            continue
         values[name], metric = None, _metric(name)
         if metric is not None and min(original.shape[:2]) >= metric.min_side:
             planes = (reference, test) if metric.in_color else (luma(reference), luma(test))

@@ -156,22 +156,34 @@ def mean_difference(
     clusters: Sequence[str],
     resampling: Resampling = DEFAULT,
 ) -> IntervalEstimate:
-    """Mean of after - before over ``(n,)`` triplets, its interval over originals.
-
-    Few originals, or many, get Student's interval of a ratio of cluster totals, one gets none.
-    """
+    """Mean of after - before over ``(n,)`` triplets, its interval over originals."""
     change = _change(np.asarray(before, np.float64), np.asarray(after, np.float64))
     originals = Clusters(np.zeros(len(change)), clusters)
-    sums, counts, size = originals.sums(change), originals.counts, originals.count
+    mean = mean_of_sums(originals.sums(change), originals.counts, resampling)
+    return replace(mean, n=len(change))
+
+
+def mean_of_sums(
+    sums: ArrayLike, counts: ArrayLike, resampling: Resampling = DEFAULT
+) -> IntervalEstimate:
+    """Sum of ``(n,)`` sums over originals by that of their counts, its interval over originals.
+
+    Few originals, or many, get Student's interval of a ratio of cluster totals, one gets none.
+
+    >>> mean = mean_of_sums([1.0, 2.0, 6.0], [1, 1, 1])
+    >>> mean.value, round(mean.high - mean.value, 3)  # 4.303 standard errors
+    (3.0, 6.572)
+    """
+    total, counted = np.asarray(sums, np.float64), np.asarray(counts, np.float64)
+    size = len(total)
     if 0 < size < FEW or size > MANY:
-        value = float(sums.sum() / counts.sum())
+        value = float(total.sum() / counted.sum())
         reach = math.nan
         if size > 1:
-            influence = (sums - value * counts) / counts.sum()
+            influence = (total - value * counted) / counted.sum()
             spread = math.sqrt((influence**2).sum() * size / (size - 1))
             reach = float(t.ppf((1 + resampling.level) / 2, size - 1)) * spread
-        return IntervalEstimate(value, value - reach, value + reach, len(change), size)
-    mean = estimate(
-        lambda weights: weights @ sums / (weights @ counts), Clusters(np.zeros(size)), resampling
+        return IntervalEstimate(value, value - reach, value + reach, size, size)
+    return estimate(
+        lambda weights: weights @ total / (weights @ counted), Clusters(np.zeros(size)), resampling
     )
-    return replace(mean, n=len(change))

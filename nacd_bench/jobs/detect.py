@@ -25,7 +25,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -52,7 +52,7 @@ from nacd_bench.report.heat_map import ShownHeatMaps, per_pixel, to_png16
 from nacd_bench.report.sheets import overlay
 from nacd_bench.runs.compared_run import codec_of
 from nacd_bench.runs.folder import RunFolder, file_names, open_run
-from nacd_bench.runs.schema import HEAT_MAPS, LIMITS, SIDES, TABLES
+from nacd_bench.runs.schema import CLEAN, HEAT_MAPS, LIMITS, SIDES, TABLES
 from nacd_bench.runs.tables import write_csv, write_tables
 from nacd_bench.settings import Name, Number, checked
 from nacd_bench.triplets.detection import Result
@@ -60,11 +60,11 @@ from nacd_bench.triplets.files import write_whole
 from nacd_bench.triplets.grades import GRADES, Grade, GradedData, find_grades, write_grades
 from nacd_bench.triplets.images import content_hash
 from nacd_bench.triplets.loading import LoadedTriplet
-from nacd_bench.triplets.record import ROLES, TripletRecord, cluster_names
+from nacd_bench.triplets.record import ROLES, TripletRecord, cluster_names, exchanged
 from nacd_bench.triplets.source import Source, find_triplets
 
-EXCHANGED, CLEAN = "exchanged", "clean"
-"""Clean triplets: those of the run with their sides exchanged; the folder of their results."""
+EXCHANGED = "exchanged"
+"""Clean triplets: those of the run with their sides exchanged."""
 WRITERS = 2
 """Threads that draw pictures of what was scored."""
 
@@ -249,18 +249,6 @@ def _found(source: Any) -> tuple[list[TripletRecord], list[Grade], list[Failure]
     with suppress(DataError):  # they are only shown; validate and agree say what is wrong
         grades, _, _ = find_grades(source, records)
     return records, grades, problems
-
-
-def exchanged(records: Sequence[TripletRecord]) -> list[TripletRecord]:
-    """Triplets in which the traditional result stands for the neural one, and the other way round:
-    no neural codec made an artifact there."""
-    names = ("", "_codec", "_version", "_point", "_bpp")
-    neural, traditional = ([f"{side}{name}" for name in names] for side in SIDES)
-    pairs = [*zip(neural, traditional, strict=True), *zip(traditional, neural, strict=True)]
-    return [
-        replace(record, labels=(), **{name: getattr(record, other) for name, other in pairs})
-        for record in records
-    ]
 
 
 def _alarms(clean: Detected, detector: str) -> FalseAlarms:

@@ -21,13 +21,14 @@ import json
 import os
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+from nacd_bench.coding.matched import MEASURES
 from nacd_bench.coding.originals import Item, list_images
 from nacd_bench.coding.sides import (
     LARGEST_GAP,
@@ -70,8 +71,8 @@ PILOTS = 8
 """Images that teach the rate search; later ones use what these taught, whichever is done first."""
 RESULT_COLUMNS = (
     *("point", "fine", "asked_kind", "asked", "bpp", "bytes", "file_bytes", "out_of_range"),
-    *("encodes", "encode_seconds", "decode_seconds", "psnr", "msssim", "ssimulacra2"),
-    *("vmaf", "bitstream", "command_line"),
+    *("encodes", "encode_seconds", "decode_seconds", "peak_memory"),
+    *("psnr", "msssim", "ssimulacra2", "vmaf", "bitstream", "command_line"),
 )
 """What the manifest says about each side of a triplet."""
 
@@ -82,7 +83,7 @@ class CodedImages:
 
     Args:
         folder: the run's folder.
-        sides: the neural codec, then the traditional ones, each after the one it follows.
+        sides: the codecs, each after the one that it follows: of ``compress`` the neural one first.
         steps: the rates: name and operating point or bits per pixel.
         tolerance: share by which a traditional rate may miss what it was asked for.
         left_out: how many pictures of kinds that are not read lie there, by kind.
@@ -96,6 +97,7 @@ class CodedImages:
         curves: rows of :func:`~nacd_bench.evaluation.rate_distortion.curves`.
         bd_rates: rows of :func:`~nacd_bench.evaluation.rate_distortion.bd_rates`.
         not_averaged: see :func:`~nacd_bench.evaluation.rate_distortion.left_out`.
+        settings: what decides the results.
         decoded_again: what a second decode of each bitstream gave, with ``check="decode"``.
     """
 
@@ -114,6 +116,7 @@ class CodedImages:
     curves: list[dict[str, Any]] = field(default_factory=list)
     bd_rates: list[dict[str, Any]] = field(default_factory=list)
     not_averaged: dict[str, dict[str, str]] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     decoded_again: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -124,13 +127,19 @@ class CodedImages:
     @property
     def rows(self) -> list[dict[str, Any]]:
         """One dictionary per triplet, in the order of images, rates and traditional codecs."""
-        neural, *followers = self.sides
+        by_label = {side.label: side for side in self.sides}
+        pairs = []
+        for follower in self.sides:
+            leader = follower
+            while leader.follows is not None:
+                leader = by_label[leader.follows]
+            pairs += [(leader, follower)] if leader is not follower else []
         return [
-            _triplet(work, preset, neural, follower, self.tolerance)
+            _triplet(work, preset, leader, follower, self.tolerance)
             for work in self.works
             for preset, _ in self.steps
-            for follower in followers
-            if all(preset in work.coded.get(side.label, {}) for side in (neural, follower))
+            for leader, follower in pairs
+            if all(preset in work.coded.get(side.label, {}) for side in (leader, follower))
         ]
 
 
@@ -164,21 +173,64 @@ def code_triplets(
         CodecError: too many images fail, or a codec cannot be used at all.
         DataError: no images, a folder in use, a full disk.
     """
-    folder = Path(folder)
     sides = _sides(neural, [traditional, *then], factor_of(scheme, rate_factor))
     steps = rate_steps(sides[0].codec, points, targets if scheme == "target" else None)
+    follow: Literal["bpp", "psnr"] = "psnr" if scheme == "psnr" else "bpp"
+    return code_sides(
+        images,
+        sides,
+        steps,
+        folder,
+        kinds=("bpp" if scheme == "target" else "point", follow),
+        settings={"scheme": scheme},
+        tolerance=tolerance,
+        workers=workers,
+        failure_limit=failure_limit,
+        show_progress=show_progress,
+        measures=MEASURES if for_curves else (),
+        pilots=pilots,
+    )
+
+
+def code_sides(
+    images: Names,
+    sides: tuple[Side, ...],
+    steps: Steps,
+    folder: Name,
+    *,
+    kinds: tuple[str, str] = ("bpp", "bpp"),
+    job: str = "compress",
+    settings: Mapping[str, Any],
+    tolerance: float | None = None,
+    workers: int | None = None,
+    failure_limit: float = 0.2,
+    show_progress: bool = True,
+    measures: Sequence[str] = (),
+    pilots: int = PILOTS,
+) -> CodedImages:
+    """Code images with codecs, each of which goes ahead or follows one before it.
+
+    Args:
+        sides: the codecs.
+        steps: what those that go ahead are asked for.
+        kinds: of what is asked of those that go ahead, and of those that follow, see
+            :class:`~nacd_bench.pipeline.stages.Code`.
+        job: whose folder it is.
+        measures: the qualities of results beside PSNR.
+        settings: what else decides the job's results.
+    """
+    folder = Path(folder)
     listing = list_images(images, folder, files_only=True)
-    kind = "psnr" if scheme == "psnr" else "bpp"
     stages = [
         Code(
             side=side,
-            kind="point" if side.label == NEURAL and scheme != "target" else kind,
+            kind=kinds[side.follows is not None],
             steps=steps,
             folder=folder,
             place=BY_NAME,
             tolerance=tolerance,
             keep=True,
-            for_curves=for_curves,
+            measures=measures,
         )
         for side in sides
     ]
@@ -191,11 +243,12 @@ def code_triplets(
         }
         for side in sides
     }
-    settings = {"scheme": scheme, "steps": dict(steps), "tolerance": tolerance, "codecs": codecs}
+    settings = {**settings, "steps": dict(steps), "tolerance": tolerance, "codecs": codecs}
     largest = LARGEST_GAP if tolerance is None else tolerance
     coded = CodedImages(folder, sides, steps, largest, listing.left_out, len(listing.items))
+    coded.settings = settings
     with (
-        open_run(folder, "compress", settings, anew=True) as opened,
+        open_run(folder, job, settings, anew=True) as opened,
         progress_bar("images", len(listing.items), show_progress) as progress,
     ):
         coding = _Coding(coded, stages, opened, progress, failure_limit)
@@ -231,21 +284,36 @@ def _sides(
     for codec in traditional:
         label = built(codec).name
         follows = codec.follows if isinstance(codec, CodecSpec) else NEURAL
-        if label in sides:
-            raise UserError(
-                f"two codecs of the run are called '{label}'. Give each traditional codec a label."
-            )
         if follows not in sides:
             raise UserError(
                 f"{label} follows '{follows}', which is not a codec before it: {', '.join(sides)}."
             )
-        if Path(label).name != label or label.startswith("."):
-            raise UserError(
-                f"expected the label of a codec to do as the name of a folder, got '{label}'."
-            )
         factor = rate_factor if len(sides) == 1 else None
+        _require_own(label, sides)
         sides[label] = make_side(label, codec, follows, factor)
     return tuple(sides.values())
+
+
+def anchored_sides(codecs: Sequence[AnyCodec], anchor: AnyCodec) -> tuple[Side, ...]:
+    """Codecs under their own names, and the anchor after each of them, at the rate that it got."""
+    sides: dict[str, Side] = {}
+    for codec in codecs:
+        label = built(codec).name
+        follower = f"{built(anchor).name}-at-{label}"
+        _require_own(label, sides)
+        sides[label] = make_side(label, codec)
+        sides[follower] = make_side(follower, anchor, label, 1.0)
+    return tuple(sides.values())
+
+
+def _require_own(label: str, labels: Collection[str]) -> None:
+    """Refuse a name that another codec has, or that does not do as that of a folder."""
+    if label in labels:
+        raise UserError(f"two codecs of the run are called '{label}'. Give each codec a label.")
+    if Path(label).name != label or label.startswith("."):
+        raise UserError(
+            f"expected the label of a codec to do as the name of a folder, got '{label}'."
+        )
 
 
 @dataclass
@@ -262,11 +330,12 @@ class _Coding:
         self.first_with: dict[str, str] = {}
         self.named: dict[str, str] = {}
         self.earlier: dict[str, dict[str, Any]] = {}
-        self.finished: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+        self.finished: dict[str, dict[tuple[str, str, str], dict[str, Any]]] = defaultdict(dict)
         for record in self.opened.journal:
             self.earlier[record["sha256"]] = record
-            for rows in record["coded"].values():
-                self.finished[record["sha256"]] |= {row["key"]: row for row in rows.values()}
+            for side, rows in record["coded"].items():
+                known = {(side, preset, row["key"]): row for preset, row in rows.items()}
+                self.finished[record["sha256"]] |= known
 
     def code(self, items: Sequence[Item], workers: int | None) -> None:
         """Do everything that is not there yet."""
@@ -398,6 +467,8 @@ def _triplet(
             "parameters": json.dumps(side.identity["parameters"], sort_keys=True),
             "point_name": side.codec.points.name,
             "rate_is_estimated": side.codec.rate_is_estimated,
+            "is_neural": side.codec.is_neural,
+            "parameter_count": side.codec.parameter_count,
             **{name: results[role].get(name) for name in RESULT_COLUMNS},
         }
         row |= {f"{role}_{name}": value for name, value in facts.items()}

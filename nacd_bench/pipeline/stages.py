@@ -63,7 +63,8 @@ class Work:
         name: what its results are called.
         sha256: hash of its file; ``""`` until somebody has read it.
         data: its file, or None where the stage itself has to read it.
-        finished: results of earlier runs, by the hash of all that fixes them.
+        finished: results of earlier runs, by side, preset and the hash of all that fixes them: two
+            presets, or anchors, may be one result and have files of their own.
         pixels: ``(H, W, 3)`` uint8.
         width, height: in pixels.
         notes: what is odd about the file and does not touch its pixels.
@@ -80,7 +81,7 @@ class Work:
     name: str = ""
     sha256: str = ""
     data: bytes | None = None
-    finished: dict[str, dict[str, Any]] = field(default_factory=dict)
+    finished: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
     pixels: Image | None = None
     width: int = 0
     height: int = 0
@@ -97,7 +98,11 @@ class Work:
     def fresh(self) -> dict[str, dict[str, dict[str, Any]]]:
         """The results of this run, by side and preset."""
         return {
-            side: {preset: row for preset, row in rows.items() if row["key"] not in self.finished}
+            side: {
+                preset: row
+                for preset, row in rows.items()
+                if (side, preset, row["key"]) not in self.finished
+            }
             for side, rows in self.coded.items()
         }
 
@@ -194,7 +199,7 @@ class Code:
         place: where results lie in it, :data:`BY_CONTENT` or :data:`BY_NAME`.
         tolerance: for its fine control, see :func:`nacd_bench.coding.rate.match_rates`.
         keep: whether decoded images are kept.
-        for_curves: whether all qualities are measured, and not PSNR alone.
+        measures: the qualities beside PSNR, see :data:`~nacd_bench.coding.matched.MEASURES`.
         earlier: what earlier images taught about the codec's rate.
     """
 
@@ -205,7 +210,7 @@ class Code:
     place: str = BY_CONTENT
     tolerance: float | None = None
     keep: bool = False
-    for_curves: bool = False
+    measures: Sequence[str] = ()
     earlier: Sequence[Seen] = ()
 
     @property
@@ -236,7 +241,7 @@ class Code:
             wanted = {preset: row[self.kind] * factor for preset, row in leader.items()}
         missing = {}
         for preset, value in wanted.items():
-            row = work.finished.get(key := self._key(work, value))
+            row = work.finished.get(key := (self.name, preset, self._key(work, value)))
             if row is not None and self._is_whole(work, preset, row):
                 rows[preset] = row
             elif preset not in rows:
@@ -296,7 +301,8 @@ class Code:
         codec = self.side.codec
         assert work.pixels is not None
         identity = json_sha256(self.side.identity)[:16]
-        place = self.folder / place_of("encodes", work.sha256) / f"{self.name}-{identity}"
+        # by what the codec is, so that an anchor that follows several codecs encodes once
+        place = self.folder / place_of("encodes", work.sha256) / f"{codec.name}-{identity}"
         encodings = Encodings(codec, work.pixels, place)
         groups = [[preset] for preset in missing] if self.kind == "point" else [list(missing)]
         for presets in groups:
@@ -315,8 +321,8 @@ class Code:
                         began = time.perf_counter()
                         decoded = twice(partial(codec.decode, match.data))
                         self._keep(work, preset, match, decoded, time.perf_counter() - began)
-        for row in work.coded[self.name].values():
-            if row["key"] not in work.finished and self.kind != "point":
+        for preset, row in work.coded[self.name].items():
+            if (self.name, preset, row["key"]) not in work.finished and self.kind != "point":
                 row["seen"] = encodings.seen(self.kind)
 
     def _keep(
@@ -325,7 +331,7 @@ class Code:
         """Write bitstream and decoded image, and note everything about the result."""
         assert work.pixels is not None
         row = facts(self.side.codec, work.pixels, match, decoded)
-        row |= qualities(work.pixels, decoded) if self.for_curves else {}
+        row |= qualities(work.pixels, decoded, self.measures)
         stream, picture = self._places(work, preset)
         file = self.folder / stream
         # Results of other parameters may lie there. Whenever a kill comes, a bitstream that is
@@ -339,6 +345,7 @@ class Code:
             "key": self._key(work, match.target),
             "asked_kind": self.kind,
             "decode_seconds": round(decode_seconds, 4),
+            "peak_memory": self.side.codec.peak_memory,
             "sha256": pixels_sha256(decoded),
             "file_sha256": sha256(match.data)[:16],
             "bitstream": stream,

@@ -34,6 +34,11 @@ VERIFIED, ARTIFACTS, CHANGES, UNPAIRED = "verified", "artifacts", "changes", "un
 
 AGREEMENT = "agreement"
 """Table of an agree run, its figure and its summary as JSON."""
+RANKING, CODINGS, PAIRS = "ranking", "codings", "pairs"
+"""Tables of codecs that were ranked."""
+
+CLEAN = "clean"
+"""Folder in a run of what its detectors find in clean triplets."""
 
 SIDES = ROLES[1:]
 EDGES = ("x0", "y0", "x1", "y1")
@@ -43,6 +48,11 @@ Columns = Mapping[str, pa.DataType]
 
 def _sides(facts: Columns) -> Columns:
     return {f"{side}_{fact}": kind for side in SIDES for fact, kind in facts.items()}
+
+
+def _ends(name: str) -> tuple[str, str, str]:
+    """A figure and the ends of its 95 % interval."""
+    return name, f"{name}_low", f"{name}_high"
 
 
 BOX = dict.fromkeys(EDGES, WHOLE)
@@ -71,6 +81,9 @@ CANDIDATE = {
     **SAME_PLACE,
 }
 CODED_FACTS = {"decoded": TEXT, "bytes": REAL, "psnr": REAL, "encodes": WHOLE, "out_of_range": YES}
+COSTS = ("encode_seconds", "decode_seconds", "peak_memory")
+FACTS = ("bpp", "psnr", "msssim", *COSTS)
+"""What is known of a coded image."""
 CURVE = ("threshold", "false_positive_rate", "recall", "precision")
 RUNS = ("before", "after")
 
@@ -113,6 +126,22 @@ TABLES: Mapping[str, Columns] = {
         **dict.fromkeys(("value", "low", "high"), REAL),
         **dict.fromkeys(("n", "n_clusters", "n_positive", "n_negative"), WHOLE),
     },
+    CODINGS: {
+        **dict.fromkeys(("codec", "anchor", "triplet", "image", "image_sha256", "preset"), TEXT),
+        **{"megapixels": REAL, "severity": REAL, **_sides(dict.fromkeys(FACTS, REAL))},
+    },
+    RANKING: {
+        **{"codec": TEXT, "anchor": TEXT, "preset": TEXT, "is_anchor": YES, "is_neural": YES},
+        **{"out": TEXT, "rank": WHOLE, "rank_low": WHOLE, "rank_high": WHOLE},
+        **{"photographs": WHOLE, "scenes": WHOLE},
+        **dict.fromkeys((*_ends("severity"), *_ends("any"), *FACTS, "parameters"), REAL),
+        **dict.fromkeys(("encode_mp_per_second", "decode_mp_per_second"), REAL),
+        **dict.fromkeys(("bd_rate_psnr", "bd_rate_msssim"), REAL),
+    },
+    PAIRS: {
+        **{"first": TEXT, "second": TEXT},
+        **dict.fromkeys((*_ends("difference"), "p", "p_holm"), REAL),
+    },
     UNPAIRED: dict.fromkeys(("run", "triplet", "image", "point", "detector", "reason"), TEXT),
 }
 """Columns and types of each table, in their order.
@@ -154,6 +183,16 @@ TABLES: Mapping[str, Columns] = {
 ``agreement``
     a figure of a method or rater on one side of graded triplets; ``kind`` is detector, metric or
     reference, ``n`` the sides of ``n_clusters`` photographs that are behind it.
+``codings``
+    a photograph in one of the codecs that are ranked at one rate, and in the anchor at the rate
+    that it got; then by artifact type its predicted severity, how many places are worse than in
+    the anchor (``_artifacts``), and in how many the anchor is worse (``_better``).
+``ranking``
+    a codec at a rate, or in the mean of all (``all``), or the anchor; ``out`` says why it is not
+    ranked; then by artifact type, and for ``all`` of them, artifacts per 100 photographs and per
+    100 megapixels, and places better than the anchor's per 100 photographs.
+``pairs``
+    two codecs: difference of mean severity, p of the paired permutation test.
 ``changes``, ``unpaired``
     of two runs: pictures with an artifact in one or both, what became of it, by how much its
     severity changed (``strength``), the strongest box; triplets compared with nothing.

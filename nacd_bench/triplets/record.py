@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nacd_bench.registry import unknown
@@ -143,6 +143,18 @@ def cluster_names(records: Sequence[TripletRecord]) -> list[str]:
     for record in sorted(records, key=lambda record: (record.source is None, record.id)):
         names.setdefault(record.original, record.source or record.id)
     return [record.source or names[record.original] for record in records]
+
+
+def exchanged(records: Sequence[TripletRecord]) -> list[TripletRecord]:
+    """Triplets in which the traditional result stands for the neural one, and the other way round:
+    no neural codec made an artifact there."""
+    names = ("", "_codec", "_version", "_point", "_bpp")
+    neural, traditional = ([f"{side}{name}" for name in names] for side in ROLES[1:])
+    pairs = [*zip(neural, traditional, strict=True), *zip(traditional, neural, strict=True)]
+    return [
+        replace(record, labels=(), **{name: getattr(record, other) for name, other in pairs})
+        for record in records
+    ]
 
 
 def contradictions(record: TripletRecord) -> Iterator[str]:

@@ -1,0 +1,133 @@
+"""Codecs in order of the artifacts that they make, with what chance leaves open.
+
+The unit is the photograph: all codecs are judged on the same ones, and what a photograph is worth
+is one number for each codec. Every two codecs are compared by a permutation test of their paired
+differences (the sign of each is as likely to be the opposite where the codecs do not differ), all
+of them corrected by Holm. A rank is the place of a codec by its mean; its interval is over
+resamples of photographs, and codecs whose intervals overlap, also by way of others between them,
+share the best place of theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from nacd_bench.evaluation.bootstrap import (
+    FEW,
+    Clusters,
+    Floats,
+    IntervalEstimate,
+    Resampling,
+    estimate,
+)
+from nacd_bench.evaluation.paired_versions import DEFAULT, mean_of_sums
+from nacd_bench.evaluation.significance import holm_corrected, sign_flip_p
+
+STEPS = 10_000
+"""Of the largest difference, to which differences are rounded: the exact test needs whole numbers.
+"""
+
+
+@dataclass(frozen=True)
+class PairTest:
+    """Two codecs on the same photographs.
+
+    Args:
+        difference: mean of first - second, above 0 where the first is worse.
+        p: of the permutation test.
+        p_holm: corrected, or None before that.
+    """
+
+    difference: IntervalEstimate
+    p: float
+    p_holm: float | None = None
+
+
+@dataclass(frozen=True)
+class CodecRank:
+    """The place of a codec.
+
+    Args:
+        rank: 1 for the fewest artifacts; None under :data:`FEW` photographs.
+        low, high: ends of the interval of its place.
+    """
+
+    rank: int | None
+    low: int
+    high: int
+
+
+def share_of(values: ArrayLike, resampling: Resampling = DEFAULT) -> IntervalEstimate:
+    """Mean over ``(n,)`` photographs of shares in [0, 1]."""
+    x = np.asarray(values, np.float64)
+    clusters = Clusters(np.zeros(len(x)))
+    return estimate(lambda w: w @ x / w.sum(axis=1), clusters, resampling, sources=len(x))
+
+
+def pair_tests(
+    values: Mapping[str, ArrayLike], resampling: Resampling = DEFAULT
+) -> dict[tuple[str, str], PairTest]:
+    """Every two codecs, in their order.
+
+    Args:
+        values: ``(n,)`` of the same photographs by codec.
+
+    >>> tests = pair_tests({"a": [0.1, 0.2, 0.3, 0.1], "b": [0.2, 0.4, 0.4, 0.2]})
+    >>> test = tests["a", "b"]
+    >>> round(test.difference.value, 3), test.p
+    (-0.125, 0.125)
+    """
+    tests = {}
+    for first, second in combinations(values, 2):
+        a, b = (np.asarray(values[name], np.float64) for name in (first, second))
+        change = a - b
+        largest = np.abs(change).max(initial=0)
+        p = sign_flip_p(np.rint(change / largest * STEPS)) if largest else 1.0
+        tests[first, second] = PairTest(mean_of_sums(change, np.ones(len(a)), resampling), p)
+    return holm_corrected(tests)
+
+
+def codec_ranks(
+    values: Mapping[str, ArrayLike], resampling: Resampling = DEFAULT
+) -> dict[str, CodecRank]:
+    """The places of codecs, the best first.
+
+    Args:
+        values: ``(n,)`` of the same photographs by codec; less is better.
+
+    >>> photographs = np.arange(20) / 20
+    >>> ranks = codec_ranks({"a": photographs + 1, "b": photographs, "c": photographs[::-1]})
+    >>> [(name, each.rank, each.low, each.high) for name, each in ranks.items()]
+    [('b', 1, 1, 2), ('c', 1, 1, 2), ('a', 3, 3, 3)]
+    """
+    if not values:
+        return {}
+    table: Floats = np.array([np.asarray(each, np.float64) for each in values.values()])
+    clusters = Clusters(np.zeros(table.shape[1]))
+    tail = (1 - resampling.level) / 2
+    places = np.concatenate(
+        [_places(weights @ table.T) for weights in clusters.resampled(resampling)]
+    )
+    low, high = (
+        np.quantile(places, level, axis=0, method="inverted_cdf") for level in (tail, 1 - tail)
+    )
+    order = np.argsort(table.mean(axis=1), kind="stable").tolist()
+    ranks: dict[str, CodecRank] = {}
+    names, rank, reach = list(values), 1, 0
+    for position, place in enumerate(order, 1):
+        if low[place] > reach:
+            rank = position
+        reach = max(reach, int(high[place]))
+        shown = rank if table.shape[1] >= FEW else None
+        ranks[names[place]] = CodecRank(shown, int(low[place]), int(high[place]))
+    return ranks
+
+
+def _places(means: Floats) -> Floats:
+    """``(r, k)`` means to places from 1; equal ones share the better."""
+    return 1.0 + (means[:, :, None] > means[:, None, :] + 1e-12).sum(axis=2)

@@ -1,0 +1,258 @@
+"""The codecs of finished runs: what each made of which photograph, and what was found in it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nacd_bench.errors import DataError, UserError
+from nacd_bench.numbers import count
+from nacd_bench.runs.compared_run import (
+    DETECT,
+    judges,
+    operating_point,
+    read_compared,
+    run_thresholds,
+)
+from nacd_bench.runs.folder import require_alike
+from nacd_bench.runs.read import Run, read_run
+from nacd_bench.runs.schema import CLEAN, FACTS, SIDES
+from nacd_bench.triplets.images import content_hash, image_size
+from nacd_bench.triplets.record import TripletRecord
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Entrant:
+    """A codec that may be ranked.
+
+    Args:
+        name: what the table calls it.
+        run: where its results are.
+        records: its triplets by id.
+        rows: of the table ``codings``, in the order of photographs and rates.
+        presets: its rates, by rising bits per pixel.
+        tried: hashes of the photographs that it was given.
+        is_neural: whether it is; None where nothing says.
+        parameters: of its networks, where it says how many.
+        out: why it is not ranked; empty for one that is.
+    """
+
+    name: str
+    run: Run
+    records: Mapping[str, TripletRecord]
+    rows: list[Row]
+    presets: list[str] = field(default_factory=list)
+    tried: set[str] = field(default_factory=set)
+    is_neural: bool | None = None
+    parameters: float | None = None
+    out: str = ""
+
+    @property
+    def whole(self) -> set[str]:
+        """Photographs that have every rate."""
+        times = Counter(row["image_sha256"] for row in self.rows)
+        return {name for name, number in times.items() if number == len(self.presets)}
+
+    def on(self, photographs: Sequence[str]) -> list[Row]:
+        """The rows of these photographs."""
+        chosen = set(photographs)
+        return [row for row in self.rows if row["image_sha256"] in chosen]
+
+
+def read_entrants(
+    folders: Sequence[str | Path], anchor: str | None, failure_limit: float
+) -> tuple[list[Entrant], dict[str, str], str]:
+    """The codecs of runs, the detector that judges each artifact type, and the anchor of all.
+
+    Args:
+        folders: of detect, mine or rank runs.
+        anchor: the traditional codec that all were compared with; None for the one there is.
+        failure_limit: share of its photographs on which a codec may fail and be ranked.
+
+    Raises:
+        DataError: not one anchor for all, or no detectors of severity.
+    """
+    runs = {str(folder): read_compared(folder) for folder in folders}
+    require_alike({name: run.settings for name, run in runs.items()})
+    chosen = [judges(run.types) for run in runs.values()]
+    judged = {
+        kind: name
+        for kind, name in chosen[0].items()
+        if all(other.get(kind) == name for other in chosen)
+    }
+    if not judged:
+        raise DataError(
+            f"expected runs with the same detectors of severity, got {', '.join(runs)} without "
+            f"one that is in all. Run detect with {DETECT}."
+        )
+    reference = _anchor(runs, anchor)
+    names = Counter(
+        name for run in runs.values() for name in {r.neural_codec or "" for r in run.records}
+    )
+    entrants = []
+    for folder, run in runs.items():
+        of_codec: dict[str, list[TripletRecord]] = defaultdict(list)
+        for record in run.records:
+            if _traditional(record) == reference:
+                of_codec[record.neural_codec or ""].append(record)
+        findings = _findings(run, judged)
+        for codec, records in of_codec.items():
+            # two versions of a codec have one name: their runs tell them apart
+            is_alone = bool(codec) and names[codec] == 1
+            name = codec if is_alone else f"{codec} ({folder})".strip()
+            entrants.append(_entrant(name, run, records, judged, findings, failure_limit))
+    return entrants, judged, " ".join(filter(None, reference))
+
+
+def _traditional(record: TripletRecord) -> tuple[str, str]:
+    return record.traditional_codec or "", record.traditional_version or ""
+
+
+def _anchor(runs: Mapping[str, Run], name: str | None) -> tuple[str, str]:
+    """The traditional codec, with its version, that all runs compare with."""
+    of_run = {
+        folder: {_traditional(record) for record in run.records} for folder, run in runs.items()
+    }
+    shared = set.intersection(*of_run.values())
+    if name is not None:
+        shared = {codec for codec in shared if codec[0] == name}
+    if len(shared) != 1:
+        told = "; ".join(
+            f"{', '.join(' '.join(codec).strip() or 'unknown' for codec in sorted(codecs))} "
+            f"in {folder}"
+            for folder, codecs in of_run.items()
+        )
+        wanted = f"the anchor {name}" if name else "one traditional codec"
+        raise DataError(
+            f"expected {wanted} in all runs, in one version, since severity is relative to it, got "
+            f"{told}. Name one that all have with anchor=..., or code with the same one."
+        )
+    return shared.pop()
+
+
+Findings = tuple[dict[tuple[str, str], int], dict[tuple[str, str], int] | None]
+"""Boxes over the threshold by triplet and detector: worse than the anchor, and better."""
+
+
+def _findings(run: Run, judged: Mapping[str, str]) -> Findings:
+    thresholds = run_thresholds(run, judged.values())
+
+    def counted(detections: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], int]:
+        return Counter(
+            (row["triplet"], row["detector"])
+            for row in detections
+            if row["confidence"] > thresholds.get(row["detector"], math.inf)
+        )
+
+    clean = run.folder / CLEAN
+    better = None
+    if (clean / "detections.parquet").is_file() and _is_exchanged(run, clean):
+        better = counted(read_run(clean).detections)
+    return counted(run.detections), better
+
+
+def _is_exchanged(run: Run, clean: Path) -> bool:
+    """Whether clean triplets are those of the run with their sides exchanged."""
+    others = {record.id: record for record in read_run(clean).records}
+    return all(
+        record.id in others and others[record.id].neural_bpp == record.traditional_bpp
+        for record in run.records
+    )
+
+
+def _entrant(
+    name: str,
+    run: Run,
+    records: Sequence[TripletRecord],
+    judged: Mapping[str, str],
+    findings: Findings,
+    failure_limit: float,
+) -> Entrant:
+    """A codec from its triplets; whether it fails on too many photographs."""
+    found, better = findings
+    rows = []
+    for record in records:
+        key = record.extra["image_sha256"] or record.original
+        said = {kind: run.scores.get(by, {}).get(record.id) for kind, by in judged.items()}
+        scores = {kind: score for kind, score in said.items() if score is not None}
+        if len(scores) < len(judged):
+            continue
+        row: Row = {
+            "codec": name,
+            "anchor": record.traditional_codec or "anchor",
+            "triplet": record.id,
+            "image": record.extra["image"],
+            "image_sha256": key,
+            "preset": operating_point(record),
+            "megapixels": _megapixels(record),
+            "severity": sum(scores.values()) / len(scores),
+        }
+        for kind, by in judged.items():
+            row[f"{kind}_severity"] = scores[kind]
+            row[f"{kind}_artifacts"] = found.get((record.id, by), 0)
+            row[f"{kind}_better"] = None if better is None else better.get((record.id, by), 0)
+        for side in SIDES:
+            row |= {f"{side}_{fact}": _number(_fact(record, f"{side}_{fact}")) for fact in FACTS}
+        rows.append(row)
+    first = records[0].extra
+    is_neural = first.get("neural_is_neural")
+    entrant = Entrant(
+        name,
+        run,
+        {record.id: record for record in records},
+        rows,
+        is_neural=None if is_neural is None else str(is_neural) == "True",
+        parameters=_number(first.get("neural_parameter_count")),
+    )
+    by_rate: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        by_rate[row["preset"]].append(row["neural_bpp"] or 0.0)
+    entrant.presets = sorted(
+        by_rate, key=lambda preset: sum(by_rate[preset]) / len(by_rate[preset])
+    )
+    entrant.tried = {row["image_sha256"] for row in rows} | _tried(run)
+    failed = len(entrant.tried) - len(entrant.whole)
+    if failed > failure_limit * len(entrant.tried):
+        entrant.out = (
+            f"no result at every rate for {failed} of "
+            f"{count(len(entrant.tried), 'photograph')}, more than failure_limit={failure_limit:g}"
+        )
+    return entrant
+
+
+def _tried(run: Run) -> set[str]:
+    """Photographs of a run: those of any of its codecs, and those on which one failed."""
+    names = {record.extra["image_sha256"] or record.original for record in run.records}
+    for row in run.failures if run.settings.get("job") == "rank" else ():
+        if row.get("step") != "read":
+            with suppress(UserError):
+                names.add(content_hash(row["item"]))
+    return names
+
+
+def _fact(record: TripletRecord, name: str) -> Any:
+    return getattr(record, name) if hasattr(record, name) else record.extra.get(name)
+
+
+def _megapixels(record: TripletRecord) -> float | None:
+    """Of the original; None where nothing says how large it is and it is gone."""
+    width, height = (_number(record.extra.get(name)) for name in ("width", "height"))
+    if width is None or height is None:
+        try:
+            width, height = image_size(record.original)
+        except UserError:
+            return None
+    return width * height / 1e6
+
+
+def _number(value: Any) -> float | None:
+    with suppress(TypeError, ValueError):
+        return None if value is None else float(value)
+    return None
