@@ -80,7 +80,8 @@ def main(folder: Path) -> None:
         left = [other for other in left if other.source != record.source]
         title = "; ".join(_made(record, side) for side in SIDES)
         results = {detector.name: result}
-        picture = overlay(_images(record), [detector], results, {detector.name: 0.0}, [title])
+        batch = load_triplet(record).batch
+        picture = overlay(batch, [detector], results, {detector.name: 0.0}, [title])
         _write(folder / f"{detector.name}.jpg", np.array(Image.open(io.BytesIO(picture))))
 
 
@@ -92,24 +93,20 @@ def _found(
 
 def _row(kind: str, found: Result, record: TripletRecord, grades: Sequence[str]) -> Row:
     """The strongest box and what lies around it, enlarged."""
-    images, box = _images(record), np.array(found.boxes[0])
-    height, width = images["original"].shape[:2]
+    batch, box = load_triplet(record).batch, np.array(found.boxes[0])
     middle = (box[:2] + box[2:]) // 2
-    corner = np.clip(middle - np.array(VIEW) // 2, 0, np.array([width, height]) - VIEW)
-    view = np.concatenate([corner, corner + VIEW])
+    corner = np.clip(
+        middle - np.array(VIEW) // 2, 0, [batch.width - VIEW[0], batch.height - VIEW[1]]
+    )
+    left, top, right, bottom = view = (*corner, *(corner + VIEW))
     tiles = []
-    for role, image in images.items():
-        enlarged = image.repeat(ENLARGED, 0).repeat(ENLARGED, 1)
-        framed = tuple(box * ENLARGED) if role == "neural" else None
+    for role in ROLES:
+        part = to_8_bit(getattr(batch, role))[top:bottom, left:right]
+        enlarged = part.repeat(ENLARGED, 0).repeat(ENLARGED, 1)
         caption = role if role == "original" else _made(record, role)
-        tiles.append((caption, tile(enlarged, tuple(view * ENLARGED), framed)))
+        tiles.append((caption, tile(enlarged, view, tuple(box) if role == "neural" else None)))
     severities = f"predicted severity {found.score:.1f} of 3, model raters {', '.join(grades)}"
     return f"{record.source}, {kind}: {severities}", tiles
-
-
-def _images(record: TripletRecord) -> dict[str, NDArray[np.uint8]]:
-    batch = load_triplet(record).batch
-    return {role: to_8_bit(getattr(batch, role)) for role in ROLES}
 
 
 def _made(record: TripletRecord, side: str) -> str:
