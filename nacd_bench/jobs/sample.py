@@ -1,4 +1,4 @@
-"""The embedded sample: what ``nacd-bench`` works on where nobody gave it anything.
+"""The embedded sample, ``data=embedded``: triplets without any data or network.
 
 Photographs from installed wheels, coded on the spot: the learned codec that comes with nacd-bench
 as the neural side, x265 intra at the same rate as the traditional one.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -221,6 +222,17 @@ def _results(method: Method, batch: TripletBatch) -> list[Result]:
     try:
         with _one_reader if part == "text" else nullcontext(), timed(part), torch.inference_mode():
             results = _read(method, method(batch), len(batch))
+    except torch.cuda.OutOfMemoryError as error:
+        if len(batch) == 1:
+            return [Result(fault=f"the GPU has no memory for one triplet: {describe(error)}")]
+        half = len(batch) // 2
+        print(
+            f"{method.name}: the GPU has no memory for {len(batch)} triplets at a time, takes half",
+            file=sys.stderr,
+        )
+        torch.cuda.empty_cache()
+        parts = batch[:half], batch[half:]
+        return [result for part in parts for result in _results(method, part)]
     except Exception as error:  # a plug-in may raise anything
         if len(batch) > 1:
             return [_results(method, batch[index])[0] for index in range(len(batch))]

@@ -6,22 +6,25 @@ Whoever drives it takes :func:`batches`, gives them to :func:`all_scored`, keeps
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
+from itertools import chain, islice
 from threading import Lock
 from typing import Any, Literal
 
 import torch
 
-from nacd_bench.errors import Failure, UserError
+from nacd_bench.errors import Failure, ImageError, UserError
 from nacd_bench.ops.planes import give_back_memory
 from nacd_bench.pipeline.clock import timed
 from nacd_bench.pipeline.methods import Method, score_batch
 from nacd_bench.pipeline.workers import ahead, cores
 from nacd_bench.settings import Count, Number, options
-from nacd_bench.triplets.batch import TripletBatch
+from nacd_bench.triplets.batch import WHOLE, TripletBatch
 from nacd_bench.triplets.detection import Result
+from nacd_bench.triplets.images import image_size
 from nacd_bench.triplets.loading import LoadedTriplet, load_triplet
 from nacd_bench.triplets.record import ROLES, TripletRecord
 
@@ -79,6 +82,9 @@ def batches(
         batch_size: of one size; less where few are alike.
         readers: threads that decode ahead of whoever takes the batches.
     """
+    tasks = list(tasks)
+    with suppress(ImageError, IndexError):  # large pictures wait for each other
+        readers = 0 if math.prod(image_size(tasks[0][0].original)) > WHOLE else readers
     waiting: dict[Any, list[LoadedTriplet]] = defaultdict(list)
     for methods, loaded in ahead(_loaded, tasks, readers, batch_size):
         if isinstance(loaded, Failure):
@@ -145,7 +151,11 @@ def all_scored(
             return scored(batch, methods, device)
 
     threads = min(cores() // processes, SCORERS) if device.type == "cpu" else 0
-    yield from ahead(one, loaded, threads if threads > 1 else 0)
+    loaded = iter(loaded)
+    first = list(islice(loaded, 1))
+    if any(isinstance(batch, tuple) and not batch[0][0].batch.is_whole for batch in first):
+        threads = 0
+    yield from ahead(one, chain(first, loaded), threads if threads > 1 else 0)
 
 
 def usual_batch_size(device: str) -> int:

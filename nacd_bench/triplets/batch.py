@@ -95,11 +95,11 @@ class TripletBatch:
         images = {role: getattr(self, role).to(device) for role in ROLES}
         return TripletBatch(**images, ids=self.ids)
 
-    def __getitem__(self, index: int) -> TripletBatch:
-        """One triplet as a batch of one."""
-        one = slice(index, index + 1)
-        images = {role: getattr(self, role)[one] for role in ROLES}
-        return TripletBatch(**images, ids=tuple(self.ids[one]))
+    def __getitem__(self, index: int | slice) -> TripletBatch:
+        """One triplet as a batch of one, or some of them."""
+        some = index if isinstance(index, slice) else slice(index, index + 1)
+        images = {role: getattr(self, role)[some] for role in ROLES}
+        return TripletBatch(**images, ids=tuple(self.ids[some]))
 
     def cut(self, rows: slice, columns: slice = slice(None)) -> TripletBatch:
         """A part of the pictures."""

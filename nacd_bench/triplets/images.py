@@ -35,6 +35,7 @@ from nacd_bench.triplets.containers import (
 )
 from nacd_bench.triplets.files import read_bytes, sha256
 from nacd_bench.triplets.formats import FORMATS, HEAD, SUFFIXES, content_format, suffix_of
+from nacd_bench.triplets.memory import PICTURE, require_memory
 from nacd_bench.triplets.profiles import SRGB, profile_name
 
 if TYPE_CHECKING:
@@ -371,9 +372,11 @@ def _explained(path: str | Path, image_format: str) -> Iterator[None]:
 
 
 def _require_size(path: str | Path, width: int, height: int) -> None:
-    """:class:`ImageError` where a picture has more pixels than :data:`MAX_PIXELS`."""
+    """:class:`ImageError` where a picture has more pixels than :data:`MAX_PIXELS`, or than memory
+    has room for."""
     if width * height > MAX_PIXELS:
         raise ImageError(
             f"{path}: expected at most {MAX_PIXELS / 1e6:.0f} million pixels, got {width} x "
             f"{height}. Cut the image into parts."
         )
+    require_memory(path, width, height, PICTURE)

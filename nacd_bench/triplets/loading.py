@@ -13,6 +13,7 @@ from nacd_bench.errors import Failure, ImageError
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.files import composed
 from nacd_bench.triplets.images import Image, read_image
+from nacd_bench.triplets.memory import TRIPLET, require_memory
 from nacd_bench.triplets.record import ROLES, TripletRecord, boxes_outside
 from nacd_bench.triplets.rows import stem
 from nacd_bench.triplets.sides import sides_fault, sides_notes
@@ -46,7 +47,12 @@ def load_triplet(record: TripletRecord) -> LoadedTriplet:
     Raises:
         ImageError: one of the files cannot be used, or they do not belong together.
     """
-    images = {role: read_image(getattr(record, role)) for role in ROLES}
+    images: dict[str, Image] = {}
+    for role in ROLES:
+        images[role] = read_image(getattr(record, role))
+        if role == "original":
+            size = images[role].width, images[role].height
+            require_memory(record.original, *size, TRIPLET)
     fault = sides_fault(record, images)
     if fault:
         raise ImageError(fault)

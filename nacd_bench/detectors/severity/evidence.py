@@ -40,6 +40,8 @@ STEP = 2
 """Side of a tile and step between tiles, in cells."""
 BLOCKS = TILE // STEP
 """Side of a tile in steps."""
+PART = 24
+"""Rows of cells that are worked on at a time in large pictures."""
 
 
 def places(own: Tensor, other: Tensor, rows: range | None = None) -> Tensor:
@@ -55,9 +57,9 @@ def places(own: Tensor, other: Tensor, rows: range | None = None) -> Tensor:
 
 
 def parts(own: Tensor, other: Tensor, is_whole: bool) -> Iterator[Tensor]:
-    """:func:`places`, all at once or as many rows at a time as a tile has."""
+    """:func:`places`, all at once or :data:`PART` rows at a time."""
     height = own.shape[2] + 2 * MARGIN
-    step = height if is_whole else TILE
+    step = height if is_whole else PART
     for first in range(0, height, step):
         yield places(own, other, range(first, min(height, first + step)))
         if not is_whole:
@@ -75,20 +77,19 @@ def tiles(evidence: Iterable[Tensor]) -> Iterator[Tensor]:
     Power means of the narrow half, then its maximum, then the wide half's.
 
     Args:
-        evidence: rows of the cells, one part below the other; all but the last, or only, part are
-            as many as of tiles.
+        evidence: rows of the cells, one part below the other, of even heights but the last.
     """
     blocks: Tensor | None = None
+    is_tall = False
     for part in evidence:
         more = _blocks(part)
         blocks = more if blocks is None else torch.cat([blocks, more], 2)
-        blocks = F.pad(blocks, (0, 0, 0, max(0, BLOCKS - blocks.shape[2])))
-        split = POWERS * (part.shape[1] // 2)
-        means = (over_tiles(blocks[:, :split], torch.add) / BLOCKS**2).unflatten(1, (POWERS, -1))
-        roots = [mean ** (0.5**exponent) for exponent, mean in enumerate(means.unbind(1))]
-        maxima = over_tiles(blocks[:, split:], torch.maximum)
-        yield torch.cat([*roots, maxima], 1).flatten(2).transpose(1, 2)
-        blocks = blocks[:, :, 1 - BLOCKS :]
+        if blocks.shape[2] >= BLOCKS:
+            is_tall = True
+            yield _of_tiles(blocks)
+            blocks = blocks[:, :, 1 - BLOCKS :]
+    if blocks is not None and not is_tall:
+        yield _of_tiles(F.pad(blocks, (0, 0, 0, BLOCKS - blocks.shape[2])))
 
 
 def _blocks(evidence: Tensor) -> Tensor:
@@ -102,6 +103,15 @@ def _blocks(evidence: Tensor) -> Tensor:
             power = power * power
         means.append(F.avg_pool2d(power, STEP))
     return torch.cat([*means, F.max_pool2d(padded, STEP)], 1)
+
+
+def _of_tiles(blocks: Tensor) -> Tensor:
+    """What tells the tiles that lie in rows of blocks."""
+    split = blocks.shape[1] * POWERS // (POWERS + 2)
+    means = (over_tiles(blocks[:, :split], torch.add) / BLOCKS**2).unflatten(1, (POWERS, -1))
+    roots = [mean ** (0.5**exponent) for exponent, mean in enumerate(means.unbind(1))]
+    maxima = over_tiles(blocks[:, split:], torch.maximum)
+    return torch.cat([*roots, maxima], 1).flatten(2).transpose(1, 2)
 
 
 def over_tiles(blocks: Tensor, join: Callable[[Tensor, Tensor], Tensor]) -> Tensor:

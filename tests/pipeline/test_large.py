@@ -1,0 +1,111 @@
+"""Pictures and batches that memory has no room for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from checks import fails
+from triplet_folder import make_triplets
+
+from nacd_bench.detectors import Detector, LargeColor
+from nacd_bench.errors import Failure, ImageError
+from nacd_bench.pipeline.methods import score_batch
+from nacd_bench.pipeline.scoring import batches
+from nacd_bench.triplets import batch as batch_module
+from nacd_bench.triplets import memory
+from nacd_bench.triplets.batch import TripletBatch
+from nacd_bench.triplets.detection import DetectionBatch
+from nacd_bench.triplets.source import find_triplets
+
+
+def test_a_picture_without_room_fails_its_triplet_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records, _ = find_triplets(make_triplets(tmp_path / "data", ("astronaut", "coffee")))
+    monkeypatch.setattr(memory, "WHOLE", 1)
+    rooms = iter([10**9] * 4 + [0] + [10**9] * 4)
+    monkeypatch.setattr(memory, "free_memory", lambda: next(rooms))
+    first, second = batches([(record, ("texture",)) for record in records], 1, readers=0)
+    refused = first if isinstance(first, Failure) else second
+    assert isinstance(refused, Failure) and (first is refused) != (second is refused)
+    assert "128 x 96 pixels, which take 0.0 GB where 0.0 GB are free" in refused.message
+
+
+def test_what_fits() -> None:
+    memory.require_memory("a.png", 3000, 2000, 10**9)  # not large
+    fails(ImageError, "take 100000.0 GB", memory.require_memory, "a.png", 10**5, 10**5, 10**4)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, None),
+        ({"proc/meminfo": "MemTotal: 9 kB\nMemAvailable:  3 kB\n"}, 3072),
+        ({"sys/fs/cgroup/memory.max": "max\n", "sys/fs/cgroup/memory.current": "1\n"}, None),
+        (
+            {
+                "proc/meminfo": "MemAvailable: 3 kB\n",
+                "sys/fs/cgroup/memory.max": "1000\n",
+                "sys/fs/cgroup/memory.current": "400\n",
+            },
+            600,
+        ),
+        (
+            {
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": "1000",
+                "sys/fs/cgroup/memory/memory.usage_in_bytes": "1400",
+            },
+            0,
+        ),
+    ],
+)
+def test_free_memory(files: dict[str, str], expected: int | None, tmp_path: Path) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert memory.free_memory(tmp_path) == expected
+
+
+class Hungry(LargeColor):
+    """Has room for so many triplets."""
+
+    name = "hungry"
+    most = 1
+
+    def forward(self, batch: TripletBatch) -> DetectionBatch:
+        if len(batch) > self.most:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return super().forward(batch)
+
+
+def test_a_batch_without_room_is_halved(capsys: pytest.CaptureFixture[str]) -> None:
+    images = torch.randint(0, 256, (3, 5, 3, 70, 80), generator=torch.Generator().manual_seed(0))
+    batch = TripletBatch(*images.byte())
+    detectors: list[Detector] = [Hungry(), LargeColor()]
+    results = score_batch(detectors, batch)
+    assert [r["hungry"].score for r in results] == [r["large_color"].score for r in results]
+    assert "hungry: the GPU has no memory for 5 triplets at a time" in capsys.readouterr().err
+    detectors[0].most = 0
+    assert "no memory for one triplet" in score_batch(detectors, batch[:1])[0]["hungry"].fault
+
+
+def test_large_triplets_wait_for_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None is decoded before the one before it was taken."""
+    records, _ = find_triplets(make_triplets(tmp_path / "data", ("astronaut", "coffee")))
+    monkeypatch.setattr("nacd_bench.pipeline.scoring.WHOLE", batch_module.WHOLE // 10**6)
+    taken: list[str] = []
+    monkeypatch.setattr(
+        "nacd_bench.pipeline.scoring.load_triplet",
+        lambda record: taken.append(record.id) or fake(record.id),
+    )
+    coming = batches([(record, ("texture",)) for record in records], 1)
+    next(coming)
+    assert taken == [records[0].id]
+
+
+def fake(name: str) -> object:
+    raise ImageError(name)
