@@ -37,7 +37,7 @@ class SeverityDetector(Detector):
         model: an ``.npz`` of weights; None takes the ones that come with the package.
     """
 
-    version = "2"
+    version = "3"
     min_size = (64, 64)
     heat_map_range = (0.0, WORST)
     is_severity = True
