@@ -145,7 +145,7 @@ class JPEG(PillowCodec):
     file_format = "JPEG"
     feature = "libjpeg_turbo"
     content = "a JPEG file"
-    points = OperatingPoints("quality", QUALITIES[1:], slope=0.05, ripple=1.5)
+    points = OperatingPoints("quality", QUALITIES[1:], slope=0.05, ripple=1.2)
 
     subsampling: str = "4:2:0"
     progressive: bool = False
@@ -166,7 +166,7 @@ class WebP(PillowCodec):
     file_format = "WEBP"
     feature = "webp"
     content = "a WebP file"
-    points = OperatingPoints("quality", QUALITIES, slope=0.04, ripple=1.5)
+    points = OperatingPoints("quality", QUALITIES, slope=0.04, ripple=1.2)
 
     method: int = 6
 
@@ -190,7 +190,10 @@ class JPEG2000(PillowCodec):
     feature = "jpg_2000"
     content = "a JPEG 2000 codestream"
     points = OperatingPoints(
-        "target_bpp", tuple(round(2 ** (k / 16), 6) for k in range(-96, 65)), slope=1 / 16
+        "target_bpp",
+        tuple(round(2 ** (k / 16), 6) for k in range(-96, 65)),
+        slope=1 / 16,
+        ripple=1.2,
     )
 
     levels: int = 5

@@ -20,6 +20,8 @@ from nacd_bench.settings import Positive, options
 
 Image = NDArray[np.uint8]
 """``(H, W, 3)`` sRGB."""
+TARGET_POINT = "target_bpp"
+"""What operating points are called that are themselves rates."""
 
 
 def _listed(values: Any) -> Any:

@@ -1,10 +1,11 @@
 """Matching one codec's rate to another's: the nearest operating point in few encodes.
 
-log2(bpp) is close to a straight line over the operating points, and closer to a codec's mean curve.
-The search is a secant on the difference to that curve, with bisection as guard. It ends when no
-point that was not encoded may be nearer to a target than the best one, as far as curves bend and
-sizes scatter: early where the curve is smooth, later where it is not (small images, whose sizes
-rise and fall by single bytes). Several targets of one image share every encode.
+What an image's rate and PSNR will be is read off its pixels (:mod:`~nacd_bench.coding.expected`),
+up to where the codec's operating points lie on that scale, which first images teach. The search is
+a secant on the difference to that curve, with bisection as guard. It ends when no point that was
+not encoded may be nearer to a target than the best one, as far as curves bend and sizes scatter:
+early where the curve is smooth, later where it is not (small images, whose sizes rise and fall by
+single bytes). Several targets of one image share every encode.
 
 >>> from nacd_bench.registry import CODECS
 >>> gray = np.arange(96 * 96 * 3, dtype=np.uint32).astype(np.uint8).reshape(96, 96, 3)
@@ -20,20 +21,29 @@ import struct
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nacd_bench.coding.codec import Codec, FineControl, Image, OperatingPoints, bits_per_pixel
+from nacd_bench.coding.codec import (
+    TARGET_POINT,
+    Codec,
+    FineControl,
+    Image,
+    OperatingPoints,
+    bits_per_pixel,
+)
+from nacd_bench.coding.expected import FINENESS, expected_curves
 from nacd_bench.errors import CodecError
 from nacd_bench.ops.psnr import psnr
 from nacd_bench.triplets.files import write_whole
 
 Floats = NDArray[np.float64]
 Seen = Mapping[int, float]
-"""One image's log2(bpp), or PSNR in bits of error, by index of the operating point."""
+"""Fineness (:mod:`~nacd_bench.coding.expected`) by index of the operating point, of one image."""
 
 UNITS = {"bpp": "bpp", "psnr": "dB"}
 LOWEST = {"bpp": 0.05, "psnr": 24.0}
@@ -42,11 +52,16 @@ DB_PER_BIT = 20 * math.log10(2)
 """Decibels that halve an error: PSNR is searched on the scale of bits of error."""
 MOST_DB = 100.0
 """Equal images lie far off any curve: a search has no use for more."""
+STIFFNESS = 1.0
+PRIOR = 0.1
+"""Weights of a codec's steps being like their neighbours, and like its first guess."""
 TILT = 0.08
-"""Spread of an image's slope around its codec's, as a share."""
+"""Spread of an image's slope around what is expected of it, as a share."""
+UNTAUGHT = 0.3
+"""The same before any image has taught the codec's slope."""
 BEND = 0.05
 """Departure from a secant per squared octave of rate (24 Kodak images)."""
-RATE_RIPPLE = 0.9
+RATE_RIPPLE = 0.75
 """Scatter of log2(bpp) around it, times the square root of the size in bytes; see
 :class:`~nacd_bench.coding.codec.OperatingPoints`."""
 QUALITY_RIPPLE = 0.01
@@ -156,10 +171,24 @@ class Encodings:
             self._psnr[index] = luma_psnr(self.image, self.codec.decode(match.data))
         return self._psnr[index]
 
+    @property
+    def indices(self) -> list[int]:
+        """The operating points that were encoded."""
+        return [index for index, fine in self.matches if fine is None]
+
+    @cached_property
+    def expected(self) -> dict[str, Floats]:
+        """Of the image, by fineness; of a codec whose points are rates, rate is its own scale."""
+        curves = expected_curves(self.image)
+        return curves | {"bpp": FINENESS} if self.codec.points.name == TARGET_POINT else curves
+
+    def fineness(self, kind: str, quantity: float) -> float:
+        """Of the quantiser step at which the image is expected to have a rate or PSNR."""
+        return float(np.interp(_bits(kind, quantity), self.expected[kind], FINENESS))
+
     def seen(self, kind: str) -> dict[int, float]:
         """What the encodes so far teach about the codec, see :data:`Seen`."""
-        indices = [index for index, fine in self.matches if fine is None]
-        return {index: _scaled(kind, self.quantity(kind, index)) for index in indices}
+        return {i: self.fineness(kind, self.quantity(kind, i)) for i in self.indices}
 
 
 def luma_psnr(original: Image, decoded: Image) -> float:
@@ -172,19 +201,21 @@ def luma_psnr(original: Image, decoded: Image) -> float:
     return psnr(float(np.mean((difference @ [0.299, 0.587, 0.114]) ** 2)) / 255**2)
 
 
-def mean_curve(points: OperatingPoints, images: Sequence[Seen]) -> Floats:
-    """A codec's mean curve ``(points,)``, its level 0 at the first point before any image."""
-    total, weight = np.zeros(len(points.values) - 1), np.zeros(len(points.values) - 1)
-    for seen in images:
-        for a, b in pairwise(sorted(seen)):
-            total[a:b] += (seen[b] - seen[a]) / (b - a)
-            weight[a:b] += 1
-    index = np.arange(len(total))
-    near = np.exp(-0.5 * (index[:, None] - index) ** 2)  # a step is like its neighbours
-    prior = 2.0
-    overall = (points.slope * prior + total.sum()) / (prior + weight.sum())
-    steps = (near @ total + overall * prior) / (near @ weight + prior)
-    curve = np.concatenate([[0.0], np.cumsum(steps)])
+def codec_curve(points: OperatingPoints, images: Sequence[Seen]) -> Floats:
+    """A codec's mean curve ``(points,)``, its level 0 at the first point before any image.
+
+    Its steps fit best to what was seen and are much like their neighbours.
+    """
+    steps = len(points.values) - 1
+    pairs = [(seen, a, b) for seen in images for a, b in pairwise(sorted(seen))]
+    index = np.arange(steps)
+    spans = np.array([(index >= a) & (index < b) for _, a, b in pairs]).reshape(len(pairs), steps)
+    alike, usual = STIFFNESS * np.eye(max(0, steps - 1), steps), PRIOR * np.eye(steps)
+    alike -= np.roll(alike, 1, axis=1)
+    rises = [seen[b] - seen[a] for seen, a, b in pairs]
+    known = np.concatenate([rises, np.zeros(len(alike)), np.full(steps, PRIOR * points.slope)])
+    rises = np.linalg.lstsq(np.concatenate([spans, alike, usual]), known, rcond=None)[0]
+    curve = np.concatenate([[0.0], np.cumsum(rises.clip(0))])
     levels = [np.mean([seen[i] - curve[i] for i in seen]) for seen in images if seen]
     return curve + np.mean(levels) if levels else curve
 
@@ -231,8 +262,8 @@ def match_rates(
     return [_refine(encodings, match, tolerance) for match in matches]
 
 
-def _scaled(kind: str, quantity: float) -> float:
-    """On a scale where a codec's operating points lie roughly evenly."""
+def _bits(kind: str, quantity: float) -> float:
+    """log2(bpp), or a PSNR in bits of error."""
     return min(quantity, MOST_DB) / DB_PER_BIT if kind == "psnr" else math.log2(max(quantity, 1e-9))
 
 
@@ -240,71 +271,63 @@ def _nearest(
     encodings: Encodings, targets: Sequence[float], kind: str, earlier: Sequence[Seen]
 ) -> list[Match]:
     """Encodes until no operating point may be nearer to any target than those that it has."""
-    curve = mean_curve(encodings.codec.points, earlier)
+    curve = codec_curve(encodings.codec.points, earlier)
     if not earlier:
-        curve += _scaled(kind, LOWEST[kind])
-    goals = [_scaled(kind, target) for target in targets]
+        curve += encodings.fineness(kind, LOWEST[kind])
+    goals = [_bits(kind, target) for target in targets]
+    middle = float(np.median(goals))
     encodes, surprise = [0] * len(targets), 1.0
     while True:
-        seen = encodings.seen(kind)
-        mean, spread = _secants(encodings, kind, curve, seen)
-        candidates = []
+        expected, spread = _expected(encodings, kind, curve, TILT if earlier else UNTAUGHT)
+        got = {index: encodings.quantity(kind, index) for index in sorted(encodings.indices)}
+        doubts = []
         for place, (target, goal) in enumerate(zip(targets, goals, strict=True)):
-            misses = [abs(encodings.quantity(kind, index) - target) for index in seen]
-            miss = min(misses, default=math.inf)
-            window = _scaled(kind, target - miss), _scaled(kind, target + miss)
-            possible = _possible(seen, mean, CERTAINTY * spread, surprise, window)
-            if not possible:
+            miss = min((abs(value - target) for value in got.values()), default=math.inf)
+            low, high = _bits(kind, target - miss), _bits(kind, target + miss)
+            reach = surprise * CERTAINTY * spread
+            may_be = (expected + reach > low) & (expected - reach < high)
+            sure = 1.5 * CERTAINTY * spread
+            first = max((i for i in got if expected[i] + sure[i] < low), default=0)
+            last = min((i for i in got if expected[i] - sure[i] > high), default=len(curve))
+            rivals = [i for i in range(first, last) if may_be[i] and i not in got]
+            if not rivals:
                 continue
-            index = min(possible, key=lambda index: abs(mean[index] - goal))
+            index = min(rivals, key=lambda index: abs(expected[index] - goal))
             if encodes[place] % BISECTION == BISECTION - 1:
-                index = possible[len(possible) // 2]
-            from_middle = abs(goal - float(np.median(goals)))
-            off = min((abs(value - goal) for value in seen.values()), default=-from_middle)
-            candidates.append((off, place, index))
-        if not candidates:
+                index = rivals[len(rivals) // 2]
+            off = min((abs(expected[i] - goal) for i in got), default=-abs(goal - middle))
+            doubts.append((off, place, index))
+        if not doubts:
             break
-        _, place, index = max(candidates)  # the middle target first, then what is farthest off
+        _, place, index = max(doubts)  # the middle target first, then what is farthest off
         encodes[place] += 1
-        error = abs(_scaled(kind, encodings.quantity(kind, index)) - mean[index])
-        surprise *= max(1.0, error / (SURPRISE * surprise * spread[index]))
+        error = abs(_bits(kind, encodings.quantity(kind, index)) - expected[index])
+        surprise = max(surprise, error / (SURPRISE * spread[index]))
     matches = []
     for target, goal, count in zip(targets, goals, encodes, strict=True):
-        quantities = {index: encodings.quantity(kind, index) for index in sorted(seen)}
-        index = min(quantities, key=lambda index: abs(quantities[index] - target))
-        match = replace(encodings.at(index), target=target, got=quantities[index], encodes=count)
-        matches.append(replace(match, out_of_range=not mean.min() <= goal <= mean.max()))
+        index = min(got, key=lambda index: abs(got[index] - target))
+        match = replace(encodings.at(index), target=target, got=got[index], encodes=count)
+        matches.append(replace(match, out_of_range=not expected.min() <= goal <= expected.max()))
     return matches
 
 
-def _secants(encodings: Encodings, kind: str, curve: Floats, seen: Seen) -> tuple[Floats, Floats]:
-    """Values ``(points,)`` on the secants through what was seen, and how far they may be off."""
+def _expected(encodings: Encodings, kind: str, curve: Floats, tilt: float) -> tuple[Floats, Floats]:
+    """Bits ``(points,)`` as the curve through what was seen has them, and their spread."""
+    seen, table = encodings.seen(kind), encodings.expected[kind]
     if not seen:
-        return curve, np.full_like(curve, FAR)
-    order = sorted(seen)
-    values = np.array([seen[index] for index in order])
-    index = np.arange(len(curve))
-    mean = curve + np.interp(index, order, values - curve[order])
-    octaves = np.abs(curve[:, None] - curve[order])
+        return np.interp(curve, FINENESS, table), np.full_like(curve, FAR)
+    order, index = sorted(seen), np.arange(len(curve))
+    off = [seen[i] - curve[i] for i in order]
+    expected = np.interp(curve + np.interp(index, order, off), FINENESS, table)
+    octaves = np.abs(expected[:, None] - expected[order])
     below = np.where(index[:, None] >= order, octaves, FAR).min(1)
     above = np.where(index[:, None] <= order, octaves, FAR).min(1)
-    bend = np.minimum(TILT * np.minimum(below, above), BEND * below * above)
+    bend = np.minimum(tilt * np.minimum(below, above), BEND * below * above)
     pixels = encodings.image.shape[0] * encodings.image.shape[1]
-    scatter = QUALITY_RIPPLE * np.ones_like(mean)
+    scatter = QUALITY_RIPPLE * np.ones_like(expected)
     if kind == "bpp":
-        scatter = RATE_RIPPLE / np.sqrt(np.maximum(np.exp2(mean) * pixels / 8, 16))
-    return mean, np.hypot(bend, encodings.codec.points.ripple * scatter)
-
-
-def _possible(
-    seen: Seen, mean: Floats, reach: Floats, surprise: float, window: tuple[float, float]
-) -> list[int]:
-    """The operating points, not seen yet, that may lie in a window, between points beyond it."""
-    low, high = window
-    first = max((i for i, value in seen.items() if value + 1.5 * reach[i] < low), default=0)
-    last = min((i for i, value in seen.items() if value - 1.5 * reach[i] > high), default=len(mean))
-    may_be = (mean + surprise * reach > low) & (mean - surprise * reach < high)
-    return [index for index in range(first, last) if may_be[index] and index not in seen]
+        scatter = RATE_RIPPLE / np.sqrt(np.maximum(np.exp2(expected) * pixels / 8, 16))
+    return expected, np.hypot(bend, encodings.codec.points.ripple * scatter)
 
 
 def _refine(encodings: Encodings, match: Match, tolerance: float) -> Match:

@@ -68,7 +68,8 @@ from nacd_bench.triplets.rows import COLUMNS, stem
 LONGEST_STEM = 251
 """Bytes of a file's name without its suffix that file systems take."""
 PILOTS = 8
-"""Images that teach the rate search; later ones use what these taught, whichever is done first."""
+"""Images that teach the rate search, those of lowest content hash; the others use what these
+taught, whichever is done first."""
 RESULT_COLUMNS = (
     *("point", "fine", "asked_kind", "asked", "bpp", "bytes", "file_bytes", "out_of_range"),
     *("encodes", "encode_seconds", "decode_seconds", "peak_memory"),
@@ -253,9 +254,10 @@ def code_sides(
     ):
         coding = _Coding(coded, stages, opened, progress, failure_limit)
         try:
-            coding.code(listing.items[:pilots], workers)
+            first, others = _with_pilots(listing.items, pilots)
+            coding.code(first, workers)
             coding.learn()
-            coding.code(listing.items[pilots:], workers)
+            coding.code(others, workers)
         except BaseException:
             with suppress(UserError):  # the first error is the one to show
                 _write(coded, opened.failures)
@@ -274,6 +276,16 @@ def _write(coded: CodedImages, failures: list[Failure]) -> None:
     records = [_record(row, coded.folder) for row in coded.rows]
     write_manifest(coded.manifest, records)
     write_manifest(coded.manifest.with_suffix(".csv"), records)
+
+
+def _with_pilots(items: Sequence[Item], count: int) -> tuple[list[Item], list[Item]]:
+    """The images of lowest content hash, which no name and no order changes, and the others."""
+    hashes = [work.sha256 or "unreadable" for work in ahead(read_file, items, READERS)]
+    limit = sorted(hashes)[:count][-1:]
+    split: tuple[list[Item], list[Item]] = [], []
+    for item, digest in zip(items, hashes, strict=True):
+        split[[digest] > limit].append(item)
+    return split
 
 
 def _sides(
@@ -360,7 +372,7 @@ class _Coding:
             earlier: list[dict[int, float]] = []
             for work in pilots:
                 rows = work.coded.get(stage.name, {}).values()
-                seen = [point for row in rows for point in row.get("seen", {}).items()]
+                seen = [point for row in rows for point in row.get("fineness", {}).items()]
                 earlier.append({int(index): value for index, value in seen})
             self.stages[place] = replace(stage, earlier=earlier)
 

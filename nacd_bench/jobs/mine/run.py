@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from nacd_bench.coding.codec import TARGET_POINT
 from nacd_bench.coding.originals import Item, Listing, gone, list_images
 from nacd_bench.coding.sides import (
     NEURAL,
@@ -55,8 +56,6 @@ from nacd_bench.runs.schema import JOURNALS, SETTINGS
 from nacd_bench.runs.tables import Table
 from nacd_bench.settings import Count, Name, Names, Positive, Share, checked, types_of
 
-TARGET_POINT = "target_bpp"
-"""What codecs call their operating points that take a rate in bits per pixel."""
 NEWS = 30.0
 """Seconds between two reports to a tracker."""
 
