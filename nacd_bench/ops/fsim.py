@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nacd_bench.ops.filters import reduced, separable
-from nacd_bench.ops.planes import on_cpu
+from nacd_bench.ops.planes import length, on_cpu, power_
 
 SCALES, ORIENTATIONS = 4, 4
 SHORTEST_WAVE, FACTOR = 6, 2
@@ -134,13 +134,13 @@ def _congruency(plane: Tensor, filters: _Filters) -> Tensor:
         squares = (real * real).addcmul_(imaginary, imaginary)
         # energy that noise alone has: it is estimated from the finest scale
         threshold = noise * _median(squares[0]).sqrt()
-        amplitudes += squares.sqrt_().sum(dim=0)
+        amplitudes += power_(squares, 0.5).sum(dim=0)
         x, y = real.sum(dim=0), imaginary.sum(dim=0)
-        length = torch.hypot(x, y).add_(TINY)
+        of_sum = length(x, y).add_(TINY)
         # parts of the responses along their sum, less what lies across
         across = imaginary.mul_(x).addcmul_(real, y, value=-1).abs_().sum(dim=0)
         along = (x * x).addcmul_(y, y)
-        energy += along.sub_(across).div_(length).sub_(threshold).clamp_(min=0)
+        energy += along.sub_(across).div_(of_sum).sub_(threshold).clamp_(min=0)
     return energy / amplitudes
 
 
