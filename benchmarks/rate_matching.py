@@ -36,7 +36,6 @@ def main() -> None:
     parser.add_argument("--codecs", nargs="+", default=["jpeg", "x265"])
     parser.add_argument("--targets", type=float, nargs="+", default=TARGETS)
     parser.add_argument("--ladders", type=int, default=4, help="images coded at every point")
-    parser.add_argument("--side", type=int, help="cut so much out of the middle of each image")
     parser.add_argument("--tolerance", type=float, help="use the fine control beyond this miss")
     options = parser.parse_args()
     photos = (
