@@ -139,11 +139,11 @@ def faults_of_decodes(batch: TripletBatch) -> tuple[Tensor, Tensor]:
     for strip in batch.strips(REACH, CELL):
         original, neural, traditional = strip.batch.planes(on_unit_scale)
         rows = slice(strip.start // CELL, -(-strip.stop // CELL))
-        own[:, :, rows] = strip.rows(faults(original, neural), CELL)
-        other[:, :, rows] = strip.rows(faults(original, traditional), CELL)
         uv[:, :, rows] = strip.rows(in_cells(chroma(original), CELL), CELL)
-        if not batch.is_whole:
-            give_back_memory()
+        for maps, decode in ((own, neural), (other, traditional)):
+            maps[:, :, rows] = strip.rows(faults(original, decode), CELL)
+            if not batch.is_whole:
+                give_back_memory()
     size = (batch.height, batch.width)
     return weighted(own, uv, *size), weighted(other, uv, *size)
 
