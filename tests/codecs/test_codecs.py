@@ -159,6 +159,16 @@ class TestAVIF:
         assert CODECS.get("avif")(container=True).rate_bytes(data) == len(data)
 
 
+def test_jpeg2000_decorrelates_colours():
+    """At one rate it is far nearer in luma than without: Pillow leaves the transform out."""
+    image = data.coffee()[:256, :256]
+    codecs = [CODECS.get("jpeg2000")(color_transform=each) for each in (True, False)]
+    streams = [codec.encode(image, 0.5) for codec in codecs]
+    errors = [luma_psnr(image, c.decode(s)) for c, s in zip(codecs, streams, strict=True)]
+    assert len(streams[0]) < 1.02 * len(streams[1])
+    assert errors[0] > errors[1] + 1.5
+
+
 def test_jpeg2000_meets_its_target_rates():
     codec = built_in("jpeg2000")
     for target in (0.25, 1.0, 4.0):
