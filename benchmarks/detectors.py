@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import resource
 import statistics
 import subprocess
@@ -27,7 +28,8 @@ from typing import TypeVar
 
 from nacd_bench.pipeline.tuning import tune_process
 
-tune_process()  # as the command line does
+if "--untuned" not in sys.argv:
+    tune_process()  # as the command line does
 
 import numpy as np
 import torch
@@ -44,6 +46,7 @@ Key = TypeVar("Key", str, tuple[str, str])
 TOGETHER = "the four detectors together"
 
 RATIO_LIMIT = 3.5
+SCRIPT_LIMIT = 1.1
 MEMORY_LIMIT_GB = 2.5
 
 
@@ -57,9 +60,15 @@ def main() -> None:
         "--triplet", nargs=3, type=Path, help="three PNG files, continued by copies"
     )
     parser.add_argument("--memory", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--untuned", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--together", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.memory:
         run_once(options.memory, options.triplet)
+        return
+    if options.together:
+        torch.set_num_threads(1)
+        print(measured(png_files(options.together), options.runs)[TOGETHER])
         return
     print(f"{cpu_name()}, torch {torch.__version__} with {torch.get_num_threads()} threads\n")
     print(table(measure(options.sizes, options.runs, options.triplet)))
@@ -85,7 +94,26 @@ def measure(
                 )
             )
     memory = Row(f"their memory, {max(sizes):g} MP", f"{peak:.2f} GB", aim=f"{MEMORY_LIMIT_GB} GB")
-    return [*rows, memory]
+    return [*rows, memory, script_row(__file__, 2, runs)]
+
+
+def script_row(script: str, megapixels: float, runs: int) -> Row:
+    """What a benchmark's ``--together`` costs in a plain script, beside the command's process."""
+    bare = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    command = [sys.executable, script, "--together", str(megapixels), "--runs", str(runs)]
+    plain, as_command = (
+        float(
+            subprocess.run(
+                [*command, *options], stdout=subprocess.PIPE, text=True, check=True, env=bare
+            ).stdout
+        )
+        for options in (["--untuned"], [])
+    )
+    return Row(
+        f"the same in a plain script, {megapixels:g} MP",
+        f"{plain / as_command:.2f} x the command's",
+        aim=f"{SCRIPT_LIMIT:g} x",
+    )
 
 
 def measured(files: Sequence[bytes], runs: int) -> dict[str, float]:

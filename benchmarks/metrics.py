@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -33,7 +32,7 @@ if "--untuned" not in sys.argv:
 import piq
 import torch
 import torchmetrics.functional.image as torchmetrics
-from detectors import in_turns, pixels, png_files, tensor
+from detectors import in_turns, pixels, png_files, script_row, tensor
 from rows import Row, cpu_name, table
 
 from nacd_bench.baselines import PAPER
@@ -58,7 +57,6 @@ TORCHMETRICS: dict[str, tuple[str, dict[str, Any]]] = {
     "vifp": ("visual_information_fidelity", {}),  # on 0..255
 }
 TOGETHER = "the seven metrics together"
-SCRIPT_LIMIT = 1.1
 
 
 def main() -> None:
@@ -88,15 +86,7 @@ def measure(
     torch.set_num_threads(1)
     rows = [row for size in sizes for row in rows_of(size, runs, pyiqa)]
     torch.set_num_threads(threads)
-    plain, command = (in_a_script(max(sizes), runs, options) for options in (["--untuned"], []))
-    rows.append(
-        Row(
-            f"the same in a plain script, {max(sizes):g} MP",
-            f"{plain / command:.2f} x the command's",
-            aim=f"{SCRIPT_LIMIT:g} x",
-        )
-    )
-    return rows
+    return [*rows, script_row(__file__, max(sizes), runs)]
 
 
 def rows_of(megapixels: float, runs: int, pyiqa: str | None) -> list[Row]:
@@ -171,16 +161,6 @@ def by_pyiqa(interpreter: str, files: list[bytes], runs: int) -> dict[str, float
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     times: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return times
-
-
-def in_a_script(megapixels: float, runs: int, options: list[str]) -> float:
-    """CPU seconds of all metrics in a process of their own."""
-    command = [sys.executable, __file__, "--together", str(megapixels), "--runs", str(runs)]
-    bare = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    done = subprocess.run(
-        [*command, *options], stdout=subprocess.PIPE, text=True, check=True, env=bare
-    )
-    return float(done.stdout)
 
 
 def both(
