@@ -38,7 +38,7 @@ from nacd_bench.errors import DataError, Failure, UserError
 from nacd_bench.evaluation.thresholds import Criterion, FalseAlarms, exceeds, false_alarms
 from nacd_bench.numbers import count
 from nacd_bench.pipeline.clock import timed
-from nacd_bench.pipeline.methods import Limit, by_name, limits_of
+from nacd_bench.pipeline.methods import Limit, by_name, device_of, limits_of
 from nacd_bench.pipeline.progress import Progress, progress_bar
 from nacd_bench.pipeline.scoring import (
     READERS,
@@ -166,9 +166,7 @@ def detect(
     began = time.perf_counter()
     folder = Path(folder)
     records, grades, problems = _found(source)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    place = torch.device(device)
+    place = device_of(device)
     detectors = [detector.to(place) for detector in by_name(detectors).values()]
     types = {detector.name: detector.artifact_type for detector in detectors}
     chosen = limits_of(detectors, thresholds, criterion)
@@ -187,7 +185,7 @@ def detect(
             thresholds=limits,
             overlays=overlays,
             batch_size=batch_size,
-            device=device,
+            device=str(place),
             show_progress=show_progress,
         )
         problems = [*problems, *others.failures]

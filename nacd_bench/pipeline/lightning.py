@@ -16,9 +16,10 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from nacd_bench.cache import ScoreCache
-from nacd_bench.errors import Failure
+from nacd_bench.errors import Failure, UserError
 from nacd_bench.pipeline.methods import Method
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.pipeline.scoring import (
@@ -113,17 +114,25 @@ def run_trainer(
     elif not torch.cuda.is_available():
         devices = 1
     with _quiet_lightning():
-        trainer = L.Trainer(
-            accelerator=engine.accelerator,
-            devices=devices,
-            strategy=strategy,
-            precision=engine.precision,  # type: ignore[arg-type]
-            logger=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-            enable_progress_bar=False,
-        )
+        try:
+            trainer = L.Trainer(
+                accelerator=engine.accelerator,
+                devices=devices,
+                strategy=strategy,
+                precision=engine.precision,  # type: ignore[arg-type]
+                logger=False,
+                enable_checkpointing=False,
+                enable_model_summary=False,
+                use_distributed_sampler=False,
+                enable_progress_bar=False,
+            )
+        except (MisconfigurationException, ValueError, RuntimeError, ImportError) as error:
+            raise UserError(
+                "trainer: expected what Lightning has on this machine, got "
+                f"trainer.accelerator={engine.accelerator}, devices={devices}, "
+                f"strategy={strategy}, precision={engine.precision}: {error} "
+                "Take trainer.accelerator=cpu, or leave the settings out."
+            ) from error
         answer = signal.getsignal(signal.SIGINT)
         try:
             trainer.test(Scoring(tasks, methods, keys, cache, engine), verbose=False)

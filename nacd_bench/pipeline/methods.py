@@ -193,6 +193,23 @@ def _settings(detector: Detector | type[Detector]) -> Mapping[str, Any]:
     return {"version": detector.version}
 
 
+def device_of(name: str) -> torch.device:
+    """The device of a name; ``"auto"`` is a GPU when there is one.
+
+    Raises:
+        UserError: this machine has no such device.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UserError(
+            f"device={name}: expected a device of this machine ({str(error).splitlines()[0]}). "
+            "Take device=cpu, or device=auto for a GPU when there is one."
+        ) from error
+
+
 def score_batch(methods: Sequence[Method], batch: TripletBatch) -> list[dict[str, Result]]:
     """What each method says about each triplet: the one scoring of a batch, whoever runs it.
 

@@ -160,5 +160,4 @@ def all_scored(
 
 def usual_batch_size(device: str) -> int:
     """Triplets at a time where nobody says how many: a few on a GPU, one on a CPU."""
-    is_gpu = torch.cuda.is_available() if device == "auto" else device not in ("cpu",)
-    return GPU_BATCH if is_gpu else 1
+    return 1 if device == "cpu" else GPU_BATCH

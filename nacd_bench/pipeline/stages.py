@@ -30,7 +30,7 @@ from nacd_bench.coding.sides import Side
 from nacd_bench.detectors import Detector
 from nacd_bench.ops.boxes import region_holding
 from nacd_bench.ops.planes import one_thread
-from nacd_bench.pipeline.methods import score_batch
+from nacd_bench.pipeline.methods import device_of, score_batch
 from nacd_bench.runs.candidates import place_of
 from nacd_bench.runs.folder import file_name
 from nacd_bench.runs.schema import EDGES
@@ -376,8 +376,9 @@ class Detect:
         return self.device != "cpu"
 
     def __call__(self, works: Sequence[Work]) -> None:
+        device = device_of(self.device)
         for detector in self.detectors:
-            detector.eval().to(self.device)  # costs nothing where it is there
+            detector.eval().to(device)  # costs nothing where it is there
         for work in works:
             presets = [preset for preset, sides in work.decoded.items() if len(sides) == 2]
             for group in [presets] if self.on_device else [[preset] for preset in presets]:

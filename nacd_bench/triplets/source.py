@@ -68,7 +68,8 @@ def _find(source: Source) -> Triplets:
     if len(paths) != 1 or (has_image_suffix(path) and not path.is_dir()):
         raise DataError(
             f"{path}: expected three image files ({', '.join(ROLES)}), got "
-            f"{len(paths) if len(paths) != 1 else 'one'}. Name all three, a folder or a manifest."
+            f"{len(paths) if len(paths) != 1 else 'one'}. Name all three, a "
+            "folder, a manifest, or three patterns in quotes (nacd-bench validate --help)."
         )
     if path.is_dir():
         manifest = next(filter(Path.is_file, map(path.joinpath, MANIFEST_NAMES)), None)
@@ -156,7 +157,8 @@ def _folders(root: Path) -> dict[str, Path]:
         raise DataError(
             f"{root}: expected the folders orig/, ai/ and classic/ (or original/, neural/ and "
             f"traditional/), got no {', no '.join(missing)}. It has: "
-            f"{', '.join(names) or 'no folders'}. Add or rename folders.{hint}"
+            f"{', '.join(names) or 'no folders'}. Add or rename folders, or name three patterns "
+            f"(nacd-bench validate --help).{hint}"
         )
     return folders
 

@@ -491,6 +491,15 @@ class TestBadInput:
         assert "expected grades of triplets, got none" in printed
         assert self.run(folder, tmp_path, capsys, "data.grades=x.txt")[0] == 1
 
+    def test_data_without_grades(self, folder: Path, tmp_path: Path, capsys: Any) -> None:
+        words = ["agree", "data=triplets", f"data.source={folder}", f"folder={tmp_path / 'run'}"]
+        assert main([*words, "detector=[]", "baseline=psnr", "show_progress=false"]) == 1
+        assert "expected graded triplets, got some without" in capsys.readouterr().err
+
+    def test_what_the_machine_has_not(self, folder: Path, tmp_path: Path, capsys: Any) -> None:
+        status, printed = self.run(folder, tmp_path, capsys, "trainer.accelerator=tpu")
+        assert status == 1 and "trainer.accelerator=tpu" in printed
+
     def test_an_image_that_cannot_be_read(self, tmp_path: Path, capsys: Any) -> None:
         data = make_graded(tmp_path / "data")
         (data / "ai" / "coffee-2.png").write_bytes(b"no image")

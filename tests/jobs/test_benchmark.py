@@ -33,6 +33,7 @@ from nacd_bench.jobs.benchmark.run import benchmark
 from nacd_bench.pipeline.scoring import Engine
 from nacd_bench.registry import DETECTORS
 from nacd_bench.triplets.files import part_of
+from nacd_bench.triplets.grades import GradedData
 from nacd_bench.triplets.manifest import read_manifest, write_manifest
 from nacd_bench.triplets.record import Label, TripletRecord
 
@@ -287,6 +288,8 @@ class TestBadInput:
     def test_no_labels(self, records: list[TripletRecord], tmp_path: Path) -> None:
         plain = [replace(record, labels=(), artifact_free=None) for record in records]
         fails(DataError, "expected labelled triplets", run, plain, tmp_path)
+        with pytest.raises(DataError, match="expected labelled triplets"):
+            benchmark(GradedData(plain, []), [], [PSNR()], tmp_path)
 
     def test_contradicting_labels_are_refused_when_read(
         self, records: list[TripletRecord], tmp_path: Path

@@ -21,7 +21,7 @@ from triplet_folder import make_triplets, small_photo
 
 from nacd_bench.cli.main import main
 from nacd_bench.detectors import Boundary, Detector, LargeColor, SmallColor, Texture
-from nacd_bench.errors import DataError
+from nacd_bench.errors import DataError, UserError
 from nacd_bench.evaluation.thresholds import best_thresholds, write_thresholds
 from nacd_bench.jobs.detect import Detected, detect
 from nacd_bench.report.heat_map import per_pixel
@@ -285,6 +285,14 @@ class TestFailures:
 
     def test_no_triplets(self, tmp_path: Path) -> None:
         fails(DataError, "expected", run, tmp_path, tmp_path / "run")
+
+    @pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+    def test_a_device_that_is_not_there(self, tmp_path: Path, device: str) -> None:
+        data = make_triplets(tmp_path / "data", ("astronaut",))
+        fails(
+            UserError, "expected a device of this machine", run, data, tmp_path / "r", device=device
+        )
+        assert not (tmp_path / "r").exists()
 
     def test_no_detectors_or_the_same_twice(self, tmp_path: Path) -> None:
         data = make_triplets(tmp_path / "data", ("astronaut",))

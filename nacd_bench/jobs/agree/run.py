@@ -158,6 +158,11 @@ def agree(
     folder = Path(folder)
     every: list[Method] = [*detectors, *baselines]
     methods = by_name(every)
+    if not isinstance(source, GradedData):
+        raise DataError(
+            "expected graded triplets, got some without grades. Give a folder or manifest with "
+            "grades.jsonl beside it (docs/truth.md), or leave the data out: the sample has grades."
+        )
     records = list(source.records)
     clusters = cluster_names(records)
     pools = pools if pools is not None else JPEG_AI if group == "set" else {}

@@ -53,6 +53,7 @@ from nacd_bench.runs.folder import open_run
 from nacd_bench.runs.provenance import provenance
 from nacd_bench.settings import Name, checked
 from nacd_bench.triplets.files import json_sha256
+from nacd_bench.triplets.grades import GradedData
 from nacd_bench.triplets.record import ROLES, TripletRecord
 
 Labelled = tuple[list[TripletRecord], list[Failure]]
@@ -105,6 +106,8 @@ def benchmark(
     if isinstance(reference, str | Path):
         reference = read_reference(reference)
     engine = replace(trainer, show_progress=trainer.show_progress and show_progress)
+    if isinstance(source, GradedData):
+        source = list(source.records), list(source.failures)
     records, problems = source
     test_sets, undrawn = labelled_sets(records, sets)
     ids = {name: [record.id for record in drawn.records] for name, drawn in test_sets.items()}
