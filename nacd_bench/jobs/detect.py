@@ -189,7 +189,7 @@ def detect(
             show_progress=show_progress,
         )
         problems = [*problems, *others.failures]
-    alarms = {name: _alarms(others, name) for name in types} if others else {}
+    alarms = _alarms(others)
     names = file_names(record.id for record in records)
     shown = ShownHeatMaps(folder)
     draw = partial(_drawn, folder, names, detectors, limits, overlays, heat_maps, shown)
@@ -219,7 +219,7 @@ def detect(
             finished = {triplet: _without_faults(item) for triplet, item in kept.items()}
             detections = write_tables(folder, records, finished, types, limits)
             _write_scales(folder, records, kept)
-            _write_limits(folder, types, chosen, alarms, len(others.results) if others else 0)
+            _write_limits(folder, types, chosen, alarms, others)
     return Detected(
         folder=folder,
         records=list(records),
@@ -249,7 +249,12 @@ def _found(source: Any) -> tuple[list[TripletRecord], list[Grade], list[Failure]
     return records, grades, problems
 
 
-def _alarms(clean: Detected, detector: str) -> FalseAlarms:
+def _alarms(clean: Detected | None) -> dict[str, FalseAlarms]:
+    """The false alarms in clean triplets, by detector."""
+    return {name: _alarms_of(clean, name) for name in clean.detectors} if clean else {}
+
+
+def _alarms_of(clean: Detected, detector: str) -> FalseAlarms:
     """The false alarms of a detector in clean triplets."""
     scored = [record for record in clean.records if detector in clean.results.get(record.id, {})]
     threshold = clean.limits[detector].threshold
@@ -262,7 +267,7 @@ def _write_limits(
     types: Mapping[str, str],
     limits: Mapping[str, Limit],
     clean: Mapping[str, FalseAlarms],
-    n_clean: int,
+    others: Detected | None,
 ) -> None:
     """Write the thresholds with what is known about their false alarms."""
     rows = []
@@ -274,7 +279,7 @@ def _write_limits(
                 figures = (alarms.per_100, alarms.low, alarms.high)
                 row |= dict(zip((column, f"{column}_low", f"{column}_high"), figures, strict=True))
         if name in clean:
-            row["clean_triplets"] = n_clean
+            row["clean_triplets"] = len(others.results) if others else 0
             if limit.expected:
                 row["exceeds"] = exceeds(clean[name], limit.expected)
         rows.append(row)

@@ -17,7 +17,7 @@ from nacd_bench.settings import checked
 from nacd_bench.triplets.files import read_bytes
 from nacd_bench.triplets.grades import GradedData, find_grades
 from nacd_bench.triplets.images import content_hash
-from nacd_bench.triplets.record import ROLES
+from nacd_bench.triplets.record import ROLES, TripletRecord
 from nacd_bench.triplets.source import find_triplets
 
 FOLDER = Path(__file__).parents[1] / "sample"
@@ -49,12 +49,8 @@ def sample_triplets(
     tables = [FOLDER / name for name in ("triplets.csv", "grades.jsonl")]
     records, problems = find_triplets(tables[0])
     grades, faults, notes = find_grades(FOLDER, records)
-    for fact, wanted in (("source", photos), ("neural_point", rates)):
-        there = list(dict.fromkeys(str(getattr(record, fact)) for record in records))
-        for name in wanted or ():
-            if name not in there:
-                raise DataError(unknown("photograph" if wanted is photos else "rate", name, there))
-        records = [record for record in records if not wanted or getattr(record, fact) in wanted]
+    records = _chosen(records, "source", "photograph", photos)
+    records = _chosen(records, "neural_point", "rate", rates)
     lines = read_bytes(FOLDER / SUMS, "a list of hashes", DataError).decode().splitlines()
     sums = {name: digest for digest, name in map(str.split, lines)}
     files = dict.fromkeys(getattr(record, role) for record in records for role in ROLES)
@@ -75,6 +71,17 @@ def sample_triplets(
     ]
     notes = [ABOUT, *([GRAY] if any(is_gray.values()) else []), *notes]
     return GradedData(whole, used, [*problems, *failures.values(), *faults], notes)
+
+
+def _chosen(
+    records: Sequence[TripletRecord], fact: str, noun: str, wanted: Sequence[str] | None
+) -> list[TripletRecord]:
+    """Those with a fact that is wanted; :class:`DataError` where none has it."""
+    there = list(dict.fromkeys(str(getattr(record, fact)) for record in records))
+    for name in wanted or ():
+        if name not in there:
+            raise DataError(unknown(noun, name, there))
+    return [record for record in records if not wanted or str(getattr(record, fact)) in wanted]
 
 
 def _fault(file: Path, sums: dict[str, str]) -> Failure | None:

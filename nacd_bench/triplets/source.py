@@ -72,10 +72,7 @@ def _find(source: Source) -> Triplets:
             "folder, a manifest, or three patterns in quotes (nacd-bench validate --help)."
         )
     if path.is_dir():
-        manifest = next(filter(Path.is_file, map(path.joinpath, MANIFEST_NAMES)), None)
-        if manifest:
-            return parse_manifest(manifest)
-        return read_indexed(path) or _read_folder(path)
+        return _read_any_folder(path)
     if path.name == INDEX:
         indexed = read_indexed(path.parent)
         if indexed is not None:
@@ -89,6 +86,14 @@ def _find(source: Source) -> Triplets:
         f"got {'another kind of file' if path.exists() else 'nothing of that name'}. "
         "Correct the path."
     )
+
+
+def _read_any_folder(path: Path) -> Triplets:
+    """By the manifest or the index in it, else by name."""
+    manifest = next(filter(Path.is_file, map(path.joinpath, MANIFEST_NAMES)), None)
+    if manifest:
+        return parse_manifest(manifest)
+    return read_indexed(path) or _read_folder(path)
 
 
 def _read_folder(root: Path) -> Triplets:
