@@ -258,7 +258,8 @@ def _alarms_of(clean: Detected, detector: str) -> FalseAlarms:
     """The false alarms of a detector in clean triplets."""
     scored = [record for record in clean.records if detector in clean.results.get(record.id, {})]
     threshold = clean.limits[detector].threshold
-    fired = [clean.results[record.id][detector].score > threshold for record in scored]
+    found = [clean.results[record.id][detector].confidences for record in scored]
+    fired = [max(confidences, default=threshold) > threshold for confidences in found]
     return false_alarms(fired, cluster_names(scored))
 
 

@@ -28,6 +28,7 @@ from nacd_bench.report.heat_map import per_pixel
 from nacd_bench.runs.folder import file_name
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch
+from nacd_bench.triplets.sample import sample_triplets
 
 
 class Scripted(Detector):
@@ -153,6 +154,13 @@ class TestResults:
         assert found.alarming == []
         again = run(data, tmp_path / "run", clean="exchanged")
         assert again.computed == 0 and again.clean["texture"].per_100 == 100.0
+
+    def test_a_score_without_a_box_is_no_false_alarm(self, tmp_path: Path) -> None:
+        sample = sample_triplets(["china"], ["high"])
+        found = run(sample, tmp_path / "run", SmallColor(), clean="exchanged", overlays=False)
+        [row] = csv_rows(tmp_path / "run" / "clean" / "scores.csv")
+        assert 0 < float(row["small_color"]) < SmallColor().threshold
+        assert found.clean["small_color"].per_100 == 0
 
     def test_batches_do_not_change_a_row(self, tmp_path: Path) -> None:
         data = make_triplets(tmp_path / "data", ("astronaut", "coffee", "rocket", "chelsea"))
