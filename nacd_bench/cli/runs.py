@@ -223,6 +223,13 @@ def _write_report(
     from nacd_bench.runs.read import read_run
 
     run = read_run(folder)
+    job = str(run.settings.get("job", run.job))
+    if job not in ("detect", "benchmark"):
+        page = folder / job / "index.html"
+        raise UserError(
+            f"expected the folder of a detect or benchmark run, got that of {job}, {folder}. "
+            + (f"Its page is {page}." if page.is_file() else f"Run nacd-bench detect {folder}.")
+        )
     nodes = run.config.get("detector") or {}
     try:
         detectors = made_methods("detector", nodes)[0] if nodes else []

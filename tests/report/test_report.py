@@ -149,6 +149,18 @@ class TestWithoutABrowser:
     def test_no_run_at_all(self, tmp_path: Path) -> None:
         fails(DataError, r"neither triplets\.parquet nor settings", read_run, tmp_path)
 
+    @pytest.mark.parametrize(("job", "then"), [("agree", "Its page is"), ("compress", "detect")])
+    def test_a_run_of_another_command(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], job: str, then: str
+    ) -> None:
+        (tmp_path / "settings.json").write_text(f'{{"job": "{job}"}}')
+        (tmp_path / "agree").mkdir()
+        (tmp_path / "agree" / "index.html").write_text("")
+        assert main(["report", str(tmp_path)]) == 1
+        error = capsys.readouterr().err
+        assert f"got that of {job}" in error and then in error
+        assert not (tmp_path / "report").exists()
+
     def test_images_that_are_gone(self, benchmark_run: Path, tmp_path: Path) -> None:
         run = read_run(benchmark_run)
         run.folder = tmp_path
