@@ -127,7 +127,7 @@ class LargeColor(WindowDetector):
 
 @dataclass(eq=False, repr=False)
 class ClippedLargeColor(LargeColor):
-    """Colour shifts over large areas, where a strong one counts as ``high`` and not as none."""
+    """Colour shifts over large areas, where a strong one counts as the highest, not as none."""
 
     name = "large_color_clip"
     presets = {}
