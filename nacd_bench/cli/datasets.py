@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -166,8 +167,16 @@ def _show_pairs(
     from nacd_bench.triplets.patterns import are_patterns, files_by_name
     from nacd_bench.triplets.record import ROLES
 
-    rows = [[record.id, *(getattr(record, role) for role in ROLES)] for record in records]
-    show(Table(["id", *ROLES], rows), *(problem.message for problem in problems))
+    files = [[getattr(record, role) for role in ROLES] for record in records]
+    folders = {Path(file).parent for of_one in files for file in of_one}
+    is_one_kind = len({folder.is_absolute() for folder in folders}) == 1
+    common = os.path.commonpath(folders) if is_one_kind else os.curdir
+    rows = [
+        [record.id, *(os.path.relpath(file, common) for file in of_one)]
+        for record, of_one in zip(records, files, strict=True)
+    ]
+    table = Table(["id", *ROLES], rows, f"Files in {common}")
+    show(table, *(problem.message for problem in problems))
     paths = [source] if isinstance(source, str | Path) else source
     if are_patterns(paths):
         others = files_by_name(dict(zip(ROLES, map(str, paths), strict=True)))[2]
