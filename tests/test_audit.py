@@ -483,7 +483,7 @@ class TestCompress:
             key: {} for key in ("left_out", "notes", "duplicates", "not_averaged")
         }
         lists: Any = {key: [] for key in ("bd_rates", "rows", "decoded_again", "failures")}
-        given = {"curves": found, "encodes": 1, "manifest": "m", "folder": Path("f")}
+        given = {"curves": found, "encodes": 1, "manifest": "m", "folder": Path("f"), "seconds": {}}
         done = SimpleNamespace(**nothing, **lists, **given)
         monkeypatch.setattr("nacd_bench.jobs.compress.run.compress", lambda **_: done)
         assert compress_command(plan=False) == 0

@@ -177,8 +177,8 @@ def _normalized(pixels: np.ndarray) -> np.ndarray:
 def _tiles(side: int) -> list[slice]:
     """The fewest tiles along a side, all of one length, that overlap enough.
 
-    >>> _tiles(1024), _tiles(1536)
-    ([slice(0, 1024, None)], [slice(0, 832, None), slice(704, 1536, None)])
+    >>> _tiles(1024), _tiles(3000)
+    ([slice(0, 1024, None)], [slice(0, 1632, None), slice(1368, 3000, None)])
     """
     count = max(1, math.ceil((side - OVERLAP) / (TILE - OVERLAP)))
     length = math.ceil((side + (count - 1) * OVERLAP) / count / MULTIPLE) * MULTIPLE
