@@ -16,7 +16,7 @@ LIMITS = (
     ("memory.max", "memory.current"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
 )
-"""Files of a control group, version 2 and 1: what it may take and what it has."""
+"""What a control group may take and what it has, by the files of version 2 and 1."""
 
 
 def require_memory(path: str | Path, width: int, height: int, per_pixel: int) -> None:
