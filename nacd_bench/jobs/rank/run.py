@@ -217,7 +217,8 @@ def _codec(given: AnyCodec) -> AnyCodec:
     ):
         row: AnyCodec = codec_of(dict(content))
         return row
-    return CodecSpec("command", {"file": path})
+    is_named = isinstance(content, Mapping) and content.get("name")
+    return CodecSpec("command", {"file": path}, label=None if is_named else Path(path).stem)
 
 
 def _usual_anchor() -> CodecSpec:
