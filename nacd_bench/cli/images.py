@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,18 +123,24 @@ def _few(texts: Sequence[str]) -> str:
     return "; ".join(texts[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
+def _all_made(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a job that needs every method: what the others say would look like all."""
+    from nacd_bench.pipeline.methods import arguments
+
+    given = arguments(settings)
+    if failures := given.pop("failures"):
+        raise PluginError("\n".join(map(str, failures)))
+    return given
+
+
 @checked
 def mine(*, plan: bool | Number, tables: bool, **settings: Any) -> int:
     from nacd_bench.jobs.mine import run as job
-    from nacd_bench.pipeline.methods import arguments
 
     folder = Path(settings["folder"])
     if tables:
         return _show_candidates(job.write_results(folder), folder)
-    given = arguments(settings)
-    failures = given.pop("failures")
-    if failures:  # candidates of the other detectors would look like all
-        raise PluginError("\n".join(map(str, failures)))
+    given = _all_made(settings)
     if plan:
         show(*job.plan(given, STARTED, *([] if plan is True else [plan])))
         return 0
@@ -177,12 +183,8 @@ def _show_candidates(summary: Summary, folder: Path) -> int:
 def rank(*, plan: bool | Number, **settings: Any) -> int:
     from nacd_bench.jobs.rank import run as job
     from nacd_bench.jobs.rank.results import explained, tables
-    from nacd_bench.pipeline.methods import arguments
 
-    given = arguments(settings)
-    failures = given.pop("failures")
-    if failures:  # an artifact type would be left out for all
-        raise PluginError("\n".join(map(str, failures)))
+    given = _all_made(settings)
     if plan:
         show(*job.plan(given, STARTED, *([] if plan is True else [plan])))
         return 0

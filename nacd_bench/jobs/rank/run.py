@@ -22,7 +22,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -181,8 +180,8 @@ def rank(
             place = Path(cache) if cache is not None else cache_folder("scores") or folder
             engine = replace(trainer, show_progress=trainer.show_progress and show_progress)
             limits = limits_of(detectors, thresholds, criterion)
-            score = partial(_score, folder, detectors, limits)
-            opened.failures += score(ScoreCache(place / "scores.sqlite"), engine)
+            kept = ScoreCache(place / "scores.sqlite")
+            opened.failures += _score(folder, detectors, limits, kept, engine)
         ranking = ranked(*read_entrants(folders, name, failure_limit), bootstrap)
         page = write_results(folder, ranking, pictures if report else None, show_progress)
     return RankedCodecs(folder, ranking, opened.failures, encodes, page)
