@@ -43,7 +43,7 @@ from nacd_bench.evaluation.duplicates import IOU
 from nacd_bench.evaluation.thresholds import Criterion
 from nacd_bench.pipeline.engine import Engine, run
 from nacd_bench.pipeline.forecast import SAMPLE, forecast
-from nacd_bench.pipeline.methods import device_of, limits_of
+from nacd_bench.pipeline.methods import limits_of
 from nacd_bench.pipeline.progress import Progress, progress_bar
 from nacd_bench.pipeline.stages import READERS, Code, Detect, Read, Stage, Work, of_item, read_file
 from nacd_bench.pipeline.tracking import Tracker, tracked
@@ -241,6 +241,7 @@ def make_mining_plan(
 
     The arguments are those of :func:`nacd_bench.jobs.mine.run.mine`.
     """
+    import torch
 
     if not detectors:
         raise DataError("expected at least one detector, got none. Name one: detector=texture")
@@ -255,6 +256,8 @@ def make_mining_plan(
     steps = rate_steps(sides[0].codec, points, targets if by_target else None)
     order = list(of_neural.values)
     by_rate = sorted(steps, key=lambda step: step[1] if by_target else order.index(step[1]))
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     limits = {
         name: limit.threshold for name, limit in limits_of(detectors, thresholds, criterion).items()
     }
@@ -265,7 +268,7 @@ def make_mining_plan(
             Code(side, kind, tuple(by_rate), folder, tolerance=tolerance, keep=decoded)
             for side, kind in zip(sides, kinds, strict=True)
         ),
-        Detect(list(detectors), limits, folder, str(device_of(device))),
+        Detect(list(detectors), limits, folder, device),
     )
     settings = {
         "neural": _of_side(sides[0]),
