@@ -81,7 +81,7 @@ def test_time_limit_kills_the_children_too(tmp_path: Path) -> None:
     )
     start = time.monotonic()
     fails(CodecError, r"stopped.*time limit of 1\.5 s[\s\S]*so far", run, python(code), 1.5)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 40
     assert gone(int((tmp_path / "pid").read_text()))
 
 
@@ -94,7 +94,7 @@ def test_a_child_left_behind_does_not_hold_up(tmp_path: Path) -> None:
     )
     start = time.monotonic()
     finished = run(python(code), 50)
-    assert finished.code == 0 and time.monotonic() - start < 10
+    assert finished.code == 0 and time.monotonic() - start < 40
     assert gone(int(finished.output))
 
 
