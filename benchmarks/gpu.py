@@ -6,8 +6,9 @@
 Needs PyTorch, numpy and what nacd-bench itself needs, no files and no network: pictures are made.
 
 1. Every detector and metric on the CPU and on the device: how far scores, confidences and heat maps
-   lie apart (at most 1e-4, and a thousandth of the range that its heat map is drawn in, which holds
-   for heat maps; metrics, which are float64, at most 1e-6), and whether boxes are equal.
+   lie apart (scores at most 1e-4, and all three at most a thousandth of the range that the heat map
+   is drawn in, from which confidences are read; metrics, which are float64, at most 1e-6), and
+   whether boxes are equal.
    With --device cpu the functions that a GPU takes, run there, stand beside the CPU's own. Text is
    not looked for, which no GPU does here: its places are given.
 2. The maps of texture, large_color, small_color and the paper's metrics are made once more with
@@ -179,8 +180,8 @@ def agreement(
         heat = distance([one.heat_map.values], [other.heat_map.values])
         cells = (f"{x:.1e}" for x in (scores, confidences, heat))
         rows.append([method.name, *cells, "equal" if same else "differ"])
-        is_near = max(scores, confidences) <= min(DETECTOR_TOLERANCE, of_range)
-        n_apart += not (is_near and heat <= of_range)
+        is_near = scores <= min(DETECTOR_TOLERANCE, of_range)
+        n_apart += not (is_near and max(confidences, heat) <= of_range)
     return rows, n_apart
 
 

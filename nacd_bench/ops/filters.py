@@ -212,13 +212,31 @@ def separable(x: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
 
 
 def weighted_sums(x: Tensor, weights: Tensor, dim: int) -> Tensor:
-    """Valid correlation along one side, by shifts: a convolution may round to TF32 on a GPU."""
+    """Valid correlation of ``(B, C, H, W)`` along one side: by shifts on a CPU, in one go on a GPU.
+
+    There as many groups as planes, and two at least, since a convolution of one group may round to
+    TF32.
+    """
+    if not on_cpu(x):
+        planes = x.flatten(0, 1)
+        count = len(planes)
+        groups = max(count, 2)
+        taps = _taps(tuple(weights.tolist()), x.dtype, x.device)
+        kernel = taps.view((1, 1, -1, 1) if dim == -2 else (1, 1, 1, -1)).expand(groups, 1, -1, -1)
+        with torch.autocast("cpu" if x.is_meta else x.device.type, enabled=False):
+            sums = F.conv2d(planes.expand(groups, -1, -1)[None], kernel, groups=groups)[0]
+        return sums[:count].unflatten(0, x.shape[:2])
     first, *others = weights.tolist()
     length = x.shape[dim] - len(others)
     total = x.narrow(dim, 0, length) * first
     for shift, weight in enumerate(others, start=1):
         total.add_(x.narrow(dim, shift, length), alpha=weight)
     return total
+
+
+@lru_cache
+def _taps(weights: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(weights, dtype=dtype).to(device, non_blocking=True)
 
 
 def decimated(x: Tensor, taps: Sequence[float], dim: int) -> Tensor:
