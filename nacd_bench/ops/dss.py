@@ -44,8 +44,9 @@ def dss(original: Tensor, test: Tensor) -> Tensor:
     stabilizer = vx.new_full((x.shape[1], 1, 1), AC)
     stabilizer[0] = DC
     similarity = _worst((2 * deviations + stabilizer) / (vx + vy + stabilizer))
-    covariance = _mean(x[:, :1] * y[:, :1]) - mx[:, :1] * my[:, :1]
-    similarity[:, :1] *= _worst((covariance + DC) / (deviations[:, :1] + DC))
+    most = deviations[:, :1]  # by Cauchy and Schwarz; where it is 0 rounding would leave a little
+    covariance = (_mean(x[:, :1] * y[:, :1]) - mx[:, :1] * my[:, :1]).clamp(-most, most)
+    similarity[:, :1] *= _worst((covariance + DC) / (most + DC))
     return (similarity * weights).sum(dim=1).clamp(max=1)
 
 

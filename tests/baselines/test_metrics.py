@@ -537,6 +537,13 @@ def value(name: str, original: Image, decode: Image) -> float:
     return float(kind().values(*planes))
 
 
+def test_dss_of_flat_pictures_with_themselves_is_exactly_1() -> None:
+    """What rounding leaves of their variance and covariance differs, and by processor."""
+    for level in range(256):
+        flat = np.full((64, 64, 3), level, np.uint8)
+        assert value("dss", flat, flat) == 1
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_degenerate_pictures_have_a_value_in_range(name: str) -> None:
     """Of the smallest size: flat, black, white, gray, a single dot, equal ones."""
