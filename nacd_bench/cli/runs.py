@@ -18,8 +18,8 @@ from nacd_bench.settings import Count, Name, checked
 
 if TYPE_CHECKING:
     from nacd_bench.detectors import Detector
+    from nacd_bench.evaluation.thresholds import Limit
     from nacd_bench.jobs.detect import Detected
-    from nacd_bench.pipeline.methods import Limit
     from nacd_bench.runs.read import Run
 
 Inches = Annotated[float, Field(ge=1, le=40, description="a width of 1 to 40 inches")]

@@ -25,27 +25,12 @@ from nacd_bench.evaluation.bootstrap import (
     Resampling,
     estimate,
 )
-from nacd_bench.evaluation.paired_versions import DEFAULT, mean_of_sums
+from nacd_bench.evaluation.paired_versions import DEFAULT, PairedTest, mean_of_sums
 from nacd_bench.evaluation.significance import holm_corrected, sign_flip_p
 
 STEPS = 10_000
 """Of the largest difference, to which differences are rounded: the exact test needs whole numbers.
 """
-
-
-@dataclass(frozen=True)
-class PairTest:
-    """Two codecs on the same photographs.
-
-    Args:
-        difference: mean of first - second, above 0 where the first is worse.
-        p: of the permutation test.
-        p_holm: corrected, or None before that.
-    """
-
-    difference: IntervalEstimate
-    p: float
-    p_holm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -71,8 +56,8 @@ def share_of(values: ArrayLike, resampling: Resampling = DEFAULT) -> IntervalEst
 
 def pair_tests(
     values: Mapping[str, ArrayLike], resampling: Resampling = DEFAULT
-) -> dict[tuple[str, str], PairTest]:
-    """Every two codecs, in their order.
+) -> dict[tuple[str, str], PairedTest]:
+    """Permutation tests of first - second of every two codecs, in their order.
 
     Args:
         values: ``(n,)`` of the same photographs by codec.
@@ -88,7 +73,7 @@ def pair_tests(
         change = a - b
         largest = np.abs(change).max(initial=0)
         p = sign_flip_p(np.rint(change / largest * STEPS)) if largest else 1.0
-        tests[first, second] = PairTest(mean_of_sums(change, np.ones(len(a)), resampling), p)
+        tests[first, second] = PairedTest(mean_of_sums(change, np.ones(len(a)), resampling), p)
     return holm_corrected(tests)
 
 

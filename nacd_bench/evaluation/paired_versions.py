@@ -67,24 +67,33 @@ class PresenceTest:
 
 
 @dataclass(frozen=True)
-class ScoreTest:
-    """The images' scores by one detector, before and after.
+class PairedTest:
+    """Whether the mean difference of two scores of the same pictures is chance.
+
+    Args:
+        difference: its estimate.
+        p: of the test; 1 where nothing differs.
+        p_holm: corrected, or None before that.
+    """
+
+    difference: IntervalEstimate
+    p: float
+    p_holm: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreTest(PairedTest):
+    """The images' scores by one detector; the difference is after - before, over triplets.
 
     Args:
         before, after: means over triplets; NaN without any.
-        difference: mean of after - before over triplets, above 0 where the later run is worse.
         better, worse: originals whose mean score fell or rose.
-        p: of Wilcoxon's signed-rank test; 1 where nothing differs.
-        p_holm: corrected, or None before that.
     """
 
     before: float
     after: float
-    difference: IntervalEstimate
     better: int
     worse: int
-    p: float
-    p_holm: float | None = None
 
 
 def presence_test(before: ArrayLike, after: ArrayLike, clusters: Sequence[str]) -> PresenceTest:
@@ -134,15 +143,21 @@ def score_test(
     first, second = np.asarray(before, np.float64), np.asarray(after, np.float64)
     mean = mean_difference(first, second, clusters, resampling)
     if not len(first):
-        return ScoreTest(np.nan, np.nan, mean, 0, 0, np.nan)
+        return ScoreTest(mean, np.nan, before=np.nan, after=np.nan, better=0, worse=0)
     originals = Clusters(first, clusters)
     largest = max(np.abs(scores[np.isfinite(scores)]).max(initial=0) for scores in (first, second))
     step = largest * SAME or 1.0
     means = originals.sums(_change(first, second)) / originals.counts
     change = np.rint(means / step) * step
     better, worse = int((change < 0).sum()), int((change > 0).sum())
-    p = wilcoxon_p(change)
-    return ScoreTest(float(first.mean()), float(second.mean()), mean, better, worse, p)
+    return ScoreTest(
+        mean,
+        wilcoxon_p(change),
+        before=float(first.mean()),
+        after=float(second.mean()),
+        better=better,
+        worse=worse,
+    )
 
 
 def _change(first: Floats, second: Floats) -> Floats:

@@ -17,6 +17,7 @@ import numpy as np
 
 from nacd_bench.evaluation.bootstrap import Floats, IntervalEstimate
 from nacd_bench.evaluation.chance import by_photograph
+from nacd_bench.triplets.record import named_version
 
 ROUNDS, CLOSE = 10_000, 1e-10
 """Most rounds, and the change of a strength at which they end."""
@@ -56,19 +57,10 @@ def preferences(rows: Iterable[Mapping[str, Any]]) -> Iterator[Preference]:
         neutral = row["votes_same"] / 2
         votes = row["votes_against"] - row["votes_same"] + neutral, row["votes_for"] + neutral
         neural, traditional = (
-            named_version(row[f"{side}_codec"] or side, row[f"{side}_version"] or "")
+            named_version(row[f"{side}_codec"] or side, row[f"{side}_version"])
             for side in ("neural", "traditional")
         )
         yield Preference(str(row["image"]), (neural, traditional), votes)
-
-
-def named_version(name: str, version: str) -> str:
-    """Name and version of a codec, the name once.
-
-    >>> named_version("vm", "vm 3.4"), named_version("hm", "18.0")
-    ('vm 3.4', 'hm 18.0')
-    """
-    return version if version.lower().startswith(name.lower()) else f"{name} {version}".strip()
 
 
 def ranking(compared: Iterable[Preference]) -> list[Ranked]:

@@ -108,6 +108,20 @@ class FalseAlarms:
     sources: float
 
 
+class Limit(NamedTuple):
+    """The confidence over which a box of a detector counts.
+
+    Args:
+        threshold: that confidence.
+        by: the criterion; ``given`` for a number of the user, ``detector`` for its own.
+        expected: false alarms on clean triplets, where a thresholds file says.
+    """
+
+    threshold: float
+    by: str
+    expected: FalseAlarms | None = None
+
+
 @options
 class Threshold:
     """A threshold of one method on one test set by one criterion.

@@ -35,10 +35,16 @@ from pydantic import SkipValidation
 
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import DataError, Failure, UserError
-from nacd_bench.evaluation.thresholds import Criterion, FalseAlarms, exceeds, false_alarms
+from nacd_bench.evaluation.thresholds import (
+    Criterion,
+    FalseAlarms,
+    Limit,
+    exceeds,
+    false_alarms,
+)
 from nacd_bench.numbers import count
 from nacd_bench.pipeline.clock import timed
-from nacd_bench.pipeline.methods import Limit, by_name, device_of, limits_of
+from nacd_bench.pipeline.methods import by_name, device_of, limits_of
 from nacd_bench.pipeline.progress import Progress, progress_bar
 from nacd_bench.pipeline.scoring import (
     READERS,
@@ -52,8 +58,8 @@ from nacd_bench.report.heat_map import ShownHeatMaps, per_pixel, to_png16
 from nacd_bench.report.sheets import overlay
 from nacd_bench.runs.compared_run import codec_of
 from nacd_bench.runs.folder import RunFolder, file_names, open_run
-from nacd_bench.runs.schema import CLEAN, HEAT_MAPS, LIMITS, SIDES, TABLES
-from nacd_bench.runs.tables import write_csv, write_tables
+from nacd_bench.runs.schema import CLEAN, HEAT_MAPS, SIDES, TABLES
+from nacd_bench.runs.tables import write_csv, write_limits, write_tables
 from nacd_bench.settings import Name, Number, checked
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.files import write_whole
@@ -219,7 +225,7 @@ def detect(
             finished = {triplet: _without_faults(item) for triplet, item in kept.items()}
             detections = write_tables(folder, records, finished, types, limits)
             _write_scales(folder, records, kept)
-            _write_limits(folder, types, chosen, alarms, others)
+            write_limits(folder, types, chosen, alarms, len(others.results) if others else 0)
     return Detected(
         folder=folder,
         records=list(records),
@@ -261,30 +267,6 @@ def _alarms_of(clean: Detected, detector: str) -> FalseAlarms:
     found = [clean.results[record.id][detector].confidences for record in scored]
     fired = [max(confidences, default=threshold) > threshold for confidences in found]
     return false_alarms(fired, cluster_names(scored))
-
-
-def _write_limits(
-    folder: Path,
-    types: Mapping[str, str],
-    limits: Mapping[str, Limit],
-    clean: Mapping[str, FalseAlarms],
-    others: Detected | None,
-) -> None:
-    """Write the thresholds with what is known about their false alarms."""
-    rows = []
-    for name, limit in limits.items():
-        row: dict[str, Any] = {"detector": name, "artifact_type": types[name]}
-        row |= {"threshold": limit.threshold, "by": limit.by}
-        for column, alarms in (("expected", limit.expected), ("clean", clean.get(name))):
-            if alarms:
-                figures = (alarms.per_100, alarms.low, alarms.high)
-                row |= dict(zip((column, f"{column}_low", f"{column}_high"), figures, strict=True))
-        if name in clean:
-            row["clean_triplets"] = len(others.results) if others else 0
-            if limit.expected:
-                row["exceeds"] = exceeds(clean[name], limit.expected)
-        rows.append(row)
-    write_csv(folder / f"{LIMITS}.csv", rows, list(TABLES[LIMITS]))
 
 
 def _kept(

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import torch
 import yaml
@@ -18,7 +18,7 @@ from nacd_bench.baselines import Baseline
 from nacd_bench.coding.matched import describe
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import DataError, Failure, PluginError, UserError
-from nacd_bench.evaluation.thresholds import FalseAlarms, read_thresholds, severity_of
+from nacd_bench.evaluation.thresholds import Limit, read_thresholds, severity_of
 from nacd_bench.ops.planes import give_back_memory
 from nacd_bench.pipeline.clock import timed
 from nacd_bench.registry import unknown
@@ -98,20 +98,6 @@ def by_name(methods: Sequence[M]) -> dict[str, M]:
     if twice:
         raise DataError(f"expected methods with names of their own, got {', '.join(twice)} twice.")
     return {str(method.name): method.eval() for method in methods}
-
-
-class Limit(NamedTuple):
-    """The confidence over which a box of a detector counts.
-
-    Args:
-        threshold: that confidence.
-        by: the criterion; ``given`` for a number of the user, ``detector`` for its own.
-        expected: false alarms on clean triplets, where a thresholds file says.
-    """
-
-    threshold: float
-    by: str
-    expected: FalseAlarms | None = None
 
 
 def limits_of(

@@ -19,14 +19,13 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from nacd_bench.evaluation.ranking import named_version
 from nacd_bench.numbers import NOTHING, number, percent
 from nacd_bench.runs.dataset import ARTIFACTS, COCO, Artifact, DataSet
 from nacd_bench.runs.provenance import leaves
 from nacd_bench.runs.schema import SIDES, TRIPLETS
 from nacd_bench.runs.tables import Table
 from nacd_bench.triplets.licenses import UNKNOWN, license_of
-from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord, is_clean
+from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord, is_clean, named_version
 
 MOST_IMAGES = 200
 """Images whose licence the card lists; the tables have all."""

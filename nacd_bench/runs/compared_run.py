@@ -24,7 +24,7 @@ from nacd_bench.runs.schema import (
     SIDES,
 )
 from nacd_bench.triplets.images import content_hash
-from nacd_bench.triplets.record import TripletRecord
+from nacd_bench.triplets.record import TripletRecord, named_version
 
 TABLES = ("triplets.parquet", "detections.parquet", "scores.parquet")
 DETECT = "detector=[texture_severity,color_severity,text_severity]"
@@ -38,8 +38,7 @@ def operating_point(triplet: TripletRecord) -> str:
 
 def codec_of(triplet: TripletRecord, side: str) -> str:
     """With its version; empty where it is not known."""
-    names = (getattr(triplet, f"{side}_{fact}") for fact in ("codec", "version"))
-    return " ".join(filter(None, names))
+    return named_version(*(getattr(triplet, f"{side}_{fact}") for fact in ("codec", "version")))
 
 
 def read_compared(folder: str | Path) -> Run:

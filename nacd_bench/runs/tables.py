@@ -11,22 +11,26 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nacd_bench.errors import Failure
+from nacd_bench.evaluation.thresholds import FalseAlarms, Limit, exceeds
 from nacd_bench.runs.provenance import versions_of
 from nacd_bench.runs.schema import (
     CODECS,
     DETECTIONS,
     EDGES,
     FAILURES,
+    LIMITS,
     REAL,
     SCHEMA_VERSION,
     SCORES,
     SETTINGS,
+    TABLES,
     TRIPLETS,
     schema,
 )
@@ -78,6 +82,36 @@ def write_parquet(path: Path, table: pa.Table) -> None:
 def write_csv(path: Path, rows: Iterable[Row], columns: Sequence[str]) -> None:
     """Write rows as CSV, whole or not at all; a table without rows has its columns all the same."""
     write_whole(path, csv_bytes(columns, rows))
+
+
+def write_limits(
+    folder: Path,
+    types: Mapping[str, str],
+    limits: Mapping[str, Limit],
+    clean: Mapping[str, FalseAlarms] = MappingProxyType({}),
+    clean_triplets: int = 0,
+) -> None:
+    """Write a run's ``thresholds.csv``, with what is known about their false alarms.
+
+    Args:
+        types: artifact type by detector.
+        limits: thresholds by detector.
+        clean: false alarms in so many clean triplets of the run, by detector.
+    """
+    rows = []
+    for name, limit in limits.items():
+        row: dict[str, Any] = {"detector": name, "artifact_type": types[name]}
+        row |= {"threshold": limit.threshold, "by": limit.by}
+        for column, alarms in (("expected", limit.expected), ("clean", clean.get(name))):
+            if alarms:
+                figures = (alarms.per_100, alarms.low, alarms.high)
+                row |= dict(zip((column, f"{column}_low", f"{column}_high"), figures, strict=True))
+        if name in clean:
+            row["clean_triplets"] = clean_triplets
+            if limit.expected:
+                row["exceeds"] = exceeds(clean[name], limit.expected)
+        rows.append(row)
+    write_csv(folder / f"{LIMITS}.csv", rows, list(TABLES[LIMITS]))
 
 
 def write_failures(folder: Path, failures: Iterable[Failure]) -> None:

@@ -145,6 +145,16 @@ def cluster_names(records: Sequence[TripletRecord]) -> list[str]:
     return [record.source or names[record.original] for record in records]
 
 
+def named_version(name: str | None, version: str | None) -> str:
+    """A codec and its version, which may name the codec itself; empty where neither is known.
+
+    >>> named_version("vm", "vm 3.4"), named_version("hm", "18.0")
+    ('vm 3.4', 'hm 18.0')
+    """
+    name, version = name or "", version or ""
+    return version if version.lower().startswith(name.lower()) else f"{name} {version}".strip()
+
+
 def exchanged(records: Sequence[TripletRecord]) -> list[TripletRecord]:
     """Triplets in which the traditional result stands for the neural one, and the other way round:
     no neural codec made an artifact there."""

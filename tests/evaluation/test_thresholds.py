@@ -15,6 +15,7 @@ from nacd_bench.detectors import ColorSeverity, LargeColor
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.evaluation.thresholds import (
     CRITERIA,
+    Limit,
     Scale,
     Sets,
     best_thresholds,
@@ -23,7 +24,7 @@ from nacd_bench.evaluation.thresholds import (
     read_thresholds,
     write_thresholds,
 )
-from nacd_bench.pipeline.methods import Limit, limits_of
+from nacd_bench.pipeline.methods import limits_of
 
 pytestmark = pytest.mark.numeric
 

@@ -147,6 +147,8 @@ class TestCodecsOnPhotographs:
         assert [row_of(done, name)["rank"] for name in ("clean", "noisy")] == [1, 2]
         anchor = row_of(done, "anchor")
         assert anchor["is_anchor"] and "rank" not in anchor and anchor["psnr"] > 20
+        (row,) = csv_rows(done.folder / "thresholds.csv")
+        assert (row["detector"], row["threshold"], row["by"]) == (Darkness.name, "1.5", "detector")
         (test,) = done.ranking.tests.values()
         assert test.p_holm < 1e-4 and test.difference.high < 0
 
@@ -367,6 +369,7 @@ class TestCommand:
         again = starter.command(*words, f"folder={tmp_path / 'run'}", **environment)
         assert again.wait() == 0, again.output
         assert "Worse than the anchor" in again.output and "No ranks: 5 photographs" in again.output
+        assert "relative to x265" in again.output and "x265 x265" not in again.output
         whole = starter.command(*words, f"folder={tmp_path / 'whole'}", **environment)
         assert whole.wait() == 0
         stable = ("codec", "preset", "severity", "bpp", "psnr", "texture_per_100")

@@ -23,7 +23,7 @@ from nacd_bench.runs.folder import require_alike
 from nacd_bench.runs.read import Run, read_run
 from nacd_bench.runs.schema import CLEAN, FACTS, SIDES
 from nacd_bench.triplets.images import content_hash, image_size
-from nacd_bench.triplets.record import TripletRecord
+from nacd_bench.triplets.record import TripletRecord, named_version
 
 Row = dict[str, Any]
 
@@ -108,7 +108,7 @@ def read_entrants(
             is_alone = bool(codec) and names[codec] == 1
             name = codec if is_alone else f"{codec} ({folder})".strip()
             entrants.append(_entrant(name, run, records, judged, findings, failure_limit))
-    return entrants, judged, " ".join(filter(None, reference))
+    return entrants, judged, named_version(*reference)
 
 
 def _traditional(record: TripletRecord) -> tuple[str, str]:
@@ -125,7 +125,7 @@ def _anchor(runs: Mapping[str, Run], name: str | None) -> tuple[str, str]:
         shared = {codec for codec in shared if codec[0] == name}
     if len(shared) != 1:
         told = "; ".join(
-            f"{', '.join(' '.join(codec).strip() or 'unknown' for codec in sorted(codecs))} "
+            f"{', '.join(named_version(*codec) or 'unknown' for codec in sorted(codecs))} "
             f"in {folder}"
             for folder, codecs in of_run.items()
         )

@@ -11,12 +11,11 @@ from nacd_bench.errors import DataError, ImageError
 from nacd_bench.evaluation.bootstrap import FEW, Floats, IntervalEstimate, Resampling
 from nacd_bench.evaluation.codec_ranks import (
     CodecRank,
-    PairTest,
     codec_ranks,
     pair_tests,
     share_of,
 )
-from nacd_bench.evaluation.paired_versions import mean_of_sums
+from nacd_bench.evaluation.paired_versions import PairedTest, mean_of_sums
 from nacd_bench.evaluation.rate_distortion import bd_rates
 from nacd_bench.jobs.rank.entrants import Entrant, Row
 from nacd_bench.numbers import count, percent
@@ -52,7 +51,7 @@ class Ranking:
     photographs: list[str]
     scenes: dict[str, str]
     ranks: dict[str, CodecRank] = field(default_factory=dict)
-    tests: dict[tuple[str, str], PairTest] = field(default_factory=dict)
+    tests: dict[tuple[str, str], PairedTest] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 

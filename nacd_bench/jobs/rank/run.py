@@ -41,22 +41,22 @@ from nacd_bench.detectors import Detector
 from nacd_bench.errors import CodecError, DataError, Failure
 from nacd_bench.evaluation.bootstrap import Resampling
 from nacd_bench.evaluation.paired_versions import DEFAULT
-from nacd_bench.evaluation.thresholds import Criterion
+from nacd_bench.evaluation.thresholds import Criterion, Limit
 from nacd_bench.jobs.rank.entrants import read_entrants
 from nacd_bench.jobs.rank.ranking import Ranking, ranked
 from nacd_bench.jobs.rank.results import write_results
 from nacd_bench.numbers import count
 from nacd_bench.pipeline.coding import anchored_sides, code_sides
 from nacd_bench.pipeline.forecast import SAMPLE, forecast
-from nacd_bench.pipeline.methods import Limit, by_name, limits_of
+from nacd_bench.pipeline.methods import by_name, limits_of
 from nacd_bench.pipeline.scores import score_triplets
 from nacd_bench.pipeline.scoring import DEFAULT as DEFAULT_ENGINE
 from nacd_bench.pipeline.scoring import Engine
 from nacd_bench.pipeline.workers import cores
 from nacd_bench.registry import CODECS
 from nacd_bench.runs.folder import Journal, journal_schema, open_run
-from nacd_bench.runs.schema import CLEAN, FAILURES, JOURNAL, LIMITS, TABLES, TRIPLETS
-from nacd_bench.runs.tables import Table, write_csv, write_tables
+from nacd_bench.runs.schema import CLEAN, FAILURES, JOURNAL, TRIPLETS
+from nacd_bench.runs.tables import Table, write_limits, write_tables
 from nacd_bench.settings import Count, Name, Names, Positive, Share, checked
 from nacd_bench.triplets.record import exchanged
 from nacd_bench.triplets.source import find_triplets
@@ -257,12 +257,7 @@ def _score(
             for record, numbered in zip(of_way, given[place], strict=True)
         }
         write_tables(place, of_way, results, types, thresholds)
-    rows = [
-        {"detector": name, "artifact_type": types[name], "threshold": limit.threshold}
-        | {"by": limit.by}
-        for name, limit in limits.items()
-    ]
-    write_csv(folder / f"{LIMITS}.csv", rows, list(TABLES[LIMITS]))
+    write_limits(folder, types, limits)
     ids = {
         numbered.id: record.id
         for way in ways
