@@ -281,5 +281,8 @@ def mirrored(x: Tensor, pad: int) -> Tensor:
 def moments(x: Tensor, y: Tensor, mean: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
     """Local means of two planes, their variances (0 or more) and their covariance, by a mean."""
     mx, my = mean(x), mean(y)
-    vx, vy = (mean(x * x) - mx * mx).clamp(min=0), (mean(y * y) - my * my).clamp(min=0)
-    return mx, my, vx, vy, mean(x * y) - mx * my
+    vx, vy = (
+        mean(plane * plane).addcmul_(local, local, value=-1).clamp_(min=0)
+        for plane, local in ((x, mx), (y, my))
+    )
+    return mx, my, vx, vy, mean(x * y).addcmul_(mx, my, value=-1)

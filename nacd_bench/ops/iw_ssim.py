@@ -2,33 +2,32 @@
 
 Wang, Li, "Information content weighting for perceptual image quality assessment", 2011, in the form
 of the authors' ``iwssim.m``: contrast-structure on a Laplacian pyramid, each place weighted by the
-information that original and test share through a noisy channel. The pyramid is on 0..255.
+information that original and test share through a noisy channel.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from nacd_bench.ops.filters import decimated, interpolated, moments, separable
-from nacd_bench.ops.planes import blockwise, on_cpu
+from nacd_bench.ops.planes import blockwise, log_, on_cpu
 from nacd_bench.ops.structure import SCALE_WEIGHTS, similarity_map
 
 BINOMIAL = tuple(weight * 2**0.5 / 16 for weight in (1, 4, 6, 4, 1))
 """Of the pyramid, along each side."""
-NOISE = 0.4
-"""Variance of the channel's noise, on 0..255."""
+NOISE = 0.4 / 255**2
+"""Variance of the channel's noise."""
 BLOCK = 3
 """Side of the neighbourhoods whose information is measured."""
-STRIP = 1 << 14
+STRIP = 1 << 13
 """Neighbourhoods worked on at a time on a CPU."""
 MARGIN = 4
 """Pixels by which valid windows of SSIM begin later than valid neighbourhoods."""
 EPSILON = torch.finfo(torch.float64).eps
-LEAST_SPREAD, LEAST_POWER = 1e-12, 1e-20
+LEAST_VARIANCE = EPSILON / 255**2
+LEAST_SPREAD, LEAST_POWER = 1e-12, 1e-20 / 255**2
 """Smallest over largest eigenvalue of the neighbourhoods' covariance, and the largest itself, that
 rounding does not make: beyond them the original is flat, or the same along a side."""
 
@@ -42,13 +41,13 @@ def iw_ssim(original: Tensor, test: Tensor) -> Tensor:
         original: float64 luma ``(1, 1, H, W)`` on [0, 1], at least ``MSSSIM_SIDE`` on each side.
         test: like it ``(B, 1, H, W)``.
     """
-    pairs = list(zip(_pyramid(original * 255), _pyramid(test * 255), strict=True))
+    pairs = list(zip(_pyramid(original), _pyramid(test), strict=True))
     product = test.new_ones(test.shape[0])
     weights = torch.tensor(SCALE_WEIGHTS, dtype=torch.float64)
     last = len(pairs) - 1
     for scale, weight in enumerate((weights / weights.sum()).tolist()):
         x, y = pairs[scale]
-        similarity = similarity_map(x / 255, y / 255, with_luminance=scale == last)
+        similarity = similarity_map(x, y, with_luminance=scale == last)
         if scale < last:
             parent = pairs[scale + 1][0] if scale < last - 1 else None
             inner = slice(MARGIN, -MARGIN)
@@ -79,25 +78,23 @@ def _pyramid(x: Tensor) -> list[Tensor]:
 
 
 def _information(x: Tensor, y: Tensor, parent: Tensor | None) -> Tensor:
-    """Bits that the test shares with the original in each neighbourhood inside the plane."""
+    """What the test shares with the original in each neighbourhood inside the plane, in nats."""
     _, _, vx, vy, covariance = moments(x, y, _mean)
     values, energy = _neighborhoods(x, parent)
     halves = values[::2], values[1::2]  # of all at once the product may be too large
 
     def of_pixels(vx: Tensor, vy: Tensor, covariance: Tensor, energy: Tensor) -> Tensor:
-        is_seen = (vx >= EPSILON) & (vy >= EPSILON)
-        gain = torch.where(is_seen, covariance / (vx + EPSILON), 0)
-        noise = torch.where(vy < EPSILON, 0, torch.where(is_seen, vy - gain * covariance, vy))
-        floor = 1 + noise / NOISE
-        signal = gain.square_().add_(1).mul_(NOISE).add_(noise).div_(NOISE**2)
-        signal.mul_(energy).div_(floor)
-        shared = floor.log2_().mul_(len(values))
+        is_seen = (vx >= LEAST_VARIANCE) & (vy >= LEAST_VARIANCE)
+        gain = (covariance / (vx + LEAST_VARIANCE)).mul_(is_seen)
+        floor = torch.addcmul(vy, gain, covariance, value=-1).div_(NOISE).add_(1)
+        signal = gain.square_().add_(floor).mul_(energy).div_(floor)
+        shared = log_(floor).mul_(len(values))
         for half in halves:
             product = torch.ones_like(signal)
             for value in half:
-                product.addcmul_(product, signal, value=value)
-            shared.add_(product.log2_())
-        return torch.where(shared < EPSILON, 0, shared)
+                product.addcmul_(product, signal, value=value / NOISE)
+            shared.add_(log_(product))
+        return torch.threshold_(shared, EPSILON, 0)
 
     return blockwise(of_pixels, 1, vx, vy, covariance, energy)
 
@@ -105,27 +102,28 @@ def _information(x: Tensor, y: Tensor, parent: Tensor | None) -> Tensor:
 def _neighborhoods(x: Tensor, parent: Tensor | None) -> tuple[list[float], Tensor]:
     """Of the original: eigenvalues of its neighbourhoods' covariance, NaN without structure, and
     the energy of each neighbourhood beside it ``(1, 1, H - 2, W - 2)``."""
-    height, width = (side - BLOCK + 1 for side in x.shape[-2:])
-    planes = [
-        x[0, 0, row : row + height, column : column + width]
-        for row in range(BLOCK)
-        for column in range(BLOCK)
-    ]
-    if parent is not None:
-        planes.append(_enlarged(parent)[0, 0, 1 : height + 1, 1 : width + 1])
-    count = len(planes)
+    blocks = x[0, 0].unfold(0, BLOCK, 1).unfold(1, BLOCK, 1).permute(2, 3, 0, 1)
+    height, width = blocks.shape[2:]
+    coarse = None if parent is None else _enlarged(parent, height, width)[0, 0]
+    count = BLOCK**2 + (coarse is not None)
+    rows = height if not on_cpu(x) else min(height, max(1, STRIP // width))
+    memory = x.new_empty(count, rows * width)  # of all at once they are large
+    strips = [slice(start, min(height, start + rows)) for start in range(0, height, rows)]
 
-    def strips() -> Iterator[Tensor]:  # (n, positions), made when needed: of all they are large
-        rows = height if not on_cpu(x) else max(1, STRIP // width)
-        for start in range(0, height, rows):
-            yield torch.stack([plane[start : start + rows] for plane in planes]).flatten(1)
+    def positions(strip: slice) -> Tensor:
+        """The pixels of some neighbourhoods, ``(count, n)``."""
+        filled = memory[:, : (strip.stop - strip.start) * width]
+        filled[: BLOCK**2].view(BLOCK, BLOCK, -1, width).copy_(blocks[:, :, strip])
+        if coarse is not None:
+            filled[-1].view(-1, width).copy_(coarse[strip])
+        return filled
 
-    covariance = sum(strip @ strip.T for strip in strips()) / (height * width)
+    covariance = sum(filled @ filled.T for filled in map(positions, strips)) / (height * width)
     values, axes = torch.linalg.eigh(covariance)
     has_structure = (values[0] > LEAST_SPREAD * values[-1]) & (values[-1] > LEAST_POWER)
     values = torch.where(has_structure, values, torch.nan)
     whitening = axes.T / (count * values).sqrt()[:, None]
-    energy = torch.cat([(whitening @ strip).square_().sum(0) for strip in strips()])
+    energy = torch.cat([(whitening @ positions(strip)).square_().sum(0) for strip in strips])
     return values.tolist(), energy.view(1, 1, height, width)
 
 
@@ -134,14 +132,14 @@ def _mean(x: Tensor) -> Tensor:
     return separable(x, taps, taps)
 
 
-def _enlarged(x: Tensor) -> Tensor:
-    """Twice the size: every other pixel of a bilinear enlargement, extrapolated at the border."""
-    size = [4 * side - 3 for side in x.shape[-2:]]
-    inner = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
-    for dim in (-2, -1):
-        count = inner.shape[dim]
-        first, second, last_but_one, last = (
-            inner.narrow(dim, index, 1) for index in (0, 1, count - 2, count - 1)
-        )
-        inner = torch.cat([2 * first - second, inner, 2 * last - last_but_one], dim=dim)
-    return inner[..., ::2, ::2]
+def _enlarged(x: Tensor, height: int, width: int) -> Tensor:
+    """Twice the size without its border: every other pixel of a bilinear enlargement."""
+    for dim, count in ((-2, height), (-1, width)):
+        side = x.shape[dim]
+        odd = torch.arange(1, 2 * count, 2, dtype=x.dtype, device=x.device)
+        places = ((odd + 0.5) * side / (4 * side - 3) - 0.5).clamp_(min=0)
+        before = places.long()
+        share = (places - before).view(-1, *[1] * (-1 - dim))
+        after = (before + 1).clamp_(max=side - 1)
+        x = x.index_select(dim, before).lerp_(x.index_select(dim, after), share)
+    return x
