@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from nacd_bench.errors import ImageError
 from nacd_bench.ops.color import luma
 from nacd_bench.ops.planes import one_thread
+from nacd_bench.ops.strips import Deferred
 from nacd_bench.settings import settings_of
 from nacd_bench.triplets.batch import Planes, TripletBatch
 
@@ -51,6 +52,9 @@ class Baseline(nn.Module):
     """Smallest height and width that the metric takes."""
     in_color: ClassVar[bool] = False
     """Whether it takes RGB instead of luma."""
+    in_strips: ClassVar[bool] = False
+    """Whether it takes planes of :class:`~nacd_bench.ops.strips.Deferred`, whose rows it asks for
+    part by part, where pictures are large."""
     version: ClassVar[str] = "3"
     """Changes whenever the scores do; part of every cache key."""
     package: ClassVar[str] = ""
@@ -97,13 +101,22 @@ class Baseline(nn.Module):
             return torch.cat([self._score(single) for single in batch.once(_singles)])
 
     def _score(self, single: TripletBatch) -> Tensor:
-        original, *decodes = (
-            self._large_enough(plane) for plane in single.once(_rgb if self.in_color else _luma)
-        )
-        of_neural, of_traditional = self.values(original, torch.cat(decodes)).double().split(1)
+        original, tests = self._planes(single)
+        of_neural, of_traditional = self.values(original, tests).double().split(1)
         if self.higher_is_better:
             return of_traditional - of_neural
         return of_neural - of_traditional
+
+    def _planes(self, single: TripletBatch) -> tuple[Any, Any]:
+        """The original's and the decodes'."""
+        is_large = min(single.height, single.width) >= self.min_side
+        if self.in_strips and is_large and not single.is_whole:
+            of_image = _on_unit_scale if self.in_color else _luma
+            return _deferred(of_image, single.original), _deferred(of_image, *single.images[1:])
+        planes_of = _planes_of_color if self.in_color else _planes_of_luma
+        planes = single.once(planes_of) if single.is_whole else planes_of(single)
+        original, *decodes = map(self._large_enough, planes)
+        return original, torch.cat(decodes)
 
     def _large_enough(self, plane: Tensor) -> Tensor:
         missing = [max(0, self.min_side - side) for side in plane.shape[-2:]]
@@ -123,16 +136,29 @@ def _singles(batch: TripletBatch) -> list[TripletBatch]:
     return [batch[index] for index in range(len(batch))]
 
 
-def _rgb(single: TripletBatch) -> Planes:
-    """Float64 on [0, 1]; the memory of each is laid out as every other's."""
+def _planes_of_color(single: TripletBatch) -> Planes:
     return single.planes(_on_unit_scale)
 
 
-def _luma(single: TripletBatch) -> Planes:
-    # weights that sum to 1 may round to more
-    return single.planes(lambda image: luma(_on_unit_scale(image)).clamp(0, 1))
+def _planes_of_luma(single: TripletBatch) -> Planes:
+    return single.planes(_luma)
+
+
+def _deferred(of_image: Callable[[Tensor], Tensor], *images: Tensor) -> Deferred:
+    """The planes of images of one size, made when they are needed."""
+    channels = of_image(images[0][..., :1, :1]).shape[1]
+
+    def made(rows: slice) -> Tensor:
+        return torch.cat([of_image(image[..., rows, :]) for image in images])
+
+    return Deferred((len(images), channels, *images[0].shape[2:]), images[0].device, made)
+
+
+def _luma(image: Tensor) -> Tensor:
+    return luma(_on_unit_scale(image)).clamp(0, 1)  # weights that sum to 1 may round to more
 
 
 def _on_unit_scale(image: Tensor) -> Tensor:
+    """Float64 on [0, 1]; the memory of each is laid out as every other's."""
     pixels = image.clone(memory_format=torch.contiguous_format)
     return pixels.double() / 255 if pixels.dtype == torch.uint8 else pixels.double()

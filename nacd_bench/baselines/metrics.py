@@ -24,6 +24,7 @@ from nacd_bench.ops.nlpd import MIN_SIDE, nlpd
 from nacd_bench.ops.psnr import LEAST_ERROR
 from nacd_bench.ops.psnr_hvsm import visible_error
 from nacd_bench.ops.ssimulacra2 import SSIMULACRA2_SIDE, ssimulacra2
+from nacd_bench.ops.strips import Plane, strips
 from nacd_bench.ops.structure import GAUSSIAN, MSSSIM_SIDE, ms_ssim, ssim
 from nacd_bench.ops.vif import VIF_SIDE, vif
 
@@ -32,8 +33,9 @@ def _decibels(errors: Tensor) -> Tensor:
     return errors.clamp(min=LEAST_ERROR).log10() * -10
 
 
-def _psnr(reference: Tensor, test: Tensor) -> Tensor:
-    return _decibels((reference - test).square().mean(dim=(1, 2, 3)))
+def _psnr(reference: Plane, test: Plane) -> Tensor:
+    sums = [(x - y).square_().sum(dim=(1, 2, 3)) for _, (x, y) in strips(reference, test)]
+    return _decibels(torch.stack(sums).sum(dim=0) / test.shape[1:].numel())
 
 
 def _psnr_hvsm(reference: Tensor, test: Tensor) -> Tensor:
@@ -45,7 +47,7 @@ def _ciede2000(reference: Tensor, test: Tensor) -> Tensor:
     return ciede2000(*pair).mean(dim=(1, 2, 3))
 
 
-def _iw_ssim(reference: Tensor, test: Tensor) -> Tensor:
+def _iw_ssim(reference: Plane, test: Plane) -> Tensor:
     value = iw_ssim(reference, test)
     if value.isnan().any():
         raise ImageError(
@@ -74,11 +76,15 @@ def _mdsi(reference: Tensor, test: Tensor) -> Tensor:
     return torch.cat([_by_piq("mdsi", reduced(one), reduced(reference)) for one in test.split(1)])
 
 
-class PSNR(Baseline, name="psnr", metric=_psnr):
+class InStrips(Baseline, in_strips=True):
+    """A metric of ours that is worked out in strips where pictures are large."""
+
+
+class PSNR(InStrips, name="psnr", metric=_psnr):
     """Peak signal-to-noise ratio of luma (Y) in dB; 300 for equal luma."""
 
 
-class PSNRRGB(Baseline, name="psnr_rgb", metric=_psnr, in_color=True):
+class PSNRRGB(InStrips, name="psnr_rgb", metric=_psnr, in_color=True):
     """Peak signal-to-noise ratio over R, G and B together in dB; 300 for equal pictures."""
 
 
@@ -98,27 +104,27 @@ class CIEDE2000(
     """Mean colour difference CIEDE2000 over the pixels: a distance."""
 
 
-class SSIM(Baseline, name="ssim", metric=ssim, min_side=GAUSSIAN):
+class SSIM(InStrips, name="ssim", metric=ssim, min_side=GAUSSIAN):
     """Structural similarity (Wang et al. 2004): Gaussian 11 / 1.5, valid windows, full size."""
 
 
-class MSSSIM(Baseline, name="ms_ssim", metric=ms_ssim, min_side=MSSSIM_SIDE):
+class MSSSIM(InStrips, name="ms_ssim", metric=ms_ssim, min_side=MSSSIM_SIDE):
     """Multi-scale SSIM (Wang, Simoncelli, Bovik 2003), five scales."""
 
 
-class IWSSIM(Baseline, name="iw_ssim", metric=_iw_ssim, min_side=MSSSIM_SIDE):
+class IWSSIM(InStrips, name="iw_ssim", metric=_iw_ssim, min_side=MSSSIM_SIDE):
     """Information-content weighted SSIM (Wang, Li 2011)."""
 
 
-class VIFp(Baseline, name="vifp", metric=vif, min_side=VIF_SIDE):
+class VIFp(InStrips, name="vifp", metric=vif, min_side=VIF_SIDE):
     """Visual information fidelity in the pixel domain (Sheikh, Bovik 2006)."""
 
 
-class FSIM(Baseline, name="fsim", metric=fsim, min_side=32):
+class FSIM(InStrips, name="fsim", metric=fsim, min_side=32):
     """Feature similarity (Zhang et al. 2011), on luma."""
 
 
-class NLPD(Baseline, name="nlpd", metric=nlpd, min_side=MIN_SIDE, higher_is_better=False):
+class NLPD(InStrips, name="nlpd", metric=nlpd, min_side=MIN_SIDE, higher_is_better=False):
     """Normalized Laplacian pyramid distance (Laparra et al. 2016)."""
 
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nacd_bench.ops.planes import blockwise, on_cpu, per_plane
+from nacd_bench.ops.strips import Plane, assembled, made
 
 SMOOTH = (1.0, 2.0, 1.0)
 """Smoothing across the derivative of a Sobel kernel."""
@@ -64,13 +65,16 @@ def halve(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 2, ceil_mode=True)
 
 
-def reduced(x: Tensor, side: int = 256) -> Tensor:
-    """Averaged down to a shorter side of about ``side``, as MATLAB codes of metrics do.
+def reduced(x: Plane, side: int = 256) -> Tensor:
+    """Averaged down to a shorter side of about ``side``, as MATLAB codes of metrics do: float64.
 
     Every n-th mean of n x n pixels, with zeros beyond the border; n rounds halves up.
     """
     n = max(1, math.floor(min(x.shape[-2:]) / side + 0.5))
-    return F.avg_pool2d(F.pad(x, ((n - 1) // 2, n // 2) * 2), n) if n > 1 else x
+    if n == 1:
+        return made(x).double()
+    padding = ((n - 1) // 2, n // 2) * 2
+    return assembled(lambda rows: F.avg_pool2d(F.pad(rows.double(), padding), n), x, n, step=n)
 
 
 class Rows(NamedTuple):
@@ -100,14 +104,19 @@ def enlarge(
         wide = enlarge(x, x.shape[-2], width)
         places = torch.arange(rows.first, rows.first + height, dtype=torch.float64) + 0.5
         places = places * (-(-rows.height // factor) / rows.height) - 0.5 - rows.first // factor
-        above = places.floor()
-        share = (places - above).to(x.dtype).to(x.device, non_blocking=True)[:, None]
-        lines = (above + side for side in (0, 1))
-        first, second = (_lines(wide, -2, line.long()) for line in lines)
-        return first.lerp(second, share)
+        return between(wide, -2, places)
     if on_cpu(x):
         return per_plane(x, lambda s, t: cv2.resize(s, size[::-1], dst=t), size, out=out)
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def between(x: Tensor, dim: int, places: Tensor) -> Tensor:
+    """Rows or columns of ``(B, C, H, W)`` at fractions of pixels (centres are whole numbers),
+    linearly between those around, at the ends the outermost."""
+    above = places.floor()
+    first, second = (_lines(x, dim, (above + side).long()) for side in (0, 1))
+    share = (places - above).to(x.dtype).to(x.device, non_blocking=True)
+    return first.lerp(second, share[:, None] if dim == -2 else share)
 
 
 def local_variance(
@@ -267,6 +276,19 @@ def interpolated(x: Tensor, taps: Sequence[float], dim: int) -> Tensor:
     odd = (here * taps[1]).add_(after, alpha=taps[3])
     dim %= x.ndim
     return torch.stack([even, odd], dim + 1).flatten(dim, dim + 1)
+
+
+def band(plane: Plane, smaller: Plane, doubled: Callable[[Tensor], Tensor], rows: slice) -> Tensor:
+    """Rows of a plane less its half, enlarged: of a Laplacian pyramid, float64.
+
+    Args:
+        smaller: half of the plane, odd sides rounded up.
+        doubled: enlarges it; a row of the result is of the two or three rows around.
+    """
+    first = max(0, rows.start // 2 - 1)
+    larger = doubled(smaller[..., first : rows.stop // 2 + 2, :])
+    own = slice(rows.start - 2 * first, rows.stop - 2 * first)
+    return plane[..., rows, :] - larger[..., own, : plane.shape[-1]]
 
 
 def mirrored(x: Tensor, pad: int) -> Tensor:

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from nacd_bench.ops.filters import reduced, separable
 from nacd_bench.ops.planes import length, on_cpu
+from nacd_bench.ops.strips import Plane
 
 SCALES, ORIENTATIONS = 4, 4
 SHORTEST_WAVE, FACTOR = 6, 2
@@ -48,12 +49,12 @@ KEPT = 1 << 18
 """Pixels of the largest plane whose filters are kept: 128 bytes per pixel."""
 
 
-def fsim(original: Tensor, test: Tensor) -> Tensor:
+def fsim(original: Plane, test: Plane) -> Tensor:
     """FSIM of luma planes ``(B, 1, H, W)``, FSIMc of RGB ``(B, 3, H, W)``, on [0, 1]: ``(B,)``.
 
     Computed in float64. Two flat pictures have no features to weigh by, and all pixels count alike.
     """
-    x, y = (reduced(_yiq(image.double() * 255)) for image in (original, test))
+    x, y = (_yiq(reduced(image) * 255) for image in (original, test))
     px, py = (_phase_congruency(plane[:, :1]) for plane in (x, y))
     gx, gy = (_gradient(plane[:, :1]) for plane in (x, y))
     value = _similarity(px, py, T1) * _similarity(gx, gy, T2)

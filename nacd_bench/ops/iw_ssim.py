@@ -7,13 +7,17 @@ information that original and test share through a noisy channel.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nacd_bench.ops.filters import decimated, interpolated, moments, separable
+from nacd_bench.ops.filters import band, between, decimated, interpolated, moments, separable
 from nacd_bench.ops.planes import blockwise, log_, on_cpu
-from nacd_bench.ops.structure import SCALE_WEIGHTS, similarity_map
+from nacd_bench.ops.strips import Deferred, Plane, assembled, kept, strips
+from nacd_bench.ops.structure import GAUSSIAN, SCALE_WEIGHTS, mean_similarity, similarity_map
 
 BINOMIAL = tuple(weight * 2**0.5 / 16 for weight in (1, 4, 6, 4, 1))
 """Of the pyramid, along each side."""
@@ -21,7 +25,7 @@ NOISE = 0.4 / 255**2
 """Variance of the channel's noise."""
 BLOCK = 3
 """Side of the neighbourhoods whose information is measured."""
-STRIP = 1 << 13
+TILE = 1 << 13
 """Neighbourhoods worked on at a time on a CPU."""
 MARGIN = 4
 """Pixels by which valid windows of SSIM begin later than valid neighbourhoods."""
@@ -32,7 +36,7 @@ LEAST_SPREAD, LEAST_POWER = 1e-12, 1e-20 / 255**2
 rounding does not make: beyond them the original is flat, or the same along a side."""
 
 
-def iw_ssim(original: Tensor, test: Tensor) -> Tensor:
+def iw_ssim(original: Plane, test: Plane) -> Tensor:
     """IW-SSIM of tests against one original, ``(B,)``; higher is better.
 
     NaN where the original has no structure at some scale: its information is not defined.
@@ -41,46 +45,115 @@ def iw_ssim(original: Tensor, test: Tensor) -> Tensor:
         original: float64 luma ``(1, 1, H, W)`` on [0, 1], at least ``MSSSIM_SIDE`` on each side.
         test: like it ``(B, 1, H, W)``.
     """
-    pairs = list(zip(_pyramid(original), _pyramid(test), strict=True))
-    product = test.new_ones(test.shape[0])
+    originals, tests = _pyramid(original), _pyramid(test)
+    parents = [*originals[1:-1], None]
+    means = [_weighted_mean(*bands) for bands in zip(originals, tests, parents, strict=False)]
+    means.append(mean_similarity(originals[-1], tests[-1], with_luminance=True))
     weights = torch.tensor(SCALE_WEIGHTS, dtype=torch.float64)
-    last = len(pairs) - 1
-    for scale, weight in enumerate((weights / weights.sum()).tolist()):
-        x, y = pairs[scale]
-        similarity = similarity_map(x, y, with_luminance=scale == last)
-        if scale < last:
-            parent = pairs[scale + 1][0] if scale < last - 1 else None
-            inner = slice(MARGIN, -MARGIN)
-            information = _information(x, y, parent)[..., inner, inner].contiguous()
-            total = information.sum(dim=(1, 2, 3))
-            mean = (similarity * information).sum(dim=(1, 2, 3)) / total
-        else:
-            mean = similarity.mean(dim=(1, 2, 3))
+    product = torch.ones_like(means[0])
+    for mean, weight in zip(means, (weights / weights.sum()).tolist(), strict=True):
         product *= mean.abs() ** weight
     return product.clamp(max=1)
 
 
-def _pyramid(x: Tensor) -> list[Tensor]:
+def _pyramid(x: Plane) -> list[Plane]:
     """Four bands, fine to coarse, and the low-pass residual."""
     bands = []
     for _ in SCALE_WEIGHTS[:-1]:
-        smaller = F.pad(x, (2, 2, 2, 2), mode="reflect")
-        for dim in (-2, -1):
-            smaller = decimated(smaller, BINOMIAL, dim)
-        larger = smaller
-        for dim in (-2, -1):  # zeros between values are mirrored with them, so that at the end a
-            side = larger.shape[dim]  # value is its own neighbour
-            first, last = larger.narrow(dim, 1, 1), larger.narrow(dim, side - 1, 1)
-            larger = interpolated(torch.cat([first, larger, last], dim), BINOMIAL, dim)
-        bands.append(x - larger[..., : x.shape[-2], : x.shape[-1]])
+        smaller = assembled(_halved, x, margin=4, step=2)
+        bands.append(kept(Deferred(x.shape, x.device, partial(band, x, smaller, _doubled))))
         x = smaller
     return [*bands, x]
 
 
-def _information(x: Tensor, y: Tensor, parent: Tensor | None) -> Tensor:
-    """What the test shares with the original in each neighbourhood inside the plane, in nats."""
+def _halved(x: Tensor) -> Tensor:
+    x = F.pad(x, (2, 2, 2, 2), mode="reflect")
+    for dim in (-2, -1):
+        x = decimated(x, BINOMIAL, dim)
+    return x
+
+
+def _doubled(x: Tensor) -> Tensor:
+    for dim in (-2, -1):  # zeros between values are mirrored with them, so that at the end a
+        side = x.shape[dim]  # value is its own neighbour
+        first, last = x.narrow(dim, 1, 1), x.narrow(dim, side - 1, 1)
+        x = interpolated(torch.cat([first, x, last], dim), BINOMIAL, dim)
+    return x
+
+
+def _weighted_mean(x: Plane, y: Plane, parent: Plane | None) -> Tensor:
+    """Similarity of two bands, weighted by the information at each place: ``(B,)``.
+
+    Args:
+        x, y: bands of the original and of tests.
+        parent: the original's at the next scale.
+    """
+    values, whitening = _structure(x, parent)
+    sums = []
+    for span, (own, other) in strips(x, y, window=GAUSSIAN):
+        similarity = similarity_map(own, other, with_luminance=False)
+        inner = slice(MARGIN, -MARGIN)
+        own, other = (part[..., inner, inner] for part in (own, other))
+        parts = _neighborhoods(own, parent, (span.start + MARGIN, MARGIN))
+        energy = torch.cat([(whitening @ part).square_().sum(0) for part in parts])
+        information = _information(own, other, values, energy.view(1, *similarity.shape[1:]))
+        weighted = (similarity * information).sum(dim=(1, 2, 3))
+        sums.append(torch.stack([weighted, information.sum(dim=(1, 2, 3))]))
+    weighted, total = torch.stack(sums).sum(dim=0)
+    return weighted / total
+
+
+def _structure(x: Plane, parent: Plane | None) -> tuple[list[float], Tensor]:
+    """Of the original: eigenvalues of its neighbourhoods' covariance, NaN without structure, and
+    what brings a neighbourhood to numbers whose squares sum to its energy ``(n, n)``."""
+    height, width = (side - BLOCK + 1 for side in x.shape[-2:])
+    products = [
+        part @ part.T
+        for span, (own,) in strips(x, window=BLOCK)
+        for part in _neighborhoods(own, parent, (span.start, 0))
+    ]
+    covariance = torch.stack(products).sum(dim=0).div_(height * width)
+    values, axes = torch.linalg.eigh(covariance)
+    has_structure = (values[0] > LEAST_SPREAD * values[-1]) & (values[-1] > LEAST_POWER)
+    values = torch.where(has_structure, values, torch.nan)
+    return values.tolist(), axes.T / (len(values) * values).sqrt()[:, None]
+
+
+def _neighborhoods(x: Tensor, parent: Plane | None, corner: tuple[int, int]) -> Iterator[Tensor]:
+    """Neighbourhoods of the original ``(n, positions)``, one after the other in the same memory: of
+    all they are large.
+
+    Args:
+        x: part of a band.
+        parent: of the whole band.
+        corner: first row and column of the part in the band.
+    """
+    blocks = x[0, 0].unfold(0, BLOCK, 1).unfold(1, BLOCK, 1).permute(2, 3, 0, 1)
+    height, width = blocks.shape[2:]
+    coarse = None
+    if parent is not None:
+        row, column = (first + 1 for first in corner)
+        coarse = _enlarged(parent, slice(row, row + height), slice(column, column + width))[0, 0]
+    rows = height if not on_cpu(x) else min(height, max(1, TILE // width))
+    memory = x.new_empty(BLOCK**2 + (coarse is not None), rows * width)
+    for start in range(0, height, rows):
+        some = slice(start, min(height, start + rows))
+        filled = memory[:, : (some.stop - start) * width]
+        filled[: BLOCK**2].view(BLOCK, BLOCK, -1, width).copy_(blocks[:, :, some])
+        if coarse is not None:
+            filled[-1].view(-1, width).copy_(coarse[some])
+        yield filled
+
+
+def _information(x: Tensor, y: Tensor, values: list[float], energy: Tensor) -> Tensor:
+    """What the test shares with the original in each neighbourhood inside the plane, in nats.
+
+    Args:
+        x, y: parts of bands.
+        values: see :func:`_structure`.
+        energy: of the original's neighbourhoods.
+    """
     _, _, vx, vy, covariance = moments(x, y, _mean)
-    values, energy = _neighborhoods(x, parent)
     halves = values[::2], values[1::2]  # of all at once the product may be too large
 
     def of_pixels(vx: Tensor, vy: Tensor, covariance: Tensor, energy: Tensor) -> Tensor:
@@ -99,47 +172,19 @@ def _information(x: Tensor, y: Tensor, parent: Tensor | None) -> Tensor:
     return blockwise(of_pixels, 1, vx, vy, covariance, energy)
 
 
-def _neighborhoods(x: Tensor, parent: Tensor | None) -> tuple[list[float], Tensor]:
-    """Of the original: eigenvalues of its neighbourhoods' covariance, NaN without structure, and
-    the energy of each neighbourhood beside it ``(1, 1, H - 2, W - 2)``."""
-    blocks = x[0, 0].unfold(0, BLOCK, 1).unfold(1, BLOCK, 1).permute(2, 3, 0, 1)
-    height, width = blocks.shape[2:]
-    coarse = None if parent is None else _enlarged(parent, height, width)[0, 0]
-    count = BLOCK**2 + (coarse is not None)
-    rows = height if not on_cpu(x) else min(height, max(1, STRIP // width))
-    memory = x.new_empty(count, rows * width)  # of all at once they are large
-    strips = [slice(start, min(height, start + rows)) for start in range(0, height, rows)]
-
-    def positions(strip: slice) -> Tensor:
-        """The pixels of some neighbourhoods, ``(count, n)``."""
-        filled = memory[:, : (strip.stop - strip.start) * width]
-        filled[: BLOCK**2].view(BLOCK, BLOCK, -1, width).copy_(blocks[:, :, strip])
-        if coarse is not None:
-            filled[-1].view(-1, width).copy_(coarse[strip])
-        return filled
-
-    covariance = sum(filled @ filled.T for filled in map(positions, strips)) / (height * width)
-    values, axes = torch.linalg.eigh(covariance)
-    has_structure = (values[0] > LEAST_SPREAD * values[-1]) & (values[-1] > LEAST_POWER)
-    values = torch.where(has_structure, values, torch.nan)
-    whitening = axes.T / (count * values).sqrt()[:, None]
-    energy = torch.cat([(whitening @ positions(strip)).square_().sum(0) for strip in strips])
-    return values.tolist(), energy.view(1, 1, height, width)
-
-
 def _mean(x: Tensor) -> Tensor:
     taps = torch.full((BLOCK,), 1 / BLOCK, dtype=torch.float64)
     return separable(x, taps, taps)
 
 
-def _enlarged(x: Tensor, height: int, width: int) -> Tensor:
-    """Twice the size without its border: every other pixel of a bilinear enlargement."""
-    for dim, count in ((-2, height), (-1, width)):
-        side = x.shape[dim]
-        odd = torch.arange(1, 2 * count, 2, dtype=x.dtype, device=x.device)
-        places = ((odd + 0.5) * side / (4 * side - 3) - 0.5).clamp_(min=0)
-        before = places.long()
-        share = (places - before).view(-1, *[1] * (-1 - dim))
-        after = (before + 1).clamp_(max=side - 1)
-        x = x.index_select(dim, before).lerp_(x.index_select(dim, after), share)
-    return x
+def _enlarged(x: Plane, rows: slice, columns: slice) -> Tensor:
+    """Part of twice the size: every other pixel of a bilinear enlargement to 4 n - 3."""
+    down, across = (
+        (2 * torch.arange(part.start, part.stop, dtype=torch.float64) - 0.5)
+        * (side / (4 * side - 3))
+        - 0.5
+        for side, part in zip(x.shape[-2:], (rows, columns), strict=True)
+    )
+    first = max(0, int(down[0]))
+    lines = between(x[..., first : int(down[-1]) + 2, :], -2, down - first)
+    return between(lines, -1, across)

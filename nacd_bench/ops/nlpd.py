@@ -11,11 +11,15 @@ usual ports drop; they are flipped as MATLAB's ``conv2`` does.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nacd_bench.ops.filters import decimated, interpolated, mirrored
+from nacd_bench.ops.filters import band, decimated, interpolated, mirrored
+from nacd_bench.ops.strips import Deferred, Plane, assembled, strips
 
 LOW_PASS = (0.05, 0.25, 0.4, 0.25, 0.05)
 """Of the pyramid, along each side (Burt and Adelson 1983, a = 0.4)."""
@@ -43,7 +47,7 @@ MIN_SIDE = 2
 """Smallest height and width: a side of one pixel has nothing to be halved."""
 
 
-def nlpd(reference: Tensor, test: Tensor) -> Tensor:
+def nlpd(reference: Plane, test: Plane) -> Tensor:
     """NLPD between luma planes ``(B, 1, H, W)`` on [0, 1], as ``(B,)`` at least 0; lower is better.
 
     Computed in float64.
@@ -52,26 +56,38 @@ def nlpd(reference: Tensor, test: Tensor) -> Tensor:
     >>> nlpd(x, x).item()
     0.0
     """
-    bands = zip(normalized_bands(reference), normalized_bands(test), strict=True)
-    distances = [(x - y).square().mean(dim=(1, 2, 3)).sqrt() for x, y in bands]
+    planes: Sequence[Plane] = [reference, test]
+    distances = []
+    for level in range(len(SIGMA)):
+        bands, smaller = planes, []
+        if level < len(SIGMA) - 1:
+            smaller = [assembled(_halved, plane, margin=4, step=2) for plane in planes]
+            bands = [
+                Deferred(plane.shape, plane.device, partial(band, plane, half, _doubled))
+                for plane, half in zip(planes, smaller, strict=True)
+            ]
+        height, width = planes[0].shape[-2:]
+        errors = []
+        for span, parts in strips(*bands, margin=1):
+            x, y = (span.rows(_normalized(part.double(), level)) for part in parts)
+            errors.append((x - y).square_().sum(dim=(1, 2, 3)))
+        distances.append((torch.stack(errors).sum(dim=0) / (height * width)).sqrt_())
+        planes = smaller
     return torch.stack(distances).mean(dim=0)
 
 
-def normalized_bands(y: Tensor) -> list[Tensor]:
-    """The bands of the normalized pyramid of ``(B, 1, H, W)``, fine to coarse, float64."""
-    current = y.double()
-    bands = []
-    for _ in SIGMA[:-1]:
-        smaller = mirrored(current, 2)
-        for dim in (-2, -1):
-            smaller = decimated(smaller, LOW_PASS, dim)
-        larger = F.pad(smaller, (1, 1, 1, 1), mode="replicate")
-        for dim in (-2, -1):
-            larger = interpolated(larger, DOUBLING, dim)
-        bands.append(current - larger[..., : current.shape[-2], : current.shape[-1]])
-        current = smaller
-    bands.append(current)
-    return [_normalized(band, level) for level, band in enumerate(bands)]
+def _halved(x: Tensor) -> Tensor:
+    x = mirrored(x.double(), 2)
+    for dim in (-2, -1):
+        x = decimated(x, LOW_PASS, dim)
+    return x
+
+
+def _doubled(x: Tensor) -> Tensor:
+    x = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    for dim in (-2, -1):
+        x = interpolated(x, DOUBLING, dim)
+    return x
 
 
 def _normalized(band: Tensor, level: int) -> Tensor:

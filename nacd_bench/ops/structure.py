@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nacd_bench.ops.filters import Rows, enlarge, gaussian_blur, halve, moments, uniform_mean
 from nacd_bench.ops.planes import blockwise, power_
+from nacd_bench.ops.strips import Plane, assembled, strips
 
 C1 = 0.01**2
 C2 = 0.03**2
@@ -85,15 +86,15 @@ def msssim_maps(
     return maps
 
 
-def ssim(original: Tensor, test: Tensor) -> Tensor:
+def ssim(original: Plane, test: Plane) -> Tensor:
     """SSIM as published, at full size: mean over valid windows of ``(B, 1, H, W)``, ``(B,)``.
 
     As in all metrics here, one original may go with many tests.
     """
-    return similarity_map(original, test, with_luminance=True).mean(dim=(1, 2, 3))
+    return mean_similarity(original, test, with_luminance=True)
 
 
-def ms_ssim(original: Tensor, test: Tensor) -> Tensor:
+def ms_ssim(original: Plane, test: Plane) -> Tensor:
     """MS-SSIM as published: the product over five scales of means over valid windows, ``(B,)``.
 
     Odd sides keep their last row and column between scales, as in the authors' code; piq drops and
@@ -103,14 +104,24 @@ def ms_ssim(original: Tensor, test: Tensor) -> Tensor:
     Args:
         original, test: ``(B, 1, H, W)`` on [0, 1], at least :data:`MSSSIM_SIDE` on each side.
     """
-    product = test.new_ones(test.shape[0])
+    factors = []
     for scale, weight in enumerate(SCALE_WEIGHTS):
         if scale:
-            original, test = halve(original), halve(test)
+            original, test = (assembled(halve, plane, step=2) for plane in (original, test))
         is_last = scale == len(SCALE_WEIGHTS) - 1
-        mean = similarity_map(original, test, with_luminance=is_last).mean(dim=(1, 2, 3))
-        product *= mean.clamp_(min=0).pow_(weight)
-    return product
+        mean = mean_similarity(original, test, with_luminance=is_last)
+        factors.append(mean.clamp_(min=0).pow_(weight))
+    return torch.stack(factors).prod(dim=0)
+
+
+def mean_similarity(original: Plane, test: Plane, with_luminance: bool) -> Tensor:
+    """Mean of SSIM over valid windows, or of its contrast-structure term alone: ``(B,)``."""
+    sums = [
+        similarity_map(x, y, with_luminance).sum(dim=(1, 2, 3))
+        for _, (x, y) in strips(original, test, window=GAUSSIAN)
+    ]
+    height, width = (side - GAUSSIAN + 1 for side in test.shape[-2:])
+    return torch.stack(sums).sum(dim=0).div_(height * width)
 
 
 def similarity_map(original: Tensor, test: Tensor, with_luminance: bool) -> Tensor:

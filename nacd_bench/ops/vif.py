@@ -8,6 +8,7 @@ the original's information that comes through. More contrast than the original's
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from nacd_bench.ops.filters import gaussian_blur, moments
 from nacd_bench.ops.planes import blockwise
+from nacd_bench.ops.strips import Plane, assembled, strips
 
 NOISE = 2.0
 """Variance of the eye's noise, on 0..255."""
@@ -26,20 +28,22 @@ VIF_SIDE = 41
 """Smallest height and width: the window fits at the coarsest scale."""
 
 
-def vif(original: Tensor, test: Tensor) -> Tensor:
+def vif(original: Plane, test: Plane) -> Tensor:
     """VIF of float64 luma planes ``(B, 1, H, W)`` on [0, 1], ``(B,)``; higher is better.
 
     1 for a flat original: it has no information that could be lost.
     """
-    x, y = original * 255, test * 255
-    passed, sent = y.new_full((2, len(y)), LEAST_VARIANCE)
+    planes: Sequence[Plane] = [original, test]
+    sums = []
     for side in SCALES:
         if side != SCALES[0]:
-            x, y = (_mean(plane, side)[..., ::2, ::2] for plane in (x, y))
-        _, _, vx, vy, covariance = moments(x, y, partial(_mean, side=side))
-        through, whole = blockwise(_information, 2, vx, vy, covariance).sum(dim=(2, 3)).unbind(1)
-        passed += through
-        sent += whole
+            half = partial(_half, side=side)
+            planes = [assembled(half, plane, window=side, step=2) for plane in planes]
+        for _, (x, y) in strips(*planes, window=side):
+            mean = partial(_mean, side=side)
+            _, _, vx, vy, covariance = moments(x * 255, y * 255, mean)
+            sums.append(blockwise(_information, 2, vx, vy, covariance).sum(dim=(2, 3)))
+    passed, sent = torch.stack(sums).sum(dim=0).add_(LEAST_VARIANCE).unbind(1)
     return passed / sent
 
 
@@ -51,6 +55,10 @@ def _information(vx: Tensor, vy: Tensor, covariance: Tensor) -> Tensor:
     vx = torch.where(vx >= LEAST_VARIANCE, vx, 0)
     through = gain.square_().mul_(vx).div_(noise)
     return torch.cat([through, (vx / NOISE).expand_as(through)], dim=1).log1p_()
+
+
+def _half(x: Tensor, side: int) -> Tensor:
+    return _mean(x, side)[..., ::2, ::2]
 
 
 def _mean(x: Tensor, side: int) -> Tensor:

@@ -13,14 +13,13 @@ from torch import Tensor
 from nacd_bench.errors import ImageError
 from nacd_bench.ops import color
 from nacd_bench.ops.planes import give_back_memory
+from nacd_bench.ops.strips import Span, spans
 from nacd_bench.triplets.record import ROLES
 
 Result = TypeVar("Result")
 
 WHOLE = 1 << 23
 """Pixels up to which a picture is worked on as a whole."""
-STRIP = 1 << 20
-"""Pixels at least of a strip of a larger one, without its margins."""
 
 
 class Planes(NamedTuple):
@@ -121,14 +120,11 @@ class TripletBatch:
             step: what strips begin at multiples of.
         """
         if self.is_whole:
-            yield Strip(self, 0, self.height, 0)
+            yield Strip(0, self.height, 0, self.height, self)
             return
-        rows = max(step, STRIP // (len(self) * self.width) // step * step)
-        for start in range(0, self.height, rows):
-            stop = min(self.height, start + rows)
-            first, last = max(0, start - margin), min(self.height, stop + margin)
-            part = self.cut(slice(first, last))
-            yield Strip(part, start, stop, first)
+        for span in spans(self.height, len(self) * self.width, margin, step):
+            part = self.cut(slice(span.first, span.last))
+            yield Strip(span.start, span.stop, span.first, span.last, part)
             for planes in ("y", "uv", "lab", "_computed"):  # whoever loops still holds the part
                 part.__dict__.pop(planes, None)
         give_back_memory()
@@ -162,27 +158,11 @@ class TripletBatch:
         return Planes(*(plane.to(dtype) for plane in planes))
 
 
-class Strip(NamedTuple):
-    """Some rows of a batch, and more around them.
-
-    Args:
-        batch: the rows and their margins.
-        start, stop: the rows, in the picture.
-        first: the first row of the margin above.
-    """
+@dataclass(frozen=True)
+class Strip(Span):
+    """Some rows of a batch, and more around them: ``batch``."""
 
     batch: TripletBatch
-    start: int
-    stop: int
-    first: int
-
-    def rows(self, x: Tensor, step: int = 1) -> Tensor:
-        """Those of a map ``(..., h, W)`` of the strip's batch that are not in its margins.
-
-        ``step`` is how many rows of the picture one of the map's is.
-        """
-        first, last = (self.start - self.first) // step, -(-(self.stop - self.first) // step)
-        return x[..., first:last, :]
 
 
 def _check(role: str, image: Tensor) -> None:

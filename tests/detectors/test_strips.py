@@ -10,7 +10,8 @@ from triplet_folder import jpeg, small_photo
 from nacd_bench.detectors import Detector
 from nacd_bench.detectors.severity.maps import CELL, REACH
 from nacd_bench.detectors.text_severity import faults_of_luma
-from nacd_bench.registry import DETECTORS
+from nacd_bench.ops import strips
+from nacd_bench.registry import BASELINES, DETECTORS
 from nacd_bench.triplets import batch as batches
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.record import ROLES
@@ -41,7 +42,8 @@ def tall(height: int, width: int) -> TripletBatch:
 
 def in_strips(monkeypatch: pytest.MonkeyPatch, rows: int, width: int) -> None:
     monkeypatch.setattr(batches, "WHOLE", 1)
-    monkeypatch.setattr(batches, "STRIP", 2 * rows * width)
+    monkeypatch.setattr(strips, "STRIP", 2 * rows * width)
+    monkeypatch.setattr(strips, "CPU_STRIP", rows * width)
 
 
 @pytest.mark.parametrize("name", DENSE)
@@ -81,6 +83,21 @@ def test_faults_beside_text(monkeypatch: pytest.MonkeyPatch) -> None:
     strips = [faults_of_luma(strip) for strip in single.strips(REACH, CELL)]
     for made, expected in zip(zip(*strips, strict=True), whole, strict=True):
         torch.testing.assert_close(torch.cat(made, 1), expected, rtol=0, atol=1e-6)
+
+
+IN_STRIPS = [name for name in BASELINES if getattr(BASELINES.get(name), "in_strips", False)]
+
+
+@pytest.mark.parametrize("name", IN_STRIPS)
+@pytest.mark.parametrize(("height", "width"), [(203, 331), (371, 161)])
+def test_metrics(name: str, height: int, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = part(height, width)
+    metric = BASELINES.get(name)()
+    whole = metric(batch)
+    assert whole.abs().min() > 1e-5
+    for rows in (5, 90):
+        in_strips(monkeypatch, rows, width)
+        torch.testing.assert_close(metric(part(height, width)), whole, rtol=0, atol=1e-11)
 
 
 def test_strips_cover_the_picture_once(monkeypatch: pytest.MonkeyPatch) -> None:
