@@ -94,7 +94,7 @@ COMMANDS: dict[str, Command] = {
         "from many images to candidates for artifacts",
         ("images",),
         flags=("plan", "tables"),
-        jobs=("mine.run:mine",),
+        jobs=("mine.run:mine", "mine.run:make_mining_plan"),
     ),
     "rank": Command(
         "images:rank",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,10 @@ from nacd_bench.coding.rate import Match, luma_psnr
 from nacd_bench.errors import DataError, PluginError, UserError
 from nacd_bench.ops.color import luma
 from nacd_bench.ops.planes import one_thread
-from nacd_bench.ops.structure import MSSSIM_SIDE, ms_ssim
 from nacd_bench.registry import BASELINES
 
-MEASURES = ("msssim", "ssimulacra2", "vmaf")
-"""What curves have beside PSNR."""
+MEASURES = {"msssim": "ms_ssim", "ssimulacra2": "ssimulacra2", "vmaf": "vmaf"}
+"""What curves have beside PSNR: columns of a run's table, and the metric of each."""
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -81,19 +80,22 @@ def stop_if_disk_full(error: BaseException, folder: Path) -> None:
 
 
 def qualities(
-    original: Image, decoded: Image, measures: Sequence[str] = MEASURES
+    original: Image, decoded: Image, measures: Iterable[str] = MEASURES
 ) -> dict[str, float | None]:
     """Of two images ``(H, W, 3)`` the metrics that curves have beside PSNR; None for one that the
-    image is too small for, and for VMAF without its package."""
-    values = {"msssim": luma_msssim(original, decoded)} if "msssim" in measures else {}
+    image is too small for, and for VMAF without its package.
+
+    >>> gray = np.full((161, 170, 3), 90, np.uint8)
+    >>> qualities(gray, gray, ["msssim"]), qualities(gray[:160], gray[:160], ["msssim"])
+    ({'msssim': 1.0}, {'msssim': None})
+    """
+    values: dict[str, float | None] = {}
     reference, test = (
         torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].double() / 255
         for image in (original, decoded)
     )
     for name in measures:
-        if name == "msssim":
-            continue
-        values[name], metric = None, _metric(name)
+        values[name], metric = None, _metric(MEASURES[name])
         if metric is not None and min(original.shape[:2]) >= metric.min_side:
             planes = (reference, test) if metric.in_color else (luma(reference), luma(test))
             with one_thread():
@@ -109,20 +111,3 @@ def _metric(name: str) -> Baseline | None:
     except PluginError:
         return None
     return metric
-
-
-def luma_msssim(original: Image, decoded: Image) -> float | None:
-    """MS-SSIM of Y of two images ``(H, W, 3)``; None where a side is too small for five scales.
-
-    >>> gray = np.full((161, 170, 3), 90, np.uint8)
-    >>> luma_msssim(gray, gray), luma_msssim(gray[:160], gray[:160])
-    (1.0, None)
-    """
-    if min(original.shape[:2]) < MSSSIM_SIDE:
-        return None
-    x, y = (
-        luma(torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].double() / 255)
-        for image in (original, decoded)
-    )
-    with one_thread():
-        return ms_ssim(x, y).item()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nacd_bench.coding.sides import TargetRate
+from nacd_bench.coding.sides import TargetRate, rate_steps
 from nacd_bench.errors import Failure
-from nacd_bench.pipeline.coding import code_triplets
+from nacd_bench.pipeline.coding import code_sides, triplet_sides
 from nacd_bench.planting.photographs import COLOR_PHOTOS, TEXT_PHOTOS, photo_path
 from nacd_bench.settings import Name, checked
 from nacd_bench.triplets.record import TripletRecord
@@ -39,13 +39,12 @@ def embedded_sample(
         bpp: rate of both, in bits per pixel.
         show_progress: a progress bar.
     """
-    coded = code_triplets(
+    sides = triplet_sides(neural, [traditional], rate_factor=1.0)
+    coded = code_sides(
         [photo_path(name) for name in photos],
-        neural=neural,
-        traditional=traditional,
-        folder=folder,
-        scheme="target",
-        targets=[bpp],
+        sides,
+        rate_steps(sides[0].codec, None, [bpp]),
+        folder,
         show_progress=show_progress,
     )
     records, problems = find_triplets(coded.manifest)

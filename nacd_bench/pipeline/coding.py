@@ -1,18 +1,7 @@
-"""From images to triplets at a comparable rate: what ``compress`` does, and samples need.
+"""From images to triplets at a comparable rate: for ``compress``, ``rank`` and samples.
 
-Three schemes say which rates the two sides get:
-
-``neural``
-    the neural codec runs at its operating points, the traditional one follows its rate times
-    ``rate_factor`` (1.2 for HM, 1.0 for VTM in section 4.1 of the paper);
-``target``
-    the neural codec takes its operating point nearest to each target in bits per pixel, the
-    traditional one follows the rate that it got;
-``psnr``
-    as ``neural``, but the traditional codec follows the luma PSNR.
-
-A traditional codec can follow another one in place of the neural codec: the paper's chain is VTM at
-the neural rate and HM at 1.2 times VTM's.
+A codec goes ahead, at operating points or rates, or follows another one at the rate or PSNR that
+this got.
 """
 
 from __future__ import annotations
@@ -26,22 +15,17 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from nacd_bench.coding.matched import MEASURES
 from nacd_bench.coding.originals import Item, list_images
 from nacd_bench.coding.sides import (
     LARGEST_GAP,
     NEURAL,
-    TARGETS,
     AnyCodec,
     CodecSpec,
     Side,
-    TargetRate,
     built,
-    factor_of,
     make_side,
-    rate_steps,
 )
 from nacd_bench.errors import Failure, UserError
 from nacd_bench.pipeline.engine import run
@@ -60,7 +44,7 @@ from nacd_bench.pipeline.workers import ahead
 from nacd_bench.runs.candidates import place_of
 from nacd_bench.runs.folder import RunFolder, open_run
 from nacd_bench.runs.schema import TRIPLETS
-from nacd_bench.settings import Count, Name, Names, Positive, Share, checked
+from nacd_bench.settings import Name, Names
 from nacd_bench.triplets.manifest import write_manifest
 from nacd_bench.triplets.record import TripletRecord
 from nacd_bench.triplets.rows import COLUMNS, stem
@@ -144,55 +128,6 @@ class CodedImages:
         ]
 
 
-@checked
-def code_triplets(
-    images: Names,
-    neural: AnyCodec,
-    traditional: AnyCodec,
-    folder: Name,
-    *,
-    scheme: Literal["neural", "target", "psnr"] = "neural",
-    points: Sequence[float] | None = None,
-    targets: Sequence[TargetRate] = TARGETS,
-    rate_factor: Positive | None = None,
-    then: Sequence[AnyCodec] = (),
-    tolerance: Positive | None = None,
-    workers: Count | None = None,
-    failure_limit: Share = 0.2,
-    show_progress: bool = True,
-    for_curves: bool = False,
-    pilots: Count = PILOTS,
-) -> CodedImages:
-    """Code images with a neural codec and traditional ones, into a folder with a manifest.
-
-    A result has the hash of everything that fixes it; one that is there is not made again, whatever
-    else was changed. The arguments are those of :func:`nacd_bench.jobs.compress.run.compress`;
-    ``for_curves`` measures all qualities of each result, and not PSNR alone; ``pilots`` images come
-    first and teach the rate search.
-
-    Raises:
-        CodecError: too many images fail, or a codec cannot be used at all.
-        DataError: no images, a folder in use, a full disk.
-    """
-    sides = _sides(neural, [traditional, *then], factor_of(scheme, rate_factor))
-    steps = rate_steps(sides[0].codec, points, targets if scheme == "target" else None)
-    follow: Literal["bpp", "psnr"] = "psnr" if scheme == "psnr" else "bpp"
-    return code_sides(
-        images,
-        sides,
-        steps,
-        folder,
-        kinds=("bpp" if scheme == "target" else "point", follow),
-        settings={"scheme": scheme},
-        tolerance=tolerance,
-        workers=workers,
-        failure_limit=failure_limit,
-        show_progress=show_progress,
-        measures=MEASURES if for_curves else (),
-        pilots=pilots,
-    )
-
-
 def code_sides(
     images: Names,
     sides: tuple[Side, ...],
@@ -201,7 +136,7 @@ def code_sides(
     *,
     kinds: tuple[str, str] = ("bpp", "bpp"),
     job: str = "compress",
-    settings: Mapping[str, Any],
+    settings: Mapping[str, Any] | None = None,
     tolerance: float | None = None,
     workers: int | None = None,
     failure_limit: float = 0.2,
@@ -211,6 +146,10 @@ def code_sides(
 ) -> CodedImages:
     """Code images with codecs, each of which goes ahead or follows one before it.
 
+    A result has the hash of everything that fixes it; one that is there is not made again, whatever
+    else was changed. Arguments that are not here are those of
+    :func:`nacd_bench.jobs.compress.run.compress`.
+
     Args:
         sides: the codecs.
         steps: what those that go ahead are asked for.
@@ -219,6 +158,7 @@ def code_sides(
         job: whose folder it is.
         measures: the qualities of results beside PSNR.
         settings: what else decides the job's results.
+        pilots: images that come first and teach the rate search.
     """
     folder = Path(folder)
     listing = list_images(images, folder, files_only=True)
@@ -244,7 +184,7 @@ def code_sides(
         }
         for side in sides
     }
-    settings = {**settings, "steps": dict(steps), "tolerance": tolerance, "codecs": codecs}
+    settings = {**(settings or {}), "steps": dict(steps), "tolerance": tolerance, "codecs": codecs}
     largest = LARGEST_GAP if tolerance is None else tolerance
     coded = CodedImages(folder, sides, steps, largest, listing.left_out, len(listing.items))
     coded.settings = settings
@@ -288,8 +228,8 @@ def _with_pilots(items: Sequence[Item], count: int) -> tuple[list[Item], list[It
     return split
 
 
-def _sides(
-    neural: AnyCodec, traditional: Sequence[AnyCodec], rate_factor: float | None
+def triplet_sides(
+    neural: AnyCodec, traditional: Sequence[AnyCodec], rate_factor: float | None = None
 ) -> tuple[Side, ...]:
     """The codecs, built: a missing one is known now."""
     sides = {NEURAL: make_side(NEURAL, neural)}

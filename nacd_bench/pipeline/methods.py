@@ -179,14 +179,18 @@ def _settings(detector: Detector | type[Detector]) -> Mapping[str, Any]:
     return {"version": detector.version}
 
 
+def chosen_device(name: str) -> str:
+    """The name of a device: ``"auto"`` is a GPU when this machine has one."""
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
 def device_of(name: str) -> torch.device:
-    """The device of a name; ``"auto"`` is a GPU when there is one.
+    """The device of this machine with a name.
 
     Raises:
         UserError: this machine has no such device.
     """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+    name = chosen_device(name)
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError, NotImplementedError) as error:

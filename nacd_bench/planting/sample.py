@@ -34,9 +34,9 @@ from nacd_bench import __version__
 from nacd_bench.cache import cache_folder
 from nacd_bench.coding.codec import Image, png
 from nacd_bench.coding.originals import counted, list_images
-from nacd_bench.coding.sides import AnyCodec, CodecSpec, built, codec_of
+from nacd_bench.coding.sides import AnyCodec, CodecSpec, built, codec_of, rate_steps
 from nacd_bench.errors import DataError, Failure, UserError
-from nacd_bench.pipeline.coding import code_triplets
+from nacd_bench.pipeline.coding import code_sides, triplet_sides
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.planting import Scene, plant
 from nacd_bench.planting.lettering import with_text
@@ -179,14 +179,13 @@ def planted_triplets(
         chosen_tiles: dict[str, list[Tile]] = defaultdict(list)
         for one in [one for one in in_turn if one is not None][:tiles]:
             chosen_tiles[one.photo].append(one)
-        coded = code_triplets(
+        sides = triplet_sides(codecs[0], codecs[1:], rate_factor)
+        coded = code_sides(
             [place / "lettered" / f"{name}.png" for name in lettered if name in chosen_tiles],
-            codecs[0],
-            codecs[1],
+            sides,
+            rate_steps(sides[0].codec, [chosen]),
             place / "coded",
-            scheme="psnr" if rate_factor is None else "neural",
-            rate_factor=rate_factor,
-            points=[chosen],
+            kinds=("point", "psnr" if rate_factor is None else "bpp"),
             workers=workers,
             failure_limit=1,
             show_progress=show_progress,

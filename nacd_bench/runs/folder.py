@@ -6,10 +6,11 @@ import json
 import os
 import re
 import secrets
+import shutil
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,14 +21,24 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from nacd_bench import __version__
-from nacd_bench.errors import DataError, Failure
+from nacd_bench.errors import DataError, Failure, UserError
 from nacd_bench.runs.provenance import leaves, versions_of
-from nacd_bench.runs.schema import CONFIG, JOURNAL, JOURNALS, LOCK, SCHEMA_VERSION, SETTINGS
+from nacd_bench.runs.schema import (
+    CONFIG,
+    FAILURES,
+    JOURNAL,
+    JOURNALS,
+    LOCK,
+    SCHEMA_VERSION,
+    SETTINGS,
+)
 from nacd_bench.runs.tables import write_failures
 from nacd_bench.triplets.files import json_bytes, sha256, write_whole
 from nacd_bench.triplets.text_files import read_json
 
 LONGEST_NAME = 120
+MOST_LINES = 6
+"""Differences that a message lists."""
 
 
 @dataclass
@@ -164,7 +175,10 @@ def open_run(
     """
     folder = Path(folder)
     run = RunFolder(folder, job, new_run_id(), list(failures), shard)
-    with run_lock(folder / JOURNALS / shard if shard else folder, run.run_id):
+    held = folder / JOURNALS / shard if shard else folder
+    before = {place for place in (held, *held.parents) if place.exists()}
+    before.update(folder.iterdir() if folder.is_dir() else ())
+    with run_lock(held, run.run_id), _undone_if_refused(run, held, before):
         for part in () if shard else folder.rglob("*.part"):  # what kills left half written
             part.unlink(missing_ok=True)
         if anew and _settings(folder).get("job") == job:
@@ -179,6 +193,37 @@ def open_run(
                 write_failures(folder, run.failures)
 
 
+@contextmanager
+def _undone_if_refused(run: RunFolder, held: Path, before: Collection[Path]) -> Iterator[None]:
+    """Leave nothing of a run that is refused before it did anything.
+
+    Args:
+        run: the run.
+        held: the folder with its lock.
+        before: what of the folder, of what it holds and of the folders around it was there.
+    """
+    try:
+        yield
+    except UserError:
+        begun = {run.folder / name for name in (SETTINGS, CONFIG, FAILURES)} | {held / LOCK}
+        logs = run.folder / "wandb"
+        files = {
+            file
+            for place in set(run.folder.iterdir()) - set(before) - {logs}
+            for file in (place.rglob("*") if place.is_dir() else [place])
+            if file.is_file()
+        }
+        if not run.failures and run.folder / SETTINGS in files <= begun:
+            shutil.rmtree(logs, ignore_errors=True)
+            for file in files:
+                file.unlink()
+            for place in (held, *held.parents):
+                with suppress(OSError):  # of a shard that has just begun
+                    if place not in before:
+                        place.rmdir()
+        raise
+
+
 def require_settings(folder: Path, job: str, settings: Mapping[str, Any]) -> None:
     """Note the settings of a new run, or check that a continued one has the same.
 
@@ -187,26 +232,52 @@ def require_settings(folder: Path, job: str, settings: Mapping[str, Any]) -> Non
     """
     versions = {"schema": SCHEMA_VERSION, "job": job, "nacd_bench": __version__}
     wanted = json.loads(json.dumps(versions | dict(settings)))
-    before, now = _settings(folder), leaves(wanted)
+    before = _settings(folder)
     if not before:
         write_whole(folder / SETTINGS, json_bytes(wanted))
         return
-    lines = [
-        f"\n  {name}: {before.get(name)!r} before, {now.get(name)!r} now"
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
-    ]
+    lines = differences(before, wanted)
     if lines:
+        more = [f"and {len(lines) - MOST_LINES} more"] * (len(lines) > MOST_LINES)
         raise DataError(
             f"expected the settings with which the run in {folder} began, got others:"
-            f"{''.join(lines)}\nGive the same settings to continue it, or name another folder."
+            + "".join(f"\n  {line}" for line in [*lines[:MOST_LINES], *more])
+            + "\nGive the same settings to continue it, or name another folder."
         )
 
 
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between the settings of two runs: a line for each, one for all of a method.
+
+    >>> before = {"full": True, "detectors": {"text": {}, "texture": {"window": 128, "step": 1}}}
+    >>> differences(before, {"full": True, "detectors": {"texture": {"window": 64, "step": 2}}})
+    ['detectors: text, texture before; texture now', \
+'detectors.texture.step: 1 before, 2 now, and 1 more']
+    """
+    lines = []
+    names = before.keys() | now.keys()
+    for name in ["job"] if before.get("job") != now.get("job") else sorted(names):
+        old, new = before.get(name), now.get(name)
+        groups = {name: (old, new)}
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            groups = {f"{name}.{key}": (old[key], new[key]) for key in sorted(old.keys() & new)}
+            if old.keys() != new.keys():
+                sides = (", ".join(one) or "none" for one in (old, new))
+                lines.append("{}: {} before; {} now".format(name, *sides))
+        for place, pair in groups.items():
+            was, is_now = (leaves(one, place) for one in pair)
+            changed = [each for each in sorted(was | is_now) if was.get(each) != is_now.get(each)]
+            if changed:
+                values = f"{was.get(changed[0])!r:.60} before, {is_now.get(changed[0])!r:.60} now"
+                more = f", and {len(changed) - 1} more" * (len(changed) > 1)
+                lines.append(f"{changed[0]}: {values}{more}")
+    return lines
+
+
 def _settings(folder: Path) -> dict[str, Any]:
-    """The settings of the folder's run by their dotted names; empty for a new one."""
+    """The settings of the folder's run; empty for a new one."""
     path = folder / SETTINGS
-    return leaves(read_json(path, "the settings of the run")) if path.exists() else {}
+    return dict(read_json(path, "the settings of the run")) if path.exists() else {}
 
 
 def require_alike(runs: Mapping[str, Mapping[str, Any]]) -> None:

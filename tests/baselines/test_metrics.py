@@ -22,7 +22,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 from nacd_bench.baselines import ALL
-from nacd_bench.coding.matched import luma_msssim
+from nacd_bench.coding.matched import qualities
 from nacd_bench.coding.rate import luma_psnr
 from nacd_bench.errors import ImageError, PluginError
 from nacd_bench.evaluation.rate_distortion import bd_rates
@@ -623,7 +623,7 @@ def test_ms_ssim_of_compress_keeps_its_difference_from_1() -> None:
     page[90:94, 20:190] = 180
     decode = page.copy()
     decode[100, 50:60] = 249
-    found = luma_msssim(page, decode)
+    found = qualities(page, decode)["msssim"]
     assert found is not None and 1e-8 < 1 - found < 1e-5
     assert math.log10(1 - found) == pytest.approx(math.log10(1 - ms_ssim(page, decode)), abs=1e-5)
 

@@ -125,42 +125,44 @@ def benchmark(
             wanted[triplet] |= dict.fromkeys(methods_of(name, types, names, full))
     logged = yaml.safe_load(configuration) if configuration else settings
     place = Path(cache) if cache is not None else cache_folder("scores") or folder
-    with tracked(logger, folder, logged) as tracker:
-        with open_run(folder, "benchmark", settings, configuration=configuration) as run:
-            scored = score_triplets(
-                _union(test_sets),
-                {triplet: list(asked) for triplet, asked in wanted.items()},
-                every,
-                ScoreCache(place / "scores.sqlite"),
-                engine,
+    with (
+        open_run(folder, "benchmark", settings, configuration=configuration) as run,
+        tracked(logger, folder, logged) as tracker,
+    ):
+        scored = score_triplets(
+            _union(test_sets),
+            {triplet: list(asked) for triplet, asked in wanted.items()},
+            every,
+            ScoreCache(place / "scores.sqlite"),
+            engine,
+        )
+        run.failures += [*failures, *problems, *scored.failures]
+        scales = {one.name: Scale(one.nothing_found, one.is_severity) for one in detectors}
+        with timed("statistics"):
+            comparisons = compare(
+                *(test_sets, scored.scores, types, names, full, bootstrap),
+                *(scales, scored.sizes),
             )
-            run.failures += [*failures, *problems, *scored.failures]
-            scales = {one.name: Scale(one.nothing_found, one.is_severity) for one in detectors}
-            with timed("statistics"):
-                comparisons = compare(
-                    *(test_sets, scored.scores, types, names, full, bootstrap),
-                    *(scales, scored.sizes),
-                )
-            done = Benchmarked(
-                folder=folder,
-                sets=test_sets,
-                undrawn=undrawn,
-                comparisons=comparisons,
-                scored=scored,
-                methods=methods,
-                detectors=types,
-                baselines=names,
-                full=full,
-                failures=run.failures,
-                facts={
-                    **provenance(_data_hash(test_sets, scored), began),
-                    "seconds": clock.seconds,
-                },
-                settings=settings,
-                reference=reference,
-            )
-            with timed("written"):
-                write_results(done)
+        done = Benchmarked(
+            folder=folder,
+            sets=test_sets,
+            undrawn=undrawn,
+            comparisons=comparisons,
+            scored=scored,
+            methods=methods,
+            detectors=types,
+            baselines=names,
+            full=full,
+            failures=run.failures,
+            facts={
+                **provenance(_data_hash(test_sets, scored), began),
+                "seconds": clock.seconds,
+            },
+            settings=settings,
+            reference=reference,
+        )
+        with timed("written"):
+            write_results(done)
         tracker.log(lambda logger: log_benchmark(logger, done))
     return replace(done, message=tracker.message)
 

@@ -1,5 +1,19 @@
 """``nacd-bench compress``: from images to triplets at a comparable rate.
 
+Three schemes say which rates the two sides get:
+
+``neural``
+    the neural codec runs at its operating points, the traditional one follows its rate times
+    ``rate_factor`` (1.2 for HM, 1.0 for VTM in section 4.1 of the paper);
+``target``
+    the neural codec takes its operating point nearest to each target in bits per pixel, the
+    traditional one follows the rate that it got;
+``psnr``
+    as ``neural``, but the traditional codec follows the luma PSNR.
+
+A traditional codec can follow another one in place of the neural codec: the paper's chain is VTM at
+the neural rate and HM at 1.2 times VTM's.
+
 A run that was killed, at whatever moment, goes on where it was::
 
     compressed = compress("photos/", neural="compressai", traditional="x265", folder="run")
@@ -34,7 +48,7 @@ import numpy as np
 import torch
 
 from nacd_bench.coding.codec import Codec
-from nacd_bench.coding.matched import describe
+from nacd_bench.coding.matched import MEASURES, describe
 from nacd_bench.coding.originals import list_images
 from nacd_bench.coding.sides import (
     NEURAL,
@@ -45,17 +59,19 @@ from nacd_bench.coding.sides import (
     TargetRate,
     built,
     codec_of,
+    factor_of,
+    rate_steps,
 )
 from nacd_bench.errors import DataError
 from nacd_bench.evaluation.rate_distortion import bd_rates, curves, figure, left_out
-from nacd_bench.pipeline.coding import PILOTS, CodedImages, code_triplets
+from nacd_bench.pipeline.coding import PILOTS, CodedImages, code_sides, triplet_sides
 from nacd_bench.pipeline.forecast import SAMPLE, forecast
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.pipeline.workers import Workers, cores, finished_jobs
 from nacd_bench.runs.folder import Journal, journal_schema
 from nacd_bench.runs.schema import JOURNAL, SUMMARY
 from nacd_bench.runs.tables import Table, write_csv
-from nacd_bench.settings import Count, Name, Names, Positive, Share, checked, types_of
+from nacd_bench.settings import Count, Name, Names, Positive, Share, checked
 from nacd_bench.triplets.files import json_bytes, write_whole
 from nacd_bench.triplets.images import read_8_bit
 
@@ -90,6 +106,7 @@ def compress(
     failure_limit: Share = 0.2,
     check: Literal["decode"] | None = None,
     show_progress: bool = True,
+    pilots: Count = PILOTS,
 ) -> CodedImages:
     """Code images with a neural codec and traditional ones at a comparable rate.
 
@@ -99,7 +116,7 @@ def compress(
             :class:`~nacd_bench.coding.sides.CodecSpec` or a codec object.
         traditional: the codec to compare with, perhaps with what it is called.
         folder: where results go; one that holds an unfinished run is continued.
-        scheme: ``"neural"``, ``"target"`` or ``"psnr"``, see :mod:`nacd_bench.pipeline.coding`.
+        scheme: ``"neural"``, ``"target"`` or ``"psnr"``, see :mod:`nacd_bench.jobs.compress.run`.
         points: operating points of the neural codec; all of them by default, and at most eight,
             evenly spread, of a codec with more.
         targets: bits per pixel for the scheme ``target``.
@@ -112,26 +129,26 @@ def compress(
         failure_limit: share of images that may fail before the run stops.
         check: ``"decode"`` decodes every bitstream again, in a fresh process.
         show_progress: a progress bar with the time left.
+        pilots: images that come first and teach the rate search.
 
     Raises:
         CodecError: too many images fail, or a codec cannot be used at all.
         DataError: no images, a folder in use, a full disk.
     """
-    coded = code_triplets(
+    sides = triplet_sides(neural, [traditional, *then], factor_of(scheme, rate_factor))
+    coded = code_sides(
         images,
-        neural,
-        traditional,
+        sides,
+        rate_steps(sides[0].codec, points, targets if scheme == "target" else None),
         folder,
-        scheme=scheme,
-        points=points,
-        targets=targets,
-        rate_factor=rate_factor,
-        then=then,
+        kinds=("bpp" if scheme == "target" else "point", "psnr" if scheme == "psnr" else "bpp"),
+        settings={"scheme": scheme},
         tolerance=tolerance,
         workers=workers,
         failure_limit=failure_limit,
         show_progress=show_progress,
-        for_curves=True,
+        measures=tuple(MEASURES),
+        pilots=pilots,
     )
     if check:
         count = cores() if workers is None else workers
@@ -182,13 +199,10 @@ def plan(arguments: Mapping[str, Any], began: float, sample: int = SAMPLE) -> tu
     for codec in map(codec_of, (arguments["traditional"], *arguments["then"])):
         sides[built(codec).name] = codec
 
-    taken = types_of(code_triplets).keys() & arguments.keys()
-
     def job(scratch: Path, every: int, pilots: int) -> list[dict[str, Any]]:
         images = [item.path for item in items[::every]]
-        here = {"images": images, "folder": str(scratch), "failure_limit": 1.0, "pilots": pilots}
-        given = {key: arguments[key] for key in taken} | here
-        _write_curves(code_triplets(**given, for_curves=True))
+        here = {"images": images, "folder": str(scratch), "failure_limit": 1.0, "check": None}
+        compress(**{**arguments, **here, "pilots": pilots})
         return list(Journal(scratch / JOURNAL, journal_schema("compress")))
 
     on_device = [label for label, codec in sides.items() if built(codec).in_main_process]

@@ -43,7 +43,7 @@ from nacd_bench.evaluation.duplicates import IOU
 from nacd_bench.evaluation.thresholds import Criterion
 from nacd_bench.pipeline.engine import Engine, run
 from nacd_bench.pipeline.forecast import SAMPLE, forecast
-from nacd_bench.pipeline.methods import limits_of
+from nacd_bench.pipeline.methods import chosen_device, limits_of
 from nacd_bench.pipeline.progress import Progress, progress_bar
 from nacd_bench.pipeline.stages import READERS, Code, Detect, Read, Stage, Work, of_item, read_file
 from nacd_bench.pipeline.tracking import Tracker, tracked
@@ -88,17 +88,6 @@ def mine(
     traditional: AnyCodec,
     folder: Name,
     *,
-    detectors: Sequence[Detector],
-    thresholds: Mapping[str, float] | Name | None = None,
-    criterion: Criterion | None = None,
-    scheme: Literal["neural", "target"] = "neural",
-    points: Sequence[float] | None = None,
-    targets: Sequence[TargetRate] = TARGETS,
-    rate_factor: Positive | None = None,
-    tolerance: Positive | None = None,
-    decoded: bool = False,
-    iou: Share = IOU,
-    device: str = "auto",
     engine: Engine = "local",
     address: str | None = None,
     shard: str = "1/1",
@@ -108,6 +97,7 @@ def mine(
     show_progress: bool = True,
     logger: Mapping[str, Any] | None = None,
     configuration: str | None = None,
+    **plan: Any,
 ) -> Mined:
     """Mine images for artifacts; a run that was stopped, at whatever moment, goes on.
 
@@ -116,20 +106,6 @@ def mine(
             installed packages.
         neural, traditional: codecs: registered names, :class:`CodecSpec` or codec objects.
         folder: where results go; shards of one job share it.
-        detectors: what finds artifacts.
-        thresholds: confidence over which a box is a candidate, by detector, where it is not said
-            the detector's own (1.5 of a severity, else 0); or a file of a benchmark.
-        criterion: by which, see :mod:`nacd_bench.evaluation.thresholds`; that of the file where
-            None.
-        scheme: ``"neural"`` or ``"target"``, see :mod:`nacd_bench.pipeline.coding`.
-        points: operating points of the neural codec; all of them by default, at most eight.
-        targets: bits per pixel for the scheme ``target``.
-        rate_factor: rate of the traditional codec as a multiple of the neural one's; the codec's
-            own by default, 1 with the scheme ``target``.
-        tolerance: miss of the rate beyond which a codec's fine control is used.
-        decoded: keep decoded images.
-        iou: overlap of boxes of one type from which on they are one artifact.
-        device: where detectors run: ``"auto"`` takes a GPU when there is one.
         engine: ``"local"``, or ``"ray"`` for Ray.
         address: of a Ray cluster; ``"auto"`` for the one that this machine is part of, None for a
             cluster of its own on this machine.
@@ -140,6 +116,7 @@ def mine(
         show_progress: a progress bar with rate, candidates and the time left.
         logger: of ``conf/logger``, which gets the numbers of the progress; None for none.
         configuration: YAML to keep beside the results as ``config.yaml``.
+        plan: what is done to an image, see :func:`make_mining_plan`; ``detectors`` at least.
 
     Raises:
         CodecError: too many images fail.
@@ -148,22 +125,7 @@ def mine(
     began = time.perf_counter()
     folder = Path(folder)
     number, count = parse_shard(shard)
-    stages, settings = make_mining_plan(
-        neural,
-        traditional,
-        folder,
-        detectors,
-        thresholds=thresholds,
-        criterion=criterion,
-        scheme=scheme,
-        points=points,
-        targets=targets,
-        rate_factor=rate_factor,
-        tolerance=tolerance,
-        decoded=decoded,
-        iou=iou,
-        device=device,
-    )
+    stages, settings = make_mining_plan(neural, traditional, folder, **plan)
     name = f"{number}-of-{count}"
     with open_run(folder, "mine", settings, configuration=configuration, shard=name) as opened:
         listing = list_images(embedded() if images is None else images, folder)
@@ -237,12 +199,28 @@ def make_mining_plan(
     iou: Share = IOU,
     device: str = "auto",
 ) -> tuple[tuple[Stage, ...], dict[str, Any]]:
-    """What is done to an image, and the same as JSON values; a codec that is missing is an error.
+    """What :func:`mine` does to an image, and the same as JSON values.
 
-    The arguments are those of :func:`nacd_bench.jobs.mine.run.mine`.
+    Args:
+        neural, traditional, folder: see :func:`mine`.
+        detectors: what finds artifacts.
+        thresholds: confidence over which a box is a candidate, by detector, where it is not said
+            the detector's own (1.5 of a severity, else 0); or a file of a benchmark.
+        criterion: by which, see :mod:`nacd_bench.evaluation.thresholds`; that of the file where
+            None.
+        scheme: ``"neural"`` or ``"target"``, see :mod:`nacd_bench.jobs.compress.run`.
+        points: operating points of the neural codec; all of them by default, at most eight.
+        targets: bits per pixel for the scheme ``target``.
+        rate_factor: rate of the traditional codec as a multiple of the neural one's; the codec's
+            own by default, 1 with the scheme ``target``.
+        tolerance: miss of the rate beyond which a codec's fine control is used.
+        decoded: keep decoded images.
+        iou: overlap of boxes of one type from which on they are one artifact.
+        device: where detectors run: ``"auto"`` takes a GPU when there is one.
+
+    Raises:
+        UserError: a codec or point that is not there, thresholds that are not for these detectors.
     """
-    import torch
-
     if not detectors:
         raise DataError("expected at least one detector, got none. Name one: detector=texture")
     by_target = scheme == "target"
@@ -256,8 +234,6 @@ def make_mining_plan(
     steps = rate_steps(sides[0].codec, points, targets if by_target else None)
     order = list(of_neural.values)
     by_rate = sorted(steps, key=lambda step: step[1] if by_target else order.index(step[1]))
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     limits = {
         name: limit.threshold for name, limit in limits_of(detectors, thresholds, criterion).items()
     }
@@ -268,7 +244,7 @@ def make_mining_plan(
             Code(side, kind, tuple(by_rate), folder, tolerance=tolerance, keep=decoded)
             for side, kind in zip(sides, kinds, strict=True)
         ),
-        Detect(list(detectors), limits, folder, device),
+        Detect(list(detectors), limits, folder, chosen_device(device)),
     )
     settings = {
         "neural": _of_side(sides[0]),

@@ -158,6 +158,7 @@ def rank(
         failures: list[Failure] = []
         encodes, folders = 0, list(runs)
     else:
+        limits = limits_of(detectors, thresholds, criterion)
         coded = code_sides(
             images,
             rank_sides(codecs, anchor),
@@ -179,7 +180,6 @@ def rank(
         if images is not None:
             place = Path(cache) if cache is not None else cache_folder("scores") or folder
             engine = replace(trainer, show_progress=trainer.show_progress and show_progress)
-            limits = limits_of(detectors, thresholds, criterion)
             kept = ScoreCache(place / "scores.sqlite")
             opened.failures += _score(folder, detectors, limits, kept, engine)
         ranking = ranked(*read_entrants(folders, name, failure_limit), bootstrap)
