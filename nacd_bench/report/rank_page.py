@@ -82,10 +82,19 @@ def write_rank_page(
 
 
 def rank_figure(rows: Sequence[Mapping[str, Any]], panels: Mapping[str, str]) -> Figure:
-    """Columns against bits per pixel with their intervals; bars where no codec has two rates."""
+    """Columns against bits per pixel with their intervals; bars where no codec has two rates.
+
+    Panels of which no row has a value are left out; rows with a ``source`` are dashed.
+    """
     from matplotlib.figure import Figure
 
     codecs = list(dict.fromkeys(row["codec"] for row in rows))
+    dashed = {row["codec"] for row in rows if row.get("source")}
+    panels = {
+        name: title
+        for name, title in panels.items()
+        if any(row.get(name) is not None for row in rows)
+    }
     is_curve = len(rows) > len(codecs)
     width, height = PANEL
     lines = -(-len(panels) // COLUMNS)
@@ -94,7 +103,7 @@ def rank_figure(rows: Sequence[Mapping[str, Any]], panels: Mapping[str, str]) ->
     for axes, (column, title) in zip(places, panels.items(), strict=False):
         for number, codec in enumerate(codecs):
             own = [row for row in rows if row["codec"] == codec and row.get(column) is not None]
-            _draw(axes, own, column, codec, number if is_curve else None)
+            _draw(axes, own, column, codec, number if is_curve else None, codec in dashed)
         axes.set_title(title, fontsize=9)
         axes.set_axisbelow(True)
         axes.grid(color="0.92")
@@ -111,7 +120,12 @@ def rank_figure(rows: Sequence[Mapping[str, Any]], panels: Mapping[str, str]) ->
 
 
 def _draw(
-    axes: Axes, rows: Sequence[Mapping[str, Any]], column: str, codec: str, number: int | None
+    axes: Axes,
+    rows: Sequence[Mapping[str, Any]],
+    column: str,
+    codec: str,
+    number: int | None,
+    is_dashed: bool,
 ) -> None:
     """A codec in a panel: its curve in a colour of its own, or its bar."""
     values = np.array([row[column] for row in rows], np.float64)
@@ -125,6 +139,7 @@ def _draw(
         values,
         yerr=reach if reach.any() else None,
         color=f"C{number % 10}",
+        linestyle="--" if is_dashed else "-",
         marker="osD^vX"[number % 6],
         markersize=4,
         capsize=2,

@@ -34,7 +34,7 @@ VERIFIED, ARTIFACTS, CHANGES, UNPAIRED = "verified", "artifacts", "changes", "un
 
 AGREEMENT = "agreement"
 """Table of an agree run, its figure and its summary as JSON."""
-RANKING, CODINGS, PAIRS = "ranking", "codings", "pairs"
+RANKING, CODINGS, PAIRS, RGB_CURVES = "ranking", "codings", "pairs", "rgb_curves"
 """Tables of codecs that were ranked."""
 
 CLEAN = "clean"
@@ -142,6 +142,10 @@ TABLES: Mapping[str, Columns] = {
         **{"first": TEXT, "second": TEXT},
         **dict.fromkeys((*_ends("difference"), "p", "p_holm"), REAL),
     },
+    RGB_CURVES: {
+        **{"codec": TEXT, "source": TEXT},
+        **dict.fromkeys(("bpp", "psnr", "msssim", "bd_rate_psnr", "bd_rate_msssim"), REAL),
+    },
     UNPAIRED: dict.fromkeys(("run", "triplet", "image", "point", "detector", "reason"), TEXT),
 }
 """Columns and types of each table, in their order.
@@ -193,6 +197,10 @@ TABLES: Mapping[str, Columns] = {
     100 megapixels, and places better than the anchor's per 100 photographs.
 ``pairs``
     two codecs: difference of mean severity, p of the paired permutation test.
+``rgb_curves``
+    a codec at an operating point, in means over photographs: PSNR of RGB, the mean MS-SSIM of R, G
+    and B in dB, and the BD-rates of its curve against the anchor's, in percent; ``source`` is the
+    file that says so, null for what was measured here.
 ``changes``, ``unpaired``
     of two runs: pictures with an artifact in one or both, what became of it, by how much its
     severity changed (``strength``), the strongest box; triplets compared with nothing.

@@ -1,18 +1,20 @@
 """``rank``: codecs coded, detected and ranked; finished runs ranked; what is bad about either."""
 
 import io
+import json
 import shutil
 import signal
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
 from checks import csv_rows, fails
-from pages import page_data
+from pages import HOSTILE, check_accessible, check_width, new_page, page_data
 from PIL import Image as Pillow
 from skimage import data
 
@@ -286,6 +288,55 @@ class TestFinishedRuns:
         assert first["all_better_per_100"] == row_of(done, "clean")["all_better_per_100"]
         assert next(iter(both.ranking.tests.values())).p == 1
 
+    def test_curves_of_compressai_stand_beside(self, done, tmp_path):
+        own = {"bpp": [1.0, 2.0], "psnr-rgb": [25.0, 30.0], "ms-ssim-rgb": [0.9, 0.99]}
+        for name in ("a", "b"):
+            (tmp_path / f"{name}.json").write_text(json.dumps({"name": "net", "results": own}))
+        curves = [tmp_path / "a.json", tmp_path / "b.json"]
+        both = rank(
+            None,
+            tmp_path / "run",
+            runs=[done.folder],
+            curves=curves,
+            bootstrap=FEW,
+            show_progress=False,
+        )
+        names = [curve.codec for curve in both.ranking.curves]
+        assert names == ["anchor", "clean", "noisy", "net (a.json)", "net (b.json)"]
+        codings = [row for row in csv_rows(both.folder / "codings.csv") if row["codec"] == "noisy"]
+        records = {r.id: r for r in read_manifest(done.folder / "triplets.parquet") if r.id}
+        expected = {}
+        for row in codings:
+            pair = [
+                np.asarray(Pillow.open(getattr(records[row["triplet"]], role)), np.float64)
+                for role in ("original", "neural")
+            ]
+            error = np.square(pair[0] - pair[1]).mean()
+            expected.setdefault(row["preset"], []).append(10 * np.log10(255**2 / error))
+        told = {
+            (row["codec"], round(float(row["bpp"]), 6)): row
+            for row in csv_rows(both.folder / "rgb_curves.csv")
+        }
+        means = [float(row["psnr"]) for (codec, _), row in told.items() if codec == "noisy"]
+        assert means == pytest.approx([np.mean(expected[f"bpp-{rate:g}"]) for rate in RATES])
+        assert told["net (a.json)", 1.0]["source"] == "a.json"
+        page = both.page.read_text()
+        assert "elsewhere: b.json" in page and "only on the same photographs" in page
+        figure = (both.folder / "curves.svg").read_text()
+        assert "PSNR of RGB" in figure and "net (b.json)" in figure
+        bad = tmp_path / "bad.json"
+        bad.write_text("{}")
+        fails(
+            DataError,
+            'bad.json: .*no "results"',
+            rank,
+            None,
+            tmp_path / "other",
+            runs=[done.folder],
+            curves=[bad],
+        )
+        assert not (tmp_path / "other").exists()
+
     def test_no_common_photograph_or_anchor_is_refused(self, photos, two, tmp_path):
         files = sorted(map(str, photos.iterdir()))
         ranked_in(tmp_path / "rest", files[20:], [Noisy("rest")], report=False)
@@ -303,6 +354,59 @@ class TestFinishedRuns:
     def test_what_is_needed_is_said(self, photos, tmp_path):
         fails(DataError, "got no photographs, 0 codecs and 0 runs", rank, None, tmp_path)
         fails(DataError, "got photographs, 0 codecs", rank, str(photos), tmp_path)
+
+
+class TestThePageInChromium:
+    @pytest.mark.parametrize("width, scheme", [(380, "light"), (800, "dark"), (1280, "light")])
+    def test_at_three_widths(self, browser, done, width, scheme):
+        with new_page(
+            browser, viewport={"width": width, "height": 800}, color_scheme=scheme
+        ) as page:
+            page.goto(done.page.as_uri())
+            assert page.locator(".finding").count() == 20
+            check_width(page)
+            check_accessible(page)
+
+    def test_pictures_and_links_are_there(self, page, done):
+        page.goto(done.page.as_uri())
+        page.evaluate("for (const picture of document.images) picture.loading = 'eager'")
+        page.wait_for_function("[...document.images].every(p => p.complete && p.naturalWidth)")
+        for address in page.eval_on_selector_all("a[href]", "all => all.map(a => a.href)"):
+            target = address.removeprefix("file://")
+            if "#" in target:
+                assert page.locator(f"[id='{target.split('#')[1]}']").count() == 1
+            else:
+                assert Path(target).is_file(), target
+
+    def test_by_keyboard(self, page, done):
+        page.goto(done.page.as_uri())
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")  # skip to the content
+        assert page.evaluate("document.activeElement.id") == "main"
+        own = "[...document.querySelectorAll('.finding:first-child img')].map(p => p.src)"
+        before = page.evaluate(own)
+        page.keyboard.press("f")
+        assert page.evaluate(own) == before[:1] * len(before)
+        page.locator("[data-flip]").focus()
+        page.keyboard.press("Space")
+        assert page.evaluate(own) == before
+        box = page.locator(".finding i").first
+        assert box.is_visible()
+        page.keyboard.press("b")
+        assert not box.is_visible()
+        assert page.locator("[data-boxes]").get_attribute("aria-pressed") == "false"
+
+    def test_hostile_names(self, page, photos, tmp_path):
+        names = [name.replace("/", "|") for name in HOSTILE]
+        for name, path in zip(names, sorted(photos.iterdir())[1:], strict=False):
+            shutil.copy(path, tmp_path / f"{name}.png")
+        codecs = [Noisy(names[0], 30), Noisy(names[1], 4)]
+        images = [str(tmp_path / f"{name}.png") for name in names]
+        page.goto(ranked_in(tmp_path / "run", images, codecs, [1.0]).page.as_uri())
+        told = page.inner_text("main")
+        assert all(name in told for name in names)
+        assert page.evaluate("window.HIT") is None
+        check_width(page)
 
 
 class TestCodecEntries:

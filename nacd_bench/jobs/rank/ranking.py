@@ -17,6 +17,7 @@ from nacd_bench.evaluation.codec_ranks import (
 )
 from nacd_bench.evaluation.paired_versions import PairedTest, mean_of_sums
 from nacd_bench.evaluation.rate_distortion import bd_rates
+from nacd_bench.evaluation.rgb_curves import RgbCurve
 from nacd_bench.jobs.rank.entrants import Entrant, Row
 from nacd_bench.numbers import count, percent
 from nacd_bench.runs.schema import FACTS
@@ -42,6 +43,7 @@ class Ranking:
         scenes: by photograph, the first one of its scene.
         ranks, tests: of those that are ranked.
         rows: of the table ``ranking``.
+        curves: on RGB, the anchor's first, where somebody else's are to stand beside them.
         notes: what a reader has to know.
     """
 
@@ -53,6 +55,7 @@ class Ranking:
     ranks: dict[str, CodecRank] = field(default_factory=dict)
     tests: dict[tuple[str, str], PairedTest] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
+    curves: list[RgbCurve] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nacd_bench import numbers
+from nacd_bench.evaluation.rgb_curves import RGB_QUALITIES, RgbCurve
 from nacd_bench.jobs.rank.entrants import Entrant, Row
 from nacd_bench.jobs.rank.ranking import EVERY, Ranking
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.report.rank_page import Finding, write_rank_page
-from nacd_bench.runs.schema import CODINGS, EDGES, PAIRS, RANKING, REAL, WHOLE, schema
+from nacd_bench.runs.schema import CODINGS, EDGES, PAIRS, RANKING, REAL, RGB_CURVES, WHOLE, schema
 from nacd_bench.runs.tables import Table, write_table
 from nacd_bench.triplets.files import writable, write_whole
 
@@ -38,6 +39,8 @@ def write_results(
     columns += [f"{kind}_better_per_100" for kind in (*kinds, EVERY)]
     write_table(folder / RANKING, ranking.rows, schema(RANKING, **dict.fromkeys(columns, REAL)))
     write_table(folder / PAIRS, _pairs(ranking), schema(PAIRS))
+    if ranking.curves:
+        write_table(folder / RGB_CURVES, _points(ranking.curves), schema(RGB_CURVES))
     written = tables(ranking)
     parts = [f"## {table.title}\n\n{table.markdown()}" for table in written]
     notes = [f"- {note}" for note in (*ranking.notes, *explained(ranking))]
@@ -49,6 +52,11 @@ def write_results(
         return None
     worst = findings(ranking)[:pictures]
     at_rates = [row for row in ranking.rows if row["preset"] != EVERY]
+    at_rates += [
+        {"codec": row["codec"], "bpp": row["bpp"], "source": row["source"]}
+        | {f"{quality}_rgb": row.get(quality) for quality in RGB_QUALITIES}
+        for row in _points(ranking.curves)
+    ]
     with progress_bar("findings with pictures", len(worst), show_progress) as tick:
         return write_rank_page(
             folder,
@@ -72,6 +80,8 @@ def _panels(ranking: Ranking) -> dict[str, str]:
         **{f"{kind}_per_100": f"{kind} artifacts per 100" for kind in ranking.judged},
         "psnr": "PSNR of Y in dB",
         "msssim": "MS-SSIM of Y",
+        "psnr_rgb": "PSNR of RGB in dB",
+        "msssim_rgb": "MS-SSIM of RGB in dB",
     }
 
 
@@ -137,6 +147,34 @@ def _pairs(ranking: Ranking) -> list[Row]:
     ]
 
 
+def _points(curves: Sequence[RgbCurve]) -> list[Row]:
+    return [
+        {"codec": curve.codec, "source": curve.source or None, "bpp": bpp}
+        | {name: values[place] for name, values in curve.values.items()}
+        | {f"bd_rate_{name}": rate for name, rate in (curve.bd_rates or {}).items()}
+        for curve in curves
+        for place, bpp in enumerate(curve.bpp)
+    ]
+
+
+def _beside(curves: Sequence[RgbCurve]) -> Table:
+    """BD-rates on RGB of the codecs here and of those that somebody else measured."""
+    rows = [
+        [
+            curve.codec,
+            f"elsewhere: {curve.source}" if curve.source else "here",
+            f"{curve.bpp[0]:.3f} to {curve.bpp[-1]:.3f}",
+            *(
+                "anchor" if curve.bd_rates is None else _percent(curve.bd_rates.get(quality))
+                for quality in RGB_QUALITIES
+            ),
+        ]
+        for curve in curves
+    ]
+    columns = ("codec", "measured", "bpp", "BD-rate, PSNR of RGB", "BD-rate, MS-SSIM of RGB")
+    return Table(columns, rows, "Beside curves that were measured elsewhere")
+
+
 def tables(ranking: Ranking) -> list[Table]:
     """The figures for people: artifacts, rates and costs, every two codecs, and each rate."""
     means = [row for row in ranking.rows if row["preset"] == EVERY]
@@ -164,6 +202,7 @@ def tables(ranking: Ranking) -> list[Table]:
         *("per 100 MP", "any", "better"),
     )
     made = [Table(headings, artifacts, "Worse than the anchor"), _costs(means)]
+    made += [_beside(ranking.curves)] if ranking.curves else []
     if ranking.tests:
         rows = [
             [
@@ -229,7 +268,13 @@ def _costs(means: Sequence[Row]) -> Table:
 
 def explained(ranking: Ranking) -> list[str]:
     """What a reader has to know of the tables."""
+    elsewhere = (
+        "Curves measured elsewhere are what their files say, of whatever photographs and machine "
+        "these were: they compare with ours only on the same photographs. They are on RGB, as ours "
+        "beside them: BD-rates of the mean curves, MS-SSIM in dB."
+    )
     return [
+        *([elsewhere] if ranking.curves else []),
         f"Severity is relative to {ranking.anchor}, coded at the rate that each codec got: 0 (no "
         "artifact that the anchor has not) to 3 (strong), predicted, of each picture's worst place "
         f"of {', '.join(ranking.judged)}; its mean is over photographs, rates and types. An "

@@ -12,6 +12,7 @@ The run's folder is one of ``compress`` with the tables of ``detect``, so that `
     ranking.parquet     the figures of each codec; ranking.csv is the same
     codings.parquet     a row per codec, photograph and rate; codings.csv is the same
     pairs.csv           every two codecs: difference and its test
+    rgb_curves.csv      rates and distortions on RGB, with curves=[...]
     summary.md          for people; table.tex is the same for a paper
     rank/index.html     the page
 """
@@ -38,10 +39,12 @@ from nacd_bench.coding.sides import (
     codec_of,
 )
 from nacd_bench.detectors import Detector
-from nacd_bench.errors import CodecError, DataError, Failure
+from nacd_bench.errors import CodecError, DataError, Failure, UserError
 from nacd_bench.evaluation.bootstrap import Resampling
 from nacd_bench.evaluation.paired_versions import DEFAULT
+from nacd_bench.evaluation.rgb_curves import read_rgb_curve
 from nacd_bench.evaluation.thresholds import Criterion, Limit
+from nacd_bench.jobs.rank.beside import rgb_curves
 from nacd_bench.jobs.rank.entrants import read_entrants
 from nacd_bench.jobs.rank.ranking import Ranking, ranked
 from nacd_bench.jobs.rank.results import write_results
@@ -96,6 +99,7 @@ def rank(
     runs: Sequence[Name] = (),
     rates: Sequence[TargetRate] = TARGETS,
     anchor: AnyCodec | None = None,
+    curves: Sequence[Name] = (),
     detectors: Sequence[Detector] = (),
     thresholds: Mapping[str, float] | Name | None = None,
     criterion: Criterion | None = None,
@@ -122,6 +126,7 @@ def rank(
         rates: bits per pixel that each codec is asked for.
         anchor: the traditional codec that all are compared with; HM where it is installed, else
             x265. With ``runs`` its name, where they have several.
+        curves: JSON files of CompressAI's evaluation, whose curves stand beside on RGB.
         detectors: those of severity judge.
         thresholds, criterion: severity over which a place is an artifact, as ``detect`` takes them.
         tolerance: miss of the rate beyond which a codec's fine control is used.
@@ -138,9 +143,10 @@ def rank(
     Raises:
         CodecError: a codec cannot be used at all.
         DataError: no photographs that all codecs have, runs without a common anchor, a folder in
-            use.
+            use, a curve that cannot be read.
     """
     folder = Path(folder)
+    others = [read_rgb_curve(path) for path in curves]
     if (images is None) != bool(runs) or (images is not None and not codecs):
         raise DataError(
             "expected photographs and codecs=[...], or finished runs as runs=[...], got "
@@ -183,6 +189,11 @@ def rank(
             kept = ScoreCache(place / "scores.sqlite")
             opened.failures += _score(folder, detectors, limits, kept, engine)
         ranking = ranked(*read_entrants(folders, name, failure_limit), bootstrap)
+        if others:
+            try:
+                ranking.curves = rgb_curves(ranking, others, show_progress)
+            except UserError as error:
+                opened.failures.append(Failure(", ".join(map(str, curves)), "curves", str(error)))
         page = write_results(folder, ranking, pictures if report else None, show_progress)
     return RankedCodecs(folder, ranking, opened.failures, encodes, page)
 
