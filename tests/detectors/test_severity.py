@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from nacd_bench.detectors.severity.maps import (
     luma_faults,
     spread,
 )
-from nacd_bench.detectors.severity.model import SeverityModel, read_model
+from nacd_bench.detectors.severity.model import read_model
 from nacd_bench.detectors.text_finders.reader import PPOCRReader
 from nacd_bench.errors import ImageError, UserError
 from nacd_bench.ops.ciede2000 import ciede2000
@@ -307,14 +308,20 @@ class TestModels:
 
     def test_a_model_of_ones_own(self, shipped: Path, photograph: Tensor) -> None:
         model = read_model(shipped, ColorSeverity.shape, ColorSeverity.place_numbers)
-        halved = shipped.with_name("half.npz")
-        numbers = {**model.__dict__, "weights": model.weights / 2, "bias": model.bias / 2}
-        SeverityModel(**{k: v for k, v in numbers.items() if k != "digest"}).save(halved)
-        neural = cast(photograph, 10)
-        whole = severity(ColorSeverity(), photograph, neural, photograph)
-        assert severity(ColorSeverity(halved), photograph, neural, photograph) == pytest.approx(
-            whole / 2, abs=1e-4
-        )
+        halved, bent = shipped.with_name("half.npz"), shipped.with_name("bent.npz")
+        half = replace(model, weights=model.weights / 2, bias=model.bias / 2, bend=0.0)
+        half.save(halved)
+        replace(half, weights=model.weights, bias=model.bias, bend=-0.5).save(bent)
+        neural = cast(photograph, 14)
+        plain = 2 * severity(ColorSeverity(halved), photograph, neural, photograph)
+        assert 1.7 < plain < 3
+        for path, expected in (
+            (bent, 1.5 + (plain - 1.5) / 2),
+            (shipped, 1.5 + (plain - 1.5) * (1 + model.bend)),
+        ):
+            assert severity(ColorSeverity(path), photograph, neural, photograph) == pytest.approx(
+                expected, abs=1e-4
+            )
         assert ColorSeverity(halved).settings != ColorSeverity().settings
         assert ColorSeverity(shipped).settings == ColorSeverity().settings
 
@@ -333,6 +340,8 @@ class TestModels:
             ("weights", -numbers["weights"] - 1, "at least 0"),
             ("weights", numbers["weights"][:5], "weights of shape"),
             ("scale", numbers["scale"] * np.nan, "finite"),
+            ("bend", -1.5, "at least 0"),
+            ("bias", np.nan, "finite"),
         ):
             other = shipped.with_name("other.npz")
             np.savez(other, **{**numbers, name: value})
@@ -349,6 +358,31 @@ class TestModels:
             assert path.stat().st_size < 300_000
             card = read_model(path, detector.shape, detector.place_numbers).card
             assert card["type"] == kind and card["raters"] == 3 and card["left_out"]
+
+    def test_calibration_finds_two_lines_and_as_many_clear_sides(self) -> None:
+        random = np.random.default_rng(6)
+        predicted = random.uniform(0, 2, 400)
+        away = predicted - 0.9
+        exact = 1.5 + np.where(away < 0, 1.6, 0.5) * away
+        assert fitting._calibration(predicted, exact) == pytest.approx((0.9, 1.6, 0.5), abs=0.02)
+        noisy = (exact + random.normal(0, 0.6, 400)).round()
+        crossing, below, above = fitting._calibration(predicted, noisy)
+        assert (predicted >= crossing).sum() == pytest.approx((noisy >= 1.5).sum(), rel=0.1)
+        errors = [
+            (1.5 + (below if value < crossing else above) * (value - crossing) - graded) ** 2
+            for value, graded in zip(predicted, noisy, strict=True)
+        ]
+        line = np.polyval(np.polyfit(predicted, noisy, 1), predicted)
+        assert np.mean(errors) < np.mean((line - noisy) ** 2)
+
+    def test_calibration_without_clear_sides_is_the_line_of_least_squares(self) -> None:
+        random = np.random.default_rng(7)
+        predicted = random.uniform(0, 1, 300)
+        graded = 0.2 + 0.7 * predicted + random.normal(0, 0.1, 300)
+        crossing, below, _ = fitting._calibration(predicted, graded)
+        slope, intercept = np.polyfit(predicted, graded, 1)
+        assert below == pytest.approx(slope, abs=0.01)
+        assert 1.5 - below * crossing == pytest.approx(intercept, abs=0.01)
 
     def test_weights_make_the_least_of_the_stated_loss(self) -> None:
         random = np.random.default_rng(5)

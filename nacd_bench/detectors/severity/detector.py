@@ -17,7 +17,7 @@ from torch import Tensor
 from nacd_bench.detectors.base import Detector
 from nacd_bench.detectors.severity.evidence import PLACES, STATISTICS, parts, tiles, within
 from nacd_bench.detectors.severity.maps import CELL, MAPS, REACH, faults, in_cells, weighted
-from nacd_bench.detectors.severity.model import WORST, SeverityModel, read_model
+from nacd_bench.detectors.severity.model import CLEAR, WORST, SeverityModel, read_model
 from nacd_bench.ops.color import chroma
 from nacd_bench.ops.planes import give_back_memory
 from nacd_bench.triplets.batch import TripletBatch
@@ -37,11 +37,11 @@ class SeverityDetector(Detector):
         model: an ``.npz`` of weights; None takes the ones that come with the package.
     """
 
-    version = "3"
+    version = "4"
     min_size = (64, 64)
     heat_map_range = (0.0, WORST)
     is_severity = True
-    counts_from = 1.5
+    counts_from = CLEAR
     weights: ClassVar[str]
     """File of the weights that come with the package."""
     shape: ClassVar[tuple[int, ...]] = (STATISTICS,)

@@ -7,8 +7,9 @@ that it was not fitted to. A detector takes such a file as ``model``.
 
 Severity: weights >= 0 on logarithms of evidence, both sides of every triplet (the traditional one
 counts a quarter), against the mean rating: squares of errors, the order of every two sides that are
-graded differently, and what a crop changes when it lies on a larger canvas; then a line through the
-predictions of photographs left out, so that a predicted 2 is a graded 2. Places: the odds that a
+graded differently, and what a crop changes when it lies on a larger canvas; then two lines through
+the predictions of photographs left out, so that a predicted 2 is a graded 2 and as many sides are
+predicted as graded clear. Places: the odds that a
 rater's box holds a place, by the logarithm of the probability that the boxes hold.
 """
 
@@ -35,7 +36,7 @@ from torch import Tensor
 from nacd_bench.detectors.severity.detector import SMALLEST, faults_of_decodes, on_unit_scale
 from nacd_bench.detectors.severity.evidence import TILE, places, tiles, within
 from nacd_bench.detectors.severity.maps import CELL
-from nacd_bench.detectors.severity.model import SeverityModel
+from nacd_bench.detectors.severity.model import CLEAR, WORST, SeverityModel
 from nacd_bench.detectors.text_severity import TextSeverity
 from nacd_bench.errors import UserError
 from nacd_bench.triplets.batch import Planes, TripletBatch
@@ -64,6 +65,9 @@ REACH = 1.5
 ORIGINS = ("azure_", "mindocr_example", "mmocr_", "ic15_")
 """Starts of the names of photographs that come from one place."""
 LEAST_SCALE = 1e-3
+CROSSINGS = 601
+"""Candidates for the prediction at which the line of calibration bends."""
+FAINT = 1e-3
 COARSE = 2
 """Cells each way that are one place while the odds are fitted."""
 
@@ -127,27 +131,51 @@ def fit(kind: str, units: Units) -> tuple[SeverityModel, dict[str, float]]:
         slopes, bias = weights(train[rated[train]])
         left_out[test] = features[test] @ slopes + bias
     neural = rated & units.is_neural
-    slope, intercept = np.polyfit(left_out[neural], target[neural], 1)
+    crossing, below, above = _calibration(left_out[neural], target[neural])
     slopes, bias = weights(np.flatnonzero(rated))
-    bias = min(0.0, float(slope * bias + intercept))
+    below = max(below, CLEAR / (crossing - bias))  # what has no fault has no severity
     place_scale, place_weights, strongest = _fit_places(units, folds)
+    away = left_out[neural] - crossing
+    predicted = (CLEAR + np.where(away < 0, below, above) * away).clip(0, WORST)
     figures = {
         "spearman_neural": float(spearmanr(left_out[neural], target[neural])[0]),
-        "mean_absolute_error": float(
-            np.abs((slope * left_out + intercept).clip(0, 3) - target)[neural].mean()
-        ),
+        "mean_absolute_error": float(np.abs(predicted - target[neural]).mean()),
         "pointing_neural": _pointing(units, strongest),
     }
     model = SeverityModel(
         scale.astype(np.float32),
-        (slope * slopes).reshape(scale.shape).astype(np.float32),
-        bias,
+        (below * slopes).reshape(scale.shape).astype(np.float32),
+        min(0.0, float(CLEAR + below * (bias - crossing))),
+        above / below - 1,
         place_scale.astype(np.float32),
         place_weights.astype(np.float32),
         REACH,
         {},
     )
     return model, figures
+
+
+def _calibration(predicted: Floats, target: Floats) -> tuple[float, float, float]:
+    """The prediction that stands for :data:`CLEAR`, and the slopes of lines from there down and up.
+
+    They make the least of the mean square of errors and the squared logarithm of the ratio of how
+    many are predicted to how many are graded clear.
+    """
+    low, high = predicted.min(), predicted.max()
+    clear = (target >= CLEAR).sum() + 1
+    found = []
+    for crossing in np.linspace(2 * low - high, 2 * high - low, CROSSINGS):
+        away = predicted - crossing
+        sides = np.stack([away < 0, away >= 0])
+        pull, square = sides @ (away * (target - CLEAR)), sides @ away**2
+        # a side with hardly any prediction has the slope of both
+        slopes = (pull + FAINT * pull.sum()) / (square + FAINT * square.sum())
+        slopes = slopes.clip(LEAST_SCALE)
+        errors = CLEAR + slopes @ (sides * away) - target
+        surplus = np.log((sides[1].sum() + 1) / clear)
+        found.append((np.mean(errors**2) + surplus**2, crossing, *slopes))
+    _, crossing, below, above = map(float, min(found))
+    return crossing, below, above
 
 
 def _severity_weights(
@@ -241,7 +269,7 @@ def _odds(
 def _pointing(units: Units, strongest: NDArray[np.intp]) -> float:
     """Share of clear neural sides whose strongest place lies in a box that a rater drew."""
     inside, _ = _held(units)
-    clear = (units.target >= 1.5) & units.is_neural
+    clear = (units.target >= CLEAR) & units.is_neural
     held = inside.any(1)[np.arange(len(strongest)), strongest].numpy()
     return float(held[clear].mean())
 

@@ -16,11 +16,13 @@ from torch import Tensor
 from nacd_bench.errors import UserError
 from nacd_bench.triplets.files import sha256
 
-FORMAT = 2
+FORMAT = 3
 """Of the file; changes with the evidence that the numbers are for."""
 
 WORST = 3.0
 """The largest severity."""
+CLEAR = 1.5
+"""The severity from which a side counts, and at which the line of calibration bends."""
 
 Array = NDArray[np.float32]
 
@@ -29,13 +31,15 @@ Array = NDArray[np.float32]
 class SeverityModel:
     """Weights >= 0 on logarithms of evidence.
 
-    The severity of a tile is ``bias + sum(weights * log(1 + evidence / scale))``, cut to 0 to 3;
+    A tile's ``s = bias + sum(weights * log(1 + evidence / scale))`` becomes the severity
+    ``s + bend * max(0, s - 1.5)``, cut to 0 to 3;
     the odds that a rater points at a place are ``exp(sum(place_weights * log(1 + evidence /
     place_scale)))``.
 
     Args:
         scale, weights: of the evidence of a tile, any shape, both alike.
         bias: severity of a tile without any fault, at most 0.
+        bend: how much steeper severity grows from 1.5 on, at least -1.
         place_scale, place_weights: of the evidence of a place ``(K,)``.
         reach: how far, in the logarithm of the odds, a box goes down from its peak.
         card: what the numbers were fitted to, and how well they did; any JSON.
@@ -44,6 +48,7 @@ class SeverityModel:
     scale: Array
     weights: Array
     bias: float
+    bend: float
     place_scale: Array
     place_weights: Array
     reach: float
@@ -54,13 +59,14 @@ class SeverityModel:
         """SHA-256 of the numbers."""
         arrays = (self.scale, self.weights, self.place_scale, self.place_weights)
         numbers = [array.astype("<f4").tobytes() for array in arrays]
-        return sha256(b"".join([*numbers, repr((self.bias, self.reach)).encode()]))
+        return sha256(b"".join([*numbers, repr((self.bias, self.bend, self.reach)).encode()]))
 
     def severity(self, evidence: Tensor) -> Tensor:
         """Of tiles ``(..., *scale.shape)``: ``(...)`` in [0, 3], float64."""
         scale, weights = (_like(array, evidence) for array in (self.scale, self.weights))
         terms = (evidence.double() / scale).log1p_().mul_(weights)
-        return (terms.flatten(-weights.ndim).sum(-1) + self.bias).clamp_(0, WORST)
+        plain = terms.flatten(-weights.ndim).sum(-1) + self.bias
+        return (plain + self.bend * (plain - CLEAR).clamp(min=0)).clamp_(0, WORST)
 
     def places(self, evidence: Tensor) -> Tensor:
         """Logarithm of the odds of ``(B, K, h, w)``: ``(B, h, w)``."""
@@ -78,6 +84,7 @@ class SeverityModel:
             scale=self.scale,
             weights=self.weights,
             bias=self.bias,
+            bend=self.bend,
             place_scale=self.place_scale,
             place_weights=self.place_weights,
             reach=self.reach,
@@ -105,8 +112,8 @@ def read_model(path: str | Path, shape: tuple[int, ...], places: int) -> Severit
             numbers = {name: arrays[name] for name in arrays.files}
         version = int(numbers.pop("format"))
         card = json.loads(str(numbers.pop("card")))
-        bias, reach = float(numbers.pop("bias")), float(numbers.pop("reach"))
-        model = SeverityModel(bias=bias, reach=reach, card=card, **numbers)
+        bias, bend, reach = (float(numbers.pop(name)) for name in ("bias", "bend", "reach"))
+        model = SeverityModel(bias=bias, bend=bend, reach=reach, card=card, **numbers)
         shapes = [array.shape for array in numbers.values()]
     except FileNotFoundError:
         raise UserError(
@@ -117,13 +124,13 @@ def read_model(path: str | Path, shape: tuple[int, ...], places: int) -> Severit
             f"expected a severity model in {path}, got a file that does not read as one "
             f"({error!s:.100}). {remedy}"
         ) from error
-    finite = all(np.isfinite(array).all() for array in numbers.values())
+    finite = all(np.isfinite(array).all() for array in (*numbers.values(), [bias, bend, reach]))
     if version != FORMAT or shapes != [shape, shape, (places,), (places,)] or not finite:
         raise UserError(
             f"expected a severity model of format {FORMAT} with finite weights of shape {shape} "
             f"and {places}, got format {version} with {shapes[1]} and {shapes[-1]} in {path}. "
             f"{remedy}"
         )
-    if min(model.weights.min(), model.scale.min(), model.place_scale.min()) < 0:
+    if min(model.weights.min(), model.scale.min(), model.place_scale.min(), 1 + bend) < 0:
         raise UserError(f"expected weights of at least 0 in {path}, got less. {remedy}")
     return model
