@@ -23,7 +23,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from nacd_bench.detectors.color_differences import lab_differences
+from nacd_bench.detectors.color_differences import decided
 from nacd_bench.detectors.windows import WindowDetector
 from nacd_bench.ops.ciede2000 import ciede2000
 from nacd_bench.ops.color import lab
@@ -110,11 +110,13 @@ class LargeColor(WindowDetector):
 
     def _kept(self, batch: TripletBatch) -> Tensor:
         """What counts of the neural and of the traditional decode's difference: two channels."""
-        differences = batch.once(
-            _released_differences if self.released_formula else lab_differences
+        differences = (
+            batch.once(_released_differences)
+            if self.released_formula
+            else decided(batch, self.low, self.high)
         )
         return blockwise(
-            lambda both: kept(both, self.low, self.high, self.outliers), 2, differences[:, :2]
+            lambda both: kept(both, self.low, self.high, self.outliers), 2, differences
         )
 
     def _worse(self, means: Tensor) -> Tensor:

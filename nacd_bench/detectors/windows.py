@@ -54,14 +54,14 @@ class WindowDetector(Detector):
         strips: Iterable[Tensor],
         height: int,
         width: int,
-        combined: Callable[[Tensor], Tensor] = lambda means: means[:, 0],
+        combined: Callable[[Tensor], Tensor] = lambda means: means[:, 0].float(),
     ) -> HeatMap:
         """Of the windows of a map, whose rows come part by part.
 
         Args:
             strips: one below the other ``(B, C, h, W)``, together the map ``(B, C, H, W)``.
             height, width: of the map.
-            combined: makes the values ``(B, n, m)`` of the means ``(B, C, n, m)``.
+            combined: makes the values ``(B, n, m)`` of the means ``(B, C, n, m)``, float64.
         """
         if self.padding == "same":
             size = (self.window, self.window)

@@ -24,7 +24,9 @@ which is the one that the mean of both angles in [0, 2 pi) gives."""
 def ciede2000(
     lab1: Tensor, lab2: Tensor, hue_shift: float = HUE_SHIFT, drop_gray: bool = False
 ) -> Tensor:
-    """CIEDE2000 with unit weights k_L = k_C = k_H = 1.
+    """CIEDE2000 with unit weights k_L = k_C = k_H = 1, in the precision of the colours.
+
+    Float32 is within 2e-5 of float64 where the difference is under 16, and within 3e-4 elsewhere.
 
     Args:
         lab1, lab2: CIE Lab, channels second: ``(B, 3, ...)``.
@@ -45,7 +47,8 @@ def ciede2000(
 
 def _ciede2000(lab1: Tensor, lab2: Tensor, hue_shift: float, drop_gray: bool) -> Tensor:
     """Angles are vectors here: only the term of blue needs the mean hue itself."""
-    (l1, a1, b1), (l2, a2, b2) = lab1.double().unbind(1), lab2.double().unbind(1)
+    (l1, a1, b1), (l2, a2, b2) = lab1.unbind(1), lab2.unbind(1)
+    tiny = torch.finfo(lab1.dtype).tiny
 
     # a', C' (eq. 2-6)
     stretch = _seventh(length(a1, b1).add_(length(a2, b2))).mul_(-0.5).add_(1.5)
@@ -53,19 +56,22 @@ def _ciede2000(lab1: Tensor, lab2: Tensor, hue_shift: float, drop_gray: bool) ->
     c1, c2 = length(a1p, b1), length(a2p, b2)
     product = c1 * c2
 
-    # the mean hue's direction, unit vectors' sum (eq. 14), and the half turn's sine (eq. 10-11)
-    x, y = (a1p * c2).addcmul_(a2p, c1), (b1 * c2).addcmul_(b2, c1)
+    # Of the hues' unit vectors the sum has the mean's direction (eq. 14), the difference twice the
+    # half turn's sine as its length (eq. 10-11); all times the product of chromas.
+    x1, y1, x2, y2 = a1p.mul_(c2), b1 * c2, a2p.mul_(c1), b2 * c1
+    x, y = x1 + x2, y1 + y2
+    turn = torch.addcmul(x1 * y2, x2, y1, value=-1)
     norm = length(x, y)
-    cross = (a1p * b2).addcmul_(a2p, b1, value=-1)
     if not on_cpu(norm) or norm.sub(product, alpha=OPPOSITE).amin() <= 0:
-        is_opposite = norm <= OPPOSITE * product
-        ahead = torch.where((b1 > 0) | ((b1 == 0) & (a1 > 0)), 1.0, -1.0).double()
-        across = ahead * (b2 * c1 - b1 * c2), ahead * (a1p * c2 - a2p * c1)
-        x, y = (torch.where(is_opposite, *pair) for pair in zip(across, (x, y), strict=True))
-        norm = length(x, y).clamp_(min=torch.finfo(norm.dtype).tiny)
-        cross = torch.where(is_opposite, ahead * norm, cross)
-    of_norm = norm.reciprocal_()
-    dl, dc, dh = l2 - l1, c2 - c1, power_(product.mul_(4), 0.5).mul_(cross).mul_(of_norm)
+        ahead = torch.where((b1 > 0) | ((b1 == 0) & (a1 > 0)), 1.0, -1.0).to(norm.dtype)
+        turn = torch.where(norm <= OPPOSITE * product, ahead, turn)
+    sign = turn.sign_()
+    dx, dy = x2.sub_(x1), y2.sub_(y1)
+    dl, dc = l2 - l1, c2 - c1
+    dh = length(dx, dy).mul_(sign).div_(power_(product.clamp_(min=tiny), 0.5))
+    # turned to the mean's direction, the difference is long where the sum is short
+    x, y = x.addcmul_(sign, dy), y.addcmul_(sign, dx, value=-1)
+    of_norm = length(x, y).clamp_(min=tiny).reciprocal_()
 
     # weights (eq. 15-21)
     t = _hue_weight(x * of_norm, y * of_norm, hue_shift)

@@ -6,6 +6,8 @@ a float64 image.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import torch
 from torch import Tensor
@@ -31,6 +33,9 @@ XYZ = (
 
 WHITE = (0.95047, 1.0, 1.08883)
 """X, Y, Z of the D65 white, 2 degree observer."""
+
+LAB = ((0, 116, 0), (500, -500, 0), (0, 200, -200))
+"""L + 16, a, b of the cube roots of X, Y, Z over those of white (CIE 15)."""
 
 LAB_KNEE = (6 / 29) ** 3
 LAB_SLOPE = (29 / 6) ** 2 / 3
@@ -98,22 +103,22 @@ def lab(image: Tensor, knee: float = SRGB_KNEE, dark_is_zero: bool = False) -> T
 
 
 def _lab(image: Tensor, knee: float, dark_is_zero: bool) -> Tensor:
-    light = linear(image, knee)
-    red, green, blue = light.unbind(1)
-    xyz = light.new_empty(light.shape)
-    for i, (weights, white) in enumerate(zip(XYZ, WHITE, strict=True)):
-        r, g, b = (weight / white for weight in weights)
-        torch.mul(red, r, out=xyz[:, i]).add_(green, alpha=g).add_(blue, alpha=b)
+    light = linear(image.transpose(0, 1), knee)
+    xyz = _mixed(light, [[w / white for w in row] for row, white in zip(XYZ, WHITE, strict=True)])
     light = torch.clamp(xyz, min=LAB_KNEE, out=light)
     below = xyz.sub_(light)  # the knee, 0 beyond it
     f = power_(light, 1 / 3).add_(below, alpha=LAB_SLOPE)
     if dark_is_zero:
         f.masked_fill_(below == -LAB_KNEE, 0)
-    fx, fy, fz = f.unbind(1)
-    torch.mul(fy, 116, out=xyz[:, 0]).sub_(16)
-    torch.sub(fx, fy, out=xyz[:, 1]).mul_(500)
-    torch.sub(fy, fz, out=xyz[:, 2]).mul_(200)
-    return xyz
+    planes = _mixed(f, LAB)
+    planes[0].sub_(16)
+    return planes.transpose(0, 1)
+
+
+def _mixed(planes: Tensor, weights: Sequence[Sequence[float]]) -> Tensor:
+    """Sums of channels by rows of weights: ``(3, B, n)`` to ``(3, B, n)``."""
+    matrix = torch.tensor(weights, dtype=planes.dtype).to(planes.device, non_blocking=True)
+    return (matrix @ planes.flatten(1)).view_as(planes)
 
 
 def linear(image: Tensor, knee: float = SRGB_KNEE) -> Tensor:

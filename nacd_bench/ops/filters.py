@@ -183,12 +183,12 @@ def box_mean(x: Tensor, window: tuple[int, int], rows: Tensor, columns: Tensor) 
         window: height and width; windows may hang over the border, where ``x`` counts as 0.
 
     Returns:
-        ``(B, C, h, w)`` in the dtype of ``x``; the sums are float64.
+        ``(B, C, h, w)`` float64.
     """
     sums = _integral(x)
     strips = _lines(sums, -2, rows + window[0]) - _lines(sums, -2, rows)
     total = _lines(strips, -1, columns + window[1]) - _lines(strips, -1, columns)
-    return total.div_(window[0] * window[1]).to(x.dtype)
+    return total.div_(window[0] * window[1])
 
 
 def _lines(sums: Tensor, dim: int, index: Tensor) -> Tensor:

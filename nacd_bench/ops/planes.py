@@ -51,7 +51,7 @@ def power_(x: Tensor, exponent: float) -> Tensor:
     """
     if not on_cpu(x) or not x.is_contiguous():
         return x.pow_(exponent)
-    nothing = None if exponent == 0.5 else x == 0
+    nothing = None if exponent == 0.5 or x.amin() > 0 else x == 0
     per_plane(x, lambda s, t: cv2.pow(s, exponent, dst=t), out=x)
     return x if nothing is None else x.masked_fill_(nothing, 0)
 

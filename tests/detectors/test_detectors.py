@@ -24,6 +24,7 @@ from nacd_bench.detectors import (
     small_color,
 )
 from nacd_bench.detectors.boundary import libpng_luma
+from nacd_bench.detectors.color_differences import decided, lab_differences
 from nacd_bench.detectors.large_color import kept, released_lab
 from nacd_bench.detectors.small_color import artifact_map, overall, residuals_of_picture, sums
 from nacd_bench.detectors.texture import textured
@@ -31,6 +32,8 @@ from nacd_bench.detectors.windows import Padding
 from nacd_bench.errors import ImageError, UserError
 from nacd_bench.ops import color, planes
 from nacd_bench.ops.boxes import regions_around
+from nacd_bench.ops.ciede2000 import ciede2000
+from nacd_bench.ops.color import lab
 from nacd_bench.planting.photographs import photo
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.loading import triplet_batch
@@ -345,6 +348,24 @@ class TestLargeColor:
         values = torch.tensor([0.0, 2.9, 3.0, 8.0, 8.1, 50.0])
         assert kept(values, 3, 8, "zero").tolist() == [0, 0, 3, 8, 0, 0]
         assert kept(values, 3, 8, "clip").tolist() == [0, 0, 3, 8, 8, 8]
+
+    def test_no_difference_is_on_the_wrong_side_of_a_limit(self) -> None:
+        """Float32 alone has some of 80000 pixels there."""
+        generator = torch.Generator().manual_seed(0)
+        colors = torch.randint(30, 220, (1, 3, 200, 200), generator=generator)
+        noise = torch.randint(-12, 13, (3, 3, 200, 200), generator=generator)
+        images = (colors + noise).byte().split(1)
+        original, *decodes = map(lab, images)
+        exact = torch.cat([ciede2000(original, decode) for decode in decodes], dim=1)
+        batch, wrong = TripletBatch(*images), torch.zeros(2)
+        in_float32 = lab_differences(batch)[:, :2]
+        for low in exact[exact < 4][::600].float().tolist():
+            is_clear = (exact - low).abs() > 2.5e-7  # half a unit of the last place
+            found = decided(batch, low, low + 3)
+            wrong += torch.tensor(
+                [((d >= low) != (exact >= low))[is_clear].sum() for d in (in_float32, found)]
+            )
+        assert wrong[0] > 0 and wrong[1] == 0
 
     def test_finds_a_stain(self) -> None:
         original, neural, traditional = painted()

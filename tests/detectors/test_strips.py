@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import numpy as np
 import pytest
 import torch
@@ -55,9 +57,10 @@ def test_dense_maps(name: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> No
         with monkeypatch.context() as patch:
             in_strips(patch, rows, width)
             strips = detector(part(height, width))
-        torch.testing.assert_close(strips.scores, whole.scores, rtol=0, atol=1e-7)
         assert whole.heat_map is not None and strips.heat_map is not None
-        assert (strips.heat_map.values - whole.heat_map.values).abs().max() < 1e-7
+        for made in ("scores", "heat_map.values"):  # float32, of values up to 16
+            get = attrgetter(made)
+            torch.testing.assert_close(get(strips), get(whole), rtol=2e-7, atol=1e-7)
         for first, second in zip(strips.boxes, whole.boxes, strict=True):
             assert torch.equal(first, second)
 
