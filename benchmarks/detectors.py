@@ -67,7 +67,6 @@ def main() -> None:
         run_once(options.memory, options.triplet)
         return
     if options.together:
-        torch.set_num_threads(1)
         print(measured(png_files(options.together), options.runs)[TOGETHER])
         return
     print(f"{cpu_name()}, torch {torch.__version__} with {torch.get_num_threads()} threads\n")

@@ -71,7 +71,6 @@ def main() -> None:
     options = parser.parse_args()
     if options.together:
         images = [tensor(pixels(file)) for file in png_files(options.together)]
-        torch.set_num_threads(1)
         print(in_turns({"": lambda: together(images)}, options.runs)[""])
         return
     print(f"{cpu_name()}, torch {torch.__version__}\n")

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 from torch import nn
 
 from nacd_bench.errors import ImageError, UserError
+from nacd_bench.ops.planes import one_thread
 from nacd_bench.settings import settings_of
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch
@@ -64,6 +65,12 @@ class Detector(nn.Module, ABC):
     def settings(self) -> dict[str, Any]:
         """Name, version and every parameter, as JSON values: what decides the results."""
         return {"detector": self.name, "version": self.version, **settings_of(self)}
+
+    def __call__(self, batch: TripletBatch) -> DetectionBatch:
+        """:meth:`forward`, on one thread."""
+        with one_thread():
+            detections: DetectionBatch = super().__call__(batch)
+        return detections
 
     @abstractmethod
     def forward(self, batch: TripletBatch) -> DetectionBatch:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -20,13 +18,6 @@ READABLE = (torch.uint8, torch.float32, torch.float64)
 
 BLOCK = 1 << 15
 """Pixels worked on at a time, so that intermediate values stay in the cache of a CPU."""
-
-
-def give_back_memory() -> None:
-    """Return memory that was freed to the system (glibc), which keeps it otherwise: pieces of the
-    planes of large pictures hardly ever fit together again."""
-    if sys.platform.startswith("linux"):
-        getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)(0)
 
 
 def on_cpu(x: Tensor) -> bool:

@@ -19,7 +19,7 @@ from nacd_bench.coding.matched import describe
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import DataError, Failure, PluginError, UserError
 from nacd_bench.evaluation.thresholds import Limit, read_thresholds, severity_of
-from nacd_bench.ops.planes import give_back_memory
+from nacd_bench.ops.memory import give_back_memory
 from nacd_bench.pipeline.clock import timed
 from nacd_bench.registry import unknown
 from nacd_bench.triplets.batch import TripletBatch

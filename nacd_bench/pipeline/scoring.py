@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 
 from nacd_bench.errors import Failure, ImageError, UserError
-from nacd_bench.ops.planes import give_back_memory
+from nacd_bench.ops.memory import give_back_memory
 from nacd_bench.pipeline.clock import timed
 from nacd_bench.pipeline.methods import Method, score_batch
 from nacd_bench.pipeline.workers import ahead, cores

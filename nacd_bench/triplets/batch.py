@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nacd_bench.errors import ImageError
 from nacd_bench.ops import color
-from nacd_bench.ops.planes import give_back_memory
+from nacd_bench.ops.memory import give_back_memory, keep_memory
 from nacd_bench.ops.strips import Span, spans
 from nacd_bench.triplets.record import ROLES
 
@@ -54,6 +54,7 @@ class TripletBatch:
     ids: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        keep_memory()
         for role in ROLES:
             _check(role, getattr(self, role))
         sizes = {role: getattr(self, role).shape for role in ROLES}

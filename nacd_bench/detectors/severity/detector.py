@@ -19,7 +19,7 @@ from nacd_bench.detectors.severity.evidence import PLACES, STATISTICS, parts, ti
 from nacd_bench.detectors.severity.maps import CELL, MAPS, REACH, faults, in_cells, weighted
 from nacd_bench.detectors.severity.model import CLEAR, WORST, SeverityModel, read_model
 from nacd_bench.ops.color import chroma
-from nacd_bench.ops.planes import give_back_memory
+from nacd_bench.ops.memory import give_back_memory
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch, HeatMap
 

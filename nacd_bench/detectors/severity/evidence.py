@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nacd_bench.detectors.severity.maps import CELL, MAPS, spread
-from nacd_bench.ops.planes import give_back_memory
+from nacd_bench.ops.memory import give_back_memory
 
 NARROW, WIDE = 1.25, 4.0
 """Standard deviations of the neighbourhoods in cells: 10 and 32 pixels."""
