@@ -31,6 +31,7 @@ from nacd_bench.pipeline.scoring import (
     usual_batch_size,
 )
 from nacd_bench.pipeline.tuning import tune_process
+from nacd_bench.pipeline.workers import end_with_parent
 
 
 class Scoring(L.LightningModule):
@@ -61,6 +62,8 @@ class Scoring(L.LightningModule):
 
     def setup(self, stage: str) -> None:
         tune_process()
+        if not self.trainer.is_global_zero:
+            end_with_parent()
         if self.trainer.world_size > 1:
             torch.set_num_threads(max(1, (os.cpu_count() or 1) // self.trainer.world_size))
 

@@ -205,7 +205,7 @@ def _serve(connection: Connection, work: Callable[[Any], Any], threads: int) -> 
     """Jobs until the parent ends this process: no answer to Ctrl-C, no life after the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _exit)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    end_with_parent()
     set_threads(threads)
     try:
         while True:
@@ -226,6 +226,11 @@ def _serve(connection: Connection, work: Callable[[Any], Any], threads: int) -> 
 def _exit(*_: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would cut short what follows
     sys.exit(1)  # the work ends its children on the way out
+
+
+def end_with_parent() -> None:
+    """Let this process, which another one started, not live on when that is killed."""
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
 def _exit_with_parent() -> None:

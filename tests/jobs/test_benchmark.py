@@ -369,6 +369,23 @@ def test_killed_at_any_moment_it_goes_on(planted: Path, tmp_path: Path, starter:
     assert scores(tmp_path / "broken") == scores(tmp_path / "whole")
 
 
+def test_killed_no_other_process_stays(planted: Path, tmp_path: Path, starter: Starter) -> None:
+    process = starter.command(
+        *("benchmark", str(planted), "detector=[texture,boundary]", "baseline=all", "sets.n=4"),
+        *("trainer.devices=2", "trainer.accelerator=cpu", "logger=none", "show_progress=false"),
+        *(f"folder={tmp_path / 'run'}", f"cache={tmp_path / 'cache'}"),
+    )
+    while process.poll() is None and not _count(tmp_path / "cache" / "scores.sqlite"):
+        time.sleep(0.01)
+    others = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.send(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL and len(others) >= 2  # one tracks resources
+    until = time.monotonic() + 60
+    while any(Path(f"/proc/{pid}").exists() for pid in others) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not [pid for pid in others if Path(f"/proc/{pid}").exists()]
+
+
 def test_stopped_by_hand_it_says_how_to_go_on(
     planted: Path, tmp_path: Path, starter: Starter
 ) -> None:
