@@ -56,7 +56,6 @@ from nacd_bench.pipeline.scoring import (
 from nacd_bench.pipeline.workers import ahead
 from nacd_bench.report.heat_map import ShownHeatMaps, per_pixel, to_png16
 from nacd_bench.report.sheets import overlay
-from nacd_bench.runs.compared_run import codec_of
 from nacd_bench.runs.folder import RunFolder, file_names, open_run
 from nacd_bench.runs.schema import CLEAN, HEAT_MAPS, SIDES, TABLES
 from nacd_bench.runs.tables import write_csv, write_limits, write_tables
@@ -118,7 +117,7 @@ class Detected:
     def codecs(self) -> list[str]:
         """A line per pair of codecs: which were compared, in how many triplets."""
         pairs = Counter(
-            tuple(codec_of(record, side) or "unknown" for side in SIDES) for record in self.records
+            tuple(record.codec(side) or "unknown" for side in SIDES) for record in self.records
         )
         return [
             f"{count(number, 'triplet')}: neural side {neural}, traditional side {traditional}"
@@ -371,7 +370,7 @@ def _drawn(
 def _titles(record: TripletRecord) -> tuple[str, str]:
     sides = []
     for role in SIDES:
-        codec = getattr(record, f"{role}_codec") or "unknown codec"
+        codec = record.codec(role) or "unknown codec"
         point, bpp = getattr(record, f"{role}_point"), getattr(record, f"{role}_bpp")
         details = [f"point {point}"] if point else []
         details += [f"{bpp:.3f} bpp"] if bpp else []

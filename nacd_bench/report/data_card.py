@@ -25,7 +25,7 @@ from nacd_bench.runs.provenance import leaves
 from nacd_bench.runs.schema import SIDES, TRIPLETS
 from nacd_bench.runs.tables import Table
 from nacd_bench.triplets.licenses import UNKNOWN, license_of
-from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord, is_clean, named_version
+from nacd_bench.triplets.record import ARTIFACT_TYPES, TripletRecord, is_clean
 
 MOST_IMAGES = 200
 """Images whose licence the card lists; the tables have all."""
@@ -58,16 +58,6 @@ SUMS = (
 STATES = ("duplicates", "refused", "undecided")
 
 
-def codec_label(record: TripletRecord, side: str = "neural") -> str:
-    """Name and version of a codec, the name once.
-
-    >>> codec_label(TripletRecord("a", "", "", "", neural_codec="vm", neural_version="vm 3.4"))
-    'vm 3.4'
-    """
-    name, version = (getattr(record, f"{side}_{fact}") or "" for fact in ("codec", "version"))
-    return named_version(name or UNKNOWN, version)
-
-
 def dataset_stats(dataset: DataSet) -> dict[str, Any]:
     """Counts of a data set, as JSON holds them.
 
@@ -84,7 +74,8 @@ def dataset_stats(dataset: DataSet) -> dict[str, Any]:
     )
     presets, steps = _presets_by_rate(dataset, counted)
     codecs = {
-        side: sorted({codec_label(record, side) for record in dataset.records}) for side in SIDES
+        side: sorted({record.codec(side) or UNKNOWN for record in dataset.records})
+        for side in SIDES
     }
     return {
         "images": len(rights),
@@ -132,7 +123,7 @@ def _tallies(
     """
     kinds = [artifact.artifact_type for artifact in counted]
     rates = [str(records[artifact.triplet].extra["preset"]) for artifact in counted]
-    codecs = [codec_label(records[artifact.triplet]) for artifact in counted]
+    codecs = [records[artifact.triplet].codec("neural") or UNKNOWN for artifact in counted]
     # after the known types those of other packages' detectors
     types = [*dict.fromkeys((*ARTIFACT_TYPES, *sorted(kinds)))]
     by_type = Counter(kinds)

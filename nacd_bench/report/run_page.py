@@ -33,7 +33,7 @@ LOSSLESS_PIXELS = 80_000
 MOST_SIDE = 2400
 """Larger images are shown reduced to this side."""
 WORKERS = 2
-FACTS = [f"{side}_{fact}" for side in ROLES[1:] for fact in ("codec", "version", "point", "bpp")]
+FACTS = [f"{side}_{fact}" for side in ROLES[1:] for fact in ("point", "bpp")]
 
 
 def write_report(
@@ -167,6 +167,7 @@ def _triplet(
             for method, scores in run.scores.items()
             if record.id in scores
         },
+        **{f"{side}_codec": record.codec(side) for side in ROLES[1:]},
         **{name: getattr(record, name) for name in FACTS},
     }
 
@@ -218,8 +219,8 @@ def _codecs(records: Sequence[TripletRecord]) -> list[list[str]]:
     """Rows of cells: rate asked for, triplets, each side's codec, points and mean rate, the gap."""
     groups: dict[tuple[Any, ...], list[TripletRecord]] = defaultdict(list)
     for record in records:
-        sides = (record.neural_codec, record.neural_version, operating_point(record))
-        groups[(*sides, record.traditional_codec, record.traditional_version)].append(record)
+        sides = map(record.codec, ROLES[1:])
+        groups[(*sides, operating_point(record))].append(record)
     rows = []
     for group in groups.values():
         cells = [operating_point(group[0]) or numbers.NOTHING, str(len(group))]
@@ -227,8 +228,7 @@ def _codecs(records: Sequence[TripletRecord]) -> list[list[str]]:
             values = [[getattr(r, f"{side}_{fact}") for r in group] for fact in ("point", "bpp")]
             points = sorted({str(p) for p in values[0] if p is not None}, key=_by_value)
             rates = [rate for rate in values[1] if rate is not None]
-            names = (getattr(group[0], f"{side}_{fact}") for fact in ("codec", "version"))
-            cells.append(" ".join(filter(None, names)) or "not known")
+            cells.append(group[0].codec(side) or "not known")
             cells.append(", ".join(points[:6]) + (", ..." if len(points) > 6 else "") or "-")
             cells.append(f"{np.mean(rates):.4f}" if rates else "-")
         gaps = [(gap, over) for gap, over in map(_rate_gap, group) if gap is not None]

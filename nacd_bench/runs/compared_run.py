@@ -24,7 +24,7 @@ from nacd_bench.runs.schema import (
     SIDES,
 )
 from nacd_bench.triplets.images import content_hash
-from nacd_bench.triplets.record import TripletRecord, named_version
+from nacd_bench.triplets.record import TripletRecord
 
 TABLES = ("triplets.parquet", "detections.parquet", "scores.parquet")
 DETECT = "detector=[texture_severity,color_severity,text_severity]"
@@ -34,11 +34,6 @@ DETECT = "detector=[texture_severity,color_severity,text_severity]"
 def operating_point(triplet: TripletRecord) -> str:
     """As people name it: the preset, or the neural codec's; empty where it is not known."""
     return triplet.extra.get("preset") or triplet.neural_point or ""
-
-
-def codec_of(triplet: TripletRecord, side: str) -> str:
-    """With its version; empty where it is not known."""
-    return named_version(*(getattr(triplet, f"{side}_{fact}") for fact in ("codec", "version")))
 
 
 def read_compared(folder: str | Path) -> Run:
@@ -132,7 +127,7 @@ def _with_facts(record: TripletRecord, hashes: Mapping[str, str]) -> TripletReco
         with suppress(UserError):
             content = content_hash(record.original)
     preset = record.extra.get("preset")
-    by_name = (codec_of(record, "traditional"), record.traditional_point)
+    by_name = (record.codec("traditional"), record.traditional_point)
     facts = {
         "image": record.source or record.id,
         "image_sha256": content,

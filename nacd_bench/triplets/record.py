@@ -79,6 +79,11 @@ class TripletRecord:
         """How messages name it: ``"row 734 (id 'a')"``, or ``"triplet 'a'"``."""
         return f"row {self.row} (id '{self.id}')" if self.row else f"triplet '{self.id}'"
 
+    def codec(self, side: str) -> str:
+        """The codec of the ``"neural"`` or ``"traditional"`` side with its version; empty where
+        neither is known."""
+        return named_version(*(getattr(self, f"{side}_{fact}") for fact in ("codec", "version")))
+
 
 def is_artifact(label: Label) -> bool | None:
     """Whether a label stands for an artifact: as confirmed, else by the votes, None if undecided.

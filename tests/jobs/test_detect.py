@@ -23,6 +23,7 @@ from nacd_bench.cli.main import main
 from nacd_bench.detectors import Boundary, Detector, LargeColor, SmallColor, Texture
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.evaluation.thresholds import best_thresholds, write_thresholds
+from nacd_bench.jobs import detect as job
 from nacd_bench.jobs.detect import Detected, detect
 from nacd_bench.report.heat_map import per_pixel
 from nacd_bench.runs.folder import file_name
@@ -105,6 +106,25 @@ class TestResults:
         assert (row["neural_codec"], row["neural_bpp"]) == ("mine", 0.25)
         assert (row["traditional_codec"], row["traditional_bpp"]) == ("HM", 0.3)
         assert found.codecs == ["1 triplet: neural side mine, traditional side HM"]
+
+    def test_pictures_name_codecs_with_their_versions(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        data = make_triplets(tmp_path / "data", ("astronaut", "coffee"))
+        (data / "index.csv").write_text(
+            "id,neural_codec,neural_version,traditional_codec\n"
+            "astronaut,mine,3.3,HM\ncoffee,mine,mine 3.4,\n"
+        )
+        lines: list[str] = []
+        monkeypatch.setattr(job, "overlay", lambda *given: lines.extend(given[-1]) or b"")
+        found = run(data, tmp_path / "run")
+        assert sorted(lines) == [
+            "astronaut",
+            "coffee",
+            "neural: mine 3.3 | traditional: HM",
+            "neural: mine 3.4 | traditional: unknown codec",
+        ]
+        assert len(found.codecs) == 2
 
     def test_thresholds_decide_what_is_a_detection_not_the_scores(self, tmp_path: Path) -> None:
         data = make_triplets(tmp_path / "data")

@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -281,8 +282,8 @@ class TestFinishedRuns:
                 show_progress=False,
             )
         both = rank(None, tmp_path / "both", runs=runs, bootstrap=FEW, show_progress=False)
-        first, second = both.ranking.rows[0], row_of(both, f"clean ({runs[1]})")
-        assert first["codec"] == f"clean ({runs[0]})"
+        first, second = both.ranking.rows[0], row_of(both, f"clean 1 ({runs[1]})")
+        assert first["codec"] == f"clean 1 ({runs[0]})"
         assert first["severity"] == second["severity"] == row_of(done, "clean")["severity"]
         assert first["rank"] == second["rank"] == 1
         assert first["all_better_per_100"] == row_of(done, "clean")["all_better_per_100"]
@@ -336,6 +337,19 @@ class TestFinishedRuns:
             curves=[bad],
         )
         assert not (tmp_path / "other").exists()
+
+    def test_two_versions_in_one_run_are_two_codecs(self, done, tmp_path):
+        records = [
+            replace(record, neural_codec="codec", neural_version=version)
+            for record in read_manifest(done.folder / "triplets.parquet")
+            for version in [{"clean": "1", "noisy": "2"}.get(record.neural_codec)]
+            if version
+        ]
+        where = tmp_path / "run"
+        detect((records, []), [Darkness()], where, overlays=False, show_progress=False)
+        ranked = rank(None, tmp_path / "ranked", runs=[where], bootstrap=FEW, show_progress=False)
+        for name, version in (("clean", "codec 1"), ("noisy", "codec 2")):
+            assert row_of(ranked, version)["severity"] == row_of(done, name)["severity"]
 
     def test_no_common_photograph_or_anchor_is_refused(self, photos, two, tmp_path):
         files = sorted(map(str, photos.iterdir()))

@@ -51,7 +51,6 @@ from nacd_bench.jobs.compare.differences import (
 )
 from nacd_bench.jobs.compare.verdict import objections, verdict
 from nacd_bench.runs.compared_run import (
-    codec_of,
     failures_of,
     judges,
     operating_point,
@@ -303,7 +302,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "kind": run.job,
         "triplets": len(run.records),
         "boxes": len(run.detections),
-        **{side: sorted({codec_of(triplet, side) for triplet in run.records}) for side in SIDES},
+        **{side: sorted({triplet.codec(side) for triplet in run.records}) for side in SIDES},
         "nacd_bench": run.settings.get("nacd_bench"),
     }
 

@@ -137,7 +137,7 @@ def build(
         # what was kept of two may be gone
         artifacts = deduplicated(artifacts, records.values(), iou)
         dataset = dataset_of(records.values(), artifacts, settings)
-        codecs = sorted({record.neural_codec or UNKNOWN for record in dataset.records})
+        codecs = sorted({record.codec("neural") or UNKNOWN for record in dataset.records})
         title = title or f"Visual artifacts of {', '.join(codecs)}"
         write_tables(folder, dataset, title)
         text = card(dataset, title)

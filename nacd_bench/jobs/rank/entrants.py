@@ -93,21 +93,24 @@ def read_entrants(
             f"one that is in all. Run detect with {DETECT}."
         )
     reference = _anchor(runs, anchor)
-    names = Counter(
-        name for run in runs.values() for name in {r.neural_codec or "" for r in run.records}
-    )
-    entrants = []
+    codings: dict[tuple[str, str], list[TripletRecord]] = defaultdict(list)
     for folder, run in runs.items():
-        of_codec: dict[str, list[TripletRecord]] = defaultdict(list)
         for record in run.records:
             if _traditional(record) == reference:
-                of_codec[record.neural_codec or ""].append(record)
-        findings = _findings(run, judged)
-        for codec, records in of_codec.items():
-            # two versions of a codec have one name: their runs tell them apart
-            is_alone = bool(codec) and names[codec] == 1
-            name = codec if is_alone else f"{codec} ({folder})".strip()
-            entrants.append(_entrant(name, run, records, judged, findings, failure_limit))
+                codings[folder, record.codec("neural")].append(record)
+    labels = [  # versions tell apart what has one name, runs what has one version
+        (of[0].neural_codec or "", codec, f"{codec} ({folder})".strip())
+        for (folder, codec), of in codings.items()
+    ]
+    times = Counter(label for shown in labels for label in dict.fromkeys(shown) if label)
+    findings = {folder: _findings(run, judged) for folder, run in runs.items()}
+    entrants = [
+        _entrant(
+            next(label for label in shown if times[label] == 1),
+            *(runs[folder], records, judged, findings[folder], failure_limit),
+        )
+        for shown, ((folder, _), records) in zip(labels, codings.items(), strict=True)
+    ]
     return entrants, judged, named_version(*reference)
 
 

@@ -408,8 +408,8 @@ function boxesOf(triplet, name, side) {
 
 function details(triplet) {
   const rows = [
-    ["neural", [triplet.neural_codec, triplet.neural_version, triplet.neural_point, triplet.neural_bpp && `${number(triplet.neural_bpp)} bpp`]],
-    ["traditional", [triplet.traditional_codec, triplet.traditional_version, triplet.traditional_point, triplet.traditional_bpp && `${number(triplet.traditional_bpp)} bpp`]],
+    ["neural", [triplet.neural_codec, triplet.neural_point, triplet.neural_bpp && `${number(triplet.neural_bpp)} bpp`]],
+    ["traditional", [triplet.traditional_codec, triplet.traditional_point, triplet.traditional_bpp && `${number(triplet.traditional_bpp)} bpp`]],
     triplet.gap !== null && ["rate", [`traditional ${triplet.gap < 0 ? "" : "+"}${(100 * triplet.gap).toFixed(1)} % of what was asked for`, triplet.over_tolerance && "over the tolerance"]],
     ["size", [`${triplet.width} x ${triplet.height}`, triplet.reduced && "shown at reduced size, detections at full resolution"]],
     ["known", [labelOf(triplet)]],
