@@ -155,10 +155,10 @@ def _deferred(of_image: Callable[[Tensor], Tensor], *images: Tensor) -> Deferred
 
 
 def _luma(image: Tensor) -> Tensor:
-    return luma(_on_unit_scale(image)).clamp(0, 1)  # weights that sum to 1 may round to more
+    return luma(_on_unit_scale(image)).clamp_(0, 1)  # weights that sum to 1 may round to more
 
 
 def _on_unit_scale(image: Tensor) -> Tensor:
     """Float64 on [0, 1]; the memory of each is laid out as every other's."""
     pixels = image.clone(memory_format=torch.contiguous_format)
-    return pixels.double() / 255 if pixels.dtype == torch.uint8 else pixels.double()
+    return pixels.double().div_(255) if pixels.dtype == torch.uint8 else pixels.double()

@@ -293,6 +293,12 @@ def band(plane: Plane, smaller: Plane, doubled: Callable[[Tensor], Tensor], rows
 
 def mirrored(x: Tensor, pad: int) -> Tensor:
     """``(..., H, W)`` with ``pad`` pixels more on each side, mirrored with the edge pixel."""
+    if on_cpu(x):
+        size = (x.shape[-2] + 2 * pad, x.shape[-1] + 2 * pad)
+        border = cv2.BORDER_REFLECT
+        return per_plane(
+            x, lambda s, t: cv2.copyMakeBorder(s, pad, pad, pad, pad, border, dst=t), size
+        )
     for dim in (-2, -1):
         length = x.shape[dim]
         index = torch.arange(-pad, length + pad, device=x.device) % (2 * length)

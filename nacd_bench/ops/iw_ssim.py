@@ -46,8 +46,8 @@ def iw_ssim(original: Plane, test: Plane) -> Tensor:
         test: like it ``(B, 1, H, W)``.
     """
     originals, tests = _pyramid(original), _pyramid(test)
-    parents = [*originals[1:-1], None]
-    means = [_weighted_mean(*bands) for bands in zip(originals, tests, parents, strict=False)]
+    coarser = [*map(_enlarged, originals[1:-1], originals), None]
+    means = [_weighted_mean(*bands) for bands in zip(originals, tests, coarser, strict=False)]
     means.append(mean_similarity(originals[-1], tests[-1], with_luminance=True))
     weights = torch.tensor(SCALE_WEIGHTS, dtype=torch.float64)
     product = torch.ones_like(means[0])
@@ -81,20 +81,20 @@ def _doubled(x: Tensor) -> Tensor:
     return x
 
 
-def _weighted_mean(x: Plane, y: Plane, parent: Plane | None) -> Tensor:
+def _weighted_mean(x: Plane, y: Plane, coarse: Plane | None) -> Tensor:
     """Similarity of two bands, weighted by the information at each place: ``(B,)``.
 
     Args:
         x, y: bands of the original and of tests.
-        parent: the original's at the next scale.
+        coarse: the original's at the next scale, in this one's size.
     """
-    values, whitening = _structure(x, parent)
+    values, whitening = _structure(x, coarse)
     sums = []
     for span, (own, other) in strips(x, y, window=GAUSSIAN):
         similarity = similarity_map(own, other, with_luminance=False)
         inner = slice(MARGIN, -MARGIN)
         own, other = (part[..., inner, inner] for part in (own, other))
-        parts = _neighborhoods(own, parent, (span.start + MARGIN, MARGIN))
+        parts = _neighborhoods(own, coarse, (span.start + MARGIN, MARGIN))
         energy = torch.cat([(whitening @ part).square_().sum(0) for part in parts])
         information = _information(own, other, values, energy.view(1, *similarity.shape[1:]))
         weighted = (similarity * information).sum(dim=(1, 2, 3))
@@ -103,14 +103,14 @@ def _weighted_mean(x: Plane, y: Plane, parent: Plane | None) -> Tensor:
     return weighted / total
 
 
-def _structure(x: Plane, parent: Plane | None) -> tuple[list[float], Tensor]:
+def _structure(x: Plane, coarse: Plane | None) -> tuple[list[float], Tensor]:
     """Of the original: eigenvalues of its neighbourhoods' covariance, NaN without structure, and
     what brings a neighbourhood to numbers whose squares sum to its energy ``(n, n)``."""
     height, width = (side - BLOCK + 1 for side in x.shape[-2:])
     products = [
         part @ part.T
         for span, (own,) in strips(x, window=BLOCK)
-        for part in _neighborhoods(own, parent, (span.start, 0))
+        for part in _neighborhoods(own, coarse, (span.start, 0))
     ]
     covariance = torch.stack(products).sum(dim=0).div_(height * width)
     values, axes = torch.linalg.eigh(covariance)
@@ -119,29 +119,29 @@ def _structure(x: Plane, parent: Plane | None) -> tuple[list[float], Tensor]:
     return values.tolist(), axes.T / (len(values) * values).sqrt()[:, None]
 
 
-def _neighborhoods(x: Tensor, parent: Plane | None, corner: tuple[int, int]) -> Iterator[Tensor]:
+def _neighborhoods(x: Tensor, coarse: Plane | None, corner: tuple[int, int]) -> Iterator[Tensor]:
     """Neighbourhoods of the original ``(n, positions)``, one after the other in the same memory: of
     all they are large.
 
     Args:
         x: part of a band.
-        parent: of the whole band.
+        coarse: the next band in the size of this one.
         corner: first row and column of the part in the band.
     """
     blocks = x[0, 0].unfold(0, BLOCK, 1).unfold(1, BLOCK, 1).permute(2, 3, 0, 1)
     height, width = blocks.shape[2:]
-    coarse = None
-    if parent is not None:
+    parent = None
+    if coarse is not None:
         row, column = (first + 1 for first in corner)
-        coarse = _enlarged(parent, slice(row, row + height), slice(column, column + width))[0, 0]
+        parent = coarse[..., row : row + height, column : column + width][0, 0]
     rows = height if not on_cpu(x) else min(height, max(1, TILE // width))
-    memory = x.new_empty(BLOCK**2 + (coarse is not None), rows * width)
+    memory = x.new_empty(BLOCK**2 + (parent is not None), rows * width)
     for start in range(0, height, rows):
         some = slice(start, min(height, start + rows))
         filled = memory[:, : (some.stop - start) * width]
         filled[: BLOCK**2].view(BLOCK, BLOCK, -1, width).copy_(blocks[:, :, some])
-        if coarse is not None:
-            filled[-1].view(-1, width).copy_(coarse[some])
+        if parent is not None:
+            filled[-1].view(-1, width).copy_(parent[some])
         yield filled
 
 
@@ -177,14 +177,18 @@ def _mean(x: Tensor) -> Tensor:
     return separable(x, taps, taps)
 
 
-def _enlarged(x: Plane, rows: slice, columns: slice) -> Tensor:
-    """Part of twice the size: every other pixel of a bilinear enlargement to 4 n - 3."""
-    down, across = (
-        (2 * torch.arange(part.start, part.stop, dtype=torch.float64) - 0.5)
-        * (side / (4 * side - 3))
-        - 0.5
-        for side, part in zip(x.shape[-2:], (rows, columns), strict=True)
-    )
-    first = max(0, int(down[0]))
-    lines = between(x[..., first : int(down[-1]) + 2, :], -2, down - first)
-    return between(lines, -1, across)
+def _enlarged(x: Plane, like: Plane) -> Plane:
+    """Twice the size: every other pixel of a bilinear enlargement to 4 n - 3."""
+
+    def places(first: int, last: int, dim: int) -> Tensor:
+        side = x.shape[dim]
+        odd = 2 * torch.arange(first, last, dtype=torch.float64) - 0.5
+        return odd * (side / (4 * side - 3)) - 0.5
+
+    def made(rows: slice) -> Tensor:
+        down = places(rows.start, rows.stop, -2)
+        first = max(0, int(down[0]))
+        lines = between(x[..., first : int(down[-1]) + 2, :], -2, down - first)
+        return between(lines, -1, places(0, like.shape[-1], -1))
+
+    return kept(Deferred(like.shape, like.device, made))

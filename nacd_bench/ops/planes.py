@@ -49,7 +49,9 @@ def power_(x: Tensor, exponent: float) -> Tensor:
 
 def log_(x: Tensor) -> Tensor:
     """Natural logarithm in place, to an ulp or two; six times as fast as PyTorch's on a CPU."""
-    return per_plane(x, lambda s, t: cv2.log(s, dst=t), out=x) if on_cpu(x) else x.log_()
+    if not on_cpu(x) or not x.is_contiguous():
+        return x.log_()
+    return per_plane(x, lambda s, t: cv2.log(s, dst=t), out=x)
 
 
 def per_plane(

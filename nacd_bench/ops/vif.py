@@ -15,13 +15,15 @@ import torch
 from torch import Tensor
 
 from nacd_bench.ops.filters import gaussian_blur, moments
-from nacd_bench.ops.planes import blockwise
+from nacd_bench.ops.planes import blockwise, log_
 from nacd_bench.ops.strips import Plane, assembled, strips
 
-NOISE = 2.0
-"""Variance of the eye's noise, on 0..255."""
-LEAST_VARIANCE = 1e-8
-"""Under this, on 0..255, a window is flat: float64 leaves 1e-11 where there is nothing."""
+NOISE = 2.0 / 255**2
+"""Variance of the eye's noise."""
+LEAST_VARIANCE = 1e-8 / 255**2
+"""Up to this a window is flat: float64 leaves a thousandth where there is nothing."""
+LEAST_INFORMATION = 1e-8
+"""Added to both sums, which are 0 of a flat original."""
 SCALES = (17, 9, 5, 3)
 """Sides of the Gaussian windows; their standard deviation is a fifth of that."""
 VIF_SIDE = 41
@@ -34,27 +36,34 @@ def vif(original: Plane, test: Plane) -> Tensor:
     1 for a flat original: it has no information that could be lost.
     """
     planes: Sequence[Plane] = [original, test]
-    sums = []
+    passed, sent = [], []
     for side in SCALES:
         if side != SCALES[0]:
             half = partial(_half, side=side)
             planes = [assembled(half, plane, window=side, step=2) for plane in planes]
         for _, (x, y) in strips(*planes, window=side):
             mean = partial(_mean, side=side)
-            _, _, vx, vy, covariance = moments(x * 255, y * 255, mean)
-            sums.append(blockwise(_information, 2, vx, vy, covariance).sum(dim=(2, 3)))
-    passed, sent = torch.stack(sums).sum(dim=0).add_(LEAST_VARIANCE).unbind(1)
-    return passed / sent
+            _, _, vx, vy, covariance = moments(x, y, mean)
+            passed.append(blockwise(_passed, 1, vx, vy, covariance).sum(dim=(1, 2, 3)))
+            sent.append(blockwise(_sent, 1, vx).sum(dim=(1, 2, 3)))
+    through, whole = (
+        torch.stack(sums).sum(dim=0).add_(LEAST_INFORMATION) for sums in (passed, sent)
+    )
+    return through / whole
 
 
-def _information(vx: Tensor, vy: Tensor, covariance: Tensor) -> Tensor:
-    """Of windows ``(B, 1, n)``: what comes through to the test, and all, ``(B, 2, n)``."""
-    is_seen = (vx >= LEAST_VARIANCE) & (vy >= LEAST_VARIANCE) & (covariance > 0)
-    gain = torch.where(is_seen, covariance / vx, 0)
-    noise = (vy - gain * covariance).clamp_(min=0).add_(NOISE)
-    vx = torch.where(vx >= LEAST_VARIANCE, vx, 0)
-    through = gain.square_().mul_(vx).div_(noise)
-    return torch.cat([through, (vx / NOISE).expand_as(through)], dim=1).log1p_()
+def _passed(vx: Tensor, vy: Tensor, covariance: Tensor) -> Tensor:
+    """Information that windows ``(B, 1, n)`` of the test have of the original's."""
+    shared = covariance.clamp(min=0).mul_(vy > LEAST_VARIANCE)
+    gain = shared / vx.clamp(min=LEAST_VARIANCE)
+    noise = torch.addcmul(vy, gain, shared, value=-1).clamp_(min=0).add_(NOISE)
+    seen = torch.threshold(vx, LEAST_VARIANCE, 0)
+    return log_(gain.square_().mul_(seen).div_(noise).add_(1))
+
+
+def _sent(vx: Tensor) -> Tensor:
+    """Information that windows of the original have."""
+    return log_(torch.threshold(vx, LEAST_VARIANCE, 0).div_(NOISE).add_(1))
 
 
 def _half(x: Tensor, side: int) -> Tensor:
