@@ -196,7 +196,7 @@ def detect(
         problems = [*problems, *others.failures]
     alarms = _alarms(others)
     names = file_names(record.id for record in records)
-    shown = ShownHeatMaps(folder)
+    shown = ShownHeatMaps(folder, detectors)
     draw = partial(_drawn, folder, names, detectors, limits, overlays, heat_maps, shown)
     size = batch_size or usual_batch_size(place.type)
     n_before = 0
@@ -215,7 +215,7 @@ def detect(
             tick.skip(n_before)
             tasks = [(record, tuple(types)) for record in records if record.id not in kept]
             results = _results(run, batches(tasks, size), detectors, place, tick)
-            for item in ahead(draw, results, WRITERS, 2 * size):
+            for item in ahead(draw, results, WRITERS, 2 * size, _is_large):
                 run.journal.append(item)
                 kept[item["id"]] = item
                 run.failures += _faults(item)
@@ -303,6 +303,11 @@ def _results(
             tick.skip(1)
         else:
             yield from batch
+            del batch  # it would be here while the next is worked on
+
+
+def _is_large(scored: tuple[LoadedTriplet, Mapping[str, Result]]) -> bool:
+    return not scored[0].batch.is_whole
 
 
 def _faults(item: Mapping[str, Any]) -> list[Failure]:
@@ -342,7 +347,7 @@ def _drawn(
     """The journal's record of a triplet; its pictures are written when this returns."""
     loaded, results = triplet
     name = names[loaded.record.id]
-    shown.keep(loaded, detectors, results)
+    shown.keep(loaded, results)
     files, scales = [], {}
     for detector in detectors:
         heat_map = results[detector.name].heat_map

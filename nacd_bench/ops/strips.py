@@ -94,9 +94,9 @@ def made(plane: Plane) -> Tensor:
 
 
 def kept(plane: Deferred) -> Plane:
-    """A plane that is one strip as a tensor, so that it is made once."""
+    """A plane of a few strips as a tensor, so that it is made once."""
     height, width = plane.shape[-2:]
-    return made(plane) if height * width <= _pixels(plane) else plane
+    return made(plane) if height * width <= 4 * _pixels(plane) else plane
 
 
 def _pixels(plane: Plane) -> int:

@@ -12,6 +12,7 @@ import signal
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import lightning as L
@@ -21,9 +22,10 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from nacd_bench.cache import ScoreCache
 from nacd_bench.errors import Failure, UserError
 from nacd_bench.pipeline.methods import Method
-from nacd_bench.pipeline.progress import progress_bar
+from nacd_bench.pipeline.progress import Progress, progress_bar
 from nacd_bench.pipeline.scoring import (
     Engine,
+    Keep,
     ScoredBatch,
     Task,
     all_scored,
@@ -43,6 +45,7 @@ class Scoring(L.LightningModule):
         keys: of the results in the cache, by triplet id and method.
         cache: where results go, batch by batch.
         engine: batch size, threads, progress.
+        keep: what is called with each triplet and its results.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Scoring(L.LightningModule):
         keys: Mapping[str, Mapping[str, str]],
         cache: ScoreCache,
         engine: Engine,
+        keep: Keep | None,
     ) -> None:
         super().__init__()
         self.tasks = tasks
@@ -59,6 +63,7 @@ class Scoring(L.LightningModule):
         self.keys = keys
         self.cache = cache
         self.engine = engine
+        self.keep = keep
 
     def setup(self, stage: str) -> None:
         tune_process()
@@ -67,7 +72,9 @@ class Scoring(L.LightningModule):
         if self.trainer.world_size > 1:
             torch.set_num_threads(max(1, (os.cpu_count() or 1) // self.trainer.world_size))
 
-    def test_dataloader(self) -> Iterator[ScoredBatch | Failure]:
+    def test_dataloader(self) -> Iterator[dict[str, Any]]:
+        """What the cache gets, batch by batch: without pixels, since the Trainer takes one more
+        than it works on."""
         share = self.tasks[self.trainer.global_rank :: self.trainer.world_size]
         size = self.engine.batch_size or usual_batch_size(self.device.type)
         is_shown = self.engine.show_progress and self.trainer.is_global_zero
@@ -76,28 +83,29 @@ class Scoring(L.LightningModule):
             methods: list[Method] = list(self.methods)  # type: ignore[arg-type]
             in_precision = self.trainer.precision_plugin.test_step_context
             everyone = self.trainer.world_size
-            for batch in all_scored(loaded, methods, self.device, everyone, in_precision):
-                yield batch
-                if isinstance(batch, Failure):
-                    tick(tick.failures + 1)
-                else:
-                    tick(count=len(batch))
+            scored = all_scored(loaded, methods, self.device, everyone, in_precision)
+            yield from map(partial(self._records, tick), scored)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, index: int) -> Any:
         return batch  # `scored` does, where there are pixels
 
-    def test_step(self, batch: ScoredBatch | Failure, index: int) -> None:
+    def test_step(self, batch: dict[str, Any], index: int) -> None:
+        self.cache.put(batch)
+
+    def _records(self, tick: Progress, batch: ScoredBatch | Failure) -> dict[str, Any]:
         if isinstance(batch, Failure):
+            tick(tick.failures + 1)
             unreadable = {"unreadable": batch.message}
-            self.cache.put(dict.fromkeys(self.keys[batch.item].values(), unreadable))
-            return
-        self.cache.put(
-            {
-                self.keys[loaded.record.id][name]: result.as_json()
-                for loaded, results in batch
-                for name, result in results.items()
-            }
-        )
+            return dict.fromkeys(self.keys[batch.item].values(), unreadable)
+        for loaded, results in batch:
+            if self.keep:
+                self.keep(loaded, results)
+        tick(count=len(batch))
+        return {
+            self.keys[loaded.record.id][name]: result.as_json()
+            for loaded, results in batch
+            for name, result in results.items()
+        }
 
 
 def run_trainer(
@@ -106,6 +114,7 @@ def run_trainer(
     keys: Mapping[str, Mapping[str, str]],
     cache: ScoreCache,
     engine: Engine,
+    keep: Keep | None = None,
 ) -> None:
     """Score triplets into the cache; arguments as of :class:`Scoring`."""
     devices: int | str = engine.devices
@@ -138,7 +147,7 @@ def run_trainer(
             ) from error
         answer = signal.getsignal(signal.SIGINT)
         try:
-            trainer.test(Scoring(tasks, methods, keys, cache, engine), verbose=False)
+            trainer.test(Scoring(tasks, methods, keys, cache, engine, keep), verbose=False)
         except SystemExit as stop:  # Lightning's answer to Ctrl-C, after which it ignores more
             if isinstance(stop.__context__, KeyboardInterrupt):
                 signal.signal(signal.SIGINT, answer)

@@ -16,7 +16,7 @@ from nacd_bench.cache import ScoreCache
 from nacd_bench.errors import Failure, ImageError, UserError
 from nacd_bench.pipeline.methods import Method
 from nacd_bench.pipeline.progress import progress_bar
-from nacd_bench.pipeline.scoring import DEFAULT, READERS, Engine
+from nacd_bench.pipeline.scoring import DEFAULT, READERS, Engine, Keep
 from nacd_bench.pipeline.workers import ahead
 from nacd_bench.runs.provenance import score_key
 from nacd_bench.triplets.detection import Result
@@ -55,6 +55,7 @@ def score_triplets(
     methods: Sequence[Method],
     cache: ScoreCache,
     engine: Engine = DEFAULT,
+    keep: Keep | None = None,
 ) -> Scored:
     """Score triplets with the methods that each needs.
 
@@ -64,6 +65,7 @@ def score_triplets(
         methods: detectors and baselines.
         cache: where scores are kept.
         engine: how it runs; it does not change the scores.
+        keep: what is called with each triplet that is scored, while its heat maps are there.
     """
     result = Scored({str(method.name): {} for method in methods})
     chosen = [record for record in records if wanted.get(record.id)]
@@ -85,7 +87,7 @@ def score_triplets(
         from nacd_bench.pipeline.lightning import run_trainer  # its import takes seconds
 
         tasks = [(r, tuple(missing[r.id])) for r in chosen if r.id in missing]
-        run_trainer(tasks, methods, missing, cache, engine)
+        run_trainer(tasks, methods, missing, cache, engine, keep)
         kept = cache.get(every)
     for name, by_method in keys.items():
         for method, key in by_method.items():

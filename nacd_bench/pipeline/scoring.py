@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from itertools import chain, islice
-from threading import Lock
 from typing import Any, Literal
 
 import torch
@@ -35,7 +33,7 @@ READERS = 4
 SCORERS = 4
 """Threads that score on a CPU, at most."""
 LARGE = 1 << 22
-"""Pixels of a batch from which on it does not share memory with another large one."""
+"""Pixels of a batch from which on it does not share memory with others."""
 GPU_BATCH = 8
 """Triplets of one size that a GPU takes at a time, unless told otherwise."""
 
@@ -70,6 +68,8 @@ LoadedBatch = tuple[Sequence[LoadedTriplet], Sequence[str]]
 """Triplets of one size and dtype, and the names of the methods that are to score them."""
 ScoredBatch = list[tuple[LoadedTriplet, dict[str, Result]]]
 """Triplets, each with its results by method."""
+Keep = Callable[[LoadedTriplet, Mapping[str, Result]], None]
+"""What keeps more of a triplet and its results than its scores."""
 
 
 def batches(
@@ -77,18 +77,21 @@ def batches(
 ) -> Iterator[LoadedBatch | Failure]:
     """Decode triplets and put them together; those that cannot be read come as failures.
 
+    Large ones come alone, and none is decoded before the one before it was taken.
+
     Args:
         tasks: one after the other, as they come.
         batch_size: of one size; less where few are alike.
         readers: threads that decode ahead of whoever takes the batches.
     """
-    tasks = list(tasks)
-    with suppress(ImageError, IndexError):  # large pictures wait for each other
-        readers = 0 if math.prod(image_size(tasks[0][0].original)) > WHOLE else readers
     waiting: dict[Any, list[LoadedTriplet]] = defaultdict(list)
-    for methods, loaded in ahead(_loaded, tasks, readers, batch_size):
+    for methods, loaded in ahead(_loaded, tasks, readers, batch_size, _is_large):
         if isinstance(loaded, Failure):
             yield loaded
+            continue
+        if not loaded.batch.is_whole:
+            yield [loaded], methods
+            del loaded  # it would be here while the next is decoded
             continue
         kind = methods, loaded.batch.original.shape, loaded.batch.original.dtype
         waiting[kind].append(loaded)
@@ -99,6 +102,12 @@ def batches(
         yield waiting.pop(kind), kind[0]
     for kind, triplets in waiting.items():
         yield triplets, kind[0]
+
+
+def _is_large(task: Task) -> bool:
+    with suppress(ImageError):  # whoever decodes it will say what is wrong
+        return math.prod(image_size(task[0].original)) > WHOLE
+    return False
 
 
 def _loaded(task: Task) -> tuple[tuple[str, ...], LoadedTriplet | Failure]:
@@ -141,21 +150,19 @@ def all_scored(
         processes: that share this machine's cores.
         context: in which methods run.
     """
-    one_large = Lock()
 
     def one(batch: LoadedBatch | Failure) -> ScoredBatch | Failure:
         if isinstance(batch, Failure):
             return batch
-        pixels = sum(triplet.batch.original.shape[2:].numel() for triplet in batch[0])
-        with one_large if pixels > LARGE else nullcontext(), context():
+        with context():
             return scored(batch, methods, device)
 
+    def is_large(batch: LoadedBatch | Failure) -> bool:
+        triplets = () if isinstance(batch, Failure) else batch[0]
+        return sum(triplet.batch.original.shape[2:].numel() for triplet in triplets) > LARGE
+
     threads = min(cores() // processes, SCORERS) if device.type == "cpu" else 0
-    loaded = iter(loaded)
-    first = list(islice(loaded, 1))
-    if any(isinstance(batch, tuple) and not batch[0][0].batch.is_whole for batch in first):
-        threads = 0
-    yield from ahead(one, chain(first, loaded), threads if threads > 1 else 0)
+    return ahead(one, loaded, threads if threads > 1 else 0, alone=is_large)
 
 
 def usual_batch_size(device: str) -> int:

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from itertools import groupby
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -157,23 +158,34 @@ def finished_jobs(pool: Workers[Job, Result], jobs: Iterable[Job]) -> Iterator[t
 
 
 def ahead(
-    function: Callable[[Job], Result], jobs: Iterable[Job], threads: int, more: int = 0
+    function: Callable[[Job], Result],
+    jobs: Iterable[Job],
+    threads: int,
+    more: int = 0,
+    alone: Callable[[Job], bool] = lambda job: False,
 ) -> Iterator[Result]:
     """The function of each job in order, by threads that are a few jobs ahead.
+
+    Args:
+        threads: 0 for none: each job is done when its result is asked for.
+        more: jobs begun beyond those that the threads work on.
+        alone: whether a job has to wait until those before it are done, and those after it wait
+            until its result was taken: it needs the memory.
 
     >>> list(ahead(len, ["a", "bc"], threads=2))
     [1, 2]
     """
-    if not threads:
-        yield from map(function, jobs)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        futures: deque[Future[Result]] = deque()
-        for job in jobs:
-            futures.append(pool.submit(function, job))
-            if len(futures) > threads + more:
-                yield futures.popleft().result()
-        yield from (future.result() for future in futures)
+    for is_alone, some in groupby(jobs, alone):
+        if is_alone or not threads:
+            yield from map(function, some)
+            continue
+        with ThreadPoolExecutor(threads) as pool:
+            futures: deque[Future[Result]] = deque()
+            for job in some:
+                futures.append(pool.submit(function, job))
+                if len(futures) > threads + more:
+                    yield futures.popleft().result()
+            yield from (future.result() for future in futures)
 
 
 def cores() -> int:

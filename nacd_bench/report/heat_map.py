@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from heapq import heappush, heapreplace
 from pathlib import Path
 
@@ -28,6 +28,8 @@ SIDE = 400
 """Largest side of a heat map's picture; it is smooth."""
 STEPS = 65535
 """Largest value of a 16-bit file."""
+_one_writer = threading.Lock()
+"""Triplets may be alike, and share a picture."""
 
 
 def per_pixel(heat_map: HeatMap, index: int, height: int, width: int) -> NDArray[np.float32]:
@@ -69,24 +71,25 @@ class ShownHeatMaps:
 
     Args:
         run: the run's folder.
+        detectors: whose heat maps they are.
     """
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, detectors: Sequence[Detector]) -> None:
         self.folder = run / "report"
+        self.detectors = detectors
         self._scores: dict[str, list[float]] = defaultdict(list)
-        self._writing = threading.Lock()
 
-    def keep(
-        self, triplet: LoadedTriplet, detectors: Iterable[Detector], results: Mapping[str, Result]
-    ) -> None:
+    def keep(self, triplet: LoadedTriplet, results: Mapping[str, Result]) -> None:
         """Those of one triplet, where they are among the first :data:`SHOWN` of their detector."""
-        for detector in detectors:
-            result, highest = results[detector.name], self._scores[detector.name]
-            if result.heat_map is None or (len(highest) == SHOWN and result.score <= highest[0]):
+        for detector in self.detectors:
+            result, highest = results.get(detector.name), self._scores[detector.name]
+            if result is None or result.heat_map is None:
+                continue
+            if len(highest) == SHOWN and result.score <= highest[0]:
                 continue
             (heappush if len(highest) < SHOWN else heapreplace)(highest, result.score)
             path = self.folder / picture_name(detector, triplet)
-            with self._writing:  # triplets may be alike
+            with _one_writer:
                 if not path.is_file():
                     write_heat_picture(path, detector, result.heat_map, triplet.batch)
 

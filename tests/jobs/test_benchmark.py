@@ -99,6 +99,8 @@ def test_aucs_can_be_computed_again_from_the_scores(
         "few images (sources with the artifact: " in "".join(s["notes"])
         for s in metrics["sets"].values()
     )
+    shown = done.folder / "report" / "heat"  # a report takes them from here
+    assert [len(list((shown / name).iterdir())) for name in done.detectors] == [8, 8]
     for kind in ("texture", "color"):
         for end in ("png", "svg", "csv"):
             assert list((done.folder / "curves").glob(f"*{kind}*.{end}"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 
 import pytest
@@ -9,14 +11,21 @@ import torch
 from checks import fails
 from triplet_folder import make_triplets
 
+from nacd_bench.baselines import PSNR
+from nacd_bench.cache import ScoreCache
 from nacd_bench.detectors import Detector, LargeColor
 from nacd_bench.errors import Failure, ImageError
+from nacd_bench.jobs.detect import detect
 from nacd_bench.pipeline.methods import score_batch
-from nacd_bench.pipeline.scoring import batches
+from nacd_bench.pipeline.scores import score_triplets
+from nacd_bench.pipeline.scoring import Engine, batches
+from nacd_bench.pipeline.workers import ahead
 from nacd_bench.triplets import batch as batch_module
 from nacd_bench.triplets import memory
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch
+from nacd_bench.triplets.loading import LoadedTriplet, load_triplet
+from nacd_bench.triplets.record import TripletRecord
 from nacd_bench.triplets.source import find_triplets
 
 
@@ -105,6 +114,50 @@ def test_large_triplets_wait_for_each_other(
     coming = batches([(record, ("texture",)) for record in records], 1)
     next(coming)
     assert taken == [records[0].id]
+
+
+def test_large_jobs_among_small_ones_are_alone() -> None:
+    begun: list[int] = []
+
+    def job(size: int) -> int:
+        begun.append(size)
+        return size
+
+    sizes = [1, 2, 30, 40, 3]
+    coming = ahead(job, sizes, threads=2, more=9, alone=lambda size: size >= 30)
+    for number, size in enumerate(coming):
+        assert size == sizes[number]
+        assert set(begun) <= set(sizes[: max(2, number + 1)])
+
+
+def test_no_large_triplet_outlives_its_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When one is decoded, the pixels of those before it are gone."""
+    monkeypatch.setattr(batch_module, "WHOLE", 1)
+    monkeypatch.setattr("nacd_bench.pipeline.scoring.WHOLE", 1)
+    monkeypatch.setattr("nacd_bench.pipeline.scoring.LARGE", 1)
+    records, _ = find_triplets(make_triplets(tmp_path / "data", ("astronaut", "coffee", "chelsea")))
+    alive: weakref.WeakSet[torch.Tensor] = weakref.WeakSet()
+
+    def loaded(record: TripletRecord) -> LoadedTriplet:
+        gc.collect()  # an import that failed once leaves a cycle behind
+        assert not alive
+        triplet = load_triplet(record)
+        alive.add(triplet.batch.original)
+        return triplet
+
+    monkeypatch.setattr("nacd_bench.pipeline.scoring.load_triplet", loaded)
+    found = detect((records, []), [LargeColor()], tmp_path / "run", device="cpu")
+    assert not found.failures and len(found.results) == 3
+    scored = score_triplets(
+        records,
+        {record.id: ["psnr"] for record in records},
+        [PSNR()],
+        ScoreCache(tmp_path / "scores.sqlite"),
+        Engine(accelerator="cpu", devices=1, show_progress=False),
+    )
+    assert not scored.failures and len(scored.scores["psnr"]) == 3
 
 
 def fake(name: str) -> object:

@@ -49,6 +49,7 @@ from nacd_bench.pipeline.scores import Scored, score_triplets
 from nacd_bench.pipeline.scoring import DEFAULT as DEFAULT_ENGINE
 from nacd_bench.pipeline.scoring import Engine
 from nacd_bench.pipeline.tracking import tracked
+from nacd_bench.report.heat_map import ShownHeatMaps
 from nacd_bench.runs.folder import open_run
 from nacd_bench.runs.provenance import provenance
 from nacd_bench.settings import Name, checked
@@ -135,6 +136,7 @@ def benchmark(
             every,
             ScoreCache(place / "scores.sqlite"),
             engine,
+            ShownHeatMaps(folder, detectors).keep,
         )
         run.failures += [*failures, *problems, *scored.failures]
         scales = {one.name: Scale(one.nothing_found, one.is_severity) for one in detectors}
