@@ -47,7 +47,7 @@ class RgbCurve:
         source: the file that says so; empty where it was measured here.
         bpp: bits per pixel.
         values: by quality (:data:`RGB_QUALITIES`), in dB; those that are known.
-        bd_rates: by quality, percent of rate against the anchor; NaN where there is none.
+        bd_rates: by quality, percent of rate against the anchor, where there is one.
     """
 
     codec: str
@@ -146,13 +146,13 @@ def rgb_quality(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> tupl
 
 
 def compared(curves: Sequence[RgbCurve], anchor: RgbCurve) -> list[RgbCurve]:
-    """The curves with their BD-rates against one, NaN where these would mislead."""
+    """The curves with their BD-rates against one, none where it would mislead."""
     made = []
     for curve in curves:
         rates = {}
         for quality in curve.values.keys() & anchor.values.keys():
             pair = [np.array([each.bpp, each.values[quality]]) for each in (anchor, curve)]
-            is_misleading = objection(pair[0], pair[1], QUALITIES[quality])
-            rates[quality] = math.nan if is_misleading else bd_rate(*pair[0], *pair[1])
+            if not objection(pair[0], pair[1], QUALITIES[quality]):
+                rates[quality] = bd_rate(*pair[0], *pair[1])
         made.append(replace(curve, bd_rates=rates))
     return made

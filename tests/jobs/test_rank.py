@@ -239,6 +239,8 @@ class TestCodecsOnPhotographs:
         }
         expected = ((by_image["0"] + by_image["1"]) / 2 + by_image["2"]) / 2
         assert row["severity"] == pytest.approx(expected)
+        findings = page_data(burst.folder / "rank")["findings"]
+        assert len(findings) == 2 and {f["image"] for f in findings} & {"2"}
 
 
 class TestFinishedRuns:

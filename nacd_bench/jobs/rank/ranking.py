@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -198,7 +199,7 @@ def _facts(rows: Sequence[Row], side: str) -> Row:
 
 
 def _bd_rates(rows: Sequence[Row]) -> dict[str, float]:
-    """BD-rates against the anchor by quality; NaN where the curves do not allow one."""
+    """BD-rates against the anchor by quality, where the curves allow one."""
     triplets = [
         {**row, "source": row["image_sha256"], "traditional_label": row["anchor"] or "anchor"}
         for row in rows
@@ -209,7 +210,7 @@ def _bd_rates(rows: Sequence[Row]) -> dict[str, float]:
     return {
         rate["quality"]: rate["percent"]
         for rate in bd_rates(triplets)
-        if rate["quality"] in ("psnr", "msssim")
+        if rate["quality"] in ("psnr", "msssim") and math.isfinite(rate["percent"])
     }
 
 

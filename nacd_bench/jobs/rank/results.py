@@ -16,6 +16,9 @@ from nacd_bench.runs.schema import CODINGS, EDGES, PAIRS, RANKING, REAL, RGB_CUR
 from nacd_bench.runs.tables import Table, write_table
 from nacd_bench.triplets.files import writable, write_whole
 
+AROUND = 1.5
+"""Times our rates, up to which curves of others are drawn."""
+
 
 def write_results(
     folder: Path, ranking: Ranking, pictures: int | None, show_progress: bool
@@ -52,10 +55,12 @@ def write_results(
         return None
     worst = findings(ranking)[:pictures]
     at_rates = [row for row in ranking.rows if row["preset"] != EVERY]
+    rates = [row["bpp"] for row in at_rates if "bpp" in row]
     at_rates += [
         {"codec": row["codec"], "bpp": row["bpp"], "source": row["source"]}
         | {f"{quality}_rgb": row.get(quality) for quality in RGB_QUALITIES}
         for row in _points(ranking.curves)
+        if min(rates) / AROUND <= row["bpp"] <= max(rates) * AROUND
     ]
     with progress_bar("findings with pictures", len(worst), show_progress) as tick:
         return write_rank_page(
@@ -86,7 +91,7 @@ def _panels(ranking: Ranking) -> dict[str, str]:
 
 
 def findings(ranking: Ranking) -> list[Finding]:
-    """The strongest place of each type in each photograph, of whichever codec, the worst first."""
+    """The strongest place of each type in each scene, of whichever codec, the worst first."""
     by_detector = {name: kind for kind, name in ranking.judged.items()}
     wanted = set(ranking.photographs)
     worst: dict[tuple[str, str], tuple[float, Entrant, Row, Row]] = {}
@@ -97,7 +102,7 @@ def findings(ranking: Ranking) -> list[Finding]:
             if kind is None or coding is None:
                 continue
             found = (place["confidence"], entrant, coding, place)
-            key = (coding["image_sha256"], kind)
+            key = (ranking.scenes[coding["image_sha256"]], kind)
             if key not in worst or found[0] > worst[key][0]:
                 worst[key] = found
     strongest = sorted(worst.items(), key=lambda item: (-item[1][0], item[0]))
@@ -251,7 +256,10 @@ def _costs(means: Sequence[Row]) -> Table:
         [
             row["codec"],
             *(_decimals(row.get("psnr"), 2), _decimals(row.get("msssim"), 4)),
-            *(_percent(row.get(f"bd_rate_{name}")) for name in ("psnr", "msssim")),
+            *(
+                "-" if row["is_anchor"] else _percent(row.get(f"bd_rate_{name}"))
+                for name in ("psnr", "msssim")
+            ),
             *(_decimals(row.get(f"{name}_seconds"), 2) for name in ("encode", "decode")),
             *(_decimals(row.get(f"{name}_mp_per_second"), 2) for name in ("encode", "decode")),
             "-" if row.get("peak_memory") is None else numbers.size(row["peak_memory"]),
