@@ -23,7 +23,7 @@ from torch import Tensor
 from nacd_bench.detectors.windows import WindowDetector
 from nacd_bench.ops.filters import gaussian_blur, sobel
 from nacd_bench.ops.gradients import RIDGE_REACH, Gradient, cosine, hysteresis, ridges
-from nacd_bench.ops.planes import on_cpu
+from nacd_bench.ops.planes import on_cpu, rowwise
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import HeatMap
 
@@ -92,24 +92,24 @@ class Boundary(WindowDetector):
     def heat_map(self, batch: TripletBatch) -> HeatMap:
         worse, marks = [], []
         for strip in batch.strips(RIDGE_REACH):  # gradients reach less far
-            maps = self._maps(strip.batch)
+            planes = strip.batch.planes(libpng_luma) if self.truncated_luma else strip.batch.y
+            maps = rowwise(self._maps, RIDGE_REACH, *planes)
             worse.append(strip.rows(maps[0]))
             marks.append(strip.rows(maps[1]))
         edges = hysteresis(torch.cat(marks, dim=2)).split([part.shape[2] for part in worse], dim=2)
         strips = (part.mul_(is_edge) for part, is_edge in zip(worse, edges, strict=True))  # eq. 10
         return self.means(strips, batch.height, batch.width)
 
-    def _maps(self, batch: TripletBatch) -> tuple[Tensor, Tensor]:
+    def _maps(self, *planes: Tensor) -> tuple[Tensor, Tensor]:
         """How much more neural turned gradients than traditional where edges may be, and where
-        that is."""
-        planes = batch.planes(libpng_luma) if self.truncated_luma else batch.y
-        marks = ridges(planes.original, self.canny_low, self.canny_high)
+        that is; of luma."""
+        marks = ridges(planes[0], self.canny_low, self.canny_high)
         # few pixels are ridges; a GPU, which would have to be waited for to find them, takes all
         places = torch.arange(marks.numel(), device=marks.device)
         if on_cpu(marks):
             places = torch.from_numpy(np.flatnonzero(marks.numpy() > 0))
         original, neural, traditional = (self._gradient(plane, places) for plane in planes)
-        worse = torch.zeros_like(planes.original)
+        worse = torch.zeros_like(planes[0])
         difference = self._cosine(original, traditional).sub_(self._cosine(original, neural))
         worse.view(-1).index_copy_(0, places, difference)
         return worse, marks

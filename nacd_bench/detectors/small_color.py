@@ -52,10 +52,11 @@ def _uv_residuals(batch: TripletBatch) -> Tensor:
 
 def sums(maps: Tensor) -> Tensor:
     """How many values maps ``(B, C, ...)`` have, their sum and that of squares: ``(3, B, C)``."""
-    values = maps.flatten(2).double()
-    total = values.sum(dim=2)
+    values = maps.flatten(2)
+    total = values.sum(dim=2, dtype=torch.float64)
     count = torch.full_like(total, values.shape[2])
-    return torch.stack([count, total, values.square().sum(dim=2)])
+    squares = torch.linalg.vector_norm(values, dim=2, dtype=torch.float64).square_()
+    return torch.stack([count, total, squares])
 
 
 def overall(sums: Tensor) -> Tensor:
@@ -71,9 +72,13 @@ def artifact_map(residuals: Tensor, sigmas: Tensor, window: int) -> Tensor:
         residuals: of both, ``(B, 2, H, W)``.
         sigmas: their overall sigma ``(B, 2)``.
     """
-    # a factor of the variance is its root as one of the residual
-    scaled = residuals * sigmas.sqrt()[:, :, None, None]
-    return local_variance(scaled, window, lambda s: s[:, :1].sub(s[:, 1:]).float())
+    of_neural, of_traditional = sigmas[..., None].split(1, dim=1)
+
+    def difference(variances: Tensor) -> Tensor:
+        neural, traditional = variances.split(1, dim=1)
+        return neural.mul_(of_neural).sub_(traditional.mul_(of_traditional)).float()
+
+    return local_variance(residuals, window, difference)
 
 
 @dataclass(eq=False, repr=False)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from nacd_bench.detectors.windows import WindowDetector
 from nacd_bench.ops.filters import Rows, sobel
-from nacd_bench.ops.planes import blockwise
+from nacd_bench.ops.planes import rowwise
 from nacd_bench.ops.structure import MAP_REACH, MAP_STEP, msssim_maps, uniform_ssim_map
 from nacd_bench.triplets.batch import Planes, TripletBatch
 from nacd_bench.triplets.detection import HeatMap
@@ -31,9 +31,12 @@ Structure = Literal["ms_ssim", "uniform_ssim"]
 
 def textured(values: Tensor, y: Tensor, si_threshold: float) -> Tensor:
     """Values ``(B, 1, H, W)``, 0 where the Sobel magnitude of luma is too small (eq. 1-2)."""
-    return blockwise(
-        lambda v, gx, gy: v * ((gx * gx).addcmul_(gy, gy) >= si_threshold**2), 1, values, *sobel(y)
-    )
+
+    def of_rows(values: Tensor, y: Tensor) -> list[Tensor]:
+        gx, gy = sobel(y)
+        return [values * (gx.square_().addcmul_(gy, gy) >= si_threshold**2)]
+
+    return rowwise(of_rows, 1, values, y)[0]
 
 
 @dataclass(eq=False, repr=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import cv2
@@ -42,9 +42,9 @@ def power_(x: Tensor, exponent: float) -> Tensor:
     """
     if not on_cpu(x) or not x.is_contiguous():
         return x.pow_(exponent)
-    nothing = None if exponent == 0.5 or x.amin() > 0 else x == 0
+    is_any = None if exponent == 0.5 or x.amin() > 0 else x > 0
     per_plane(x, lambda s, t: cv2.pow(s, exponent, dst=t), out=x)
-    return x if nothing is None else x.masked_fill_(nothing, 0)
+    return x if is_any is None else x.mul_(is_any)
 
 
 def log_(x: Tensor) -> Tensor:
@@ -123,3 +123,26 @@ def blockwise(function: Callable[..., Tensor], channels: int, *inputs: Tensor) -
             part = slice(start, start + BLOCK)
             out[:, :, part] = function(*(x[:, :, part] for x in flat))
     return out.view(shape)
+
+
+def rowwise(
+    function: Callable[..., Sequence[Tensor]], reach: int, *inputs: Tensor
+) -> Sequence[Tensor]:
+    """A function of planes, some rows at a time on a CPU, in one go elsewhere.
+
+    Args:
+        function: planes ``(B, C, H, W)``, one like each input, to others of that height and width.
+        reach: rows above and below a row that decide about it.
+        inputs: of one height and width.
+    """
+    height, width = inputs[0].shape[-2:]
+    rows = max(8 * reach, 4 * BLOCK // width)
+    if not on_cpu(inputs[0]) or height <= rows:
+        return function(*inputs)
+    parts = []
+    for start in range(0, height, rows):
+        first = max(0, start - reach)
+        own = slice(start - first, start - first + rows)
+        made = function(*(x[..., first : start + rows + reach, :] for x in inputs))
+        parts.append([x[..., own, :] for x in made])
+    return [torch.cat(part, dim=-2) for part in zip(*parts, strict=True)]
