@@ -136,7 +136,7 @@ def rowwise(
         inputs: of one height and width.
     """
     height, width = inputs[0].shape[-2:]
-    rows = max(8 * reach, 4 * BLOCK // width)
+    rows = max(8 * reach, 8 * BLOCK // width)
     if not on_cpu(inputs[0]) or height <= rows:
         return function(*inputs)
     parts = []
