@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -270,3 +271,20 @@ def test_libraries_load_when_used() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another malloc")
+def test_a_plain_script_keeps_the_memory_that_is_freed() -> None:
+    """A plane of 0.5 megapixels is a thousand pages, and SSIM takes more than ten."""
+    code = (
+        "import resource, torch\n"
+        "from nacd_bench.baselines import SSIM\n"
+        "from nacd_bench.triplets.batch import TripletBatch\n"
+        "images = torch.randint(0, 256, (3, 1, 3, 512, 1024), dtype=torch.uint8)\n"
+        "for _ in range(3):\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    SSIM()(TripletBatch(*images))\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1000

@@ -492,6 +492,18 @@ class TestWindows:
         assert second.heat_map is not None and second.heat_map.values.shape[0] == 1
 
 
+def test_detectors_work_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(Texture, "forward", lambda *_: seen.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        Texture()(photo_batch("coffee"))
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)
+
+
 @needs_shared("jpegai_vm33")
 def test_real_artifacts_beat_the_same_without() -> None:
     """On a JPEG AI decode large_color finds more than with the two sides exchanged."""

@@ -224,6 +224,17 @@ class TestPowers:
             assert error(values, expected) <= tolerance
         assert values[0, 0, 0] == 0
 
+    def test_logarithms_are_those_of_numpy(self, device: str) -> None:
+        """To a few ulps, also of every other column."""
+        exponents = torch.linspace(-300, 300, 240, dtype=torch.float64)
+        x = torch.cat([10**exponents, 1 + 10 ** -exponents[120:].sqrt()]).view(2, 3, 60)
+        for values in (x.clone().to(device), x.to(device)[..., ::2]):
+            expected = np.log(values.cpu().numpy())
+            found = planes.log_(values).cpu().numpy()
+            assert (abs(found - expected) <= 6e-16 * abs(expected)).all()
+        ends = planes.log_(torch.tensor([[0.0, 1.0, torch.inf]], dtype=torch.float64).to(device))
+        assert ends.tolist() == [[-torch.inf, 0, torch.inf]]
+
     def test_length_is_the_hypotenuse(self, device: str) -> None:
         x, y = torch.randn(2, 3, 50, generator=torch.Generator().manual_seed(0)).double().to(device)
         assert error(planes.length(x, y), np.hypot(x.cpu(), y.cpu())) < 2e-15
