@@ -144,7 +144,7 @@ def _draw(
         markersize=4,
         capsize=2,
         elinewidth=0.6,
-        label=codec,
+        label=f"{codec} (elsewhere)" if is_dashed else codec,
     )
 
 

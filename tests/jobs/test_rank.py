@@ -326,7 +326,7 @@ class TestFinishedRuns:
         page = both.page.read_text()
         assert "elsewhere: b.json" in page and "only on the same photographs" in page
         figure = (both.folder / "curves.svg").read_text()
-        assert "PSNR of RGB" in figure and "net (b.json)" in figure
+        assert "PSNR of RGB" in figure and "net (b.json) (elsewhere)" in figure
         bad = tmp_path / "bad.json"
         bad.write_text("{}")
         fails(
