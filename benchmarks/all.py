@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,6 +26,7 @@ from nacd_bench.pipeline.tuning import tune_process
 tune_process()  # as the command line does
 
 import detectors
+import large
 import metrics
 import mining
 import rate_matching
@@ -34,22 +34,12 @@ import text
 import throughput
 from rows import Row, cpu_name, table
 
-from nacd_bench.cache import FOLDER_VARIABLE
 from nacd_bench.planting.photographs import COLOR_PHOTOS, photo
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 BEGINNING, END = "<!-- made by benchmarks/all.py -->\n", "<!-- until here -->"
-LARGE_LIMIT_GB, MAIN_JOB_LIMIT, LIST_LIMIT, HELP_LIMIT = 1.5, 60, 1.0, 0.6
+MAIN_JOB_LIMIT, LIST_LIMIT, HELP_LIMIT = 60, 1.0, 0.6
 SMALL_JOB = ["data.tiles=8", "sets.n=2", "bootstrap.resamples=50", "report=false"]
-COMMAND = """
-import sys
-from nacd_bench.cli.main import main
-if main(sys.argv[1:]):
-    sys.exit(1)
-with open("/proc/self/status") as file:  # getrusage may begin at the peak of who started it
-    print(next(line.split()[1] for line in file if line.startswith("VmHWM")))
-"""
-"""The command line, with kB of peak memory at the end."""
 Part = Callable[[], list[Row]]
 
 
@@ -79,7 +69,7 @@ def parts(quick: bool = False, pyiqa: str | None = None) -> dict[str, Part]:
     """What is measured, by name, in an order in which memory grows."""
     if not quick:
         return {
-            "large": large,
+            "large": large_pictures,
             "detectors": partial(detectors.measure, runs=3),
             "metrics": partial(metrics.measure, runs=3, pyiqa=pyiqa),
             "text": text.measure,
@@ -90,7 +80,7 @@ def parts(quick: bool = False, pyiqa: str | None = None) -> dict[str, Part]:
         }
     photos = {name: photo(name)[:64, :96] for name in COLOR_PHOTOS[:2]}
     return {
-        "large": partial(large, 0.2),
+        "large": partial(large_pictures, 0.2),
         "detectors": partial(detectors.measure, (0.03,), 1),
         "metrics": partial(metrics.measure, (0.05,), 1, pyiqa),
         "text": partial(text.measure, (0.05,), 1),
@@ -112,27 +102,33 @@ def measured(parts: dict[str, Part]) -> Iterator[Row]:
         print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
 
 
-def large(megapixels: float = 24) -> list[Row]:
-    """``detect`` on one large triplet, its report included."""
+def large_pictures(megapixels: float = 24) -> list[Row]:
+    """Commands over large triplets, reports included."""
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
-        paths = [f"{folder}/{role}.png" for role in ("original", "neural", "traditional")]
-        for path, file in zip(paths, detectors.png_files(megapixels), strict=True):
-            Path(path).write_bytes(file)
-        job = ["detect", *paths, f"folder={folder}/run", "show_progress=false"]
-        took, memory, printed = run(*job, cache=f"{folder}/cache")
-    what = f"nacd-bench detect, one triplet of {megapixels:g} MP"
-    figure = f"{took:.0f} s, {memory:.2f} GB. {printed.splitlines()[-1]}"
-    return [Row(what, figure, aim=f"{LARGE_LIMIT_GB} GB, report 10 s")]
+        triplets = large.made_triplet(Path(folder) / "triplets", megapixels)
+        for command in ("detect", "benchmark"):
+            job = [
+                *large.COMMANDS[command](triplets, None),
+                f"folder={folder}/{command}",
+                large.QUIET,
+            ]
+            took, memory, printed = large.measured(*job, cache=f"{folder}/cache")
+            figure = f"{took:.0f} s, {memory:.2f} GB. {printed.splitlines()[-1]}"
+            what = {"detect": "one triplet", "benchmark": "two triplets"}[command]
+            aim = f"{large.LIMITS_GB[24]} GB, report 10 s"
+            rows.append(Row(f"nacd-bench {command}, {what} of {megapixels:g} MP", figure, aim=aim))
+    return rows
 
 
 def commands(settings: list[str] | None = None) -> list[Row]:
     """The main job with an empty cache, and what should answer at once."""
     with tempfile.TemporaryDirectory() as folder:
         job = ["benchmark", "logger=none", "show_progress=false", f"folder={folder}/run"]
-        took, _, printed = run(*job, *(settings or []), cache=f"{folder}/cache")
+        took, _, printed = large.measured(*job, *(settings or []), cache=f"{folder}/cache")
         (inside,) = (line for line in printed.splitlines() if line.startswith("Time by part"))
         answers = {
-            words: min(run(*words.split(), cache=f"{folder}/cache")[0] for _ in range(3))
+            words: min(large.measured(*words.split(), cache=f"{folder}/cache")[0] for _ in range(3))
             for words in ("list", "detect --help")
         }
     return [
@@ -140,19 +136,6 @@ def commands(settings: list[str] | None = None) -> list[Row]:
         Row("nacd-bench list", f"{answers['list']:.2f} s", aim=f"{LIST_LIMIT:g} s"),
         Row("nacd-bench detect --help", f"{answers['detect --help']:.2f} s", aim=f"{HELP_LIMIT} s"),
     ]
-
-
-def run(*words: str, cache: str) -> tuple[float, float, str]:
-    """Wall time of a command in a process of its own, its peak memory in GB, what it prints."""
-    command = [sys.executable, "-c", COMMAND, *words]
-    environment = os.environ | {FOLDER_VARIABLE: cache}
-    began = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    took = time.perf_counter() - began
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(words)}: {done.stderr[-300:]}")
-    *lines, peak = done.stdout.splitlines()
-    return took, int(peak) * 1024 / 1e9, "\n".join(lines)
 
 
 if __name__ == "__main__":

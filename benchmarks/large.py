@@ -1,7 +1,7 @@
 """Peak memory and seconds of commands over one large triplet.
 
     python benchmarks/large.py
-    python benchmarks/large.py --megapixels 24 100 --commands detect
+    python benchmarks/large.py --megapixels 24 100 --commands detect benchmark
 
 The triplet is a photograph's mirrored copies side by side and JPEG decodes of them, in a temporary
 folder. Memory is the largest resident set of the command's process, from which the system counts
@@ -11,25 +11,38 @@ shared libraries too. Detectors that look for text run with --text only.
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from rich.console import Console
 
+from nacd_bench.cache import FOLDER_VARIABLE
 from nacd_bench.planting.photographs import photo
 from nacd_bench.runs.tables import Table
 
 DETECTORS = "texture,boundary,large_color,small_color,texture_severity,color_severity"
 LIMITS_GB = {24: 1.5, 100: 4.0}
 """What a command may take, by megapixels."""
-MAIN = "from nacd_bench.cli.main import main; raise SystemExit(main())"
+COMMAND = """
+import sys
+from nacd_bench.cli.main import main
+if main(sys.argv[1:]):
+    sys.exit(1)
+with open("/proc/self/status") as file:  # getrusage may begin at the peak of who started it
+    print(next(line.split()[1] for line in file if line.startswith("VmHWM")))
+"""
+"""The command line, with kB of peak memory at the end (Linux)."""
+QUIET = "show_progress=false"
+LABELLED = "labelled.jsonl"
 QUALITIES = {"ai": 20, "classic": 40}
 
 
@@ -47,29 +60,49 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             triplets = made_triplet(Path(name) / "triplets", megapixels)
             for command in options.commands:
-                words = COMMANDS[command](triplets, detectors)
-                peak, seconds, status = measured([*words, f"folder={name}/{command}"])
-                limit = LIMITS_GB.get(round(megapixels), float("nan"))
-                cells = (f"{megapixels:g}", command, f"{peak:.2f}", f"{limit:g}", f"{seconds:.0f}")
-                rows.append([*cells, str(status)])
-    columns = ("MP", "command", "peak GB", "aim GB", "s", "exit status")
+                words = [*COMMANDS[command](triplets, detectors), f"folder={name}/{command}"]
+                cells = [
+                    f"{megapixels:g}",
+                    command,
+                    f"{LIMITS_GB.get(round(megapixels), math.nan):g}",
+                ]
+                try:
+                    seconds, peak, printed = measured(*words, QUIET, cache=f"{name}/cache")
+                    cells += [f"{peak:.2f}", f"{seconds:.0f}", printed.splitlines()[-1]]
+                except RuntimeError as error:
+                    cells += ["-", "-", f"failed: {error}"]
+                rows.append(cells)
+    columns = ("MP", "command", "aim GB", "peak GB", "s", "")
     Console().print(Table(columns, rows).rich())
 
 
-def _detect(triplets: Path, detectors: str) -> list[str]:
-    return ["detect", str(triplets), f"detector=[{detectors}]"]
+def _chosen(detectors: str | None) -> list[str]:
+    return [f"detector=[{detectors}]"] if detectors else []
 
 
-def _mine(triplets: Path, detectors: str) -> list[str]:
+def _detect(triplets: Path, detectors: str | None) -> list[str]:
+    return ["detect", str(triplets), *_chosen(detectors)]
+
+
+def _benchmark(triplets: Path, detectors: str | None) -> list[str]:
+    return ["benchmark", str(triplets / LABELLED), "logger=none", *_chosen(detectors)]
+
+
+def _mine(triplets: Path, detectors: str | None) -> list[str]:
     codecs = ["codec@neural=webp", "codec@traditional=jpeg", "points=[50]", "workers=1"]
-    return ["mine", str(triplets / "orig"), f"detector=[{detectors}]", *codecs]
+    return ["mine", str(triplets / "orig"), *_chosen(detectors), *codecs]
 
 
-COMMANDS: dict[str, Callable[[Path, str], list[str]]] = {"detect": _detect, "mine": _mine}
+COMMANDS: dict[str, Callable[[Path, str | None], list[str]]] = {
+    "detect": _detect,
+    "benchmark": _benchmark,
+    "mine": _mine,
+}
 
 
 def made_triplet(folder: Path, megapixels: float) -> Path:
-    """A triplet of three to two, as ``orig/``, ``ai/`` and ``classic/``."""
+    """A triplet of three to two, as ``orig/``, ``ai/`` and ``classic/``; with its sides exchanged
+    it is the clean one of a labelled pair."""
     height = round((megapixels * 1e6 / 1.5) ** 0.5)
     size = (height, round(1.5 * height))
     tile = photo("astronaut")
@@ -82,18 +115,32 @@ def made_triplet(folder: Path, megapixels: float) -> Path:
     image.save(folder / "orig" / "large.png", compress_level=1)
     for role, quality in QUALITIES.items():
         image.save(folder / role / "large.jpg", quality=quality)
+    labels = [{"artifact_type": kind, "box": [0, 0, 64, 64]} for kind in ("texture", "color")]
+    rows = [
+        {"id": "with", "neural": "ai", "traditional": "classic", "labels": labels},
+        {"id": "without", "neural": "classic", "traditional": "ai", "artifact_free": True},
+    ]
+    for row in rows:
+        row |= {role: f"{row[role]}/large.jpg" for role in ("neural", "traditional")}
+        row |= {"original": "orig/large.png", "source": row["id"]}
+    (folder / LABELLED).write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
 
 
-def measured(words: Sequence[str]) -> tuple[float, float, int]:
-    """Peak memory in GB, seconds and exit status of a command."""
-    command = [sys.executable, "-c", MAIN, *words, "show_progress=false"]
+def measured(*words: str, cache: str) -> tuple[float, float, str]:
+    """Wall time of a command in a process of its own, its peak memory in GB, what it prints.
+
+    RuntimeError where it fails.
+    """
+    command = [sys.executable, "-c", COMMAND, *words]
+    environment = os.environ | {FOLDER_VARIABLE: cache}
     began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    unit = 1 if sys.platform == "darwin" else 1024
-    seconds = time.perf_counter() - began
-    return usage.ru_maxrss * unit / 1e9, seconds, os.waitstatus_to_exitcode(status)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    took = time.perf_counter() - began
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(words)}: {done.stdout[-300:]}{done.stderr[-300:]}")
+    *lines, peak = done.stdout.splitlines()
+    return took, int(peak) * 1024 / 1e9, "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from nacd_bench.errors import ImageError
 from nacd_bench.ops.color import luma
 from nacd_bench.ops.planes import one_thread
-from nacd_bench.ops.strips import Deferred
+from nacd_bench.ops.strips import Deferred, made
 from nacd_bench.settings import settings_of
-from nacd_bench.triplets.batch import Planes, TripletBatch
+from nacd_bench.triplets.batch import WHOLE, Planes, TripletBatch
 
 Small = Literal["error", "pad"]
 """What happens to images under the smallest size: an error, or replication of the last pixels."""
@@ -107,14 +107,18 @@ class Baseline(nn.Module):
             return of_traditional - of_neural
         return of_neural - of_traditional
 
+    def planes_of(self, original: Tensor, *decodes: Tensor) -> tuple[Any, Any]:
+        """What :meth:`values` takes, of an image ``(1, 3, H, W)`` and decodes of it, which are of
+        the smallest size at least."""
+        of_image = _on_unit_scale if self.in_color else _luma
+        planes = _deferred(of_image, original), _deferred(of_image, *decodes)
+        is_large = original.shape[2:].numel() > WHOLE
+        return planes if self.in_strips and is_large else (made(planes[0]), made(planes[1]))
+
     def _planes(self, single: TripletBatch) -> tuple[Any, Any]:
-        """The original's and the decodes'."""
-        is_large = min(single.height, single.width) >= self.min_side
-        if self.in_strips and is_large and not single.is_whole:
-            of_image = _on_unit_scale if self.in_color else _luma
-            return _deferred(of_image, single.original), _deferred(of_image, *single.images[1:])
-        planes_of = _planes_of_color if self.in_color else _planes_of_luma
-        planes = single.once(planes_of) if single.is_whole else planes_of(single)
+        if not single.is_whole and min(single.height, single.width) >= self.min_side:
+            return self.planes_of(*single.images)
+        planes = single.once(_planes_of_color if self.in_color else _planes_of_luma)
         original, *decodes = map(self._large_enough, planes)
         return original, torch.cat(decodes)
 
@@ -148,10 +152,10 @@ def _deferred(of_image: Callable[[Tensor], Tensor], *images: Tensor) -> Deferred
     """The planes of images of one size, made when they are needed."""
     channels = of_image(images[0][..., :1, :1]).shape[1]
 
-    def made(rows: slice) -> Tensor:
+    def rows_of(rows: slice) -> Tensor:
         return torch.cat([of_image(image[..., rows, :]) for image in images])
 
-    return Deferred((len(images), channels, *images[0].shape[2:]), images[0].device, made)
+    return Deferred((len(images), channels, *images[0].shape[2:]), images[0].device, rows_of)
 
 
 def _luma(image: Tensor) -> Tensor:

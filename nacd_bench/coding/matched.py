@@ -16,7 +16,6 @@ from nacd_bench.baselines.base import Baseline
 from nacd_bench.coding.codec import Codec, Image, bits_per_pixel
 from nacd_bench.coding.rate import Match, luma_psnr
 from nacd_bench.errors import DataError, PluginError, UserError
-from nacd_bench.ops.color import luma
 from nacd_bench.ops.planes import one_thread
 from nacd_bench.registry import BASELINES
 
@@ -90,16 +89,12 @@ def qualities(
     ({'msssim': 1.0}, {'msssim': None})
     """
     values: dict[str, float | None] = {}
-    reference, test = (
-        torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].double() / 255
-        for image in (original, decoded)
-    )
+    images = [torch.from_numpy(image).permute(2, 0, 1)[None] for image in (original, decoded)]
     for name in measures:
         values[name], metric = None, _metric(MEASURES[name])
         if metric is not None and min(original.shape[:2]) >= metric.min_side:
-            planes = (reference, test) if metric.in_color else (luma(reference), luma(test))
             with one_thread():
-                values[name] = metric.values(*planes).item()
+                values[name] = metric.values(*metric.planes_of(*images)).item()
     return values
 
 

@@ -39,6 +39,7 @@ from nacd_bench.coding.codec import (
 from nacd_bench.coding.expected import FINENESS, expected_curves
 from nacd_bench.errors import CodecError
 from nacd_bench.ops.psnr import psnr
+from nacd_bench.ops.strips import spans
 from nacd_bench.triplets.files import write_whole
 
 Floats = NDArray[np.float64]
@@ -197,8 +198,12 @@ def luma_psnr(original: Image, decoded: Image) -> float:
     >>> round(luma_psnr(np.zeros((2, 2, 3), np.uint8), np.ones((2, 2, 3), np.uint8)), 2)
     48.13
     """
-    difference = original.astype(np.float64) - decoded
-    return psnr(float(np.mean((difference @ [0.299, 0.587, 0.114]) ** 2)) / 255**2)
+    error = 0.0
+    for span in spans(*original.shape[:2]):
+        rows = slice(span.start, span.stop)
+        difference = original[rows].astype(np.float64) - decoded[rows]
+        error += float(np.sum((difference @ [0.299, 0.587, 0.114]) ** 2))
+    return psnr(error / decoded[..., 0].size / 255**2)
 
 
 def codec_curve(points: OperatingPoints, images: Sequence[Seen]) -> Floats:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 STRIP = 1 << 20
 """Pixels of a strip of a larger plane, without its margins."""
-CPU_STRIP, GPU_STRIP = 1 << 19, 1 << 23
+CPU_STRIP, GPU_STRIP = 1 << 18, 1 << 23
 """The same of a metric, on a CPU of what its cache holds; a GPU loses time with small ones."""
 
 
@@ -96,7 +96,7 @@ def made(plane: Plane) -> Tensor:
 def kept(plane: Deferred) -> Plane:
     """A plane of a few strips as a tensor, so that it is made once."""
     height, width = plane.shape[-2:]
-    return made(plane) if height * width <= 4 * _pixels(plane) else plane
+    return made(plane) if height * width <= 8 * _pixels(plane) else plane
 
 
 def _pixels(plane: Plane) -> int:
