@@ -10,17 +10,23 @@ import io
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
 import PIL
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import features
+from PIL.JpegImagePlugin import JpegImageFile
 
 from nacd_bench.coding.codec import Codec, Image, OperatingPoints
+from nacd_bench.coding.expected import expected_rates
 from nacd_bench.errors import CodecError
 
 QUALITIES = tuple(range(101))
+PLACE, FLOOR = 4.0, 0.04
+"""Bits that JPEG takes to say where a coefficient is that is not 0, and for each pixel beside."""
 FAULTS = (OSError, ValueError, KeyError, RuntimeError, SyntaxError, EOFError)
 """What the libraries raise."""
 
@@ -145,13 +151,28 @@ class JPEG(PillowCodec):
     file_format = "JPEG"
     feature = "libjpeg_turbo"
     content = "a JPEG file"
-    points = OperatingPoints("quality", QUALITIES[1:], slope=0.05, ripple=1.2)
+    points = OperatingPoints("quality", QUALITIES[1:], slope=0.05, ripple=0.85)
 
     subsampling: str = "4:2:0"
     progressive: bool = False
 
     def options(self, image: Image, point: float) -> dict[str, Any]:
         return {"quality": int(point), "optimize": True, **self.parameters}
+
+    def expected_rates(self, image: Image) -> NDArray[np.float64]:
+        return expected_rates(image, quantiser_steps(), PLACE, FLOOR)
+
+
+@cache
+def quantiser_steps() -> NDArray[np.float64]:
+    """Of luma in JPEG by operating point, ``(points, 8, 8)``, as its files have them."""
+    gray = np.full((8, 8, 3), 128, np.uint8)
+    steps = []
+    for point in JPEG.points.values:
+        with Pillow.open(io.BytesIO(JPEG().written(gray, point)), formats=["JPEG"]) as file:
+            assert isinstance(file, JpegImageFile)
+            steps.append(file.quantization[0])
+    return np.array(steps, np.float64).reshape(-1, 8, 8)
 
 
 @dataclass(eq=False)

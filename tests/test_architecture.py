@@ -57,6 +57,7 @@ def test_a_job_imports_no_other_job() -> None:
 def test_codecs_know_the_interface_and_what_lies_under_it() -> None:
     allowed = (
         "coding.codec",
+        "coding.expected",
         "coding.originals",
         "triplets",
         "ops",

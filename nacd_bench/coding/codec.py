@@ -113,6 +113,14 @@ class Codec(ABC):
         """:meth:`encode` with :attr:`fine` set to ``value``; for codecs that have it."""
         raise CodecError(f"{self.name} has no setting between two operating points.")
 
+    def expected_rates(self, image: Image) -> NDArray[np.float64] | None:
+        """log2(bpp), rising, that an image is expected to have at each operating point.
+
+        What all images depart from it in the same way is learned; None where nothing is known of
+        the codec, and its points are taken for steps of a quantiser.
+        """
+        return np.log2(self.points.values) if self.points.name == TARGET_POINT else None
+
     def encode_batch(self, images: Sequence[Image], point: float) -> list[bytes]:
         """The bitstreams of images of one size, in their order."""
         return [self.encode(image, point) for image in images]

@@ -29,11 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nacd_bench.coding.codec import (
-    TARGET_POINT,
     Codec,
     FineControl,
     Image,
-    OperatingPoints,
     bits_per_pixel,
 )
 from nacd_bench.coding.expected import FINENESS, expected_curves
@@ -49,6 +47,10 @@ Seen = Mapping[int, float]
 UNITS = {"bpp": "bpp", "psnr": "dB"}
 LOWEST = {"bpp": 0.05, "psnr": 24.0}
 """A usual value at a codec's first operating point."""
+LEAST = 1e-6
+"""Octaves between operating points that are expected to have the same rate."""
+BEYOND = 8.0
+"""Octaves for which an expected curve goes on at either end."""
 DB_PER_BIT = 20 * math.log10(2)
 """Decibels that halve an error: PSNR is searched on the scale of bits of error."""
 MOST_DB = 100.0
@@ -178,18 +180,42 @@ class Encodings:
         return [index for index, fine in self.matches if fine is None]
 
     @cached_property
-    def expected(self) -> dict[str, Floats]:
-        """Of the image, by fineness; of a codec whose points are rates, rate is its own scale."""
-        curves = expected_curves(self.image)
-        return curves | {"bpp": FINENESS} if self.codec.points.name == TARGET_POINT else curves
+    def _known(self) -> Floats | None:
+        """What the codec says of its operating points' rates."""
+        return self.codec.expected_rates(self.image)
+
+    @property
+    def _scale(self) -> Floats:
+        """The operating points, as far apart as they usually are."""
+        return self.codec.points.slope * np.arange(len(self.points), dtype=np.float64)
+
+    @cached_property
+    def expected(self) -> dict[str, tuple[Floats, Floats]]:
+        """By kind fineness, and the bits that the image is expected to have there."""
+        curves = {kind: (FINENESS, bits) for kind, bits in expected_curves(self.image).items()}
+        if self._known is not None:
+            curves["bpp"] = self._scale, self._known
+        return {kind: (_extended(scale), _extended(bits)) for kind, (scale, bits) in curves.items()}
+
+    def guess(self, kind: str) -> Floats:
+        """The codec's curve ``(points,)`` before any image taught it."""
+        if kind == "bpp" and self._known is not None:
+            return self._scale
+        return self._scale + self.fineness(kind, LOWEST[kind])
 
     def fineness(self, kind: str, quantity: float) -> float:
         """Of the quantiser step at which the image is expected to have a rate or PSNR."""
-        return float(np.interp(_bits(kind, quantity), self.expected[kind], FINENESS))
+        fineness, bits = self.expected[kind]
+        return float(np.interp(_bits(kind, quantity), bits, fineness))
 
     def seen(self, kind: str) -> dict[int, float]:
         """What the encodes so far teach about the codec, see :data:`Seen`."""
         return {i: self.fineness(kind, self.quantity(kind, i)) for i in self.indices}
+
+
+def _extended(line: Floats) -> Floats:
+    """A line that goes on at its ends."""
+    return np.concatenate([[line[0] - BEYOND], line, [line[-1] + BEYOND]])
 
 
 def luma_psnr(original: Image, decoded: Image) -> float:
@@ -206,23 +232,24 @@ def luma_psnr(original: Image, decoded: Image) -> float:
     return psnr(error / decoded[..., 0].size / 255**2)
 
 
-def codec_curve(points: OperatingPoints, images: Sequence[Seen]) -> Floats:
-    """A codec's mean curve ``(points,)``, its level 0 at the first point before any image.
+def codec_curve(guess: Floats, images: Sequence[Seen]) -> Floats:
+    """A codec's mean curve ``(points,)``, before any image what is guessed.
 
     Its steps fit best to what was seen and are much like their neighbours.
     """
-    steps = len(points.values) - 1
+    if not images:
+        return guess
+    steps = len(guess) - 1
     pairs = [(seen, a, b) for seen in images for a, b in pairwise(sorted(seen))]
     index = np.arange(steps)
     spans = np.array([(index >= a) & (index < b) for _, a, b in pairs]).reshape(len(pairs), steps)
     alike, usual = STIFFNESS * np.eye(max(0, steps - 1), steps), PRIOR * np.eye(steps)
     alike -= np.roll(alike, 1, axis=1)
     rises = [seen[b] - seen[a] for seen, a, b in pairs]
-    known = np.concatenate([rises, np.zeros(len(alike)), np.full(steps, PRIOR * points.slope)])
+    known = np.concatenate([rises, np.zeros(len(alike)), PRIOR * np.diff(guess)])
     rises = np.linalg.lstsq(np.concatenate([spans, alike, usual]), known, rcond=None)[0]
     curve = np.concatenate([[0.0], np.cumsum(rises.clip(0))])
-    levels = [np.mean([seen[i] - curve[i] for i in seen]) for seen in images if seen]
-    return curve + np.mean(levels) if levels else curve
+    return curve + np.mean([np.mean([seen[i] - curve[i] for i in seen]) for seen in images])
 
 
 def match_rates(
@@ -276,9 +303,7 @@ def _nearest(
     encodings: Encodings, targets: Sequence[float], kind: str, earlier: Sequence[Seen]
 ) -> list[Match]:
     """Encodes until no operating point may be nearer to any target than those that it has."""
-    curve = codec_curve(encodings.codec.points, earlier)
-    if not earlier:
-        curve += encodings.fineness(kind, LOWEST[kind])
+    curve = codec_curve(encodings.guess(kind), earlier)
     goals = [_bits(kind, target) for target in targets]
     middle = float(np.median(goals))
     encodes, surprise = [0] * len(targets), 1.0
@@ -318,12 +343,13 @@ def _nearest(
 
 def _expected(encodings: Encodings, kind: str, curve: Floats, tilt: float) -> tuple[Floats, Floats]:
     """Bits ``(points,)`` as the curve through what was seen has them, and their spread."""
-    seen, table = encodings.seen(kind), encodings.expected[kind]
+    seen, (fineness, bits) = encodings.seen(kind), encodings.expected[kind]
     if not seen:
-        return np.interp(curve, FINENESS, table), np.full_like(curve, FAR)
+        return np.interp(curve, fineness, bits), np.full_like(curve, FAR)
     order, index = sorted(seen), np.arange(len(curve))
     off = [seen[i] - curve[i] for i in order]
-    expected = np.interp(curve + np.interp(index, order, off), FINENESS, table)
+    usual = np.interp(curve, fineness, bits) + LEAST * index
+    expected = np.interp(curve + np.interp(usual, usual[order], off), fineness, bits)
     octaves = np.abs(expected[:, None] - expected[order])
     below = np.where(index[:, None] >= order, octaves, FAR).min(1)
     above = np.where(index[:, None] <= order, octaves, FAR).min(1)

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from scipy.fft import dctn, idctn
 
-from nacd_bench.coding.expected import EDGE, FINENESS, NOISE, SLOPES, expected_curves
+from nacd_bench.coding.expected import (
+    DEAD_ZONE,
+    EDGE,
+    FINENESS,
+    NOISE,
+    PLACE,
+    SET_IN,
+    SLOPES,
+    expected_curves,
+    expected_rates,
+)
 from nacd_bench.coding.rate import DB_PER_BIT, luma_psnr
 from nacd_bench.planting.photographs import photo
 
@@ -17,17 +27,24 @@ CAT = np.ascontiguousarray(photo("chelsea")[90:186, 120:248])
 @pytest.mark.parametrize("octave", [-5, -3, 0])
 def test_against_a_loop_over_coefficients(octave):
     luma = CAT @ np.array([0.299, 0.587, 0.114]) - 128
-    bits = errors = 0.0
+    bits = errors = before = 0.0
     for top in range(0, 96, 8):
         for left in range(0, 128, 8):
-            for value in dctn(luma[top : top + 8, left : left + 8], norm="ortho").ravel().tolist():
+            values = dctn(luma[top : top + 8, left : left + 8], norm="ortho").ravel().tolist()
+            values[0], before = values[0] - before, values[0]
+            for value in values:
                 size = math.hypot(value, NOISE)
                 bits += math.log2(1 + (size * 2.0**octave) ** EDGE) / EDGE
+                above = math.log2(size * 2.0**octave / DEAD_ZONE)
+                bits += PLACE / (1 + math.exp(-above / SET_IN))
                 errors += 1 / (1 / size**2 + 12 * 4.0**octave)
     place = int(np.flatnonzero(octave == FINENESS)[0])
     curves = expected_curves(CAT)
     # coefficients are told apart by an eighth of an octave, slopes kept within bounds
     assert curves["bpp"][place] == pytest.approx(math.log2(bits / luma.size), abs=0.05)
+    steps = np.full((2, 8, 8), [[[2.0**-octave]], [[2.0 ** (-octave - 0.5)]]])
+    rate = expected_rates(CAT, steps, PLACE, 0.1)[0]
+    assert rate == pytest.approx(math.log2(bits / luma.size + 0.1), abs=0.05)
     psnr = -10 * math.log10(errors / luma.size / 255**2) / DB_PER_BIT
     assert curves["psnr"][place] == pytest.approx(psnr, abs=0.05)
 

@@ -91,6 +91,31 @@ def test_the_nearest_point_of_the_whole_ladder_of_a_real_codec(name, image):
         assert_nearest(match_rate(codec, image, target), rates)
 
 
+def test_what_a_jpeg_is_expected_to_take_is_parallel_to_what_it_takes():
+    """Its quantiser is known: the whole ladder in bits, up to a level, within a third of a bit."""
+    codec = CODECS.get("jpeg")()
+    images = [PHOTO, *(photo(name) for name in PLANTING_PHOTOS[:3])]
+    for image in images:
+        full, expected = Encodings(codec, image), codec.expected_rates(image)
+        rates = np.log2([full.quantity("bpp", index) for index in range(0, 90, 5)])
+        off = rates - expected[:90:5]
+        assert (np.diff(expected) > 0).all()
+        assert np.ptp(off) < 0.35
+    flat = Encodings(codec, BLANK)  # all sizes are equal, or nearly
+    assert match_rates(flat, [0.5])[0].out_of_range
+
+
+def test_encodes_per_target_of_jpeg():
+    """Six photographs teach it; what the search then needs on six more, one target at a time."""
+    codec, earlier, encodes = CODECS.get("jpeg")(), [], []
+    photos = [photo(name) for name in PLANTING_PHOTOS[:12]]
+    for image in photos[:6]:
+        match_all(codec, image, TARGETS, earlier)
+    for image in photos[6:]:
+        encodes += [match_rate(codec, image, target, earlier[:6]).encodes for target in TARGETS]
+    assert np.mean(encodes) <= 2.5
+
+
 def test_the_nearest_point_of_ladders_that_are_not_monotone():
     wrong = tried = 0
     for seed in range(40):
