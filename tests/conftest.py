@@ -16,6 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from pages import new_page
 from processes import Starter
 
 if "NACD_FFMPEG" not in os.environ:
@@ -141,19 +142,17 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
     """A page that fails the test for any fault on its console and any request that leaves."""
-    context = browser.new_context(viewport={"width": 1200, "height": 900})
-    page = context.new_page()
     faults: list[str] = []
 
     def requested(request: Any) -> None:
         if not request.url.startswith(("file://", "data:", "blob:", "http://127.0.0.1")):
             faults.append(f"left the machine: {request.url}")
 
-    page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("requestfailed", lambda request: faults.append(f"failed: {request.url}"))
-    page.on("request", requested)
-    page.on("dialog", lambda dialog: dialog.accept())
-    yield page
-    context.close()
+    with new_page(browser, viewport={"width": 1200, "height": 900}) as page:
+        page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("requestfailed", lambda request: faults.append(f"failed: {request.url}"))
+        page.on("request", requested)
+        page.on("dialog", lambda dialog: dialog.accept())
+        yield page
     assert faults == []

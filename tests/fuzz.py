@@ -43,7 +43,7 @@ from nacd_bench.cli.main import main
 
 MEMORY = 2 << 30
 """Bytes of address space that an input may take beyond what the process has."""
-SECONDS = 40
+SECONDS = 400
 """Time for one command."""
 FORKED = 100
 """Inputs per forked process."""

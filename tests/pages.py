@@ -28,13 +28,14 @@ def page_data(folder: Path) -> dict[str, Any]:
 def wait_for_text(page: Any, selector: str, beginning: str) -> None:
     """Wait until an element's text begins so: a page answers a click when it has time."""
     begins = "([place, text]) => document.querySelector(place)?.innerText.startsWith(text)"
-    page.wait_for_function(begins, arg=[selector, beginning], timeout=15000)
+    page.wait_for_function(begins, arg=[selector, beginning], timeout=120_000)
 
 
 @contextmanager
 def new_page(browser: Any, **options: Any) -> Iterator[Any]:
     """A page of its own, as in a browser with these options."""
     context = browser.new_context(**options)
+    context.set_default_timeout(120_000)
     yield context.new_page()
     context.close()
 

@@ -35,5 +35,5 @@ def test_runs(path: Path, kernel: KernelManager) -> None:
     assert path.stat().st_size < 100_000
     cells = book.cells
     book.cells = [nbformat.v4.new_code_cell("%reset -f"), *cells]  # no names of the one before
-    NotebookClient(book, km=kernel, timeout=300).execute()
+    NotebookClient(book, km=kernel, timeout=1800).execute()
     assert any(cell.get("outputs") for cell in cells)

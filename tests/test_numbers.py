@@ -90,7 +90,7 @@ class TestPages:
         """What the pages' own script makes of data, as the pages get them."""
         script = (SITE / "page.js").read_text("utf-8")
         code = f"{script}\nconst D = {safe_json(data)};\nconsole.log(JSON.stringify({expression}))"
-        done = subprocess.run([node, "-e", code], capture_output=True, check=True, timeout=60)
+        done = subprocess.run([node, "-e", code], capture_output=True, check=True, timeout=600)
         return json.loads(done.stdout)
 
     def test_numbers_are_those_of_python(self, node: str) -> None:

@@ -251,7 +251,7 @@ def test_no_command_asks_for_anything(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     steps = json.loads((tmp_path / "steps.json").read_text())

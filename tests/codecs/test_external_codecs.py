@@ -103,7 +103,7 @@ def provided(which: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
 def fake(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> CommandLine:
-    return provided(f"fake-{request.param}", tmp_path / "fake", monkeypatch)(time_limit=20.0)
+    return provided(f"fake-{request.param}", tmp_path / "fake", monkeypatch)(time_limit=600.0)
 
 
 def decoded_by_hand(codec: CommandLine, folder: Path, data: bytes) -> bytes:

@@ -32,69 +32,65 @@ def is_running(pid: int) -> bool:
 
 
 def gone(pid: int) -> bool:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 120
     while is_running(pid) and time.monotonic() < deadline:
         time.sleep(0.01)
     return not is_running(pid)
 
 
+LONG = 600.0
+"""Seconds that no program here takes, however busy the machine is."""
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 
 
 def test_output_status_and_time() -> None:
     code = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"
-    finished = run(python(code), 20)
+    finished = run(python(code), LONG)
     assert finished.code == 3
     assert set(finished.output.split()) == {"out", "err"}
-    assert 0 < finished.seconds < 20
+    assert 0 < finished.seconds < LONG
 
 
 def test_environment_folder_and_stdin(tmp_path: Path) -> None:
     code = "import os, sys; print(os.environ['X'], os.getcwd(), repr(sys.stdin.read()))"
-    assert run(python(code), 20, tmp_path, {"X": "a b"}).output.strip() == f"a b {tmp_path} ''"
+    assert run(python(code), LONG, tmp_path, {"X": "a b"}).output.strip() == f"a b {tmp_path} ''"
 
 
 @pytest.mark.parametrize("word", ["a b", "'", '"', ";", "$(id)", "-x", "", "*", "\\", "\n"])
 def test_arguments_arrive_as_they_are(word: str) -> None:
-    assert run([*python("import sys; print(sys.argv[1:])"), word], 20).output.strip() == str([word])
+    assert run([*python("import sys; print(sys.argv[1:])"), word], LONG).output.strip() == str(
+        [word]
+    )
 
 
 def test_a_long_output_keeps_its_start_and_end() -> None:
-    finished = run(python("print('first'); print('x' * 10_000_000); print('last')"), 20)
+    finished = run(python("print('first'); print('x' * 10_000_000); print('last')"), LONG)
     assert finished.output.startswith("first\n") and finished.output.endswith("last\n")
     assert "bytes left out" in finished.output and len(finished.output) < 80_000
 
 
 def test_output_that_is_not_text() -> None:
     code = "import sys; sys.stdout.buffer.write(bytes(range(128, 256)))"
-    assert run(python(code), 20).output.startswith("\\x80")
+    assert run(python(code), LONG).output.startswith("\\x80")
 
 
 @needs_proc
 def test_time_limit_kills_the_children_too(tmp_path: Path) -> None:
-    child = "import time; time.sleep(60)"
-    code = (
-        "import subprocess, sys, time, pathlib;"
-        f"p = subprocess.Popen([sys.executable, '-c', {child!r}]);"
-        f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(p.pid));"
-        "print('so far', flush=True); time.sleep(60)"
-    )
-    start = time.monotonic()
-    fails(CodecError, r"stopped.*time limit of 1\.5 s[\s\S]*so far", run, python(code), 1.5)
-    assert time.monotonic() - start < 40
-    assert gone(int((tmp_path / "pid").read_text()))
+    pid = tmp_path / "pid"
+    code = f"sleep 3000 & echo $! > '{pid}'; echo so far; sleep 3000"
+    fails(CodecError, r"stopped.*time limit of 4 s[\s\S]*so far", run, ["sh", "-c", code], 4)
+    assert gone(int(pid.read_text()))
 
 
 @needs_proc
 def test_a_child_left_behind_does_not_hold_up(tmp_path: Path) -> None:
     code = (
         "import subprocess, sys;"
-        "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
+        "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(3000)']);"
         "print(p.pid)"
     )
-    start = time.monotonic()
-    finished = run(python(code), 50)
-    assert finished.code == 0 and time.monotonic() - start < 40
+    finished = run(python(code), LONG)
+    assert finished.code == 0
     assert gone(int(finished.output))
 
 
@@ -118,7 +114,7 @@ def test_a_signal_while_a_program_starts_ends_it(
     monkeypatch.setattr(process.subprocess, "Popen", Interrupted)
     try:
         with pytest.raises(SystemExit):
-            run(["sleep", "30"], 60)
+            run(["sleep", "3000"], LONG)
         assert signal.getsignal(number) is end
     finally:
         signal.signal(number, before)
@@ -139,16 +135,24 @@ def test_an_interrupt_kills_the_program(tmp_path: Path, monkeypatch: pytest.Monk
     code = (
         "import os, pathlib, time;"
         f"p = pathlib.Path({str(tmp_path)!r}); (p / 'part').write_text(str(os.getpid()));"
-        "(p / 'part').rename(p / 'pid'); time.sleep(60)"
+        "(p / 'part').rename(p / 'pid'); time.sleep(3000)"
     )
     with pytest.raises(KeyboardInterrupt):
-        run(python(code), 50)
+        run(python(code), LONG)
     assert gone(int((tmp_path / "pid").read_text()))
 
 
-def test_waiting_costs_little() -> None:
-    seconds = min(run(["true"], 5).seconds for _ in range(5))
-    assert seconds < 0.03  # subprocess's own wait with a limit polls every 50 ms
+def test_waiting_costs_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float | None] = []
+    wait = process.subprocess.Popen.wait
+
+    def noted(running: Any, timeout: float | None = None) -> int:
+        waits.append(timeout)
+        return wait(running, timeout)
+
+    monkeypatch.setattr(process.subprocess.Popen, "wait", noted)
+    run(["true"], LONG)
+    assert set(waits) == {None}  # with a limit it polls every 50 ms
 
 
 def test_a_program_that_does_not_start(tmp_path: Path) -> None:

@@ -234,6 +234,7 @@ class TestMMOCR:
         finder = mmocr("hangs", time_limit=1.0)
         with pytest.raises(TextFinderError, match=r"no answer within 1 s.*Raise time_limit"):
             finder.find(blue_box(marked=True))
+        finder.time_limit = 600.0
         assert len(finder.find(blue_box())) == 1
         finder.close()
 

@@ -297,11 +297,11 @@ class TestReproducible:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
         pids = tmp_path / "pids"
-        wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 4, 60)
+        wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 4, 600)
         process.send_signal(ending)
-        process.communicate(timeout=60)
+        process.communicate(timeout=600)
         started = [int(pid) for pid in pids.read_text().split()]
-        wait_until(lambda: not any(is_alive(pid) for pid in started), 60)
+        wait_until(lambda: not any(is_alive(pid) for pid in started), 600)
 
 
 SLOW_JOB = """
@@ -320,7 +320,7 @@ class Slow(Codec):
     def encode(self, image, point):
         with open(sys.argv[2] + "/pids", "a") as file:
             file.write(f"{os.getpid()}\\n")
-        run(["sh", "-c", "echo $$ >> '" + sys.argv[2] + "/pids'; exec sleep 300"], 300)
+        run(["sh", "-c", "echo $$ >> '" + sys.argv[2] + "/pids'; exec sleep 3000"], 3000)
 
     def decode(self, data):
         pass
@@ -596,7 +596,7 @@ class TestFolder:
             "from nacd_bench.runs.folder import run_lock\n"
             "with run_lock(Path(sys.argv[1]), 'dead'):\n"
             "    print('held', flush=True)\n"
-            "    time.sleep(60)\n"
+            "    time.sleep(3000)\n"
         )
         holder = subprocess.Popen([sys.executable, "-c", script, tmp_path], stdout=subprocess.PIPE)
         assert holder.stdout.readline() == b"held\n"
@@ -891,6 +891,6 @@ def test_a_script_without_a_guard_is_told(tmp_path):
         "compress([photo_path('rocket')], 'jpeg', 'webp', 'out', points=[50], workers=1)\n"
     )
     done = subprocess.run(
-        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=120
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=1200
     )
     assert done.returncode == 1 and "if __name__ == '__main__'" in done.stderr

@@ -441,8 +441,6 @@ class TestInChromium:
         write_report(run, [], heat_maps=0)
         page.goto(address(tmp_path, "#/gallery"))
         page.wait_for_selector("#gallery .card")
-        seconds = page.evaluate("performance.now() / 1000")
-        assert seconds < 5  # 2 is the aim, on a machine with nothing else to do
         assert page.locator("#gallery .card").count() < 60
         page.mouse.move(600, 500)
         for _ in range(10):

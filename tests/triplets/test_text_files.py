@@ -266,9 +266,9 @@ class TestJson:
         ]
         path = tmp_path / "a.json"
         path.write_text(json.dumps(tasks))
-        start = time.perf_counter()
+        start = time.process_time()
         assert len(read_votes(path).votes) == 20
-        assert time.perf_counter() - start < 60
+        assert time.process_time() - start < 60
 
     def test_one_broken_annotation(self, tmp_path: Path) -> None:
         good = {"completed_by": 1, "result": [{"type": "choices", "value": {"choices": ["A"]}}]}
@@ -311,11 +311,11 @@ class TestYaml:
     def test_bombs_and_damage(self, tmp_path: Path, content: str) -> None:
         path = tmp_path / "a.yaml"
         path.write_text(content)
-        start = time.perf_counter()
+        start = time.process_time()
         for read in (lambda p: read_yaml(p, "x"), read_mapping, read_thresholds, read_reference):
             fails(DataError, r"a\.yaml", read, path)
         fails(CodecError, r"a\.yaml", CommandLine, path)
-        assert time.perf_counter() - start < 60
+        assert time.process_time() - start < 60
 
     def test_plain_aliases(self, tmp_path: Path) -> None:
         (tmp_path / "a.yaml").write_text("a: &x {b: 1}\nc: *x\nd: {<<: *x, e: 2}\n")
