@@ -133,7 +133,6 @@ def fit(kind: str, units: Units) -> tuple[SeverityModel, dict[str, float]]:
     neural = rated & units.is_neural
     crossing, below, above = _calibration(left_out[neural], target[neural])
     slopes, bias = weights(np.flatnonzero(rated))
-    below = max(below, CLEAR / (crossing - bias))  # what has no fault has no severity
     place_scale, place_weights, strongest = _fit_places(units, folds)
     away = left_out[neural] - crossing
     predicted = (CLEAR + np.where(away < 0, below, above) * away).clip(0, WORST)
