@@ -13,6 +13,7 @@ does not read in the original (confidence under 0.3) does not count.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,12 @@ from nacd_bench.detectors.text import bounding_box
 from nacd_bench.detectors.text_finders.cache import Cached
 from nacd_bench.detectors.text_finders.finder import TextFinder
 from nacd_bench.detectors.text_finders.rapidocr import RapidOCR
-from nacd_bench.detectors.text_finders.reader import PPOCRReader, Reading
+from nacd_bench.detectors.text_finders.reader import PPOCRReader, Reading, straightened
 from nacd_bench.ops.color import luma
 from nacd_bench.triplets.batch import Strip, TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch, HeatMap
 from nacd_bench.triplets.files import json_sha256
 from nacd_bench.triplets.images import pixels_sha256, to_8_bit
-from nacd_bench.triplets.record import ROLES
 
 LUMA_FAULTS = (0, 8, 16, 1, 9, 3, 11, 7)
 """Of :func:`~nacd_bench.detectors.severity.maps.luma_faults`: contrast-structure at three scales,
@@ -53,16 +53,16 @@ SOUND = 5.0
 ENLARGE = 2.0
 """Factor by which the original is enlarged for the finder."""
 
-KEPT = 1 << 28
-"""Bytes of readings that are kept of the last original: about a hundred lines."""
+KEPT = 1 << 25
+"""Bytes of readings that are kept of the last original: its first fifteen lines or so."""
 
 TILE = 512
 STEP = 64
 """Side of a tile and step between tiles, in pixels."""
 
 
-Line = tuple[NDArray[np.float32], list[int], Reading]
-"""Corners of a piece of text, its bounding box, and what is read in the original."""
+Line = tuple[NDArray[np.float32], list[int]]
+"""Corners of a piece of text, and its bounding box."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class TextSeverity(SeverityDetector):
         super().__init__(model)
         self.finder = finder or Cached(RapidOCR())
         self.reader = reader or PPOCRReader()
-        self._last: tuple[str, list[Line]] = ("", [])
+        self._last: tuple[str, list[Line], list[Reading]] = ("", [], [])
 
     @property
     def by_content(self) -> bool:
@@ -184,50 +184,71 @@ class TextSeverity(SeverityDetector):
 
     def pieces(self, single: TripletBatch) -> Pieces:
         """The text of a batch of one that can be read in the original."""
-        images = [to_8_bit(getattr(single, role)) for role in ROLES]
-        made = [faults_of_luma(strip) for strip in single.strips(REACH, CELL)]
-        maps = [torch.cat(of_decode, 1).double() for of_decode in zip(*made, strict=True)]
-        boxes, letters, pairs = [], [], []
-        for corners, box, reading in self._lines(images[0], single.ids[0]):
-            x0, y0, x1, y1 = (side // CELL for side in box)
-            pairs.append(
-                [
-                    [
-                        *reading.faults(self.reader.read(image, corners)),
-                        *faults[:, y0 : y1 + 1, x0 : x1 + 1].mean((1, 2)).tolist(),
-                    ]
-                    for image, faults in zip(images[1:], maps, strict=True)
-                ]
-            )
+        boxes, letters, faults = [], [], []
+        for box, reading, *decodes in self._readings(single):
             boxes.append(box)
             letters.append(float(max(1, reading.says.sum())) * reading.confidence**2)
+            faults.append([reading.faults(decode) for decode in decodes])
+        read = np.array(faults).reshape(-1, 2, FAULTS - len(LUMA_FAULTS))
         return Pieces(
             np.array(boxes, np.int64).reshape(-1, 4),
             np.array(letters),
-            np.array(pairs).reshape(-1, 2, FAULTS),
+            np.concatenate([read, luma_faults_in(boxes, single)], axis=2),
         )
 
-    def _lines(self, original: NDArray[np.uint8], image_id: str) -> list[Line]:
-        """What can be read in an original; of the last one it is known, for its other rates."""
+    def _readings(
+        self, single: TripletBatch
+    ) -> Iterator[tuple[list[int], Reading, Reading, Reading]]:
+        """The box of each line that can be read in the original, and how each image reads there.
+
+        Readings come one by one, since each takes megabytes.
+        """
+        lines, known = self._lines(single)
+        pictures = [_cut(image, lines) for image in single.images]
+        for number, ((_, box), line, *decodes) in enumerate(zip(lines, *pictures, strict=True)):
+            reading = known[number] if number < len(known) else self.reader.read(line)
+            if number == len(known) and sum(r.probabilities.nbytes for r in known) < KEPT:
+                known.append(reading)
+            if reading.confidence >= READABLE:
+                neural, traditional = map(self.reader.read, decodes)
+                yield box, reading, neural, traditional
+
+    def _lines(self, single: TripletBatch) -> tuple[list[Line], list[Reading]]:
+        """The lines of an original, and the readings of its first ones; of the last one it is
+        known, for its other rates."""
+        original, name = to_8_bit(single.original), single.ids[0]
         key = json_sha256(
-            [original.shape, pixels_sha256(original), "" if self.by_content else image_id]
+            [original.shape, pixels_sha256(original), "" if self.by_content else name]
         )
-        if self._last[0] == key:
-            return self._last[1]
-        height, width = original.shape[:2]
-        lines = []
-        for polygon in self.finder.find_enlarged(original, ENLARGE, image_id):
-            corners = np.asarray(
-                cv2.boxPoints(cv2.minAreaRect(polygon.points.astype(np.float32))), np.float32
-            )
-            box = bounding_box(polygon, width, height)
-            if box[0] < box[2] and box[1] < box[3]:
-                reading = self.reader.read(original, corners)
-                if reading.confidence >= READABLE:
-                    lines.append((corners, box, reading))
-        if sum(reading.probabilities.nbytes for *_, reading in lines) <= KEPT:
-            self._last = key, lines
-        return lines
+        if self._last[0] != key:
+            lines = []
+            for polygon in self.finder.find_enlarged(original, ENLARGE, name):
+                corners = cv2.boxPoints(cv2.minAreaRect(polygon.points.astype(np.float32)))
+                box = bounding_box(polygon, single.width, single.height)
+                if box[0] < box[2] and box[1] < box[3]:
+                    lines.append((np.asarray(corners, np.float32), box))
+            self._last = key, lines, []
+        return self._last[1:]
+
+
+def _cut(image: Tensor, lines: list[Line]) -> list[NDArray[np.uint8]]:
+    """The lines of an image, straightened."""
+    pixels = to_8_bit(image)
+    return [straightened(pixels, corners) for corners, _ in lines]
+
+
+def luma_faults_in(boxes: list[list[int]], single: TripletBatch) -> NDArray[np.float64]:
+    """Means over boxes of :func:`faults_of_luma`: ``(n, 2, len(LUMA_FAULTS))``."""
+    if not boxes:
+        return np.zeros((0, 2, len(LUMA_FAULTS)))
+    made = [faults_of_luma(strip) for strip in single.strips(REACH, CELL)]
+    maps = [torch.cat(of_decode, 1).double() for of_decode in zip(*made, strict=True)]
+    cells = [[side // CELL for side in box] for box in boxes]
+    means = [
+        torch.stack([faults[:, y0 : y1 + 1, x0 : x1 + 1].mean((1, 2)) for faults in maps])
+        for x0, y0, x1, y1 in cells
+    ]
+    return torch.stack(means).cpu().numpy()
 
 
 def faults_of_luma(strip: Strip) -> list[Tensor]:

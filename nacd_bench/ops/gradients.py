@@ -103,6 +103,8 @@ def cosine(a: Gradient, b: Gradient, epsilon: float = 0.0) -> Tensor:
 
 def _hysteresis(ridges: np.ndarray) -> np.ndarray:
     count, labels = cv2.connectedComponents(ridges, connectivity=8)
-    keep = np.zeros(count, dtype=bool)
-    keep[np.ravel(labels)[np.flatnonzero(ridges > 1)]] = True
-    return keep.take(np.asarray(labels))
+    keep, labels = np.zeros(count, dtype=bool), np.ravel(labels)
+    keep[labels[np.flatnonzero(ridges > 1)]] = True
+    edges, places = np.zeros(ridges.shape, dtype=bool), np.flatnonzero(ridges)  # few pixels are
+    edges.reshape(-1)[places] = keep[labels[places]]
+    return edges

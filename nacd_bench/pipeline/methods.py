@@ -214,11 +214,17 @@ def score_batch(methods: Sequence[Method], batch: TripletBatch) -> list[dict[str
         for each triplet its results by method.
     """
     by_method = {}
-    for method in methods:
-        by_method[str(method.name)] = _results(method, batch)
+    for method in sorted(methods, key=_keeps_maps):
+        by_method[method.name] = _results(method, batch)
         if not batch.is_whole:
             give_back_memory()
-    return [{name: of[i] for name, of in by_method.items()} for i in range(len(batch))]
+    return [{str(m.name): by_method[m.name][i] for m in methods} for i in range(len(batch))]
+
+
+def _keeps_maps(method: Method) -> bool:
+    """Whether a method keeps maps for others of its kind: it comes last, so that what any other
+    takes does not come on top of them."""
+    return isinstance(method, Detector) and method.is_severity and method.artifact_type != "text"
 
 
 def _results(method: Method, batch: TripletBatch) -> list[Result]:

@@ -131,6 +131,8 @@ def scored(loaded: LoadedBatch, methods: Sequence[Method], device: torch.device)
         give_back_memory()  # what decoding leaves
     chosen = [method for method in methods if method.name in names]
     results = score_batch(chosen, batch.to(device))
+    if not batch.is_whole:
+        give_back_memory()  # the maps that methods shared
     return list(zip(triplets, results, strict=True))
 
 

@@ -387,30 +387,26 @@ class Detect:
                         self._detect(work, work.pixels, group)
 
     def _detect(self, work: Work, original: Image, presets: Sequence[str]) -> None:
-        sides = {"original": [original] * len(presets)}
-        sides |= {role: [work.decoded[preset][role] for preset in presets] for role in ROLES[1:]}
-        batch = TripletBatch(
-            **{
-                role: torch.from_numpy(np.stack([image.transpose(2, 0, 1) for image in images])).to(
-                    self.device
-                )
-                for role, images in sides.items()
-            },
-            ids=[f"{work.item.name} {preset}" for preset in presets],
-        )
+        planes = {}
+        for role in ROLES:  # a decode is let go as soon as its planes are there
+            images = [work.decoded[preset].pop(role, original) for preset in presets]
+            stack = np.stack([image.transpose(2, 0, 1) for image in images])
+            planes[role] = torch.from_numpy(stack).to(self.device)
+        batch = TripletBatch(**planes, ids=[f"{work.item.name} {preset}" for preset in presets])
+        del images, stack
         results = score_batch(self.detectors, batch)
         for detector in self.detectors:
-            for preset, by_detector in zip(presets, results, strict=True):
+            for place, (preset, by_detector) in enumerate(zip(presets, results, strict=True)):
                 result = by_detector[detector.name]
                 step = f"detect {detector.name} {preset}"
                 if result.fault:
                     work.failures.append((step, result.fault))
                 else:
                     with work.noted(step):
-                        self._candidates(work, original, preset, detector, result)
+                        self._candidates(work, batch[place], preset, detector, result)
 
     def _candidates(
-        self, work: Work, original: Image, preset: str, detector: Detector, result: Result
+        self, work: Work, triplet: TripletBatch, preset: str, detector: Detector, result: Result
     ) -> None:
         """Note the score and the boxes over the threshold, and write their crops."""
         work.scores.setdefault(preset, {})[detector.name] = result.score
@@ -431,11 +427,11 @@ class Detect:
                 **dict(zip(EDGES, box, strict=True)),
                 **{f"crop_{edge}": v for edge, v in zip(EDGES, (x0, y0, x1, y1), strict=True)},
             }
-            for role, image in {"original": original, **work.decoded[preset]}.items():
+            crop = triplet.cut(slice(y0, y1), slice(x0, x1))
+            for role in ROLES:
                 name = file_name(f"{preset}-{detector.name}-{number}-{role}")
                 row[f"crop_{role}"] = f"{place_of('crops', work.sha256)}/{name}.png"
-                crop = np.ascontiguousarray(image[y0:y1, x0:x1])
-                write_whole(self.folder / row[f"crop_{role}"], png(crop))
+                write_whole(self.folder / row[f"crop_{role}"], png(to_8_bit(getattr(crop, role))))
             work.candidates.append(row)
 
 

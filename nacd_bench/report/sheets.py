@@ -23,6 +23,7 @@ from nacd_bench.errors import UserError
 from nacd_bench.evaluation.duplicates import found_by
 from nacd_bench.ops.boxes import regions_around
 from nacd_bench.report.heat_map import at, colored
+from nacd_bench.report.page import fitted
 from nacd_bench.runs.candidates import kept, read_mined
 from nacd_bench.runs.read import Run
 from nacd_bench.triplets.batch import TripletBatch
@@ -120,10 +121,11 @@ def overlay(
     """
     rows: list[Row] = []
     absent = []
+    whole = fitted(to_8_bit(batch.original), TILE)
     for detector in detectors:
         result = results[detector.name]
         if result.boxes:
-            rows.append(_row(batch, detector, result, thresholds[detector.name]))
+            rows.append(_row(batch, whole, detector, result, thresholds[detector.name]))
         elif not result.fault:
             absent.append(detector.name)
     if not rows:
@@ -132,7 +134,9 @@ def overlay(
     return png(sheet(rows, [*lines, *notes]))
 
 
-def _row(batch: TripletBatch, detector: Detector, result: Result, threshold: float) -> Row:
+def _row(
+    batch: TripletBatch, original: Pixels, detector: Detector, result: Result, threshold: float
+) -> Row:
     x0, y0, x1, y1 = result.boxes[0]
     center = box = (x0, y0, x1, y1)
     confidence, heat_map = result.confidences[0], result.heat_map
@@ -144,7 +148,7 @@ def _row(batch: TripletBatch, detector: Detector, result: Result, threshold: flo
     verdict = "" if confidence > threshold else f", not over its threshold {threshold:g}"
     heading = f"{detector.name} | confidence {confidence:.4g}{verdict} | box {x0} {y0} {x1} {y1}"
     whole = (0, 0, batch.width, batch.height)
-    shown = [("original as a whole", tile(to_8_bit(batch.original), whole, box))]
+    shown = [("original as a whole", tile(original, whole, box))]
     shown += tiles(batch, view, dict.fromkeys(ROLES, box))
     if heat_map is not None:
         low, high = detector.heat_map_range

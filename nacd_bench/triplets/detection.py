@@ -11,8 +11,8 @@ from torch import Tensor
 
 from nacd_bench.triplets.batch import WHOLE
 
-MOST_VALUES = WHOLE
-"""Of a heat map that is kept."""
+MOST_VALUES = WHOLE // 4
+"""Of a large picture's heat map that is kept."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,10 @@ class HeatMap:
     window: tuple[int, int]
 
     def of(self, index: int) -> HeatMap:
-        """Of one image of the batch; of more than :data:`MOST_VALUES` every second, third, ... row
-        and column."""
-        step = 1 + math.isqrt(max(0, self.values[0].numel() - 1) // MOST_VALUES)
+        """Of one image of the batch; of one with more than :data:`WHOLE` values every second,
+        third, ... row and column, so that at most :data:`MOST_VALUES` are left."""
+        count = self.values[0].numel()
+        step = 1 + math.isqrt((count - 1) // MOST_VALUES) if count > WHOLE else 1
         kept = slice(None, None, step)
         values = self.values[index : index + 1, kept, kept].contiguous()
         return replace(self, values=values, rows=self.rows[kept], columns=self.columns[kept])

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 2**28
 """Largest image in pixels; what claims to be larger is taken for a decompression bomb."""
+ROWS = 256
+"""Of a picture that are copied at a time."""
 _DAMAGE = ("Corrupt JPEG data", "Premature end", "Inconsistent progression")
 """How libjpeg's warnings of damaged pixels begin."""
 _KNOWN = ", ".join(FORMATS)
@@ -288,7 +290,10 @@ def _eight_bit(picture: PillowImage) -> Tensor:
         return gray.expand(3, -1, -1).contiguous()
     picture = picture if picture.mode == "RGB" else picture.convert("RGB")
     planes = np.empty((3, picture.height, picture.width), np.uint8)
-    cv2.split(np.asarray(picture), list(planes))
+    for top in range(0, picture.height, ROWS):
+        rows = slice(top, min(top + ROWS, picture.height))
+        pixels = np.asarray(picture.crop((0, rows.start, picture.width, rows.stop)))
+        cv2.split(pixels, list(planes[:, rows]))
     return torch.from_numpy(planes)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from nacd_bench.errors import ImageError
+from nacd_bench.ops.memory import give_back_memory
 from nacd_bench.triplets.batch import WHOLE
 
 PICTURE = 12
 """Bytes that decoding one picture takes per pixel: what the decoder holds, and the planes."""
-TRIPLET = 110
+TRIPLET = 40
 """Bytes that work on a large triplet takes per pixel, its pictures and their maps together: what
-``detect`` took by default for 24 megapixels. Without the detectors of text it is about 40."""
+``detect`` took by default for 24 megapixels, but for the program itself."""
 LIMITS = (
     ("memory.max", "memory.current"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
@@ -22,7 +23,10 @@ LIMITS = (
 def require_memory(path: str | Path, width: int, height: int, per_pixel: int) -> None:
     """:class:`ImageError` where a picture over 8 megapixels takes more memory than is free."""
     pixels = width * height
-    free = free_memory() if pixels > WHOLE else None
+    if pixels <= WHOLE:
+        return
+    give_back_memory()  # what pictures before this one left
+    free = free_memory()
     if free is not None and pixels * per_pixel > free:
         raise ImageError(
             f"{path}: expected a picture that fits into memory, got {width} x {height} pixels, "

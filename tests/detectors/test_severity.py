@@ -287,6 +287,17 @@ class TestText:
         assert 0 < 3 * (len(read) - pieces) <= 2 * pieces
         assert severity(detector, other, original, other) > 0  # another original is read anew
 
+    def test_readings_that_are_not_kept_are_made_anew(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        original, other = self.lines("FIRST", "SECOND"), self.lines("FIRZT", "3ECOND")
+        expected = severity(TextSeverity(), original, other, original)
+        monkeypatch.setattr("nacd_bench.detectors.text_severity.KEPT", 1)
+        detector = TextSeverity()
+        for _ in range(2):
+            assert severity(detector, original, other, original) == expected > 0
+        assert len(detector._last[2]) == 1
+
     def test_no_text_is_0_without_boxes(self) -> None:
         plain = torch.full((1, 3, 96, 96), 90, dtype=torch.uint8)
         found = TextSeverity()(TripletBatch(plain, plain, plain))

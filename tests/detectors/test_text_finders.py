@@ -95,25 +95,49 @@ class TestRapidOCR:
         page = np.tile(written("a line across", 30), (2, 2, 1))
         page = np.pad(page, ((0, 400), (0, 0), (0, 0)), constant_values=255)
         whole = RapidOCR(threads=1).find(page)
+        monkeypatch.setattr(rapidocr, "WHOLE", 416)
         monkeypatch.setattr(rapidocr, "TILE", 416)
         monkeypatch.setattr(rapidocr, "OVERLAP", 96)
         finder, sizes = RapidOCR(threads=1), []
         network = finder._network
-        finder.__dict__["_network"] = lambda pixels: sizes.append(pixels.shape) or network(pixels)
+        finder.__dict__["_network"] = lambda x, gives: sizes.append(x.shape) or network(x, gives)
         tiled = finder.find(page)
-        assert sizes == [(1, 3, 416, 384)] * 3  # of six: the lower ones are empty
+        assert sizes[:-1] == [(1, 3, 416, 384)] * 3  # of six: the lower ones are empty
         assert len(tiled) == len(whole) == 4
         for one in tiled:
             assert min(np.abs(one.points - other.points).max() for other in whole) <= 6
 
     def test_tiles_cover_all_pixels_and_share_enough(self) -> None:
         for side in range(32, 9000, 32):
-            tiles = rapidocr._tiles(side)
+            tiles = rapidocr._along(side, rapidocr.TILE)
             lengths = {tile.stop - tile.start for tile in tiles}
             assert len(lengths) == 1 and max(lengths) <= rapidocr.TILE and max(lengths) % 32 == 0
             assert (tiles[0].start, tiles[-1].stop) == (0, side)
             shared = [a.stop - b.start for a, b in itertools.pairwise(tiles)]
             assert min(shared, default=rapidocr.OVERLAP) >= rapidocr.OVERLAP
+
+    def test_as_many_contours_as_tiles_have(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A large page loses none to the limit of one tile."""
+        monkeypatch.setattr(rapidocr, "MAX_CANDIDATES", 2)
+        page = np.tile(written("a line", 30), (4, 1, 1))
+        assert len(RapidOCR(threads=1).find(page)) <= 2
+        for name in ("WHOLE", "TILE"):
+            monkeypatch.setattr(rapidocr, name, 320)
+        assert len(RapidOCR(threads=1).find(page)) >= 4
+
+    def test_enlarged_no_further_than_it_is_looked_at(self) -> None:
+        page, sizes = written(), []
+
+        class Looking(RapidOCR):
+            def find(self, image: np.ndarray, image_id: str = "") -> list[TextPolygon]:
+                sizes.append(image.shape)
+                return super().find(image, image_id)
+
+        for longest in (4000, 720, 300):
+            found = Looking(max_side=longest, threads=1).find_enlarged(page, 2)
+            corners = np.concatenate([polygon.points for polygon in found])
+            assert np.abs(corners.min(axis=0) - [60, 55]).max() < 16
+        assert sizes == [(320, 960, 3), (240, 720, 3), (160, 480, 3)]
 
     @pytest.mark.parametrize(("height", "width"), [(1, 1), (15, 700), (33, 31)])
     def test_any_size(self, height: int, width: int) -> None:

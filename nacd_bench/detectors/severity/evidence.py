@@ -40,7 +40,7 @@ STEP = 2
 """Side of a tile and step between tiles, in cells."""
 BLOCKS = TILE // STEP
 """Side of a tile in steps."""
-PART = 24
+PART = 12
 """Rows of cells that are worked on at a time in large pictures."""
 
 
@@ -107,10 +107,13 @@ def _blocks(evidence: Tensor) -> Tensor:
 
 def _of_tiles(blocks: Tensor) -> Tensor:
     """What tells the tiles that lie in rows of blocks."""
-    split = blocks.shape[1] * POWERS // (POWERS + 2)
-    means = (over_tiles(blocks[:, :split], torch.add) / BLOCKS**2).unflatten(1, (POWERS, -1))
-    roots = [mean ** (0.5**exponent) for exponent, mean in enumerate(means.unbind(1))]
-    maxima = over_tiles(blocks[:, split:], torch.maximum)
+    count = blocks.shape[1] // (POWERS + 2)
+    *means, maxima = blocks.split([count] * POWERS + [2 * count], 1)
+    roots = [
+        (over_tiles(mean, torch.add) / BLOCKS**2) ** (0.5**exponent)
+        for exponent, mean in enumerate(means)
+    ]
+    maxima = over_tiles(maxima, torch.maximum)
     return torch.cat([*roots, maxima], 1).flatten(2).transpose(1, 2)
 
 

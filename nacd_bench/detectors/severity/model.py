@@ -69,12 +69,12 @@ class SeverityModel:
         return (plain + self.bend * (plain - CLEAR).clamp(min=0)).clamp_(0, WORST)
 
     def places(self, evidence: Tensor) -> Tensor:
-        """Logarithm of the odds of ``(B, K, h, w)``: ``(B, h, w)``."""
+        """Logarithm of the odds of ``(B, K, h, w)``: ``(B, h, w)`` float64."""
         scale, weights = (
             torch.from_numpy(array).to(evidence)[:, None, None]
             for array in (self.place_scale, self.place_weights)
         )
-        return (evidence / scale).log1p_().mul_(weights).sum(1)
+        return (evidence / scale).log1p_().mul_(weights).sum(1, dtype=torch.float64)
 
     def save(self, path: str | Path) -> None:
         """Write the numbers, in float32, as ``.npz``."""

@@ -35,6 +35,7 @@ class Cached(TextFinder):
         self.folder = Path(folder) if folder is not None else cache_folder("polygons")
         self.name = finder.name
         self.by_content = finder.by_content
+        self.max_side = finder.max_side
 
     @property
     def settings(self) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -78,6 +79,8 @@ class TextFinder(ABC):
     """The registered name."""
     by_content: bool = True
     """Whether the pixels alone decide the polygons, so that these can be cached by them."""
+    max_side: float = math.inf
+    """The longer side in pixels beyond which an image is shrunk."""
 
     @property
     @abstractmethod
@@ -104,14 +107,16 @@ class TextFinder(ABC):
         A finder that looks images up by their id is asked as it is.
 
         Args:
-            factor: of both sides. It costs its square in time.
+            factor: of both sides, as far as the finder does not shrink the image again. It costs
+                its square in time.
         """
-        if factor == 1 or not self.by_content:
-            return self.find(image, image_id)
         import cv2
 
         require_image(image, image_id)
         height, width = image.shape[:2]
+        factor = min(factor, max(1.0, self.max_side / max(height, width)))
+        if factor == 1 or not self.by_content:
+            return self.find(image, image_id)
         size = [max(1, round(side * factor)) for side in (width, height)]
         enlarged = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
         scale = np.array(size) / (width, height)

@@ -36,8 +36,11 @@ def network_file(model: str | Path, kind: str) -> Path:
     )
 
 
-def open_network(path: Path, threads: int | None) -> Callable[[np.ndarray], np.ndarray]:
+def open_network(path: Path, threads: int | None) -> Callable[[np.ndarray, bool], np.ndarray]:
     """The network's first output of its one input, on the CPU.
+
+    The second argument says whether the memory of this input and those before it is given back, all
+    but what the output lies in, or kept for the next one.
 
     Raises:
         TextFinderError: the file is no network.
@@ -48,6 +51,7 @@ def open_network(path: Path, threads: int | None) -> Callable[[np.ndarray], np.n
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads or 0
+    options.enable_mem_pattern = False  # one more block, of all that a size needs, beside the rest
     try:
         session = onnxruntime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"]
@@ -56,8 +60,8 @@ def open_network(path: Path, threads: int | None) -> Callable[[np.ndarray], np.n
         raise TextFinderError(
             f"expected a PP-OCR network as ONNX, got {path}: {error!s:.200}"
         ) from error
-    name, run = session.get_inputs()[0].name, onnxruntime.RunOptions()
-    # Sizes vary: without an arena every plane is fresh memory, whose page faults cost more than the
+    name, back = session.get_inputs()[0].name, onnxruntime.RunOptions()
+    # Without an arena every plane is fresh memory, whose page faults cost more than the
     # convolutions on it, and one that never shrinks keeps the largest image's.
-    run.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-    return lambda pixels: session.run(None, {name: pixels}, run)[0]
+    back.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return lambda pixels, gives: session.run(None, {name: pixels}, back if gives else None)[0]

@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,11 @@ DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
 MULTIPLE = 32
 """The network halves its input five times."""
 
-TILE = 2048
-"""Longest side in pixels of what the network sees at a time; training saw 640 and 960."""
+WHOLE = 2048
+"""Longest side in pixels of what the network sees as a whole; training saw 640 and 960."""
+
+TILE = 1536
+"""Longest side of the tiles in which it sees larger images."""
 
 OVERLAP = 256
 """Least pixels that a tile shares with the next one."""
@@ -56,7 +60,7 @@ EDGE = 4
 times: all text found with a confidence from 0.7 in 170 photographs does by 8 or more."""
 
 MAX_CANDIDATES = 3000
-"""Contours looked at per image (MMOCR's limit)."""
+"""Contours looked at per tile (MMOCR's limit)."""
 
 
 @dataclass(eq=False)
@@ -92,7 +96,7 @@ class RapidOCR(TextFinder):
             "onnxruntime": version("onnxruntime"),
             "model": self.model_path.name,
             "sha256": sha256(self.model_path.read_bytes()),
-            "tiles": [TILE, OVERLAP, SHRUNK, EDGE],
+            "tiles": [WHOLE, TILE, OVERLAP, SHRUNK, EDGE, MAX_CANDIDATES],
             "max_side": self.max_side,
             "min_side": self.min_side,
             "mask_threshold": self.mask_threshold,
@@ -110,8 +114,8 @@ class RapidOCR(TextFinder):
         pixels, scale = self._network_size(image)
         probability = self._probability(pixels)
         # The map covers the padding too, so its size in the image's pixels is a little larger.
-        size = [round(side / scale) for side in probability.shape[2:]]
-        rectangles, confidences = self._rectangles(probability, size)
+        height, width = (round(side / scale) for side in probability.shape[2:])
+        rectangles, confidences = self._rectangles(probability, (height, width))
         return [
             TextPolygon(points, min(float(confidence), 1.0))
             for points, confidence in zip(rectangles, confidences, strict=True)
@@ -132,33 +136,35 @@ class RapidOCR(TextFinder):
     def _probability(self, pixels: np.ndarray) -> np.ndarray:
         """That a pixel is text, ``(1, 1, H, W)``: where tiles overlap, the larger one's."""
         whole = np.zeros((1, 1, *pixels.shape[:2]), np.float32)
-        for rows in _tiles(pixels.shape[0]):
-            for columns in _tiles(pixels.shape[1]):
-                tile = pixels[rows, columns]
-                if _has_edges(tile):
-                    part = whole[..., rows, columns]
-                    np.maximum(part, self._network(_normalized(tile)), out=part)
+        for tile in _tiles(*pixels.shape[:2]):
+            if _has_edges(pixels[tile]):
+                part = whole[(..., *tile)]
+                np.maximum(part, self._network(_normalized(pixels[tile]), False), out=part)
+        self._network(np.zeros((1, 3, MULTIPLE, MULTIPLE), np.float32), True)
         return whole
 
     @cached_property
-    def _network(self) -> Callable[[np.ndarray], np.ndarray]:
+    def _network(self) -> Callable[[np.ndarray, bool], np.ndarray]:
         """Text probability: ``(1, 3, H, W)`` normalised BGR to ``(1, 1, H, W)``."""
         return open_network(self.model_path, self.threads)
 
-    @cached_property
-    def _rectangles(self) -> Callable[..., tuple[np.ndarray, list[float]]]:
-        """Rectangles ``(n, 4, 2)`` and confidences of a probability map, in the image's pixels."""
+    def _rectangles(
+        self, probability: np.ndarray, size: tuple[int, int]
+    ) -> tuple[np.ndarray, list[float]]:
+        """Rectangles ``(n, 4, 2)`` and confidences of a probability map, in pixels of an image of
+        that height and width."""
         from rapidocr.ch_ppocr_det.utils import DBPostProcess
 
-        process: Callable[..., tuple[np.ndarray, list[float]]] = DBPostProcess(
+        process = DBPostProcess(
             thresh=self.mask_threshold,
             box_thresh=self.min_confidence,
-            max_candidates=MAX_CANDIDATES,
+            max_candidates=MAX_CANDIDATES * len(_tiles(*probability.shape[2:])),
             unclip_ratio=self.unclip_ratio,
             score_mode="slow",
             use_dilation=False,
         )
-        return process
+        found: tuple[np.ndarray, list[float]] = process(probability, size)
+        return found
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
@@ -174,13 +180,23 @@ def _normalized(pixels: np.ndarray) -> np.ndarray:
     return np.stack([row[plane] for row, plane in zip(table, blue_green_red, strict=True)])[None]
 
 
-def _tiles(side: int) -> list[slice]:
+def _tiles(height: int, width: int) -> list[tuple[slice, slice]]:
+    """Rows and columns of what the network sees at a time: all of it, or tiles of one size.
+
+    >>> len(_tiles(2048, 2048)), len(_tiles(3000, 1024))
+    (1, 3)
+    """
+    longest = WHOLE if max(height, width) <= WHOLE else TILE
+    return list(product(_along(height, longest), _along(width, longest)))
+
+
+def _along(side: int, longest: int) -> list[slice]:
     """The fewest tiles along a side, all of one length, that overlap enough.
 
-    >>> _tiles(1024), _tiles(3000)
-    ([slice(0, 1024, None)], [slice(0, 1632, None), slice(1368, 3000, None)])
+    >>> _along(1024, 1536), _along(2016, 1536)
+    ([slice(0, 1024, None)], [slice(0, 1152, None), slice(864, 2016, None)])
     """
-    count = max(1, math.ceil((side - OVERLAP) / (TILE - OVERLAP)))
+    count = max(1, math.ceil((side - OVERLAP) / (longest - OVERLAP)))
     length = math.ceil((side + (count - 1) * OVERLAP) / count / MULTIPLE) * MULTIPLE
     starts = [(side - length) * place // max(1, count - 1) for place in range(count)]
     return [slice(start, start + length) for start in starts]

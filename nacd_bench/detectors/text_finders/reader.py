@@ -96,14 +96,15 @@ class PPOCRReader:
         return network_file(self.model, "rec")
 
     @cached_property
-    def _network(self) -> Callable[[np.ndarray], np.ndarray]:
+    def _network(self) -> Callable[[np.ndarray, bool], np.ndarray]:
         return open_network(self.path, self.threads)
 
-    def read(self, image: Image, corners: Floats) -> Reading:
-        """The line within four corners ``(4, 2)`` of an image ``(H, W, 3)`` RGB."""
-        line = straightened(image, corners)
+    def read(self, line: Image) -> Reading:
+        """What a :func:`straightened` line says."""
         pixels = (line[..., ::-1].astype(np.float32) / 255 - 0.5) / 0.5
-        return Reading(self._network(np.ascontiguousarray(pixels.transpose(2, 0, 1)[None]))[0])
+        return Reading(
+            self._network(np.ascontiguousarray(pixels.transpose(2, 0, 1)[None]), True)[0]
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
@@ -112,7 +113,8 @@ class PPOCRReader:
 
 
 def straightened(image: Image, corners: Floats) -> Image:
-    """The line as a picture of :data:`HEIGHT` rows; what is tall is turned by a quarter."""
+    """The line within four corners ``(4, 2)`` of an image ``(H, W, 3)`` RGB, as a picture of
+    :data:`HEIGHT` rows; what is tall is turned by a quarter."""
     total, slope = corners.sum(axis=1), corners[:, 1] - corners[:, 0]
     ordered = corners[[total.argmin(), slope.argmin(), total.argmax(), slope.argmax()]]
     across, down = ordered - np.roll(ordered, -1, axis=0), ordered - np.roll(ordered, 1, axis=0)
