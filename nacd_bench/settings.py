@@ -223,6 +223,18 @@ def refused(name: str, kind: Any, value: Any) -> UserError:
     return UserError(f"expected {name} as {described(kind)}, got {value!r}.")
 
 
+def held(thing: Any) -> None:
+    """Hold a data class to the types and ranges of its fields.
+
+    Raises:
+        UserError: a value is not one of its field's.
+    """
+    for name, kind in types_of(type(thing)).items():
+        value = getattr(thing, name)
+        if not fits(kind, value):
+            raise refused(f"{getattr(thing, 'name', type(thing).__name__)}.{name}", kind, value)
+
+
 def _bound(limit: Any) -> str:
     words = LIMITS.get(type(limit))
     return f"{words} {next(iter(asdict(limit).values()))}" if words else ""

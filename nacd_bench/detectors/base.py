@@ -10,7 +10,7 @@ from torch import nn
 
 from nacd_bench.errors import ImageError, UserError
 from nacd_bench.ops.planes import one_thread
-from nacd_bench.settings import settings_of
+from nacd_bench.settings import held, settings_of
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch
 
@@ -44,6 +44,7 @@ class Detector(nn.Module, ABC):
     """Named parameter sets beside the paper's, which is the default."""
 
     def __post_init__(self) -> None:
+        held(self)
         super().__init__()
 
     @classmethod

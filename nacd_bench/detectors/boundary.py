@@ -24,6 +24,7 @@ from nacd_bench.detectors.windows import WindowDetector
 from nacd_bench.ops.filters import gaussian_blur, sobel
 from nacd_bench.ops.gradients import RIDGE_REACH, Gradient, cosine, hysteresis, ridges
 from nacd_bench.ops.planes import on_cpu, rowwise
+from nacd_bench.settings import NotNegative, Number
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import HeatMap
 
@@ -80,13 +81,13 @@ class Boundary(WindowDetector):
         "recommended": {"window": 64, "canny_low": 0.05, "canny_high": 0.1, "region": 64},
     }
 
-    window: int = 32
-    stride: int = 16
-    canny_low: float = 0.1
-    canny_high: float = 0.2
-    gradient_blur: float = 0.0
+    window: Number = 32
+    stride: Number = 16
+    canny_low: NotNegative = 0.1
+    canny_high: NotNegative = 0.2
+    gradient_blur: NotNegative = 0.0
     absolute: bool = False
-    epsilon: float = 0.0
+    epsilon: NotNegative = 0.0
     truncated_luma: bool = False
 
     def heat_map(self, batch: TripletBatch) -> HeatMap:

@@ -28,6 +28,7 @@ from nacd_bench.detectors.windows import WindowDetector
 from nacd_bench.ops.ciede2000 import ciede2000
 from nacd_bench.ops.color import lab
 from nacd_bench.ops.planes import blockwise
+from nacd_bench.settings import NotNegative, Number, Positive
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import HeatMap
 
@@ -96,13 +97,13 @@ class LargeColor(WindowDetector):
         "recommended": {"outliers": "clip", "high": 16.0, "stride": 32, "region": 128},
     }
 
-    stride: int = 64
-    low: float = 3.0
-    high: float = 8.0
+    stride: Number = 64
+    low: NotNegative = 3.0
+    high: NotNegative = 8.0
     outliers: Outliers = "zero"
     released_formula: bool = False
-    mean_floor: float = 0.0
-    scale: float = 1.0
+    mean_floor: NotNegative = 0.0
+    scale: Positive = 1.0
 
     def heat_map(self, batch: TripletBatch) -> HeatMap:
         strips = (self._kept(strip.batch) for strip in batch.strips())

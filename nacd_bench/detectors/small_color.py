@@ -28,6 +28,7 @@ from nacd_bench.detectors.color_differences import ab_residuals, lab_differences
 from nacd_bench.ops.color import chroma
 from nacd_bench.ops.filters import local_variance
 from nacd_bench.ops.planes import blockwise
+from nacd_bench.settings import Number
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch, HeatMap
 
@@ -97,7 +98,7 @@ class SmallColor(Detector):
     heat_map_range = (0.0, 0.003)
     presets = {"recommended": {"threshold": 0.0001}}
 
-    window: int = 33
+    window: Number = 33
     threshold: float = 0.0015
 
     def forward(self, batch: TripletBatch) -> DetectionBatch:

@@ -27,7 +27,7 @@ from nacd_bench.detectors.text_finders.finder import TextFinder, TextPolygon
 from nacd_bench.ops.boxes import REGION, box_iou, regions_around
 from nacd_bench.ops.fsim import fsim
 from nacd_bench.ops.planes import one_thread
-from nacd_bench.settings import Positive
+from nacd_bench.settings import NotNegative, Number, Positive, Share, checked
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch, HeatMap
 from nacd_bench.triplets.images import to_8_bit
@@ -59,16 +59,17 @@ class Text(Detector):
     heat_map_range = (0.0, 0.2)
     presets = {"recommended": {"enlarge": 2.0, "region": 64}}
 
+    @checked
     def __init__(
         self,
         finder: TextFinder | None = None,
-        min_confidence: float = 0.7,
-        min_area: float = 400.0,
+        min_confidence: Share = 0.7,
+        min_area: NotNegative = 400.0,
         chromatic: bool = False,
-        min_crop: int = 32,
-        merge_iou: float = 0.12,
-        region: int = REGION,
-        largest: int | None = 3 * REGION // 2,
+        min_crop: Number = 32,
+        merge_iou: Share = 0.12,
+        region: Number = REGION,
+        largest: Number | None = 3 * REGION // 2,
         enlarge: Positive = 1.0,
     ) -> None:
         super().__init__()

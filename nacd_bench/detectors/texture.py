@@ -23,6 +23,7 @@ from nacd_bench.detectors.windows import WindowDetector
 from nacd_bench.ops.filters import Rows, sobel
 from nacd_bench.ops.planes import rowwise
 from nacd_bench.ops.structure import MAP_REACH, MAP_STEP, msssim_maps, uniform_ssim_map
+from nacd_bench.settings import NotNegative
 from nacd_bench.triplets.batch import Planes, TripletBatch
 from nacd_bench.triplets.detection import HeatMap
 
@@ -67,7 +68,7 @@ class Texture(WindowDetector):
         "recommended": {"region": 128},
     }
 
-    si_threshold: float = 0.05
+    si_threshold: NotNegative = 0.05
     structure: Structure = "ms_ssim"
     keep_negative: bool = True
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from nacd_bench.detectors.base import Detector
 from nacd_bench.ops.boxes import REGION, regions_around
 from nacd_bench.ops.filters import box_mean, window_starts
+from nacd_bench.settings import Number
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch, HeatMap
 
@@ -36,10 +37,10 @@ class WindowDetector(Detector):
         region: side in pixels of the reported box.
     """
 
-    window: int = 128
-    stride: int = 1
+    window: Number = 128
+    stride: Number = 1
     padding: Padding = "valid"
-    region: int = REGION
+    region: Number = REGION
 
     @abstractmethod
     def heat_map(self, batch: TripletBatch) -> HeatMap:
