@@ -31,7 +31,6 @@ from nacd_bench.detectors import (
     TextureSeverity,
 )
 from nacd_bench.report.sheets import Row, overlay, sheet, tile
-from nacd_bench.runs.compared_run import codec_of
 from nacd_bench.runs.schema import SIDES
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.images import to_8_bit
@@ -110,7 +109,7 @@ def _row(kind: str, found: Result, record: TripletRecord, grades: Sequence[str])
 
 
 def _made(record: TripletRecord, side: str) -> str:
-    return f"{codec_of(record, side)}, {getattr(record, f'{side}_bpp'):.2f} bpp"
+    return f"{record.codec(side)}, {getattr(record, f'{side}_bpp'):.2f} bpp"
 
 
 def _write(path: Path, pixels: NDArray[np.uint8]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from nacd_bench.detectors import (
     Detector,
     LargeColor,
     SmallColor,
+    Text,
     Texture,
     small_color,
 )
@@ -511,3 +513,24 @@ def test_real_artifacts_beat_the_same_without() -> None:
     batch = triplet_batch(*(folder / role / "kodim09.png" for role in ("orig", "ai", "classic")))
     assert Image.open(folder / "orig" / "kodim09.png").size == (batch.width, batch.height)
     assert LargeColor()(batch).scores > 2 * LargeColor()(swapped(batch)).scores
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "message"),
+    [
+        (
+            Texture,
+            {"window": 0},
+            r"texture\.window as a whole number of at least 1, got 0",
+        ),
+        (Boundary, {"stride": -1}, r"boundary\.stride as a whole number of at least 1, got -1"),
+        (LargeColor, {"scale": 0.0}, r"large_color\.scale as a number above 0, got 0\.0"),
+        (LargeColor, {"outliers": "clamp"}, r"unknown large_color\.outliers 'clamp'"),
+        (SmallColor, {"window": 3.5}, r"small_color\.window as a whole number"),
+        (Text, {"min_confidence": 7}, r"min_confidence as a number of at least 0 and up to 1"),
+    ],
+)
+def test_parameters_out_of_range_are_refused(
+    kind: type[Detector], parameters: dict[str, Any], message: str
+) -> None:
+    fails(UserError, message, kind, **parameters)
