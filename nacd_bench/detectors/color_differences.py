@@ -73,9 +73,21 @@ def decided(batch: TripletBatch, low: float, high: float) -> Tensor:
     if len(places):
         image, y, x = np.unravel_index(places, (len(batch), batch.height, batch.width))
         original, *decodes = (lab(each[image, :, y, x][..., None]) for each in batch.images)
-        both = [ciede2000(original, decode)[:, 0] for decode in decodes]
-        differences[image, :, y, x] = torch.cat(both, dim=1).to(differences.dtype)
+        both = torch.cat([ciede2000(original, decode)[:, 0] for decode in decodes], dim=1)
+        differences[image, :, y, x] = rounded(both, low, high)
     return differences
+
+
+def rounded(exact: Tensor, low: float, high: float) -> Tensor:
+    """Float32 of values that stays under ``low`` and over ``high`` where they do.
+
+    >>> rounded(torch.tensor([8 - 1e-9, 8 + 1e-9], dtype=torch.float64), 3, 8) > 8
+    tensor([False,  True])
+    """
+    values = exact.float()
+    below, above = (values.nextafter(torch.full_like(values, end)) for end in (0, torch.inf))
+    values = torch.where((exact < low) & (values >= low), below, values)
+    return torch.where((exact > high) & (values <= high), above, values)
 
 
 def _ab_residual(reference: Tensor, planes: Tensor) -> Tensor:

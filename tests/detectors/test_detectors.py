@@ -359,14 +359,13 @@ class TestLargeColor:
         images = (colors + noise).byte().split(1)
         original, *decodes = map(lab, images)
         exact = torch.cat([ciede2000(original, decode) for decode in decodes], dim=1)
-        batch, wrong = TripletBatch(*images), torch.zeros(2)
-        in_float32 = lab_differences(batch)[:, :2]
-        for low in exact[exact < 4][::600].float().tolist():
-            is_clear = (exact - low).abs() > 2.5e-7  # half a unit of the last place
-            found = decided(batch, low, low + 3)
-            wrong += torch.tensor(
-                [((d >= low) != (exact >= low))[is_clear].sum() for d in (in_float32, found)]
-            )
+        wrong, in_float32 = torch.zeros(2), lab_differences(TripletBatch(*images))[:, :2]
+        for limit in exact[exact < 4][::600].float().tolist():  # next to some difference
+            for ends, is_over in (((limit, limit + 3), torch.ge), ((limit / 2, limit), torch.gt)):
+                found = decided(TripletBatch(*images), *ends)
+                expected = is_over(exact, limit)
+                sides = [is_over(d, limit) != expected for d in (in_float32, found)]
+                wrong += torch.tensor([side.sum() for side in sides])
         assert wrong[0] > 0 and wrong[1] == 0
 
     def test_finds_a_stain(self) -> None:
