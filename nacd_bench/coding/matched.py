@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,7 @@ def stop_if_disk_full(error: BaseException, folder: Path) -> None:
 
 
 def qualities(
-    original: Image, decoded: Image, measures: Iterable[str] = MEASURES
+    original: Image, decoded: Image, measures: Collection[str] = MEASURES
 ) -> dict[str, float | None]:
     """Of two images ``(H, W, 3)`` the metrics that curves have beside PSNR; None for one that the
     image is too small for, and for VMAF without its package.
@@ -89,7 +89,10 @@ def qualities(
     ({'msssim': 1.0}, {'msssim': None})
     """
     values: dict[str, float | None] = {}
-    images = [torch.from_numpy(image).permute(2, 0, 1)[None] for image in (original, decoded)]
+    images = [
+        torch.tensor(image).permute(2, 0, 1)[None]  # a copy: a decoder's may not be writable
+        for image in ((original, decoded) if measures else ())
+    ]
     for name in measures:
         values[name], metric = None, _metric(MEASURES[name])
         if metric is not None and min(original.shape[:2]) >= metric.min_side:
