@@ -48,10 +48,15 @@ def power_(x: Tensor, exponent: float) -> Tensor:
 
 
 def log_(x: Tensor) -> Tensor:
-    """Natural logarithm in place, to an ulp or two; six times as fast as PyTorch's on a CPU."""
-    if not on_cpu(x) or not x.is_contiguous():
-        return x.log_()
-    return per_plane(x, lambda s, t: cv2.log(s, dst=t), out=x)
+    """Natural logarithm in place, to an ulp or two; six times as fast as PyTorch's on a CPU.
+
+    OpenCV's code for some processors takes 0, infinity and NaN for numbers; PyTorch's does not.
+    """
+    if on_cpu(x) and x.is_contiguous():
+        low, high = x.aminmax()
+        if low > 0 and high < torch.inf:
+            return per_plane(x, lambda s, t: cv2.log(s, dst=t), out=x)
+    return x.log_()
 
 
 def per_plane(

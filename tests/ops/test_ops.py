@@ -234,6 +234,7 @@ class TestPowers:
             assert (abs(found - expected) <= 6e-16 * abs(expected)).all()
         ends = planes.log_(torch.tensor([[0.0, 1.0, torch.inf]], dtype=torch.float64).to(device))
         assert ends.tolist() == [[-torch.inf, 0, torch.inf]]
+        assert planes.log_(torch.tensor([[2.0, torch.nan]]).to(device)).isnan().tolist() == [[0, 1]]
 
     def test_length_is_the_hypotenuse(self, device: str) -> None:
         x, y = torch.randn(2, 3, 50, generator=torch.Generator().manual_seed(0)).double().to(device)
