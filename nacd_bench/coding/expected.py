@@ -106,15 +106,15 @@ def _sizes(image: Image) -> tuple[Floats, Floats]:
 
 def _coefficients(image: Image) -> Floats:
     """DCT coefficients ``(blocks, 64)`` of luma, levels of 255; the first ones' differences."""
-    luma = image @ np.array([0.299, 0.587, 0.114]) - 128
-    height, width = luma.shape
-    luma = np.pad(luma, ((0, -height % BLOCK), (0, -width % BLOCK)), mode="edge")
-    rows, columns = (side // BLOCK for side in luma.shape)
-    blocks = (
-        luma.reshape(rows, BLOCK, columns, BLOCK).transpose(0, 2, 1, 3).reshape(-1, BLOCK, BLOCK)
-    )
-    means = BLOCK * blocks.mean((1, 2))
-    every = slice(None, None, -(-len(blocks) // BLOCKS))
-    coefficients = np.asarray(dctn(blocks[every], axes=(1, 2), norm="ortho"))
+    weights = np.array([0.299, 0.587, 0.114])
+    height, width = image.shape[:2]
+    padded = np.pad(image, ((0, -height % BLOCK), (0, -width % BLOCK), (0, 0)), mode="edge")
+    columns = padded.shape[1] // BLOCK
+    lines = padded.reshape(-1, BLOCK, columns, BLOCK, 3)  # of blocks; one at a time takes little
+    means = BLOCK * np.concatenate([(line @ weights - 128).mean((0, 2)) for line in lines])
+    every = slice(None, None, -(-len(means) // BLOCKS))
+    some = np.arange(len(means))[every]
+    blocks = lines[some // columns, :, some % columns] @ weights - 128
+    coefficients = np.asarray(dctn(blocks, axes=(1, 2), norm="ortho"))
     coefficients[:, 0, 0] = np.diff(means, prepend=0)[every]
     return coefficients.reshape(-1, BLOCK**2)
