@@ -18,7 +18,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nacd_bench.errors import Failure
-from nacd_bench.evaluation.thresholds import FalseAlarms, Limit, exceeds
 from nacd_bench.runs.provenance import versions_of
 from nacd_bench.runs.schema import (
     CODECS,
@@ -40,6 +39,7 @@ from nacd_bench.triplets.record import TripletRecord
 from nacd_bench.triplets.text_files import read_json
 
 if TYPE_CHECKING:
+    from nacd_bench.evaluation.thresholds import FalseAlarms, Limit
     from nacd_bench.triplets.detection import Result
 
 VERSIONS_KEY = b"nacd_bench.versions"
@@ -98,6 +98,8 @@ def write_limits(
         limits: thresholds by detector.
         clean: false alarms in so many clean triplets of the run, by detector.
     """
+    from nacd_bench.evaluation.thresholds import exceeds  # which imports SciPy's statistics
+
     rows = []
     for name, limit in limits.items():
         row: dict[str, Any] = {"detector": name, "artifact_type": types[name]}
