@@ -59,7 +59,7 @@ def _beside(planes: Tensor) -> Tensor:
 
 def decided(batch: TripletBatch, low: float, high: float) -> Tensor:
     """CIEDE2000 of :func:`lab_differences`, on that side of both limits where float64 has it:
-    ``(B, 2, H, W)``."""
+    ``(B, 2, H, W)``. What the batch keeps of them gets more exact there."""
     differences = batch.once(lab_differences)[:, :2]
     if not on_cpu(differences):
         return differences

@@ -232,6 +232,7 @@ def weighted_sums(x: Tensor, weights: Tensor, dim: int) -> Tensor:
         groups = max(count, 2)
         taps = _taps(tuple(weights.tolist()), x.dtype, x.device)
         kernel = taps.view((1, 1, -1, 1) if dim == -2 else (1, 1, 1, -1)).expand(groups, 1, -1, -1)
+        # which knows no meta device
         with torch.autocast("cpu" if x.is_meta else x.device.type, enabled=False):
             sums = F.conv2d(planes.expand(groups, -1, -1)[None], kernel, groups=groups)[0]
         return sums[:count].unflatten(0, x.shape[:2])

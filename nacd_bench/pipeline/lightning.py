@@ -20,7 +20,6 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from nacd_bench.cache import ScoreCache
-from nacd_bench.detectors import Detector
 from nacd_bench.errors import Failure, UserError
 from nacd_bench.pipeline.methods import Method
 from nacd_bench.pipeline.progress import Progress, progress_bar
@@ -82,7 +81,6 @@ class Scoring(L.LightningModule):
         with progress_bar("triplets scored", len(share), is_shown) as tick:
             loaded = batches(share, size, self.engine.num_workers)
             methods: list[Method] = list(self.methods)  # type: ignore[arg-type]
-            methods.sort(key=lambda method: isinstance(method, Detector))  # heat maps come last
             in_precision = self.trainer.precision_plugin.test_step_context
             everyone = self.trainer.world_size
             scored = all_scored(loaded, methods, self.device, everyone, in_precision)

@@ -214,17 +214,19 @@ def score_batch(methods: Sequence[Method], batch: TripletBatch) -> list[dict[str
         for each triplet its results by method.
     """
     by_method = {}
-    for method in sorted(methods, key=_keeps_maps):
+    for method in sorted(methods, key=_maps_kept):
         by_method[method.name] = _results(method, batch)
         if not batch.is_whole:
             give_back_memory()
     return [{str(m.name): by_method[m.name][i] for m in methods} for i in range(len(batch))]
 
 
-def _keeps_maps(method: Method) -> bool:
-    """Whether a method keeps maps for others of its kind: it comes last, so that what any other
-    takes does not come on top of them."""
-    return isinstance(method, Detector) and method.is_severity and method.artifact_type != "text"
+def _maps_kept(method: Method) -> int:
+    """What a method leaves in memory: nothing, a heat map, or maps for others of its kind. Those
+    that leave more come later, so that what others take does not come on top of it."""
+    if not isinstance(method, Detector):
+        return 0
+    return 1 + (method.is_severity and method.artifact_type != "text")
 
 
 def _results(method: Method, batch: TripletBatch) -> list[Result]:
