@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,23 +23,25 @@ KEPT = 2000
 """Originals whose bitstreams are kept: a validation set, coded once for all epochs."""
 
 
-def levels(images: Tensor) -> tuple[Tensor, bool]:
-    """Images as they would be written to a file, and whether any value was outside [0, 1].
+def levels(images: Any, is_decode: bool) -> tuple[Any, str]:
+    """Images as they would be written to a file, and the range of a decode that leaves [0, 1].
 
     Args:
-        images: ``(B, 3, H, W)`` sRGB, ``uint8``, or floats of any precision about [0, 1].
+        images: ``(B, 3, H, W)`` sRGB, ``uint8``, or floats of any precision in [0, 1].
+        is_decode: a decoder's output, which is clamped; an original outside has another scale.
 
     Returns:
-        uint8, clamped and rounded; other types as they are.
+        uint8 of floats; what a batch of triplets refuses by name, such as NaN, as it is.
     """
-    if not images.is_floating_point():
-        return images, False
+    if not (isinstance(images, Tensor) and images.is_floating_point() and images.numel()):
+        return images, ""
     images = images.detach().float()
-    if images.isnan().any():
-        return images, False  # which a batch of triplets refuses by name
-    low, high = images.aminmax()
-    outside = bool(low < 0) or bool(high > 1)
-    return (images.clamp(0, 1) * 255).round().to(torch.uint8), outside
+    low, high = (limit.item() for limit in images.aminmax())
+    is_outside = low < 0 or high > 1
+    if math.isnan(low) or (is_outside and not is_decode):
+        return images, ""
+    pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8)
+    return pixels, f"{low:.4g} to {high:.4g}" if is_outside else ""
 
 
 class Anchor:
@@ -90,8 +94,8 @@ def triplets(
     traditional: Tensor | None,
     bpp: float | Sequence[float] | Tensor | None,
     codec: str,
-) -> tuple[TripletBatch, bool]:
-    """A batch of triplets, and whether the decodes had values outside [0, 1].
+) -> tuple[TripletBatch, str]:
+    """A batch of triplets, and the ranges of decodes that had values outside [0, 1].
 
     Args:
         original, neural, traditional: ``(B, 3, H, W)``, see :func:`levels`.
@@ -102,16 +106,25 @@ def triplets(
         UserError: neither decodes nor rates of the traditional side, or not one per image.
         ImageError: see :class:`~nacd_bench.triplets.batch.TripletBatch`.
     """
-    (first, _), (second, outside) = levels(original), levels(neural)
+    images = {"original": original, "neural": neural, "traditional": traditional}
+    pixels, ranges = {}, {}
+    for role, given in images.items():
+        pixels[role], ranges[role] = levels(given, role != "original")
+    outside = ", ".join(f"{role} {limits}" for role, limits in ranges.items() if limits)
+    first, second, third = pixels.values()
     if traditional is not None:
-        return TripletBatch(first, second, levels(traditional)[0].to(first.device)), outside
+        batch = TripletBatch(first, second, third)
+        return batch.to(batch.device), outside
     if bpp is None:
         raise UserError(
             "expected traditional=, decodes of a traditional codec, or bpp=, the rates at which "
             f"{codec} is to code the originals, got neither."
         )
     TripletBatch(first, second, second)  # wrong images cost no encodes
-    rates = torch.as_tensor(bpp, dtype=torch.float64).flatten().tolist()
+    try:
+        rates = torch.as_tensor(bpp, dtype=torch.float64).flatten().tolist()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"expected bpp as a number, or one per image, got {bpp!r}.") from error
     rates = rates * len(first) if len(rates) == 1 else rates
     if len(rates) != len(first):
         raise UserError(

@@ -15,8 +15,9 @@ from torch import Tensor
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import UserError
 from nacd_bench.ops.boxes import regions_around
-from nacd_bench.registry import DETECTORS
+from nacd_bench.registry import CODECS, DETECTORS
 from nacd_bench.report.sheets import TILE, sheet, tile
+from nacd_bench.settings import Number, checked
 from nacd_bench.training.batch import triplets
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import Result
@@ -42,11 +43,12 @@ class WorstFindings(L.Callback):
         anchor: see :class:`~nacd_bench.training.ArtifactRate`.
     """
 
+    @checked
     def __init__(
         self,
         detectors: Sequence[str | Detector] = ("texture_severity", "color_severity"),
-        count: int = 4,
-        every: int = 1,
+        count: Number = 4,
+        every: Number = 1,
         anchor: str = "x265",
     ) -> None:
         self.detectors: list[Detector] = [
@@ -54,6 +56,7 @@ class WorstFindings(L.Callback):
         ]
         self.count = count
         self.every = every
+        CODECS.get(anchor)
         self.anchor = anchor
         self._worst: dict[str, list[Finding]] = {}
 

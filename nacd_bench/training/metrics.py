@@ -17,7 +17,8 @@ from torchmetrics.utilities import rank_zero_warn
 
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import UserError
-from nacd_bench.registry import DETECTORS
+from nacd_bench.registry import CODECS, DETECTORS
+from nacd_bench.settings import checked
 from nacd_bench.training.batch import triplets
 from nacd_bench.triplets.files import sha256
 
@@ -37,7 +38,7 @@ class ArtifactRate(Metric):
         options: those of :class:`torchmetrics.Metric`.
 
     Raises:
-        UserError: no such detector.
+        UserError: no such detector or codec, no number as threshold.
 
     >>> gray = torch.full((1, 3, 64, 64), 0.5)
     >>> rate = ArtifactRate("color_severity")
@@ -52,6 +53,7 @@ class ArtifactRate(Metric):
     plot_lower_bound = 0.0
     plot_upper_bound = 1.0
 
+    @checked
     def __init__(
         self,
         detector: str | Detector = "texture_severity",
@@ -63,6 +65,7 @@ class ArtifactRate(Metric):
         made: Detector = DETECTORS.get(detector)() if isinstance(detector, str) else detector
         self._detector = (made,)  # not a part of the model: nothing of it belongs into checkpoints
         self.threshold = made.counts_from if threshold is None else threshold
+        CODECS.get(anchor)  # whose name is wrong now, not after an epoch
         self.anchor = anchor
         self._warned = False
         # In a collection, metrics whose states have the same names and begin with the same values
@@ -89,22 +92,23 @@ class ArtifactRate(Metric):
 
         Args:
             original, neural, traditional: ``(B, 3, H, W)`` sRGB, ``uint8``, or floats of any
-                precision in [0, 1]. They are rounded to 8 bits, as files would be; values outside
-                are clamped, with one warning.
+                precision in [0, 1]. They are rounded to 8 bits, as files would be; a decode's
+                values outside are clamped, with one warning.
             bpp: where ``traditional`` is None: the neural rates in bits per pixel, one per image
                 or one for all, at which the traditional codec codes the originals. Its bitstreams
                 are kept by content for the next epochs.
 
         Raises:
             UserError: neither ``traditional`` nor ``bpp``.
-            ImageError: sizes that differ, NaN, images too small for the detector.
+            ImageError: sizes that differ, NaN, an original outside [0, 1], images too small for
+                the detector.
         """
         batch, outside = triplets(original, neural, traditional, bpp, self.anchor)
         if outside and not self._warned:
             self._warned = True
             rank_zero_warn(
-                "neural decodes have values outside [0, 1]; they are clamped, as a file would be. "
-                "Told once."
+                f"decodes have values outside [0, 1] ({outside}); they are clamped, as a file "
+                "would be. Told once."
             )
         with torch.no_grad():
             scores = self.detector.to(batch.device)(batch).scores.double()
@@ -135,6 +139,7 @@ class MeanSeverity(ArtifactRate):
 
     plot_upper_bound = 3.0
 
+    @checked
     def __init__(
         self, detector: str | Detector = "texture_severity", anchor: str = "x265", **options: Any
     ) -> None:

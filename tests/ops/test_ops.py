@@ -15,6 +15,7 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 from triplet_folder import jpeg
 
+from nacd_bench.baselines.metrics import PSNR
 from nacd_bench.ops import color, filters, gradients, planes, structure
 from nacd_bench.ops.ciede2000 import ciede2000
 from nacd_bench.planting.photographs import photo
@@ -370,17 +371,6 @@ class TestFilters:
 
 
 class TestGradients:
-    @pytest.mark.parametrize("name", ["astronaut", "coffee"])
-    def test_canny_is_that_of_kornia_in_float64(self, name: str, device: str) -> None:
-        """On photographs, in which no two neighbours' gradients are equal."""
-        from kornia.filters import canny
-
-        y = color.luma(image_tensor(photo(name)[20:140, 20:170]))
-        for low, high in ((0.1, 0.2), (0.3, 0.6)):
-            expected = canny(y.double(), low, high)[1].bool()
-            assert torch.equal(gradients.canny(y.to(device), low, high).cpu(), expected)
-            assert expected.float().mean() > 0.001
-
     @pytest.mark.parametrize("angle", range(4))
     @pytest.mark.parametrize("levels", [(0.0, 1.0), (0.3, 0.7), (17 / 255, 99 / 255)])
     def test_both_sides_of_a_step_are_edges(
@@ -461,6 +451,78 @@ def msssim_map_in_scipy(original: np.ndarray, test: np.ndarray) -> tuple[np.ndar
         nearest = np.abs(value).repeat(2**scale, axis=0).repeat(2**scale, axis=1)
         least = np.minimum(least, ndimage.minimum_filter(nearest, 2 * 2**scale + 1))
     return result, least
+
+
+@pytest.mark.parametrize("name", ["astronaut", "coffee"])
+class TestKornia:
+    """What kornia has, too, has the same values here; each test says why ours stays.
+
+    kornia has no MS-SSIM of five scales (its loss is one of Gaussians of five widths) and no
+    CIEDE2000, and nothing here needs a median filter of pixels.
+    """
+
+    def image(self, name: str) -> Tensor:
+        return image_tensor(photo(name)[20:140, 20:170])
+
+    def test_blur_and_gradient(self, name: str, device: str) -> None:
+        """kornia's convolutions take two and eight times as long on a CPU, and round to TF32 or
+        half precision where these are switched on."""
+        from kornia.filters import gaussian_blur2d, spatial_gradient
+
+        y = color.luma(self.image(name)).double()
+        for size, sigma in ((5, 1.0), (11, 1.5)):
+            expected = gaussian_blur2d(y, (size, size), (sigma, sigma))
+            assert error(filters.gaussian_blur(y.to(device), size, sigma), expected) < 4e-15
+        expected = spatial_gradient(y)[:, 0]
+        assert error(torch.cat(filters.sobel(y.to(device), 1 / 8), dim=1), expected) < 4e-15
+
+    def test_canny(self, name: str, device: str) -> None:
+        """Equal on photographs, in which no two neighbours' gradients are. kornia's repeated
+        dilation takes fifty times as long, and it decides equal gradients by their rounding."""
+        from kornia.filters import canny
+
+        y = color.luma(self.image(name))
+        for low, high in ((0.1, 0.2), (0.3, 0.6)):
+            expected = canny(y.double(), low, high)[1].bool()
+            assert torch.equal(gradients.canny(y.to(device), low, high).cpu(), expected)
+            assert expected.float().mean() > 0.001
+
+    def test_luma_chroma_and_linear_light(self, name: str, device: str) -> None:
+        """kornia's 0.564 and 0.713 are 0.5 / 0.886 and 0.5 / 0.701 to three decimals, and it takes
+        floats only, whose luma has a rounding per step; ours of 8 bits are rounded once."""
+        from kornia.color import rgb_to_linear_rgb, rgb_to_ycbcr
+
+        image = self.image(name)
+        y, cb, cr = rgb_to_ycbcr(image.double() / 255)[0]
+        assert error(color.luma(image.to(device))[0, 0], y) < 2e-7
+        u, v = color.chroma(image.to(device))[0]
+        for ours, theirs, factor in ((u, cb, 0.564 / 0.5 * 0.886), (v, cr, 0.713 / 0.5 * 0.701)):
+            assert error(ours * factor, theirs - 0.5) < 2e-7
+            assert error(ours, theirs - 0.5) > 1e-6
+        expected = rgb_to_linear_rgb(image.double() / 255)
+        assert error(color.linear(image.to(device)), expected) < 1e-15
+
+    def test_lab(self, name: str, device: str) -> None:
+        """kornia's constants of the dark part, 7.787 and 0.008856, are rounded: up to 2e-4 of a
+        CIEDE2000 that `large_color` has limits for; and it takes four times as long."""
+        from kornia.color import rgb_to_lab
+
+        image = self.image(name)
+        assert error(color.lab(image.to(device)), rgb_to_lab(image.double() / 255)) < 2e-3
+
+    def test_ssim_and_psnr(self, name: str, device: str) -> None:
+        """Equal but for kornia's window, which is rounded to float32, and 1e-12 in its denominator;
+        it takes six times as long, and subtracts squares of means, which costs float32 what a small
+        difference is made of."""
+        from kornia.metrics import psnr, ssim
+
+        picture = photo(name)[20:140, 20:170]
+        x, y = (image_tensor(image) for image in (picture, jpeg(picture, 20)))
+        pair = [color.luma(image.double() / 255) for image in (x, y)]
+        expected = ssim(*pair, window_size=11, padding="valid").mean()
+        x, y = (plane.to(device) for plane in pair)
+        assert error(structure.ssim(x, y), expected) < 1e-7
+        assert error(PSNR().values(x, y), psnr(*pair, max_val=1.0)) < 1e-9
 
 
 class TestStructure:

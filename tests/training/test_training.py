@@ -21,7 +21,7 @@ from torchmetrics import MetricCollection
 
 from nacd_bench.coding.rate import Encodings, match_rates
 from nacd_bench.detectors import ColorSeverity, LargeColor
-from nacd_bench.errors import ImageError, UserError
+from nacd_bench.errors import CodecError, ImageError, UserError
 from nacd_bench.planting.photographs import photo
 from nacd_bench.registry import CODECS
 from nacd_bench.training import ArtifactRate, MeanSeverity
@@ -75,8 +75,10 @@ def test_floats_are_what_a_file_would_hold(severities: Tensor) -> None:
         mean.reset()
         mean.update(first / 255, decode.to(dtype), (first / 255).to(dtype))
         assert mean.compute() == pytest.approx(severities.mean().item(), abs=within)
-    with pytest.warns(UserWarning, match=r"outside \[0, 1\]"):
+    with pytest.warns(UserWarning, match=r"outside \[0, 1\] \(neural -0.1 to 1.[01]"):
         mean.update(first, decode * 1.2 - 0.1, first)
+    with pytest.warns(UserWarning, match=r"\(traditional 0 to 1\.8"):
+        MeanSeverity("color_severity").update(first, first, first / 127)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         mean.update(first, decode * 1.2 - 0.1, first)
@@ -135,26 +137,42 @@ def test_bad_input_is_told() -> None:
     mean = MeanSeverity("color_severity")
     fails(UserError, "expected traditional=", mean.update, first, first)
     fails(UserError, "one rate in bpp for each of 4", mean.update, first, first, bpp=[1, 2])
+    for rates in ("low", [1, None, 1, 1]):
+        fails(UserError, "bpp as a number", mean.update, first, first, bpp=rates)
+    fails(CodecError, "above 0 bpp", mean.update, first, first, bpp=0)
     fails(ImageError, "one size", mean.update, first, first[..., :90], bpp=1)
     fails(ImageError, r"\[0, 1\], got nan", mean.update, first, first * float("nan"), first)
+    fails(ImageError, "original.*got 0 to 237", mean.update, first.float(), first, first)
+    fails(ImageError, "got torch.int64", mean.update, first, first.long(), first)
+    fails(ImageError, "got ndarray", mean.update, first.numpy(), first, first)
+    fails(ImageError, "at least one pixel", mean.update, *[first[:0] / 255] * 3)
     fails(ImageError, "at least 64 x 64", mean.update, *[first[..., :40]] * 3)
     fails(UserError, "predicts severities", MeanSeverity, "large_color")
     fails(UserError, "color_severity", ArtifactRate, "colour_severity")
+    fails(UserError, "'x265'", ArtifactRate, anchor="x266")
+    fails(UserError, "threshold as a number", ArtifactRate, threshold=float("nan"))
+    fails(UserError, "text or Detector", ArtifactRate, ColorSeverity)
+    fails(UserError, "every as a whole number of at least 1", WorstFindings, every=0)
+    fails(UserError, "detectors as a list", WorstFindings, "color_severity")
     assert mean.compute().isnan()
     assert ArtifactRate(LargeColor()).threshold == 0
 
 
 def share(rank: int, port: int, folder: str) -> None:
-    """One of two processes: three images, then one."""
+    """One of two processes: three images, then one; then all images, the other process none."""
     torch.set_num_threads(1)
     address = f"tcp://127.0.0.1:{port}"
     torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
-    first, own = originals(), slice(0, 3) if rank == 0 else slice(3, 4)
+    first = originals()
     metrics = MetricCollection([ArtifactRate("color_severity"), MeanSeverity("color_severity")])
-    for index in range(COUNT)[own]:
-        one = slice(index, index + 1)
-        metrics.update(first[one], faulty(first)[one], first[one])
-    torch.save(metrics.compute(), Path(folder, f"{rank}.pt"))
+    values = []
+    for begins in ((0, 3, COUNT), (0, COUNT, COUNT)):
+        metrics.reset()
+        for index in range(begins[rank], begins[rank + 1]):
+            one = slice(index, index + 1)
+            metrics.update(first[one], faulty(first)[one], first[one])
+        values.append(metrics.compute())
+    torch.save(values, Path(folder, f"{rank}.pt"))
     torch.distributed.destroy_process_group()
 
 
@@ -164,9 +182,9 @@ def test_two_processes_with_batches_of_other_sizes(severities: Tensor, tmp_path:
         port = free.getsockname()[1]
     processes.spawn(share, (port, str(tmp_path)), nprocs=2)  # type: ignore[attr-defined]
     for rank in (0, 1):
-        values = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
-        assert values["ArtifactRate"] == (severities > 1.5).double().mean()
-        assert values["MeanSeverity"] == pytest.approx(severities.mean().item(), abs=1e-6)
+        for values in torch.load(tmp_path / f"{rank}.pt", weights_only=True):
+            assert values["ArtifactRate"] == (severities > 1.5).double().mean()
+            assert values["MeanSeverity"] == pytest.approx(severities.mean().item(), abs=1e-6)
 
 
 class Codec(L.LightningModule):
