@@ -33,7 +33,7 @@ from rows import Row, table
 from nacd_bench.coding.codec import png
 from nacd_bench.coding.originals import list_images
 from nacd_bench.evaluation.duplicates import with_duplicates
-from nacd_bench.planting.photographs import embedded
+from nacd_bench.planting.photographs import COLOR_PHOTOS, photo_path
 from nacd_bench.runs.candidates import KEYS, read_mined
 from nacd_bench.runs.mined import records
 
@@ -98,7 +98,7 @@ def measure(few: int = 8, many: int = 32, processes: int = 2) -> list[Row]:
     walls, insides = [], []
     with tempfile.TemporaryDirectory() as name:
         for count in (few, many):
-            images = parts(embedded(), Path(name) / f"{count}", count, 720, 480)
+            images = parts(map(photo_path, COLOR_PHOTOS), Path(name) / f"{count}", count, 720, 480)
             folder = Path(name) / f"{count}-run"
             walls.append(seconds(images, folder, f"workers={processes}", *REAL))
             stages = ("neural", "traditional", "detect")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from nacd_bench.coding.sides import TargetRate, rate_steps
 from nacd_bench.errors import Failure
 from nacd_bench.pipeline.coding import code_sides, triplet_sides
-from nacd_bench.planting.photographs import COLOR_PHOTOS, TEXT_PHOTOS, photo_path
+from nacd_bench.planting.photographs import COLOR_PHOTOS, TEXT_PHOTOS, photo_paths
 from nacd_bench.settings import Name, checked
 from nacd_bench.triplets.record import TripletRecord
 from nacd_bench.triplets.source import find_triplets
@@ -34,18 +34,19 @@ def embedded_sample(
 
     Args:
         folder: where they are coded; finished ones are there the next time.
-        photos: names from :func:`nacd_bench.planting.photographs.photos`.
+        photos: names from :data:`nacd_bench.triplets.embedded.PHOTOGRAPHS`.
         neural, traditional: registered codecs.
         bpp: rate of both, in bits per pixel.
         show_progress: a progress bar.
     """
+    paths, missing = photo_paths(photos)
     sides = triplet_sides(neural, [traditional], rate_factor=1.0)
     coded = code_sides(
-        [photo_path(name) for name in photos],
+        paths,
         sides,
         rate_steps(sides[0].codec, None, [bpp]),
         folder,
         show_progress=show_progress,
     )
     records, problems = find_triplets(coded.manifest)
-    return records, [*coded.failures, *problems]
+    return records, [*missing, *coded.failures, *problems]

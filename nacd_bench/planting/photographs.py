@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
 from nacd_bench.triplets.embedded import PHOTOGRAPHS
 from nacd_bench.triplets.embedded import photo_path as photo_path
+from nacd_bench.triplets.embedded import photo_paths as photo_paths
 from nacd_bench.triplets.images import read_8_bit
 
 TEXT_PHOTOS = ("page", "text")
@@ -25,8 +24,3 @@ PLANTING_PHOTOS = tuple(
 def photo(name: str) -> NDArray[np.uint8]:
     """A photograph's pixels, ``(H, W, 3)`` uint8 sRGB; as :func:`photo_path`."""
     return read_8_bit(photo_path(name))[0]
-
-
-def embedded() -> list[Path]:
-    """The colour photographs."""
-    return [photo_path(name) for name in COLOR_PHOTOS]

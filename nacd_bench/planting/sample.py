@@ -40,7 +40,7 @@ from nacd_bench.pipeline.coding import code_sides, triplet_sides
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.planting import Scene, plant
 from nacd_bench.planting.lettering import with_text
-from nacd_bench.planting.photographs import PLANTING_PHOTOS, photo_path
+from nacd_bench.planting.photographs import PLANTING_PHOTOS, photo_paths
 from nacd_bench.planting.scene import TextPlace
 from nacd_bench.runs.folder import new_run_id, run_lock
 from nacd_bench.settings import Count, Name, Names, Number, Positive, Share, checked
@@ -141,8 +141,9 @@ def planted_triplets(
     if tile and tile < SMALLEST:
         raise DataError(f"expected tiles of at least {SMALLEST} pixels, or 0 for none, got {tile}.")
     codecs = [codec_of(neural), codec_of(traditional)]
+    missing: list[Failure] = []
     if images is None:
-        paths = [photo_path(name) for name in PLANTING_PHOTOS]
+        paths, missing = photo_paths(PLANTING_PHOTOS)
     else:
         listing = list_images(images, files_only=True)
         paths = listing.paths
@@ -172,7 +173,8 @@ def planted_triplets(
     manifest = changed / f"triplets-{tiles}-{places}.parquet"
     with run_lock(place, new_run_id(), wait=True):
         if manifest.is_file():
-            return parse_manifest(manifest)
+            records, problems = parse_manifest(manifest)
+            return records, [*missing, *problems]
         lettered, problems = _lettered(paths, place / "lettered", tile, seed)
         # the first tile of each photograph, then the second of each, and so on
         in_turn = chain.from_iterable(zip_longest(*lettered.values()))
@@ -200,9 +202,9 @@ def planted_triplets(
                     records += _planted(one, decodes, row, changed, strength, size, places, seed)
                     progress(0)
         if problems:  # the next run tries again
-            return records, problems
+            return records, [*missing, *problems]
         write_manifest(manifest, records)
-        return parse_manifest(manifest)
+        return parse_manifest(manifest)[0], missing
 
 
 def _lettered(

@@ -14,7 +14,6 @@ from pathlib import Path
 from nacd_bench.errors import DataError, Failure, UserError
 from nacd_bench.registry import unknown
 from nacd_bench.settings import checked
-from nacd_bench.triplets.files import read_bytes
 from nacd_bench.triplets.grades import GradedData, find_grades
 from nacd_bench.triplets.images import content_hash
 from nacd_bench.triplets.record import ROLES, TripletRecord
@@ -37,26 +36,25 @@ def sample_triplets(
 ) -> GradedData:
     """Triplets of the sample with their grades; of color where the original has any.
 
-    A file that is missing or was changed is a failure, which costs its triplets.
+    A file that is missing or was changed is a failure, which costs its triplets; without the
+    hashes, which is one too, all that are there are taken.
 
     Args:
         photos: names such as ``astronaut``; None for all.
         rates: of ``low`` (0.09 to 0.24 bpp) and ``high`` (0.17 to 0.38 bpp); None for both.
 
     Raises:
-        DataError: unknown names, or no triplet that is whole.
+        DataError: unknown names, no table of triplets, or no triplet that is whole.
     """
     tables = [FOLDER / name for name in ("triplets.csv", "grades.jsonl")]
+    if not tables[0].is_file():
+        raise DataError(_failure(tables[0], "none").message)
     records, problems = find_triplets(tables[0])
     grades, faults, notes = find_grades(FOLDER, records)
     records = _chosen(records, "source", "photograph", photos)
     records = _chosen(records, "neural_point", "rate", rates)
-    lines = read_bytes(FOLDER / SUMS, "a list of hashes", DataError).decode().splitlines()
-    sums = {name: digest for digest, name in map(str.split, lines)}
     files = dict.fromkeys(getattr(record, role) for record in records for role in ROLES)
-    failures = {
-        file: fault for file in map(str, [*tables, *files]) if (fault := _fault(Path(file), sums))
-    }
+    failures = _faults(list(map(Path, [*tables, *files])))
     whole = [
         record for record in records if not any(getattr(record, role) in failures for role in ROLES)
     ]
@@ -84,18 +82,29 @@ def _chosen(
     return [record for record in records if not wanted or str(getattr(record, fact)) in wanted]
 
 
-def _fault(file: Path, sums: dict[str, str]) -> Failure | None:
-    """What is wrong with a file of the sample, if anything."""
-    name = file.relative_to(FOLDER).as_posix()
+def _faults(files: Sequence[Path]) -> dict[str, Failure]:
+    """What is wrong with files of the sample, by path; without the hashes that is all there is."""
     try:
-        if content_hash(file) == sums.get(name):
-            return None
-        got = "another"
-    except UserError:
-        got = "none that can be read"
+        lines = (FOLDER / SUMS).read_text("utf-8").splitlines()
+        sums = {name: digest for digest, name in map(str.split, lines)}
+    except (OSError, ValueError):  # gone, no text, or other lines
+        sums = {}
+    failures = {}
+    for file in files if sums else [FOLDER / SUMS]:
+        try:
+            if content_hash(file) == sums.get(file.relative_to(FOLDER).as_posix()):
+                continue
+            got = "another"
+        except UserError:
+            got = "none that can be read"
+        failures[str(file)] = _failure(file, got)
+    return failures
+
+
+def _failure(file: Path, got: str) -> Failure:
     return Failure(
-        name,
+        file.relative_to(FOLDER).as_posix(),
         "read",
-        f"{file}: expected the file that nacd-bench came with, got {got}. Install nacd-bench "
-        "again: pip install --force-reinstall --no-deps nacd-bench",
+        f"{file}: expected the file that nacd-bench came with, got {got}. Put it back, or install "
+        "nacd-bench again (pip install --force-reinstall --no-deps, and where it came from).",
     )

@@ -5,6 +5,7 @@ import struct
 import warnings
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -22,8 +23,10 @@ from nacd_bench.planting.photographs import (
     TEXT_PHOTOS,
     photo,
     photo_path,
+    photo_paths,
 )
 from nacd_bench.triplets import images
+from nacd_bench.triplets.embedded import PACKAGES, PHOTOGRAPHS
 from nacd_bench.triplets.formats import FORMATS, SUFFIXES
 from nacd_bench.triplets.images import content_hash, decode_image, image_size, read_image
 
@@ -679,4 +682,28 @@ class TestPhotos:
 
     def test_package_without_the_file(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("nacd_bench.triplets.embedded.find_spec", lambda package: None)
-        fails(DataError, r"data/rocket\.jpg inside the package scikit-image", photo_path, "rocket")
+        fails(DataError, r"data/rocket\.jpg of the package scikit-image", photo_path, "rocket")
+
+    def test_one_that_an_upgrade_changed_costs_itself(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        for name in ("coffee", "rocket"):
+            file = tmp_path / Path(PHOTOGRAPHS[name][0]).relative_to("skimage")
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(photo_path(name).read_bytes() + b"x" * (name == "rocket"))
+        spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+        monkeypatch.setattr("nacd_bench.triplets.embedded.find_spec", lambda package: spec)
+        paths, failures = photo_paths(["coffee", "rocket", "chelsea"])
+        assert paths == [tmp_path / "data/coffee.png"]
+        assert [(failure.item, failure.step) for failure in failures] == [
+            ("rocket", "read"),
+            ("chelsea", "read"),
+        ]
+        assert "got another. Install it again: pip install" in failures[0].message
+        assert "got none. Install it again: pip install" in failures[1].message
+        fails(DataError, r"rocket\.jpg .*\n.*chelsea\.png ", photo_paths, ["rocket", "chelsea"])
+        fails(DataError, "did you mean 'rocket'", photo_paths, ["coffee", "rockt"])
+
+    def test_versions_that_have_them_are_those_of_the_constraints(self) -> None:
+        constraints = (Path(__file__).parents[2] / "constraints.txt").read_text().splitlines()
+        assert set(PACKAGES.values()) <= set(constraints)

@@ -138,11 +138,21 @@ class TestBadFiles:
         assert len(data.records) == 24 and not data.grades
         assert [failure.item for failure in data.failures] == ["grades.jsonl"]
 
-    @pytest.mark.parametrize("name", ["triplets.csv", SUMS])
-    def test_without_its_tables_there_is_no_sample(self, copy: Path, name: str) -> None:
-        (copy / name).unlink()
-        with pytest.raises(DataError, match=name):
+    def test_without_its_table_there_is_no_sample(self, copy: Path) -> None:
+        (copy / "triplets.csv").unlink()
+        with pytest.raises(DataError, match=r"triplets\.csv: .* got none\. Put it back, or inst"):
             sample_triplets()
+
+    @pytest.mark.parametrize("spoilt", [None, b"", b"\xff\xfe\x00", b"d4e8f3879023  \n"])
+    def test_without_hashes_all_are_taken_and_it_is_said(
+        self, copy: Path, spoilt: bytes | None
+    ) -> None:
+        (copy / SUMS).unlink()
+        if spoilt is not None:
+            (copy / SUMS).write_bytes(spoilt)
+        data = sample_triplets()
+        assert len(data.records) == 24
+        assert [failure.item for failure in data.failures] == [SUMS]
 
     def test_none_that_is_whole(self, copy: Path) -> None:
         (copy / "original/coffee.webp").write_bytes(b"")

@@ -48,7 +48,7 @@ from nacd_bench.pipeline.progress import Progress, progress_bar
 from nacd_bench.pipeline.stages import READERS, Code, Detect, Read, Stage, Work, of_item, read_file
 from nacd_bench.pipeline.tracking import Tracker, tracked
 from nacd_bench.pipeline.workers import ahead
-from nacd_bench.planting.photographs import embedded
+from nacd_bench.planting.photographs import COLOR_PHOTOS, photo_paths
 from nacd_bench.runs.candidates import place_of
 from nacd_bench.runs.folder import RunFolder, new_run_id, open_run, run_lock
 from nacd_bench.runs.mined import Summary, item_mark, read_state, records, write_tables
@@ -128,7 +128,7 @@ def mine(
     stages, settings = make_mining_plan(neural, traditional, folder, **plan)
     name = f"{number}-of-{count}"
     with open_run(folder, "mine", settings, configuration=configuration, shard=name) as opened:
-        listing = list_images(embedded() if images is None else images, folder)
+        listing = _listing(images, folder)
         items = listing.items[number - 1 :: count]
         with (
             tracked(logger, folder, settings) as tracker,
@@ -157,6 +157,16 @@ def mine(
     return Mined(folder, summary, mining.done, len(missing), seconds, tracker.message)
 
 
+def _listing(images: Names | None, folder: Path) -> Listing:
+    """Of a source; of the photographs of installed packages where there is none."""
+    if images is not None:
+        return list_images(images, folder)
+    paths, failures = photo_paths(COLOR_PHOTOS)
+    listing = list_images(paths, folder)
+    listing.faults.update({failure.item: failure.message for failure in failures})
+    return listing
+
+
 def plan(arguments: Mapping[str, Any], began: float, sample: int = SAMPLE) -> tuple[Table, str]:
     """What :func:`mine` would take with these arguments; nothing of it stays on the disk.
 
@@ -166,7 +176,7 @@ def plan(arguments: Mapping[str, Any], began: float, sample: int = SAMPLE) -> tu
         sample: images to measure.
     """
     source, folder = arguments["images"], Path(arguments["folder"])
-    items = list_images(embedded() if source is None else source, folder).items
+    items = _listing(source, folder).items
     taken = types_of(make_mining_plan).keys() & arguments.keys()
     stages, _ = make_mining_plan(**{key: arguments[key] for key in taken} | {"folder": folder})
     here = {"engine": "local", "logger": None, "configuration": None, "failure_limit": 1.0}
