@@ -242,17 +242,13 @@ def luma_faults_in(boxes: list[list[int]], single: TripletBatch) -> NDArray[np.f
     if not boxes:
         return np.zeros((0, 2, len(LUMA_FAULTS)))
     made = [faults_of_luma(strip) for strip in single.strips(REACH, CELL)]
-    maps = [torch.cat(of_decode, 1).double() for of_decode in zip(*made, strict=True)]
+    maps = torch.cat(made, 2).double()
     cells = [[side // CELL for side in box] for box in boxes]
-    means = [
-        torch.stack([faults[:, y0 : y1 + 1, x0 : x1 + 1].mean((1, 2)) for faults in maps])
-        for x0, y0, x1, y1 in cells
-    ]
+    means = [maps[..., y0 : y1 + 1, x0 : x1 + 1].mean((2, 3)) for x0, y0, x1, y1 in cells]
     return torch.stack(means).cpu().numpy()
 
 
-def faults_of_luma(strip: Strip) -> list[Tensor]:
-    """:data:`LUMA_FAULTS` of the neural and of the traditional decode, each ``(n, h, w)``."""
-    original, *decodes = (luma(image) for image in strip.batch.planes(on_unit_scale))
-    maps = (luma_faults(original, decode)[0, list(LUMA_FAULTS)] for decode in decodes)
-    return [strip.rows(of_decode, CELL) for of_decode in maps]
+def faults_of_luma(strip: Strip) -> Tensor:
+    """:data:`LUMA_FAULTS` of the neural and of the traditional decode: ``(2, n, h, w)``."""
+    y = [luma(image) for image in strip.batch.planes(on_unit_scale)]
+    return strip.rows(luma_faults(*y)[0][:, LUMA_FAULTS], CELL)

@@ -131,23 +131,24 @@ def blockwise(function: Callable[..., Tensor], channels: int, *inputs: Tensor) -
 
 
 def rowwise(
-    function: Callable[..., Sequence[Tensor]], reach: int, *inputs: Tensor
+    function: Callable[..., Sequence[Tensor]], reach: int, *inputs: Tensor, step: int = 1
 ) -> Sequence[Tensor]:
     """A function of planes, some rows at a time on a CPU, in one go elsewhere.
 
     Args:
-        function: planes ``(B, C, H, W)``, one like each input, to others of that height and width.
-        reach: rows above and below a row that decide about it.
+        function: planes ``(B, C, H, W)``, one like each input, to others, of as many rows or of one
+            for every ``step``.
+        reach: rows above and below a row that decide about it, a multiple of the step.
         inputs: of one height and width.
     """
     height, width = inputs[0].shape[-2:]
-    rows = max(8 * reach, 8 * BLOCK // width)
+    rows = max(8 * reach, 8 * BLOCK // width // step * step)
     if not on_cpu(inputs[0]) or height <= rows:
         return function(*inputs)
     parts = []
     for start in range(0, height, rows):
         first = max(0, start - reach)
-        own = slice(start - first, start - first + rows)
+        own = slice((start - first) // step, (start - first + rows) // step)
         made = function(*(x[..., first : start + rows + reach, :] for x in inputs))
         parts.append([x[..., own, :] for x in made])
     return [torch.cat(part, dim=-2) for part in zip(*parts, strict=True)]

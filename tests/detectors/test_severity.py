@@ -87,10 +87,10 @@ class TestEvidence:
             abs(mx - my),
         ]
         found = luma_faults(first, second)
-        assert found.shape == (1, 30, 8, 9)
+        assert found.shape == (1, 1, 30, 8, 9)
         for index, plane in enumerate(expected):
             cells = plane.reshape(8, 8, 9, 8).mean((1, 3))
-            assert np.allclose(found[0, index], cells, atol=2e-5), index
+            assert np.allclose(found[0, 0, index], cells, atol=2e-5), index
 
     def test_chroma_faults_are_those_of_means(self) -> None:
         images = torch.rand(2, 1, 3, 64, 64, generator=torch.Generator().manual_seed(2))
@@ -107,10 +107,10 @@ class TestEvidence:
             for image, plane in zip(halves, y, strict=True)
         ]
         doubled[1][:, 0] = doubled[0][:, 0]
-        found = chroma_faults(*images)
-        assert found.shape == (1, 24, 8, 8)
+        found = chroma_faults(*images, varied=torch.zeros(2, 1, 1, 8, 8))
+        assert found.shape == (1, 1, 24, 8, 8)
         cells = distance.view(8, 4, 8, 4).mean((1, 3)).numpy()
-        assert np.allclose(found[0, 0], cells, rtol=1e-4, atol=1e-5)
+        assert np.allclose(found[0, 0, 0], cells, rtol=1e-4, atol=1e-5)
         halves = [image.view(1, 3, 16, 2, 16, 2).mean((3, 5)) for image in halves]
         y = [
             (image * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1)
@@ -122,7 +122,7 @@ class TestEvidence:
         ]
         doubled[1][:, 0] = doubled[0][:, 0]
         cells = ciede2000(*doubled)[:, 0].view(8, 2, 8, 2).mean((1, 3)).numpy()
-        assert np.allclose(found[0, 9], cells, rtol=1e-4, atol=1e-5)
+        assert np.allclose(found[0, 0, 9], cells, rtol=1e-4, atol=1e-5)
 
     def test_calm_is_that_of_the_calmest_window(self) -> None:
         image = torch.rand(1, 3, 24 * 8, 20 * 8, generator=torch.Generator().manual_seed(6))
@@ -156,6 +156,8 @@ class TestEvidence:
         largest = place.amax((1, 2))
         expected += [largest, largest.flip(0)]
         assert torch.allclose(found[0, 2 * 2 + 1].double(), torch.cat(expected), rtol=1e-5)
+        some = next(tiles([torch.cat([maps, maps.flip(1)], 1)], used=[1, 4, 9, 11]))
+        assert torch.equal(some, found[..., [1, 4, 9, 11]])
 
     def test_excess_is_over_the_other_side(self) -> None:
         own, other = torch.rand(2, 1, 3, 9, 9, generator=torch.Generator().manual_seed(4))

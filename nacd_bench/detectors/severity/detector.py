@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nacd_bench.detectors.base import Detector
-from nacd_bench.detectors.severity.evidence import PLACES, STATISTICS, parts, tiles, within
-from nacd_bench.detectors.severity.maps import CELL, MAPS, REACH, faults, in_cells, weighted
+from nacd_bench.detectors.severity.evidence import PLACES, STATISTICS, parts, places, tiles, within
+from nacd_bench.detectors.severity.maps import CELL, MAPS, REACH, faults, weighted
 from nacd_bench.detectors.severity.model import CLEAR, WORST, SeverityModel, read_model
-from nacd_bench.ops.color import chroma
 from nacd_bench.ops.memory import give_back_memory
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch, HeatMap
@@ -67,14 +66,16 @@ class SeverityDetector(Detector):
 
     def forward(self, batch: TripletBatch) -> DetectionBatch:
         self.require_size(batch)
-        parts_of_odds = []
+        numbers, parts_of_odds = self.numbers, []
 
         def evidence() -> Iterator[Tensor]:
-            for part in parts(*batch.once(faults_of_decodes), batch.is_whole):
-                parts_of_odds.append(self.numbers.places(part))
+            whole = [batch.once(_places)] if batch.is_whole else ()
+            for part in whole or parts(*batch.once(faults_of_decodes)):
+                parts_of_odds.append(numbers.places(part))
                 yield part
 
-        severities = [self.numbers.severity(some).amax(1) for some in tiles(evidence())]
+        told = tiles(evidence(), numbers.used)
+        severities = [numbers.of_used.severity(some).amax(1) for some in told]
         scores, odds = torch.stack(severities).amax(0), within(torch.cat(parts_of_odds, 1))
         heat = scores[:, None, None] * (odds - odds.amax((1, 2), keepdim=True)).exp()
         found = [
@@ -130,22 +131,25 @@ def extent(
     return [x0, y0, x1, y1]
 
 
+def _places(batch: TripletBatch) -> Tensor:
+    """Evidence of all cells of a picture that is no larger than what is kept of it."""
+    return places(*batch.once(faults_of_decodes))
+
+
 def faults_of_decodes(batch: TripletBatch) -> tuple[Tensor, Tensor]:
     """Maps of the neural and of the traditional decodes' faults."""
     cells = [-(-side // CELL) for side in (batch.height, batch.width)]
-    own, other, uv = (
-        torch.empty(len(batch), count, *cells, device=batch.device) for count in (MAPS, MAPS, 2)
-    )
+    shapes = (len(batch), 2, MAPS, *cells), (len(batch), 2, *cells)
+    maps, uv = (torch.empty(shape, device=batch.device) for shape in shapes)
     for strip in batch.strips(REACH, CELL):
-        original, neural, traditional = strip.batch.planes(on_unit_scale)
         rows = slice(strip.start // CELL, -(-strip.stop // CELL))
-        uv[:, :, rows] = strip.rows(in_cells(chroma(original), CELL), CELL)
-        for maps, decode in ((own, neural), (other, traditional)):
-            maps[:, :, rows] = strip.rows(faults(original, decode), CELL)
-            if not batch.is_whole:
-                give_back_memory()
-    size = (batch.height, batch.width)
-    return weighted(own, uv, *size), weighted(other, uv, *size)
+        made = faults(*strip.batch.planes(on_unit_scale))
+        for whole, part in zip((maps, uv), made, strict=True):
+            whole[..., rows, :] = strip.rows(part, CELL)
+        if not batch.is_whole:
+            give_back_memory()
+    neural, traditional = weighted(maps, uv, batch.height, batch.width).unbind(1)
+    return neural, traditional
 
 
 def on_unit_scale(image: Tensor) -> Tensor:

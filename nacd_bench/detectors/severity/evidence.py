@@ -11,7 +11,8 @@ on a larger canvas says the same as the picture.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -56,14 +57,12 @@ def places(own: Tensor, other: Tensor, rows: range | None = None) -> Tensor:
     return torch.cat(evidence, 1)
 
 
-def parts(own: Tensor, other: Tensor, is_whole: bool) -> Iterator[Tensor]:
-    """:func:`places`, all at once or :data:`PART` rows at a time."""
+def parts(own: Tensor, other: Tensor) -> Iterator[Tensor]:
+    """:func:`places`, :data:`PART` rows at a time."""
     height = own.shape[2] + 2 * MARGIN
-    step = height if is_whole else PART
-    for first in range(0, height, step):
-        yield places(own, other, range(first, min(height, first + step)))
-        if not is_whole:
-            give_back_memory()
+    for first in range(0, height, PART):
+        yield places(own, other, range(first, min(height, first + PART)))
+        give_back_memory()
 
 
 def within(evidence: Tensor) -> Tensor:
@@ -71,47 +70,55 @@ def within(evidence: Tensor) -> Tensor:
     return evidence[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
 
 
-def tiles(evidence: Iterable[Tensor]) -> Iterator[Tensor]:
+def tiles(evidence: Iterable[Tensor], used: Sequence[int] | None = None) -> Iterator[Tensor]:
     """What tells overlapping tiles of ``(B, 4 C, h, w)`` cells: ``(B, T, 12 C)`` at a time.
 
     Power means of the narrow half, then its maximum, then the wide half's.
 
     Args:
         evidence: rows of the cells, one part below the other, of even heights but the last.
+        used: which of the ``12 C`` are wanted, in ascending order; all by default.
     """
-    blocks: Tensor | None = None
+    blocks: list[Tensor] = []
     is_tall = False
     for part in evidence:
-        more = _blocks(part)
-        blocks = more if blocks is None else torch.cat([blocks, more], 2)
-        if blocks.shape[2] >= BLOCKS:
+        more = _blocks(part, used)
+        blocks = [torch.cat(both, 2) for both in zip(blocks, more, strict=True)] if blocks else more
+        if blocks[0].shape[2] >= BLOCKS:
             is_tall = True
             yield _of_tiles(blocks)
-            blocks = blocks[:, :, 1 - BLOCKS :]
-    if blocks is not None and not is_tall:
-        yield _of_tiles(F.pad(blocks, (0, 0, 0, BLOCKS - blocks.shape[2])))
+            blocks = [kind[:, :, 1 - BLOCKS :] for kind in blocks]
+    if blocks and not is_tall:
+        missing = BLOCKS - blocks[0].shape[2]
+        yield _of_tiles([F.pad(kind, (0, 0, 0, missing)) for kind in blocks])
 
 
-def _blocks(evidence: Tensor) -> Tensor:
-    """Of each square of :data:`STEP` cells the means of the narrow half's powers, and maxima."""
+def _blocks(evidence: Tensor, used: Sequence[int] | None) -> list[Tensor]:
+    """Of each square of :data:`STEP` cells the sums of each of the narrow half's powers, and last
+    the maxima: of those channels that are used."""
     height, width = evidence.shape[-2:]
-    padded = F.pad(evidence, (0, max(TILE - width, width % STEP), 0, height % STEP))
-    power = padded[:, : padded.shape[1] // 2]
-    means = []
-    for exponent in range(POWERS):
-        if exponent:
-            power = power * power
-        means.append(F.avg_pool2d(power, STEP))
-    return torch.cat([*means, F.max_pool2d(padded, STEP)], 1)
+    ends = (0, max(TILE - width, width % STEP), 0, height % STEP)
+    narrow = evidence.shape[1] // 2
+    limits = [narrow * power for power in range(POWERS + 1)] + [narrow * (POWERS + 2)]
+    blocks = []
+    for kind, (first, last) in enumerate(pairwise(limits)):
+        channels = [each - first for each in used or range(last) if first <= each < last]
+        values = F.pad(evidence[:, channels], ends)
+        for _ in range(kind % POWERS):
+            values = values * values
+        join = torch.maximum if kind == POWERS else torch.add
+        for dim in (-2, -1):
+            values = join(*values.unflatten(dim, (-1, STEP)).unbind(dim))
+        blocks.append(values)
+    return blocks
 
 
-def _of_tiles(blocks: Tensor) -> Tensor:
+def _of_tiles(blocks: Sequence[Tensor]) -> Tensor:
     """What tells the tiles that lie in rows of blocks."""
-    count = blocks.shape[1] // (POWERS + 2)
-    *means, maxima = blocks.split([count] * POWERS + [2 * count], 1)
+    *sums, maxima = blocks
     roots = [
-        (over_tiles(mean, torch.add) / BLOCKS**2) ** (0.5**exponent)
-        for exponent, mean in enumerate(means)
+        (over_tiles(of_power, torch.add) / TILE**2) ** (0.5**exponent)
+        for exponent, of_power in enumerate(sums)
     ]
     maxima = over_tiles(maxima, torch.maximum)
     return torch.cat([*roots, maxima], 1).flatten(2).transpose(1, 2)

@@ -14,7 +14,8 @@ chroma is calm, structure by tone. Such a weight is the same for every decode.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,7 @@ from torch import Tensor
 from nacd_bench.ops.ciede2000 import ciede2000
 from nacd_bench.ops.color import chroma, lab, luma
 from nacd_bench.ops.filters import gaussian_blur, halve, moments, sobel
+from nacd_bench.ops.planes import length, log_, power_, rowwise
 from nacd_bench.ops.structure import GAUSSIAN, SIGMA
 
 CELL = 8
@@ -64,21 +66,24 @@ REACH = 40
 from a row on that is a multiple of :data:`CELL`."""
 
 
-def faults(original: Tensor, decode: Tensor) -> Tensor:
-    """Maps of one decode: sRGB ``(B, 3, H, W)`` on [0, 1] to ``(B, MAPS, h, w)``.
+def faults(original: Tensor, *decodes: Tensor) -> tuple[Tensor, Tensor]:
+    """Maps of decodes, sRGB ``(B, 3, H, W)`` on [0, 1]: ``(B, decodes, MAPS, h, w)``.
 
-    All of them but for :func:`weighted`, which sees further.
+    All of them but for :func:`weighted`, which sees further, by the original's chroma in cells
+    ``(B, 2, h, w)``: that comes second.
     """
-    structure = luma_faults(luma(original), luma(decode))
-    colour = chroma_faults(original, decode)
-    toned = (structure[:, TONED, None] * tones(original)[:, None]).flatten(1, 2)
-    return torch.cat([structure, colour, toned, colour[:, CALMED]], 1)
+    y = luma(original)
+    (brightness, of_luma), (uv, of_chroma) = map(_mean_and_deviation, (y, chroma(original)))
+    structure = luma_faults(y, *map(luma, decodes))
+    colour = chroma_faults(original, *decodes, varied=[of_chroma, of_luma])
+    toned = (structure[:, :, TONED, None] * tones(brightness)[:, None, None]).flatten(2, 3)
+    return torch.cat([structure, colour, toned, colour[:, :, CALMED]], 2), uv
 
 
 def weighted(maps: Tensor, uv: Tensor, height: int, width: int) -> Tensor:
     """:func:`faults` of a picture of that size, weighted in place by how calm the original's chroma
     is, ``(B, 2, h, w)`` in cells, and by how much of each cell lies in the picture."""
-    maps[:, -len(CALMED) :] *= calm(uv)
+    maps[:, :, -len(CALMED) :] *= calm(uv)[:, None]
     return maps.mul_(covered(height, width).to(maps))
 
 
@@ -95,86 +100,106 @@ def covered(height: int, width: int) -> Tensor:
     return rows[:, None] * columns
 
 
-def luma_faults(original: Tensor, decode: Tensor) -> Tensor:
-    """Of luma ``(B, 1, H, W)`` on [0, 1]: ``(B, 30, h, w)`` in cells.
+def luma_faults(original: Tensor, *decodes: Tensor) -> Tensor:
+    """Of luma ``(B, 1, H, W)`` on [0, 1]: ``(B, decodes, 30, h, w)`` in cells.
 
     At each scale: contrast-structure, energy lost and energy invented (log ratios of deviations),
     deviation of the error, energy of each side that the other does not explain, error of the mean;
     at the two finest the dissimilarity of gradients.
     """
-    maps = []
+    first, others = original, torch.cat(decodes, 1)
+    maps: list[Tensor] = []
     for scale in range(LUMA_SCALES):
         if scale:
-            original, decode = halve(original), halve(decode)
-        cell = CELL >> scale
-        maps += [in_cells(fault, cell) for fault in _structure_faults(original, decode)]
-        if scale < 2:
-            maps.append(in_cells(_gradient_fault(original, decode), cell))
-    return torch.cat(maps, 1)
+            first, others = halve(first), halve(others)
+        of_scale = partial(_luma_faults, cell=CELL >> scale, with_gradient=scale < 2)
+        maps += rowwise(of_scale, CELL, first, others, step=CELL >> scale)
+    return torch.stack(maps, 2)
 
 
-def _structure_faults(original: Tensor, decode: Tensor) -> Iterator[Tensor]:
+def _luma_faults(original: Tensor, decodes: Tensor, cell: int, with_gradient: bool) -> list[Tensor]:
+    faults = [in_cells(fault, cell) for fault in _structure_faults(original, decodes)]
+    if with_gradient:
+        faults.append(in_cells(_gradient_fault(original, decodes), cell))
+    return faults
+
+
+def _structure_faults(original: Tensor, decodes: Tensor) -> Iterator[Tensor]:
     mx, my, vx, vy, cov = moments(
-        original, decode, lambda plane: gaussian_blur(plane, GAUSSIAN, SIGMA)
+        original, decodes, lambda plane: gaussian_blur(plane, GAUSSIAN, SIGMA)
     )
-    vx, vy = vx.clamp(min=0), vy.clamp(min=0)
-    yield 1 - (2 * cov + STABLE) / (vx + vy + STABLE)
-    ratio = 0.5 * ((vx + STABLE) / (vy + STABLE)).log()
+    sx, sy, square = vx + STABLE, vy + STABLE, cov * cov
+    energy = vx + vy
+    yield 1 - (2 * cov + STABLE) / (energy + STABLE)
+    ratio = log_(sx / sy).mul_(0.5)
     yield ratio.clamp(min=0)
-    yield (-ratio).clamp(min=0)
-    yield (vx + vy - 2 * cov).clamp(min=0).sqrt()
-    yield (vy - cov * cov / (vx + STABLE)).clamp(min=0).sqrt()
-    yield (vx - cov * cov / (vy + STABLE)).clamp(min=0).sqrt()
-    yield (mx - my).abs()
+    yield ratio.neg_().clamp_(min=0)
+    yield energy.sub_(cov, alpha=2).clamp_(min=0).sqrt_()
+    yield (vy - square / sx).clamp_(min=0).sqrt_()
+    yield (vx - square / sy).clamp_(min=0).sqrt_()
+    yield (mx - my).abs_()
 
 
-def _gradient_fault(original: Tensor, decode: Tensor) -> Tensor:
-    first, second = (torch.hypot(*sobel(plane)) for plane in (original, decode))
-    return 1 - (2 * first * second + 0.01) / (first * first + second * second + 0.01)
+def _gradient_fault(original: Tensor, decodes: Tensor) -> Tensor:
+    first, second = (length(*sobel(plane)) for plane in (original, decodes))
+    energy = first * first + second * second
+    return 1 - (2 * first * second + 0.01) / energy.add_(0.01)
 
 
-def chroma_faults(original: Tensor, decode: Tensor) -> Tensor:
-    """Of sRGB ``(B, 3, H, W)`` on [0, 1]: ``(B, 24, h, w)`` in cells.
+def chroma_faults(original: Tensor, *decodes: Tensor, varied: Sequence[Tensor]) -> Tensor:
+    """Of sRGB ``(B, 3, H, W)`` on [0, 1]: ``(B, decodes, 24, h, w)`` in cells.
 
     At each scale the distance in the plane of BT.601's U and V, that distance relative to chroma,
     colour lost, hue turned; at 4 and 8 pixels CIEDE2000 of chroma alone and with chroma doubled,
-    and the distance beside the original's own variation of chroma and of luma.
+    and the distance beside the original's own variation ``(B, 1, h, w)`` of chroma and of luma.
     """
-    varied = [_variation(plane) for plane in (chroma(original), luma(original))]
+    images: Sequence[Tensor] = [original, *decodes]
     maps = []
     for scale, (shrinks, cell) in enumerate(CHROMA_SCALES):
         for shrink in shrinks:
-            original, decode = shrink(original), shrink(decode)
-        faults = list(_cast_faults(chroma(original), chroma(decode)))
+            images = [shrink(image) for image in images]
+        faults = list(_cast_faults(*(chroma(image) for image in images)))
         if scale in (1, 2):
-            faults += [_chroma_difference(original, decode, gain) for gain in (1.0, 2.0)]
+            faults += [_chroma_difference(images, gain) for gain in (1.0, 2.0)]
         cells = [in_cells(fault, cell) for fault in faults]
         if scale in (1, 2):
             cells += [cells[0] / (deviation + 0.03) for deviation in varied]
         maps += cells
-    return torch.cat(maps, 1)
+    return torch.stack(maps, 2)
 
 
-def _variation(plane: Tensor) -> Tensor:
-    """Standard deviation ``(B, 1, h, w)`` within each cell, of all channels together."""
-    variance = in_cells(plane * plane, CELL) - in_cells(plane, CELL) ** 2
-    return variance.clamp(min=0).sum(1, keepdim=True).sqrt()
+def _mean_and_deviation(plane: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each cell, and the standard deviation within it of all channels together
+    ``(B, 1, h, w)``.
+
+    Float32 variances, here and in :func:`calm`, change with the order of the sums, and weights are
+    fitted to this one.
+    """
+    square, mean = (F.avg_pool2d(x, CELL, ceil_mode=True) for x in (plane * plane, plane))
+    return mean, (square - mean**2).clamp(min=0).sum(1, keepdim=True).sqrt()
 
 
-def _cast_faults(original: Tensor, decode: Tensor) -> Iterator[Tensor]:
-    distance = (original - decode).norm(dim=1, keepdim=True)
-    first, second = (plane.norm(dim=1, keepdim=True) for plane in (original, decode))
+def _cast_faults(*colours: Tensor) -> Iterator[Tensor]:
+    u, v = torch.stack(colours, 2).unbind(1)
+    first, second = _size(u, v).tensor_split([1], 1)
+    distance = _size(u[:, :1] - u[:, 1:], v[:, :1] - v[:, 1:])
     yield distance
     yield distance / (torch.maximum(first, second) + 0.02)
-    yield (first - second).clamp(min=0) / (first + 0.03)
-    yield (distance**2 - (first - second) ** 2).clamp(min=0).sqrt()
+    lost = first - second
+    yield lost.clamp(min=0) / (first + 0.03)
+    yield (distance * distance - lost * lost).clamp_(min=0).sqrt_()
 
 
-def _chroma_difference(original: Tensor, decode: Tensor, gain: float) -> Tensor:
-    """CIEDE2000 of the colours alone: both get the original's lightness."""
-    first, second = (lab(_with_chroma(image, gain)) for image in (original, decode))
-    second[:, 0] = first[:, 0]
-    return ciede2000(first, second).to(original.dtype)
+def _size(u: Tensor, v: Tensor) -> Tensor:
+    return power_((u * u).add_(v * v), 0.5)
+
+
+def _chroma_difference(images: Sequence[Tensor], gain: float) -> Tensor:
+    """CIEDE2000 of the colours alone: all get the original's lightness."""
+    original, *decodes = (lab(_with_chroma(image, gain)).to(image.dtype) for image in images)
+    for decode in decodes:
+        decode[:, 0] = original[:, 0]
+    return torch.cat([ciede2000(original, decode) for decode in decodes], 1)
 
 
 def _with_chroma(image: Tensor, gain: float) -> Tensor:
@@ -182,9 +207,8 @@ def _with_chroma(image: Tensor, gain: float) -> Tensor:
     return image if gain == 1 else (y + gain * (image - y)).clamp(0, 1)
 
 
-def tones(original: Tensor) -> Tensor:
-    """How bright, dark and middling cells are, each 0 to 1: ``(B, 3, h, w)``."""
-    y = in_cells(luma(original), CELL)
+def tones(y: Tensor) -> Tensor:
+    """How bright, dark and middling cells of such luma are, each 0 to 1: ``(B, 3, h, w)``."""
     return torch.cat([y, (1 - y) ** 2, 4 * y * (1 - y)], 1)
 
 
@@ -204,7 +228,14 @@ def calm(uv: Tensor) -> Tensor:
 
 def in_cells(plane: Tensor, cell: int) -> Tensor:
     """Means over ``cell x cell`` values; cells at the border average what they hold."""
-    return F.avg_pool2d(plane, cell, ceil_mode=True) if cell > 1 else plane
+    if cell == 1:
+        return plane
+    for dim in (-2, -1):  # rows first, which is quick
+        side = plane.shape[dim]
+        whole = plane.narrow(dim, 0, side // cell * cell).unflatten(dim, (-1, cell)).mean(dim)
+        rest = plane.narrow(dim, side // cell * cell, side % cell)
+        plane = torch.cat([whole, rest.mean(dim, keepdim=True)], dim) if side % cell else whole
+    return plane
 
 
 def spread(cells: Tensor, width: float, margin: int = 0, rows: range | None = None) -> Tensor:

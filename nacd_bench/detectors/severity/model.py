@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,17 @@ class SeverityModel:
         arrays = (self.scale, self.weights, self.place_scale, self.place_weights)
         numbers = [array.astype("<f4").tobytes() for array in arrays]
         return sha256(b"".join([*numbers, repr((self.bias, self.bend, self.reach)).encode()]))
+
+    @cached_property
+    def used(self) -> list[int]:
+        """Which of a tile's numbers have a weight, at least one."""
+        return np.flatnonzero(self.weights).tolist() or [0]
+
+    @cached_property
+    def of_used(self) -> SeverityModel:
+        """The same of tiles that are told by :attr:`used` numbers alone."""
+        scale, weights = (array.ravel()[self.used] for array in (self.scale, self.weights))
+        return replace(self, scale=scale, weights=weights)
 
     def severity(self, evidence: Tensor) -> Tensor:
         """Of tiles ``(..., *scale.shape)``: ``(...)`` in [0, 3], float64."""
