@@ -102,7 +102,9 @@ def measure(
                 figure += f", {of_step / seconds[TOGETHER]:.2f} x the four"
             ratio = of_step / decoding
             rows.append(Row(f"{name}, {size:g} MP", figure, ratio, aim=aims.get(name, "")))
-    memory = Row(f"memory of the four, {max(sizes):g} MP", f"{peak:.2f} GB", aim=f"{MEMORY_LIMIT_GB} GB")
+    memory = Row(
+        f"memory of the four, {max(sizes):g} MP", f"{peak:.2f} GB", aim=f"{MEMORY_LIMIT_GB} GB"
+    )
     return [*rows, memory, script_row(__file__, 2, runs)]
 
 
