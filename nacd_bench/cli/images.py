@@ -32,9 +32,7 @@ def compress(*, plan: bool | Number, **settings: Any) -> int:
         show(*job.plan(settings, STARTED, *([] if plan is True else [plan])))
         return 0
     done = job.compress(**settings)
-    show_oddities(done.left_out, done.notes)
-    twins = done.duplicates.items()
-    show(*(f"{twin}: left out, the same bytes as {first}" for twin, first in twins))
+    show_oddities(done.left_out, done.notes, done.duplicates)
     show(*_rates(done), *_off_rates(done), *_savings(done))
     show(
         f"{count(len(done.rows), 'triplet')}, {count(done.encodes, 'encode')}. Manifest: "
@@ -189,6 +187,10 @@ def rank(*, plan: bool | Number, **settings: Any) -> int:
         show(*job.plan(given, STARTED, *([] if plan is True else [plan])))
         return 0
     done = job.rank(**given)
+    encodes = ""
+    if done.coded is not None:
+        show_oddities(done.coded.left_out, done.coded.notes, done.coded.duplicates)
+        encodes = f"{count(done.coded.encodes, 'encode')}. "
     show(
         "",
         *tables(done.ranking),
@@ -196,7 +198,7 @@ def rank(*, plan: bool | Number, **settings: Any) -> int:
         *explained(done.ranking),
     )
     show(
-        f"{count(done.encodes, 'encode')}. Results: {done.folder}/ (summary.md, table.tex, "
+        f"{encodes}Results: {done.folder}/ (summary.md, table.tex, "
         "ranking.csv, codings.csv, pairs.csv)"
     )
     if done.page is not None:

@@ -28,8 +28,12 @@ def show(*parts: str | Table) -> None:
         print(captured.get() or part, flush=True)
 
 
-def show_oddities(left_out: Mapping[str, int], notes: Mapping[str, Sequence[str]]) -> None:
-    """Print what a search left out, by kind, and notes on files, by their names."""
+def show_oddities(
+    left_out: Mapping[str, int],
+    notes: Mapping[str, Sequence[str]],
+    duplicates: Mapping[str, str] | None = None,
+) -> None:
+    """Print what a search left out, by kind and as copies of others, and notes on files."""
     from nacd_bench.coding.originals import counted
 
     if left_out:
@@ -40,6 +44,8 @@ def show_oddities(left_out: Mapping[str, int], notes: Mapping[str, Sequence[str]
     show(*lines[:MOST_LINES])
     if len(lines) > MOST_LINES:
         show(f"and {count(len(lines) - MOST_LINES, 'note')} more")
+    twins = (duplicates or {}).items()
+    show(*(f"{twin}: left out, the same bytes as {first}" for twin, first in twins))
 
 
 def show_failures(failures: Iterable[Any], folder: Path, file: str = "failures.csv") -> int:

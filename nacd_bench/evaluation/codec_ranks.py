@@ -10,12 +10,14 @@ share the best place of theirs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import chi2
 
 from nacd_bench.evaluation.bootstrap import (
     FEW,
@@ -52,6 +54,27 @@ def share_of(values: ArrayLike, resampling: Resampling = DEFAULT) -> IntervalEst
     x = np.asarray(values, np.float64)
     clusters = Clusters(np.zeros(len(x)))
     return estimate(lambda w: w @ x / w.sum(axis=1), clusters, resampling, sources=len(x))
+
+
+def rate_of(
+    counts: ArrayLike, sizes: ArrayLike, resampling: Resampling = DEFAULT
+) -> IntervalEstimate:
+    """Sum of ``(n,)`` counts by that of sizes, its interval over photographs.
+
+    Where photographs do not differ, as where none has anything, resamples say nothing: it is then
+    the exact interval of a Poisson count (Garwood 1936).
+
+    >>> rate = rate_of(np.zeros(24), np.ones(24))
+    >>> rate.value, rate.low, round(rate.high, 3)
+    (0.0, 0.0, 0.154)
+    """
+    rate = mean_of_sums(counts, sizes, resampling)
+    if not math.isclose(rate.low, rate.high, rel_tol=1e-9):
+        return rate
+    total, size = float(np.sum(counts)), float(np.sum(sizes))
+    tail = (1 - resampling.level) / 2
+    low = float(chi2.ppf(tail, 2 * total)) / 2 if total else 0.0
+    return replace(rate, low=low / size, high=float(chi2.isf(tail, 2 * total + 2)) / 2 / size)
 
 
 def pair_tests(

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ from nacd_bench.ops.psnr import psnr
 from nacd_bench.ops.structure import MSSSIM_SIDE, ms_ssim
 from nacd_bench.triplets.text_files import read_json
 
-RGB_QUALITIES = ("psnr", "msssim")
+RGB_QUALITIES = {"psnr": "PSNR of RGB", "msssim": "MS-SSIM of RGB"}
+"""Names and labels."""
 KEYS: Mapping[str, Sequence[str]] = {
     "psnr": ("psnr-rgb", "psnr"),
     "msssim": ("ms-ssim-rgb", "ms-ssim", "msssim-rgb", "msssim"),
@@ -48,6 +49,7 @@ class RgbCurve:
         bpp: bits per pixel.
         values: by quality (:data:`RGB_QUALITIES`), in dB; those that are known.
         bd_rates: by quality, percent of rate against the anchor, where there is one.
+        reasons: by quality, why there is none.
     """
 
     codec: str
@@ -55,6 +57,7 @@ class RgbCurve:
     bpp: Sequence[float]
     values: Mapping[str, Sequence[float]]
     bd_rates: Mapping[str, float] | None = None
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_rgb_curve(path: str | Path) -> RgbCurve:
@@ -146,13 +149,18 @@ def rgb_quality(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> tupl
 
 
 def compared(curves: Sequence[RgbCurve], anchor: RgbCurve) -> list[RgbCurve]:
-    """The curves with their BD-rates against one, none where it would mislead."""
+    """The curves with their BD-rates against one, or why one is not there or would mislead."""
     made = []
     for curve in curves:
-        rates = {}
-        for quality in curve.values.keys() & anchor.values.keys():
+        rates, reasons = {}, {}
+        for quality in RGB_QUALITIES:
+            lacking = [each.codec for each in (anchor, curve) if quality not in each.values]
+            if lacking:
+                reasons[quality] = f"none of {' and '.join(lacking)}"
+                continue
             pair = [np.array([each.bpp, each.values[quality]]) for each in (anchor, curve)]
-            if not objection(pair[0], pair[1], QUALITIES[quality]):
+            reasons[quality] = objection(pair[0], pair[1], QUALITIES[quality])
+            if not reasons[quality]:
                 rates[quality] = bd_rate(*pair[0], *pair[1])
-        made.append(replace(curve, bd_rates=rates))
+        made.append(replace(curve, bd_rates=rates, reasons=reasons))
     return made

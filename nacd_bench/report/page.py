@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +24,27 @@ WEBP: dict[str, Any] = {"quality": 90, "method": 1}
 SITE = Path(__file__).parent / "site"
 
 
-def write_page(folder: Path, name: str, data: Any, **shown: Any) -> Path:
+def write_page(
+    folder: Path, name: str, data: Any, scripts: Sequence[str] = (), **shown: Any
+) -> Path:
     """Write a page into a folder of its own; the path of its ``index.html``.
 
     Args:
         folder: of the page, beside its pictures.
         name: of the page's template and script in ``site/``: report, compare or voting.
         data: JSON values for the script.
+        scripts: others of ``site/`` that it needs.
         shown: what the template shows, a ``title`` at the least.
     """
     from jinja2 import Environment, FileSystemLoader
 
     write_whole(folder / "data.js", f"globalThis.DATA = {safe_json(data)};\n".encode())
-    for file in ("style.css", "page.js", f"{name}.js"):
+    scripts = ("page.js", *scripts, f"{name}.js")
+    for file in ("style.css", *scripts):
         write_whole(folder / file, (SITE / file).read_bytes())
     template = Environment(loader=FileSystemLoader(SITE), autoescape=True)
-    html = template.get_template(f"{name}.html.j2").render(name=name, version=__version__, **shown)
+    shown |= {"name": name, "version": __version__, "scripts": scripts}
+    html = template.get_template(f"{name}.html.j2").render(**shown)
     write_whole(folder / "index.html", html.encode("utf-8", "backslashreplace"))
     return folder / "index.html"
 

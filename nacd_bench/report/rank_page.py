@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 FOLDER = "rank"
 MOST_SIDE = 600
 """Larger regions are shown reduced to this side."""
-PANEL = (3.3, 2.7)
-"""Inches."""
+PANEL, ALONE = (3.3, 2.7), (7.0, 4.5)
+"""Inches of one of several panels, and of one."""
 COLUMNS = 3
 
 
@@ -67,9 +67,18 @@ def write_rank_page(
         tick: called for each of these.
         shown: see ``site/rank.html.j2``.
     """
-    for kind, data in figure_files(rank_figure(rows, panels)).items():
+    panels = {
+        name: title
+        for name, title in panels.items()
+        if any(row.get(name) is not None for row in rows)
+    }
+    figures = figure_files(rank_figure(rows, panels))
+    for kind, data in figures.items():
         write_whole(folder / f"curves.{kind}", data)
-        write_whole(folder / FOLDER / f"curves.{kind}", data)
+    write_whole(folder / FOLDER / "curves.svg", figures["svg"])
+    for name, title in panels.items():
+        alone = figure_files(rank_figure(rows, {name: title}), ["svg"])
+        write_whole(folder / FOLDER / f"curves-{name}.svg", alone["svg"])
     entries = []
     for number, finding in enumerate(findings):
         entries.append(_entry(folder / FOLDER, finding))
@@ -78,32 +87,33 @@ def write_rank_page(
     for path in (folder / FOLDER / "pictures").glob("*.webp"):  # of an earlier ranking
         if f"pictures/{path.name}" not in names:
             path.unlink()
-    return write_page(folder / FOLDER, "rank", {"findings": entries}, **shown)
+    data = {"title": shown["title"], "findings": entries, "panels": panels}
+    return write_page(folder / FOLDER, "rank", data, scripts=["viewer.js"], **shown)
 
 
 def rank_figure(rows: Sequence[Mapping[str, Any]], panels: Mapping[str, str]) -> Figure:
     """Columns against bits per pixel with their intervals; bars where no codec has two rates.
 
-    Panels of which no row has a value are left out; rows with a ``source`` are dashed.
+    Rows with a ``source`` are dashed.
     """
     from matplotlib.figure import Figure
 
     codecs = list(dict.fromkeys(row["codec"] for row in rows))
     dashed = {row["codec"] for row in rows if row.get("source")}
-    panels = {
-        name: title
-        for name, title in panels.items()
-        if any(row.get(name) is not None for row in rows)
-    }
-    is_curve = len(rows) > len(codecs)
-    width, height = PANEL
-    lines = -(-len(panels) // COLUMNS)
-    figure = Figure(figsize=(COLUMNS * width, lines * height), layout="constrained")
-    places = figure.subplots(lines, COLUMNS, squeeze=False).ravel()
+    points = {(row["codec"], row.get("bpp")) for row in rows}  # a codec may have one of all rates
+    is_curve = len(points) > len(codecs)
+    width, height = PANEL if len(panels) > 1 else ALONE
+    columns = min(len(panels), COLUMNS)
+    lines = -(-len(panels) // columns)
+    figure = Figure(figsize=(columns * width, lines * height), layout="constrained")
+    places = figure.subplots(lines, columns, squeeze=False).ravel()
     for axes, (column, title) in zip(places, panels.items(), strict=False):
         for number, codec in enumerate(codecs):
             own = [row for row in rows if row["codec"] == codec and row.get(column) is not None]
-            _draw(axes, own, column, codec, number if is_curve else None, codec in dashed)
+            if is_curve:
+                _draw(axes, own, column, codec, number, codec in dashed)
+            else:
+                _draw(axes, own[:1], column, codec, None, is_dashed=False)
         axes.set_title(title, fontsize=9)
         axes.set_axisbelow(True)
         axes.grid(color="0.92")

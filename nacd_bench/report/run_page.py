@@ -80,6 +80,7 @@ def write_report(
         folder,
         "report",
         data,
+        scripts=["viewer.js"],
         title=data["title"],
         run=run,
         detectors=types,

@@ -137,6 +137,7 @@ TABLES: Mapping[str, Columns] = {
         **dict.fromkeys((*_ends("severity"), *_ends("any"), *FACTS, "parameters"), REAL),
         **dict.fromkeys(("encode_mp_per_second", "decode_mp_per_second"), REAL),
         **dict.fromkeys(("bd_rate_psnr", "bd_rate_msssim"), REAL),
+        **dict.fromkeys(("bd_rate_psnr_reason", "bd_rate_msssim_reason"), TEXT),
     },
     PAIRS: {
         **{"first": TEXT, "second": TEXT},
@@ -193,7 +194,8 @@ TABLES: Mapping[str, Columns] = {
     the anchor (``_artifacts``), and in how many the anchor is worse (``_better``).
 ``ranking``
     a codec at a rate, or in the mean of all (``all``), or the anchor; ``out`` says why it is not
-    ranked; then by artifact type, and for ``all`` of them, artifacts per 100 photographs and per
+    ranked, ``_reason`` why a BD-rate is not there or is not the mean over photographs; then by
+    artifact type, and for ``all`` of them, artifacts per 100 photographs and per
     100 megapixels, and places better than the anchor's per 100 photographs.
 ``pairs``
     two codecs: difference of mean severity, p of the paired permutation test.

@@ -1,12 +1,14 @@
 """Ranks and tests of codecs against plain loops."""
 
+import math
 from itertools import combinations, pairwise, product
 
 import numpy as np
 import pytest
 
 from nacd_bench.evaluation.bootstrap import Resampling
-from nacd_bench.evaluation.codec_ranks import codec_ranks, pair_tests, share_of
+from nacd_bench.evaluation.codec_ranks import codec_ranks, pair_tests, rate_of, share_of
+from nacd_bench.evaluation.paired_versions import mean_of_sums
 
 RNG = np.random.default_rng(3)
 FEW = Resampling(resamples=400)
@@ -67,3 +69,21 @@ def test_no_rank_under_twenty_photographs_and_equals_share_the_first() -> None:
 def test_a_share_of_few_photographs_has_an_exact_interval() -> None:
     share = share_of([1.0, 1.0, 1.0], FEW)
     assert (share.value, share.high) == (1, 1) and share.low == pytest.approx(0.025 ** (1 / 3))
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_counts_that_do_not_differ_have_the_exact_interval_of_poisson(count: int) -> None:
+    """At each end a sum as far as the one that was seen has a chance of 2.5 %."""
+    sizes = np.full(24, 0.4)
+    rate = rate_of(np.full(24, float(count)), sizes, FEW)
+    low, high = rate.low * sizes.sum(), rate.high * sizes.sum()
+    terms = [math.exp(-high) * high**k / math.factorial(k) for k in range(24 * count + 1)]
+    assert sum(terms) == pytest.approx(0.025)
+    assert rate.value == pytest.approx(count / 0.4)
+    fewer = [math.exp(-low) * low**k / math.factorial(k) for k in range(24 * count)]
+    assert low == 0 if not count else 1 - sum(fewer) == pytest.approx(0.025)
+
+
+def test_counts_that_differ_have_that_of_a_mean() -> None:
+    counts = RNG.integers(0, 3, 30)
+    assert rate_of(counts, np.ones(30), FEW) == mean_of_sums(counts, np.ones(30), FEW)

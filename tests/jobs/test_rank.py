@@ -209,11 +209,26 @@ class TestCodecsOnPhotographs:
         assert "brittle is not ranked" in page and (done.folder / "curves.svg").is_file()
         assert "\\begin{tabular}" in (done.folder / "table.tex").read_text()
 
+    def test_a_bd_rate_that_is_not_there_has_its_reason(self, done):
+        """Two rates make no curve."""
+        reason = "2 different points, 4 are needed"
+        for row in csv_rows(done.folder / "ranking.csv"):
+            if row["preset"] == EVERY and row["codec"] != "anchor":
+                assert row["bd_rate_psnr"] == row["bd_rate_msssim"] == ""
+                assert row["bd_rate_psnr_reason"] == row["bd_rate_msssim_reason"] == reason
+        told = (
+            "BD-rate by PSNR of Y and MS-SSIM of Y of clean, noisy, brittle against anchor: "
+            f"n/a ({reason})."
+        )
+        assert told in done.ranking.notes
+        assert f"- {told}" in (done.folder / "summary.md").read_text()
+        assert told in (done.folder / "rank" / "index.html").read_text()
+
     def test_again_it_computes_nothing_and_says_the_same(self, photos, done):
         before = (done.folder / "ranking.csv").read_text()
         codecs = [Noisy("noisy", 30), Noisy("clean", 4), Noisy("brittle", 12, fails=True)]
         again = ranked_in(done.folder, str(photos), codecs)
-        assert again.encodes == 0
+        assert again.coded.encodes == 0
         assert (done.folder / "ranking.csv").read_text() == before
 
     def test_one_codec_at_one_rate_is_a_bar(self, photos, tmp_path):
@@ -223,6 +238,8 @@ class TestCodecsOnPhotographs:
         axes, *_ = rank_figure(rows, {"severity": "severity"}).axes
         assert len(axes.patches) == 1 and not axes.lines[2:]
         assert axes.patches[0].get_height() == rows[0]["severity"]
+        twice = [rows[0], rows[0] | {"preset": "bpp-2"}]  # the one point that it has
+        assert len(rank_figure(twice, {"severity": "severity"}).axes[0].patches) == 1
         assert not alone.ranking.tests and "rank" not in row_of(alone, "noisy")
         assert any("No ranks: 2 photographs" in note for note in alone.ranking.notes)
 
@@ -389,10 +406,14 @@ class TestThePageInChromium:
         page.wait_for_function("[...document.images].every(p => p.complete && p.naturalWidth)")
         for address in page.eval_on_selector_all("a[href]", "all => all.map(a => a.href)"):
             target = address.removeprefix("file://")
-            if "#" in target:
-                assert page.locator(f"[id='{target.split('#')[1]}']").count() == 1
+            path, _, place = target.partition("#")
+            if place.startswith("/finding/"):
+                page.goto(address)
+                assert page.locator(".pane").count() >= 4
+            elif place:
+                assert page.locator(f"[id='{place}']").count() == 1
             else:
-                assert Path(target).is_file(), target
+                assert Path(path).is_file(), target
 
     def test_by_keyboard(self, page, done):
         page.goto(done.page.as_uri())
@@ -410,7 +431,51 @@ class TestThePageInChromium:
         assert box.is_visible()
         page.keyboard.press("b")
         assert not box.is_visible()
-        assert page.locator("[data-boxes]").get_attribute("aria-pressed") == "false"
+        assert page.locator("#overview [data-boxes]").get_attribute("aria-pressed") == "false"
+        page.keyboard.press("?")
+        assert "next finding" in page.inner_text("dialog[open]")
+        page.keyboard.press("Escape")
+        page.keyboard.press("j")
+        title = page.inner_text("#finding-title")
+        page.keyboard.press("j")
+        assert page.inner_text("#finding-title") != title
+        page.keyboard.press("k")
+        assert page.inner_text("#finding-title") == title
+        page.keyboard.press("Escape")
+        assert page.evaluate("document.activeElement.dataset.finding") == "0"
+
+    def test_a_link_opens_the_same_view(self, browser, done):
+        """What was chosen in the list, and what is seen of one finding, is in the address."""
+        with new_page(browser, viewport={"width": 1280, "height": 900}) as page:
+            page.goto(done.page.as_uri())
+            page.select_option("[name=curve]", "any")
+            page.select_option("[name=rate]", "bpp-2")
+            page.keyboard.press("b")
+            listed = page.inner_text(".findings")
+            overview = page.url
+            page.locator(".finding a").nth(1).click()
+            page.keyboard.press("2")
+            page.keyboard.press("f")
+            page.keyboard.press("+")
+            page.wait_for_function("location.hash.includes('see=')")
+            state = "$$('.pane, .pane img').map((each) => each.outerText || each.src)"
+            seen, scale, finding = page.evaluate(state), page.evaluate("view.scale"), page.url
+            page.locator("[data-close]").click()
+            assert page.inner_text(".findings") == listed
+        for address in (overview, finding):
+            with new_page(browser, viewport={"width": 1280, "height": 900}) as page:
+                page.goto(address)
+                if address == finding:
+                    assert page.evaluate(state) == seen
+                    assert page.evaluate("view.scale") == pytest.approx(scale, rel=0.01)
+                    assert (
+                        "anchor" in page.inner_text(".pane") and page.locator(".pane").count() == 1
+                    )
+                    assert not page.locator(".pane .box").first.is_visible()
+                else:
+                    assert page.inner_text(".findings") == listed
+                    assert page.locator("img.curves").get_attribute("src") == "curves-any.svg"
+                    assert not page.locator(".finding i").first.is_visible()
 
     def test_hostile_names(self, page, photos, tmp_path):
         names = [name.replace("/", "|") for name in HOSTILE]

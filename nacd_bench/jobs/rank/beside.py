@@ -18,7 +18,7 @@ from nacd_bench.evaluation.rgb_curves import (
     rgb_quality,
 )
 from nacd_bench.jobs.rank.entrants import Entrant, Row
-from nacd_bench.jobs.rank.ranking import Ranking
+from nacd_bench.jobs.rank.ranking import Ranking, bd_rate_notes
 from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.pipeline.workers import ahead
 from nacd_bench.triplets.images import read_8_bit
@@ -60,7 +60,17 @@ def rgb_curves(ranking: Ranking, others: Sequence[RgbCurve], show_progress: bool
         replace(curve, codec=f"{curve.codec} ({curve.source})") if taken[curve.codec] > 1 else curve
         for curve in others
     ]
-    return [anchor, *compared([*own[::-1], *named], anchor)]
+    curves = compared([*own[::-1], *named], anchor)
+    ranking.notes += bd_rate_notes(
+        (
+            (curve.codec, RGB_QUALITIES[quality], f"n/a ({reason})")
+            for curve in curves
+            for quality, reason in curve.reasons.items()
+            if reason
+        ),
+        anchor.codec,
+    )
+    return [anchor, *curves]
 
 
 def _reach(rows: Sequence[Row]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,10 +14,11 @@ from nacd_bench.evaluation.codec_ranks import (
     CodecRank,
     codec_ranks,
     pair_tests,
+    rate_of,
     share_of,
 )
 from nacd_bench.evaluation.paired_versions import PairedTest, mean_of_sums
-from nacd_bench.evaluation.rate_distortion import bd_rates
+from nacd_bench.evaluation.rate_distortion import QUALITIES, bd_rates
 from nacd_bench.evaluation.rgb_curves import RgbCurve
 from nacd_bench.jobs.rank.entrants import Entrant, Row
 from nacd_bench.numbers import count, percent
@@ -28,6 +29,8 @@ from nacd_bench.triplets.scenes import scenes
 EVERY = "all"
 """In place of a rate: the mean of all; in place of a type: the artifacts of all."""
 NOT_NEURAL = "not neural: severity was learnt on JPEG AI VM 3.3 networks against HM"
+COMPARED = ("psnr", "msssim")
+"""Qualities of which there are BD-rates."""
 SAME_RATE = 0.1
 """Share by which the mean rates of codecs may differ before it is said."""
 
@@ -160,16 +163,16 @@ def _figures(entrant: Entrant, preset: str, ranking: Ranking, resampling: Resamp
         found = sum(_column(rows, f"{kind}_artifacts") for kind in several)
         better = sum(_column(rows, f"{kind}_better") for kind in several)
         per_photograph = by_scene(np.asarray(found))
-        mean = mean_of_sums(per_photograph, ones, resampling)
+        mean = rate_of(per_photograph, ones, resampling)
         figures |= _interval(f"{name}_per_100", mean, 100.0)
         if np.isfinite(megapixels).all():
-            mean = mean_of_sums(per_photograph, megapixels, resampling)
+            mean = rate_of(per_photograph, megapixels, resampling)
             figures |= _interval(f"{name}_per_100_mp", mean, 100.0)
         figures[f"{name}_better_per_100"] = 100 * float(by_scene(np.asarray(better)).mean())
     is_damaged = np.asarray(sum(_column(rows, f"{k}_artifacts") for k in ranking.judged) > 0)
     figures |= _interval("any", share_of(by_scene(is_damaged.astype(float)), resampling), 1.0)
     if preset == EVERY:
-        figures |= {f"bd_rate_{name}": value for name, value in _bd_rates(rows).items()}
+        figures |= _bd_rates(rows)
         rank = ranking.ranks.get(entrant.name)
         if rank is not None and rank.rank is not None:
             figures |= {"rank": rank.rank, "rank_low": rank.low, "rank_high": rank.high}
@@ -198,20 +201,20 @@ def _facts(rows: Sequence[Row], side: str) -> Row:
     return facts
 
 
-def _bd_rates(rows: Sequence[Row]) -> dict[str, float]:
-    """BD-rates against the anchor by quality, where the curves allow one."""
+def _bd_rates(rows: Sequence[Row]) -> Row:
+    """BD-rates against the anchor, and why one is not there or not the mean of the photographs."""
     triplets = [
         {**row, "source": row["image_sha256"], "traditional_label": row["anchor"] or "anchor"}
         for row in rows
         if row["neural_bpp"] and row["traditional_bpp"] and row["neural_psnr"]
     ]
-    if not triplets:
-        return {}
-    return {
-        rate["quality"]: rate["percent"]
-        for rate in bd_rates(triplets)
-        if rate["quality"] in ("psnr", "msssim") and math.isfinite(rate["percent"])
-    }
+    made: Row = {f"bd_rate_{name}_reason": "no rates and PSNR in its run" for name in COMPARED}
+    for rate in bd_rates(triplets):
+        if rate["quality"] in COMPARED:
+            name = f"bd_rate_{rate['quality']}"
+            made[name] = rate["percent"] if math.isfinite(rate["percent"]) else None
+            made[f"{name}_reason"] = rate["reason"]
+    return made
 
 
 def _of_anchor(ranking: Ranking) -> Row:
@@ -262,9 +265,40 @@ def _notes(ranking: Ranking, tried: int) -> Sequence[str]:
             f"The rates differ by more than {percent(SAME_RATE)}: {told} bits per pixel. More bits "
             "make fewer artifacts: compare the curves, or choose rates= that all codecs reach."
         )
+    notes += bd_rate_notes(_unlike(ranking), ranking.rows[-1]["codec"])
     others = [each.name for each in ranking.entrants if each.is_neural is False]
     if others:
         notes.append(f"{', '.join(others)}: {NOT_NEURAL}.")
     if len({tuple(each.presets) for each in runners}) > 1:
         notes.append("The codecs have different operating points; a row of a rate is of one codec.")
     return notes
+
+
+def bd_rate_notes(reasons: Iterable[tuple[str, str, str]], anchor: str) -> Sequence[str]:
+    """What BD-rates are that a reader misses or takes for others, in one sentence a reason.
+
+    Args:
+        reasons: codec, quality and what there is to say.
+        anchor: the codec of all of them.
+    """
+    qualities: dict[tuple[str, str], list[str]] = {}
+    for codec, label, reason in reasons:
+        qualities.setdefault((codec, reason), []).append(label)
+    codecs: dict[tuple[str, str], list[str]] = {}
+    for (codec, reason), labels in qualities.items():
+        codecs.setdefault((" and ".join(labels), reason), []).append(codec)
+    return [
+        f"BD-rate by {labels} of {', '.join(names)} against {anchor}: {reason}."
+        for (labels, reason), names in codecs.items()
+    ]
+
+
+def _unlike(ranking: Ranking) -> Iterator[tuple[str, str, str]]:
+    """The BD-rates that are not there, or are of mean curves, and why."""
+    for row in ranking.rows:
+        for quality in COMPARED:
+            name = f"bd_rate_{quality}"
+            if reason := row.get(f"{name}_reason"):
+                is_none = row.get(name) is None
+                told = f"n/a ({reason})" if is_none else f"of the mean curves, {reason}"
+                yield row["codec"], QUALITIES[quality].label, told

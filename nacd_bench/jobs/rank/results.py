@@ -85,8 +85,7 @@ def _panels(ranking: Ranking) -> dict[str, str]:
         **{f"{kind}_per_100": f"{kind} artifacts per 100" for kind in ranking.judged},
         "psnr": "PSNR of Y in dB",
         "msssim": "MS-SSIM of Y",
-        "psnr_rgb": "PSNR of RGB in dB",
-        "msssim_rgb": "MS-SSIM of RGB in dB",
+        **{f"{name}_rgb": f"{label} in dB" for name, label in RGB_QUALITIES.items()},
     }
 
 
@@ -176,7 +175,7 @@ def _beside(curves: Sequence[RgbCurve]) -> Table:
         ]
         for curve in curves
     ]
-    columns = ("codec", "measured", "bpp", "BD-rate, PSNR of RGB", "BD-rate, MS-SSIM of RGB")
+    columns = ("codec", "measured", "bpp", *(f"BD-rate, {name}" for name in RGB_QUALITIES.values()))
     return Table(columns, rows, "Beside curves that were measured elsewhere")
 
 
@@ -260,10 +259,10 @@ def _costs(means: Sequence[Row]) -> Table:
                 "-" if row["is_anchor"] else _percent(row.get(f"bd_rate_{name}"))
                 for name in ("psnr", "msssim")
             ),
-            *(_decimals(row.get(f"{name}_seconds"), 2) for name in ("encode", "decode")),
-            *(_decimals(row.get(f"{name}_mp_per_second"), 2) for name in ("encode", "decode")),
+            *(numbers.number(row.get(f"{name}_seconds"), 3) for name in ("encode", "decode")),
+            *(numbers.number(row.get(f"{name}_mp_per_second"), 3) for name in ("encode", "decode")),
             "-" if row.get("peak_memory") is None else numbers.size(row["peak_memory"]),
-            "-" if row.get("parameters") is None else f"{row['parameters'] / 1e6:.2f} M",
+            "-" if row.get("parameters") is None else f"{row['parameters'] / 1e6:.3g} M",
         ]
         for row in means
     ]

@@ -49,7 +49,7 @@ from nacd_bench.jobs.rank.entrants import read_entrants
 from nacd_bench.jobs.rank.ranking import Ranking, ranked
 from nacd_bench.jobs.rank.results import write_results
 from nacd_bench.numbers import count
-from nacd_bench.pipeline.coding import anchored_sides, code_sides
+from nacd_bench.pipeline.coding import CodedImages, anchored_sides, code_sides
 from nacd_bench.pipeline.forecast import SAMPLE, forecast
 from nacd_bench.pipeline.methods import by_name, limits_of
 from nacd_bench.pipeline.scores import score_triplets
@@ -79,14 +79,14 @@ class RankedCodecs:
         folder: where everything lies.
         ranking: figures, ranks and tests.
         failures: what failed.
-        encodes: encodes that were made; 0 when everything was there.
+        coded: what was coded and left out; None for finished runs.
         page: ``index.html``, or None where none was asked for.
     """
 
     folder: Path
     ranking: Ranking
     failures: list[Failure]
-    encodes: int
+    coded: CodedImages | None
     page: Path | None
 
 
@@ -162,7 +162,8 @@ def rank(
         name = anchor.name if isinstance(anchor, CodecSpec | Codec) else anchor
         settings: Mapping[str, Any] = {"runs": list(map(str, runs)), "anchor": name}
         failures: list[Failure] = []
-        encodes, folders = 0, list(runs)
+        coded: CodedImages | None = None
+        folders = list(runs)
     else:
         limits = limits_of(detectors, thresholds, criterion)
         coded = code_sides(
@@ -178,10 +179,11 @@ def rank(
             failure_limit=1.0,
             show_progress=show_progress,
         )
-        settings, failures, encodes = coded.settings, list(coded.failures), coded.encodes
+        settings, failures = coded.settings, list(coded.failures)
         name, folders = None, [folder]
+    anew = coded is None or not coded.encodes
     with open_run(
-        folder, JOB, settings, failures=failures, configuration=configuration, anew=not encodes
+        folder, JOB, settings, failures=failures, configuration=configuration, anew=anew
     ) as opened:
         if images is not None:
             place = Path(cache) if cache is not None else cache_folder("scores") or folder
@@ -195,7 +197,7 @@ def rank(
             except UserError as error:
                 opened.failures.append(Failure(", ".join(map(str, curves)), "curves", str(error)))
         page = write_results(folder, ranking, pictures if report else None, show_progress)
-    return RankedCodecs(folder, ranking, opened.failures, encodes, page)
+    return RankedCodecs(folder, ranking, opened.failures, coded, page)
 
 
 def rank_sides(codecs: Sequence[AnyCodec], anchor: AnyCodec | None) -> tuple[Side, ...]:

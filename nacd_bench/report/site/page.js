@@ -75,6 +75,12 @@ function onKeys(actions, isOff = () => false) {
   });
 }
 
+// the link to the content keeps the address, which holds what is seen
+$(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  $("#main").focus();
+});
+
 // --- long lists: only the items in sight are in the page
 
 function drawVisible(list, count, { columns = 1, step, across = 0 }, item) {

@@ -2,21 +2,6 @@
 const R = DATA;
 const ROLES = ["original", "neural", "traditional"];
 
-// --- what the address bar holds
-
-function address() {
-  const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
-  const [page, ...rest] = path.split("/");
-  return { page, rest: rest.map(decodeURIComponent), query: new URLSearchParams(query || "") };
-}
-
-function to(page, query, replace = false) {
-  const text = query ? query.toString() : "";
-  const hash = `#/${page}${text ? "?" + text : ""}`;
-  if (replace) history.replaceState(null, "", hash);
-  else location.hash = hash;
-}
-
 function show() {
   const { page, rest, query } = address();
   const known = ["overview", "gallery", "thresholds", "triplets", "triplet"].includes(page) ? page : "overview";
@@ -330,16 +315,13 @@ $("#thresholds .copy").addEventListener("click", async () => {
 
 // --- viewer of one triplet
 
-// scale and place of the images in their panes; what part of an image is seen (null: all of it)
-const view = { scale: 1, x: 0, y: 0, see: null, mode: "side", index: 0 };
+Object.assign(view, { mode: "side", index: 0 });
 const FLIPPED = ["neural", "traditional", "original"];
 
 function showTriplet(query, rest, finding) {
   const index = Math.max(0, Math.min(R.triplets.length - 1, Number(rest[0]) || 0));
   const triplet = R.triplets[index];
   if (!triplet) return;
-  const see = (query.get("see") || "").split(",").map(Number);
-  view.see = see.length === 4 && see.every(Number.isFinite) && see[2] > see[0] && see[3] > see[1] ? see : null;
   view.index = index;
   view.mode = ["side", "slider", "flip", "checker"].includes(query.get("mode")) ? query.get("mode") : "side";
   view.side = FLIPPED.includes(query.get("side")) ? query.get("side") : FLIPPED[0];
@@ -355,7 +337,7 @@ function showTriplet(query, rest, finding) {
   $("#triplet .flip").hidden = view.mode !== "flip";
   $("#triplet .opacity").hidden = !heat.value;
   legend(heat.value);
-  drawPanes(triplet, boxes.value, heat.value);
+  showPanes(query, triplet, panesOf(triplet, boxes.value, heat.value));
   details(triplet);
 }
 
@@ -386,24 +368,19 @@ function layers(triplet) {
   }[view.mode]();
 }
 
-function drawPanes(triplet, chosenBoxes, heat) {
+function panesOf(triplet, chosenBoxes, heat) {
   const opacity = $("#triplet .opacity input").value;
-  const panes = layers(triplet).map(([caption, images, side]) => {
-    const stage = make("div", { class: "stage", style: { width: `${triplet.width}px`, height: `${triplet.height}px` } }, images);
-    if (heat) stage.append(make("img", { class: "heat", src: triplet.heat[heat], alt: `heat map of ${heat}`, style: { opacity } }));
-    return make("div", { class: "pane" }, make("div", { class: "caption" }, caption), stage, boxesOf(triplet, chosenBoxes, side || caption));
-  });
-  $("#triplet .panes").replaceChildren(...panes);
-  fit();
+  const above = () => (heat ? [make("img", { class: "heat", src: triplet.heat[heat], alt: `heat map of ${heat}`, style: { opacity } })] : []);
+  return layers(triplet).map(([caption, images, side]) =>
+    ({ caption, pictures: [...images, ...above()], boxes: boxesOf(triplet, chosenBoxes, side || caption) }));
 }
 
 // those of detectors, of labels, and of raters on the side that is shown
 function boxesOf(triplet, name, side) {
-  const draw = (box, text, kind) => make("div", { class: `box ${kind}`, "data-box": box }, make("span", {}, text));
-  const labels = name === "none" ? [] : triplet.labels.filter((label) => label.box).map((label) => draw(label.box, `label: ${label.type}`, "label"))
-    .concat(triplet.grades.filter((grade) => grade.side === side && grade.box).map(({ type, rater, severity, box }) => draw(box, `rater ${rater}: ${type} ${severity}`, "label rater")));
+  const labels = name === "none" ? [] : triplet.labels.filter((label) => label.box).map((label) => boxOn(label.box, `label: ${label.type}`, "label"))
+    .concat(triplet.grades.filter((grade) => grade.side === side && grade.box).map(({ type, rater, severity, box }) => boxOn(box, `rater ${rater}: ${type} ${severity}`, "label rater")));
   if (name === "none" || name === "labels") return labels;
-  return labels.concat(R.detections.filter(([t, detector]) => t === view.index && (!name || detector === name)).map(([, detector, confidence, box]) => draw(box, `${detector} ${number(confidence)}`, "")));
+  return labels.concat(R.detections.filter(([t, detector]) => t === view.index && (!name || detector === name)).map(([, detector, confidence, box]) => boxOn(box, `${detector} ${number(confidence)}`)));
 }
 
 function details(triplet) {
@@ -422,56 +399,10 @@ function details(triplet) {
   $("#triplet .details").replaceChildren(make("table", { class: "facts" }, make("tbody", {}, rows.map(([name, values]) => make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, values.filter(Boolean).join(", ")))))));
 }
 
-// the part of the image that is to be seen, in the middle of each pane
-function fit() {
-  const pane = $("#triplet .pane"), { width, height } = R.triplets[view.index];
-  if (!pane) return;
-  const [x0, y0, x1, y1] = view.see || [0, 0, width, height];
-  const scale = Math.min(pane.clientWidth / (x1 - x0), pane.clientHeight / (y1 - y0));
-  Object.assign(view, { scale, x: (pane.clientWidth - (x0 + x1) * scale) / 2, y: (pane.clientHeight - (y0 + y1) * scale) / 2 });
-  place();
-}
-
-function place() {
-  for (const stage of $$("#triplet .stage")) {
-    stage.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
-    for (const image of $$("img", stage)) image.style.imageRendering = view.scale >= 2 ? "pixelated" : "auto";
-  }
-  for (const box of $$("#triplet .box")) {
-    Object.assign(box.style, inCss(box.dataset.box.split(",").map(Number), -view.x / view.scale, -view.y / view.scale, view.scale));
-  }
-}
-
-// after a move: what is seen goes into the address
-let writing = 0;
-function moved() {
-  const pane = $("#triplet .pane");
-  view.see = [-view.x, -view.y, pane.clientWidth - view.x, pane.clientHeight - view.y].map((side) => side / view.scale);
-  place();
-  clearTimeout(writing);
-  writing = setTimeout(() => { if (!$("#triplet").hidden) write({ see: view.see.map((side) => Number(side.toFixed(1))).join(",") }); }, 150);
-}
-
-function zoom(factor, x, y) {
-  const pane = $("#triplet .pane");
-  if (!pane) return;
-  if (!factor) { clearTimeout(writing); change({ see: "" }); return; }
-  const at = [x ?? pane.clientWidth / 2, y ?? pane.clientHeight / 2];
-  const scale = Math.max(1 / 64, Math.min(64, view.scale * factor)), ratio = scale / view.scale;
-  Object.assign(view, { scale, x: at[0] - (at[0] - view.x) * ratio, y: at[1] - (at[1] - view.y) * ratio });
-  moved();
-}
-
-function pan(x, y) {
-  Object.assign(view, { x: view.x + x, y: view.y + y });
-  moved();
-}
-
 // settings into the address, which stays that of this triplet
 function write(settings) {
   const { page, query: before } = address();
-  const query = page === "triplet" ? before : seeing(findings[0]);
-  for (const [name, value] of Object.entries(settings)) { if (value) query.set(name, value); else query.delete(name); }
+  const query = withSettings(page === "triplet" ? before : seeing(findings[0]), settings);
   to(`triplet/${view.index}`, query, true);
   return query;
 }
@@ -506,33 +437,7 @@ function flip() {
   change({ mode: "flip", side: FLIPPED[at % 3] });
 }
 
-const panes = $("#triplet .panes");
-panes.addEventListener("wheel", (event) => {
-  event.preventDefault();
-  const bounds = event.target.closest(".pane")?.getBoundingClientRect();
-  if (bounds) zoom(event.deltaY < 0 ? 1.2 : 1 / 1.2, event.clientX - bounds.left, event.clientY - bounds.top);
-}, { passive: false });
-
-// one pointer moves, two zoom
-const pointers = new Map();
-panes.addEventListener("pointerdown", (event) => {
-  const pane = event.target.closest(".pane");
-  if (pane) pointers.set(event.pointerId, { x: event.clientX, y: event.clientY, pane });
-});
-addEventListener("pointermove", (event) => {
-  const from = pointers.get(event.pointerId);
-  if (!from) return;
-  const other = [...pointers.entries()].find(([id]) => id !== event.pointerId)?.[1];
-  if (other) {
-    const far = ({ clientX, clientY, x, y }) => Math.hypot((clientX ?? x) - other.x, (clientY ?? y) - other.y);
-    const bounds = from.pane.getBoundingClientRect();
-    zoom(far(event) / Math.max(1, far(from)), other.x - bounds.left, other.y - bounds.top);
-  } else pan(event.clientX - from.x, event.clientY - from.y);
-  Object.assign(from, { x: event.clientX, y: event.clientY });
-});
-for (const kind of ["pointerup", "pointercancel"]) addEventListener(kind, (event) => pointers.delete(event.pointerId));
 for (const button of $$("#triplet [data-mode]")) button.addEventListener("click", () => change({ mode: button.dataset.mode }));
-for (const button of $$("#triplet [data-zoom]")) button.addEventListener("click", () => zoom(Number(button.dataset.zoom)));
 for (const button of $$("#triplet [data-finding]")) button.addEventListener("click", () => stepFinding(Number(button.dataset.finding)));
 for (const button of $$("#triplet [data-step]")) button.addEventListener("click", () => stepBy(Number(button.dataset.step)));
 $("#triplet [data-close]").addEventListener("click", () => history.length > 1 ? history.back() : to("gallery"));
@@ -547,20 +452,13 @@ function cycle(name) {
   const select = $(`#triplet select[name=${name}]`);
   change({ [name]: select.options[(select.selectedIndex + 1) % select.options.length].value });
 }
-const keys = $("#keys");
-$("header .help-key").addEventListener("click", () => keys.showModal());
 const inViewer = {
   1: () => change({ mode: "" }), 2: () => change({ mode: "slider" }), 3: () => change({ mode: "flip" }), 4: () => change({ mode: "checker" }),
-  f: flip, "+": () => zoom(1.5), "=": () => zoom(1.5), "-": () => zoom(1 / 1.5), 0: () => zoom(0), b: () => cycle("boxes"), h: () => cycle("heat"),
+  f: flip, b: () => cycle("boxes"), h: () => cycle("heat"),
   Escape: () => $("#triplet [data-close]").click(), j: () => stepFinding(1), k: () => stepFinding(-1),
-  ArrowLeft: ({ shiftKey }) => (shiftKey ? pan(60, 0) : stepBy(-1)), ArrowRight: ({ shiftKey }) => (shiftKey ? pan(-60, 0) : stepBy(1)),
 };
-const isTyping = ({ target }) => keys.open || target.closest("select, textarea, [type=search]");
-onKeys({ "?": () => keys.showModal() }, isTyping);
-onKeys(inViewer, (event) => isTyping(event) || $("#triplet").hidden || (event.target.type === "range" && event.key.startsWith("Arrow")));
-const up = { ArrowUp: () => pan(0, 60), ArrowDown: () => pan(0, -60) };
-onKeys(up, (event) => isTyping(event) || $("#triplet").hidden || !event.shiftKey);
-addEventListener("resize", () => { if (!$("#triplet").hidden) fit(); });
+onKeys(inViewer, isElsewhere);
+onKeys({ ArrowLeft: () => stepBy(-1), ArrowRight: () => stepBy(1) }, (event) => isElsewhere(event) || isSliding(event) || event.shiftKey);
 
 addEventListener("hashchange", () => { show(); scrollTo(0, 0); });
 show();
