@@ -73,8 +73,8 @@ def write_rank_page(
         if any(row.get(name) is not None for row in rows)
     }
     figures = figure_files(rank_figure(rows, panels))
-    for kind, data in figures.items():
-        write_whole(folder / f"curves.{kind}", data)
+    for kind, drawn in figures.items():
+        write_whole(folder / f"curves.{kind}", drawn)
     write_whole(folder / FOLDER / "curves.svg", figures["svg"])
     for name, title in panels.items():
         alone = figure_files(rank_figure(rows, {name: title}), ["svg"])

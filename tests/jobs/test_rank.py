@@ -164,6 +164,26 @@ class TestCodecsOnPhotographs:
         summary = (done.folder / "summary.md").read_text()
         assert "| brittle | out |" in summary and "8 of 24 photographs" in summary
 
+    def test_one_that_fails_on_all_is_in_the_table_too(self, photos, tmp_path):
+        red = sorted(map(str, photos.iterdir()))[:6:3]
+        codecs = [Noisy("brittle", 12, fails=True), Noisy("clean", 4)]
+        for limit in (0.2, 1.0):
+            run = tmp_path / f"{limit}"
+            some = ranked_in(run, red, codecs, [1.0], failure_limit=limit)
+            again = rank(
+                None,
+                tmp_path / f"{limit} again",
+                runs=[run],
+                bootstrap=FEW,
+                show_progress=False,
+                failure_limit=limit,
+            )
+            for each in (some, again):
+                row = row_of(each, "brittle")
+                assert "2 of 2 photographs" in row["out"] and row["photographs"] == 0
+                assert row_of(each, "clean")["photographs"] == 2
+                assert "| brittle | out | 0 |" in (each.folder / "summary.md").read_text()
+
     def test_the_anchor_has_the_rate_that_each_codec_got(self, done):
         triplets = pq.read_table(done.folder / "triplets.parquet").to_pylist()
         assert len(triplets) == 2 * (24 + 24 + 16)

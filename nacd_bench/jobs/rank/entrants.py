@@ -25,6 +25,8 @@ from nacd_bench.runs.schema import CLEAN, FACTS, SIDES
 from nacd_bench.triplets.images import content_hash, image_size
 from nacd_bench.triplets.record import TripletRecord, named_version
 
+JOB = "rank"
+"""Its runs know what they tried."""
 Row = dict[str, Any]
 
 
@@ -98,8 +100,10 @@ def read_entrants(
         for record in run.records:
             if _traditional(record) == reference:
                 codings[folder, record.codec("neural")].append(record)
+        for name in _failed_codecs(run):
+            codings[folder, name] = []
     labels = [  # versions tell apart what has one name, runs what has one version
-        (of[0].neural_codec or "", codec, f"{codec} ({folder})".strip())
+        ((of[0].neural_codec if of else codec) or "", codec, f"{codec} ({folder})".strip())
         for (folder, codec), of in codings.items()
     ]
     times = Counter(label for shown in labels for label in dict.fromkeys(shown) if label)
@@ -112,6 +116,15 @@ def read_entrants(
         for shown, ((folder, _), records) in zip(labels, codings.items(), strict=True)
     ]
     return entrants, judged, named_version(*reference)
+
+
+def _failed_codecs(run: Run) -> list[str]:
+    """The codecs of a rank run that have no result at all."""
+    if run.settings.get("job") != JOB:
+        return []
+    done = {record.neural_codec for record in run.records}
+    given = run.settings["codecs"].items()
+    return [name for name, codec in given if codec["follows"] is None and name not in done]
 
 
 def _traditional(record: TripletRecord) -> tuple[str, str]:
@@ -204,7 +217,7 @@ def _entrant(
         for side in SIDES:
             row |= {f"{side}_{fact}": _number(_fact(record, f"{side}_{fact}")) for fact in FACTS}
         rows.append(row)
-    first = records[0].extra
+    first = records[0].extra if records else {}
     is_neural = first.get("neural_is_neural")
     entrant = Entrant(
         name,
@@ -222,18 +235,18 @@ def _entrant(
     )
     entrant.tried = {row["image_sha256"] for row in rows} | _tried(run)
     failed = len(entrant.tried) - len(entrant.whole)
-    if failed > failure_limit * len(entrant.tried):
-        entrant.out = (
-            f"no result at every rate for {failed} of "
-            f"{count(len(entrant.tried), 'photograph')}, more than failure_limit={failure_limit:g}"
-        )
+    is_over = failed > failure_limit * len(entrant.tried)
+    if is_over or not entrant.whole:
+        tried = count(len(entrant.tried), "photograph")
+        entrant.out = f"no result at every rate for {failed} of {tried}"
+        entrant.out += f", more than failure_limit={failure_limit:g}" if is_over else ""
     return entrant
 
 
 def _tried(run: Run) -> set[str]:
     """Photographs of a run: those of any of its codecs, and those on which one failed."""
     names = {record.extra["image_sha256"] or record.original for record in run.records}
-    for row in run.failures if run.settings.get("job") == "rank" else ():
+    for row in run.failures if run.settings.get("job") == JOB else ():
         if row.get("step") != "read":
             with suppress(UserError):
                 names.add(content_hash(row["item"]))

@@ -73,7 +73,8 @@ def ranked(
     """
     runners = [entrant for entrant in entrants if not entrant.out]
     every = set().union(*(entrant.tried for entrant in entrants))
-    common = set.intersection(*(entrant.whole for entrant in runners or entrants))
+    counting = runners or [entrant for entrant in entrants if entrant.whole]
+    common = set.intersection(*(entrant.whole for entrant in counting)) if counting else set()
     if not common:
         told = ", ".join(f"{len(each.whole)} of {each.name}" for each in entrants)
         raise DataError(

@@ -225,7 +225,7 @@ def tables(ranking: Ranking) -> list[Table]:
         made.append(Table(("codecs", "severity", "p", "p (Holm)"), rows, "Every two codecs"))
     at_rates: list[list[str] | None] = []
     for entrant in ranking.entrants:
-        at_rates += [None] if at_rates else []
+        at_rates += [None] if at_rates and entrant.rows else []
         at_rates += [
             [
                 *(row["codec"], row["preset"], _decimals(row.get("bpp"), 3)),

@@ -45,7 +45,7 @@ from nacd_bench.evaluation.paired_versions import DEFAULT
 from nacd_bench.evaluation.rgb_curves import read_rgb_curve
 from nacd_bench.evaluation.thresholds import Criterion, Limit
 from nacd_bench.jobs.rank.beside import rgb_curves
-from nacd_bench.jobs.rank.entrants import read_entrants
+from nacd_bench.jobs.rank.entrants import JOB, read_entrants
 from nacd_bench.jobs.rank.ranking import Ranking, ranked
 from nacd_bench.jobs.rank.results import write_results
 from nacd_bench.numbers import count
@@ -65,7 +65,6 @@ from nacd_bench.triplets.record import exchanged
 from nacd_bench.triplets.source import find_triplets
 from nacd_bench.triplets.text_files import read_yaml
 
-JOB = "rank"
 YAML = (".yaml", ".yml")
 ANCHORS = ("hm", "x265")
 """The one where it is installed, the other everywhere."""
