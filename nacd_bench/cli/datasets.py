@@ -155,8 +155,8 @@ def validate(
     show(*(problem.message for problem in problems), *(f"note: {note}" for note in notes))
     if grades:
         show(f"{len(grades)} grades by the raters {', '.join(raters_of(grades))}.")
-    counted = f" {len(notes)} notes." if notes else ""
-    show(f"{len(records)} triplets, {len(problems)} problems.{counted}")
+    counted = f" {count(len(notes), 'note')}." if notes else ""
+    show(f"{count(len(records), 'triplet')}, {count(len(problems), 'problem')}.{counted}")
     return 1 if problems else 0
 
 
@@ -175,7 +175,7 @@ def _show_pairs(
         [record.id, *(os.path.relpath(file, common) for file in of_one)]
         for record, of_one in zip(records, files, strict=True)
     ]
-    table = Table(["id", *ROLES], rows, f"Files in {common}")
+    table = Table(["id", *ROLES], rows, f"Files in {common or os.curdir}")
     show(table, *(problem.message for problem in problems))
     paths = [source] if isinstance(source, str | Path) else source
     if are_patterns(paths):

@@ -24,6 +24,7 @@ from nacd_bench.triplets.files import LARGEST_FILE, as_on_disk, file_url, is_url
 from nacd_bench.triplets.formats import (
     FORMATS,
     HEAD,
+    files_below,
     has_image_suffix,
     is_passed_over,
     suffix_of,
@@ -91,8 +92,9 @@ def list_images(
     """The images of a source.
 
     Folders are searched with all their folders, but for those that are no photographs
-    (:data:`~nacd_bench.triplets.formats.NO_PHOTOGRAPHS`); a ``.txt`` file has one path per line,
-    relative to itself. The order is that of a list, otherwise by name; a path is listed once.
+    (:data:`~nacd_bench.triplets.formats.NO_PHOTOGRAPHS`) and what other runs left in them; a
+    ``.txt`` file has one path per line, relative to itself. The order is that of a list, otherwise
+    by name; a path is listed once.
 
     Args:
         source: folders, image files, tar files, patterns, text files of any of these, URLs that
@@ -218,7 +220,7 @@ def _files(source: str | Path, files_only: bool) -> Iterator[tuple[str, str, boo
     if is_url(source):
         yield from [(str(source), "", True)] if files_only else _remote(str(source))
     elif path.is_dir():
-        for file in sorted(_walk(path)):
+        for file in sorted(file for file, run in files_below(path) if not run):
             yield from _named(file, False, files_only)
     elif path.suffix.lower() == ".txt" and path.is_file():
         for line in map(str.strip, lines_of(read_text(path, "a list of images"))):
@@ -251,16 +253,6 @@ def _named(path: str | Path, is_named: bool, files_only: bool) -> Iterator[tuple
             facts = Path(path).stat()
             stamp = f"{facts.st_size} {facts.st_mtime_ns}"
         yield str(path), stamp, is_named
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """The files of a folder and its folders that may be photographs."""
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not is_passed_over([name])]
-        for name in names:
-            path = Path(place, name)
-            if not is_passed_over([name]) and path.is_file():
-                yield path
 
 
 def _kind(path: str, is_named: bool, files_only: bool) -> str | None:

@@ -173,8 +173,8 @@ def planted_triplets(
     manifest = changed / f"triplets-{tiles}-{places}.parquet"
     with run_lock(place, new_run_id(), wait=True):
         if manifest.is_file():
-            records, problems = parse_manifest(manifest)
-            return records, [*missing, *problems]
+            kept, faults = parse_manifest(manifest)
+            return kept, [*missing, *faults]
         lettered, problems = _lettered(paths, place / "lettered", tile, seed)
         # the first tile of each photograph, then the second of each, and so on
         in_turn = chain.from_iterable(zip_longest(*lettered.values()))

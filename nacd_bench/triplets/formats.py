@@ -5,9 +5,10 @@ A file's format is told by its first bytes; its name decides only whether a sear
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 FORMATS: dict[str, tuple[str, ...]] = {
     "PNG": (".png",),
@@ -111,6 +112,25 @@ def is_passed_over(parts: Iterable[str]) -> bool:
     """
     names = [part.lower() for part in parts if part not in (".", "..")]
     return any(fnmatchcase(name, pattern) for name in names for pattern in NO_PHOTOGRAPHS)
+
+
+def files_below(folder: str | Path) -> Iterator[tuple[Path, str]]:
+    """The files of a folder and its folders that may be photographs.
+
+    Yields:
+        a file, and the folder of the run that it is a result of, ``""`` for other files. A run is
+        known by the files that all of ours begin with; the folder itself is what it was named for.
+    """
+    run = ""
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not is_passed_over([name])]
+        if not (run and place.startswith(run + os.sep)):
+            begun = "settings.json" in names and not {"run.lock", "config.yaml"}.isdisjoint(names)
+            run = place if begun and place != str(folder) else ""
+        for name in names:
+            path = Path(place, name)
+            if not is_passed_over([name]) and path.is_file():
+                yield path, run
 
 
 def unread_kind(path: str | PurePath, head: bytes) -> str | None:

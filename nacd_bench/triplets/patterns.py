@@ -5,27 +5,27 @@ In a pattern ``{name}`` is what the three files of a triplet have in common, fol
 
     photos/{name}.png   decodes/**/{name}_neural.*   decodes/**/{name}_hm*.png
 
-All else stands for itself. A file that fits several patterns is of the one that leaves the shortest
-name (``a_neural.png`` is the neural image of ``a``, not the original of ``a_neural``), then of the
-one with the most letters of its own.
+All else stands for itself. Neither ``{name}`` nor ``**/`` takes in the folder of a run: its
+pictures are no images of a triplet. A file that fits several patterns is of the one that leaves the
+shortest name (``a_neural.png`` is the neural image of ``a``, not the original of ``a_neural``),
+then of the one with the most letters of its own.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 
 from nacd_bench.errors import DataError, Failure
 from nacd_bench.triplets.files import as_on_disk, composed, is_url
-from nacd_bench.triplets.formats import has_image_suffix, is_passed_over
+from nacd_bench.triplets.formats import files_below, has_image_suffix
 from nacd_bench.triplets.record import ROLES
 
 NAME = "{name}"
-_ANY = {NAME: "(?P<name>.+)", "**/": "(?:.*/)?", "*": "[^/]*"}
+_ANY = {NAME: "(?P<name>.+)", "**/": "((?:.*/)?)", "*": "[^/]*"}
 _SPECIAL = re.compile(r"(\{name\}|\*\*/|\*)")
 _MEANT = re.compile(r"\{\w+\}|\*")
 
@@ -59,16 +59,24 @@ def files_by_name(patterns: Mapping[str, str]) -> tuple[Files, list[Failure], li
     letters = {role: len(_SPECIAL.sub("", pattern)) for role, pattern in patterns.items()}
     files: Files = {role: defaultdict(list) for role in patterns}
     problems, others = [], []
-    beside = {path.absolute(): path for each in patterns.values() for path in _beside(each)}
-    for whole, path in sorted(beside.items()):
+    beside: dict[Path, tuple[Path, str]] = {}
+    for pattern in patterns.values():
+        for path, run in files_below(_base(pattern)):
+            if has_image_suffix(path) and (run or path.absolute() not in beside):
+                beside[path.absolute()] = path, run
+    for whole, (path, run) in sorted(beside.items()):
         text = composed(whole.as_posix())
+        upto = len(composed(Path(run).absolute().as_posix())) if run else 0
         found = {
-            role: match["name"] for role, fit in fits.items() if (match := fit.fullmatch(text))
+            role: match["name"]
+            for role, fit in fits.items()
+            if (match := fit.fullmatch(text))
+            and not any(first < upto <= last for first, last in match.regs[1:])
         }
         order = {role: (len(name), -letters[role]) for role, name in found.items()}
         best = [role for role in found if order[role] == min(order.values())]
         if not found:
-            others.append(path)
+            others += [] if run else [path]
         elif len(best) == 1:
             files[best[0]][found[best[0]]].append(path)
         else:
@@ -101,12 +109,3 @@ def _fixed(pattern: str) -> tuple[str, ...]:
 def _base(pattern: str) -> Path:
     """The folder that is searched."""
     return as_on_disk(Path(*_fixed(pattern)))
-
-
-def _beside(pattern: str) -> Iterator[Path]:
-    """The images below a pattern's fixed folders."""
-    for place, folders, names in os.walk(_base(pattern)):
-        folders[:] = [name for name in folders if not is_passed_over([name])]
-        for name in names:
-            if has_image_suffix(name) and not is_passed_over([name]):
-                yield Path(place, name)

@@ -1,10 +1,10 @@
 """What a user points at (a folder, a manifest, a run folder, three files or patterns) to triplets.
 
 A folder has the images of each role in a folder of its own, ``orig/ ai/ classic/`` (the released
-code's layout) or ``original/ neural/ traditional/``, with equal names before the suffix. An
-``index.csv`` beside them has a row per stem (column ``name``) with codecs, points and rates, under
-the names of a manifest's columns or with ``qp`` for the traditional point. An index that names the
-files itself is read by :mod:`nacd_bench.triplets.indexed`.
+code's layout) or ``original/ neural/ traditional/``, with equal names before the suffix, those of
+sub-folders included. An ``index.csv`` beside them has a row per stem (column ``name``) with codecs,
+points and rates, under the names of a manifest's columns or with ``qp`` for the traditional point.
+An index that names the files itself is read by :mod:`nacd_bench.triplets.indexed`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,13 @@ from typing import Any
 
 from nacd_bench.errors import DataError, Failure
 from nacd_bench.triplets.files import as_on_disk, composed, is_url
-from nacd_bench.triplets.formats import FORMATS, has_image_suffix, is_passed_over, suffix_of
+from nacd_bench.triplets.formats import (
+    FORMATS,
+    files_below,
+    has_image_suffix,
+    is_passed_over,
+    suffix_of,
+)
 from nacd_bench.triplets.indexed import INDEX, LAYOUT, read_indexed
 from nacd_bench.triplets.manifest import MANIFEST_NAMES, parse_manifest, read_table
 from nacd_bench.triplets.patterns import NAME, Files, are_patterns, files_by_name
@@ -180,20 +186,18 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _images_by_stem(folder: Path) -> tuple[dict[str, list[Path]], list[Failure]]:
-    """The image files of a folder by stem in Unicode's composed form, and what else lies there."""
+    """The image files of a folder, sub-folders included, by what comes before the suffix, in
+    Unicode's composed form, and what else lies there."""
     images: dict[str, list[Path]] = defaultdict(list)
     problems = []
-    for path in _listed(folder):
-        if is_passed_over([path.name]):
-            continue
+    _listed(folder)
+    for path in sorted(path for path, run in files_below(folder) if not run):
+        name = path.relative_to(folder)
         if has_image_suffix(path):
-            images[composed(path.stem)].append(path)
+            images[composed(name.with_name(path.stem).as_posix())].append(path)
             continue
         line = f"expected an image ({_KINDS}), got another kind of file. Convert it or move it away"
-        if path.is_dir():
-            line = "expected images only, got a folder. Move its images up or the folder away, or "
-            line += f"name a pattern per side, such as {folder / NAME}.*"
-        problems.append(Failure(f"{folder.name}/{path.name}", "read", f"{path}: {line}."))
+        problems.append(Failure(f"{folder.name}/{name.as_posix()}", "read", f"{path}: {line}."))
     return images, problems
 
 

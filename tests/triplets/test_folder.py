@@ -124,13 +124,24 @@ class TestProblems:
     def test_other_files_and_folders(self, tmp_path: Path) -> None:
         root = make(tmp_path / "data")
         (root / "ai" / "notes.txt").write_text("hello")
-        (root / "ai" / "old").mkdir()
+        (root / "ai" / "empty").mkdir()
         add(root / "stray.png")
         found = lines(root)
-        assert len(found) == 3
+        assert len(found) == 2
         assert any("notes.txt: expected an image (PNG" in line for line in found)
-        assert any("old: expected images only, got a folder" in line for line in found)
         assert any("stray.png: expected images inside the three folders" in line for line in found)
+
+    def test_sub_folders_are_part_of_the_name(self, tmp_path: Path) -> None:
+        root = make(tmp_path / "data")
+        for role, name in (("orig", "é.png"), ("ai", "e\u0301.webp"), ("classic", "é.jpg")):
+            for day in ("day 1", "day 2/[b]"):
+                (root / role / day).mkdir(parents=True)
+                add(root / role / day / name)
+        add(root / "ai/day 2/c.png")
+        records, problems = find_triplets(root)
+        assert [each.id for each in records] == ["a", "b", "day 1/é", "day 2/[b]/é"]
+        assert records[2].neural == str(root / "ai/day 1/e\u0301.webp")
+        assert [problem.item for problem in problems] == ["day 2/c"] * 2
 
     def test_a_folder_of_files_that_are_no_images(self, tmp_path: Path) -> None:
         root = make(tmp_path / "data", "")

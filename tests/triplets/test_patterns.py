@@ -8,14 +8,17 @@ from checks import fails
 from PIL import Image
 
 from nacd_bench.cli.main import main
+from nacd_bench.coding.originals import list_images
 from nacd_bench.errors import DataError
+from nacd_bench.runs.folder import open_run
+from nacd_bench.triplets.formats import files_below
 from nacd_bench.triplets.source import find_triplets
 
 
 def made(root: Path, *names: str) -> Path:
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.full((6, 8, 3), 90, np.uint8)).save(root / name)
+        Image.fromarray(np.full((16, 16, 3), 90, np.uint8)).save(root / name)
     return root
 
 
@@ -187,3 +190,57 @@ class TestShown:
         monkeypatch.chdir(made(tmp_path, "a_o.png", "a_n.png", "a_t.png", "a_vtm.png"))
         assert main(["validate", "{name}_o.png", "{name}_n.png", "{name}_t.png", "--pairs"]) == 0
         assert "note: a_vtm.png: fits none of the patterns." in capsys.readouterr().out
+
+
+IMAGES = [f"{name}{side}.png" for name in ("a", "day/b") for side in ("", "_n", "_t")]
+
+
+class TestResultsOfRuns:
+    """Where a run's folder lies among the images, its pictures are none of them."""
+
+    @pytest.fixture
+    def root(self, tmp_path: Path) -> Path:
+        made(
+            tmp_path, *(f"{name}{side}.png" for name in ("a", "day/b") for side in ("", "_n", "_t"))
+        )
+        for folder, begun in {"runs/1": "run.lock", "day/run": "config.yaml"}.items():
+            made(tmp_path, f"{folder}/overlays/a.png", f"{folder}/overlays/a_n.png")
+            (tmp_path / folder / "settings.json").write_text("{}")
+            (tmp_path / folder / begun).write_text("")
+        return tmp_path
+
+    def test_patterns_over_them_are_as_without(self, root: Path) -> None:
+        assert found(root, "{name}.*", "{name}_n.*", "{name}_t.*").keys() == {"a", "day/b"}
+        assert found(root, "**/{name}.*", "**/{name}_n.*", "**/{name}_t.*").keys() == {"a", "b"}
+
+    def test_the_next_run_in_the_same_folder_is_as_the_first(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(root)
+        words = ["{name}.png", "{name}_n.png", "{name}_t.png", "detector=[texture]"]
+        for _ in range(2):
+            assert main(["detect", *words, "folder=x", "report=false", "show_progress=false"]) == 0
+        assert (root / "x/overlays/a.png").exists()
+
+    @pytest.mark.parametrize("place", ["runs/1/decoded", "runs/*/decoded", "runs/1/**"])
+    def test_one_that_is_named_is_searched(self, root: Path, place: str) -> None:
+        decode = "runs/1/decoded/a_t.png"
+        made(root, decode)
+        patterns = [
+            f"{root}/{each}" for each in ("{name}.png", "{name}_n.png", f"{place}/{{name}}_t.png")
+        ]
+        (record,), _ = find_triplets(patterns)
+        assert (record.id, record.traditional) == ("a", str(root / decode))
+
+    def test_a_list_of_images_has_none_of_them(self, root: Path) -> None:
+        names = [path.relative_to(root).as_posix() for path in list_images(root).paths]
+        assert names == [
+            f"{name}{side}.png" for name in ("a", "day/b") for side in ("", "_n", "_t")
+        ]
+        assert len(list_images(root / "runs/1").paths) == 2
+
+    def test_every_run_begins_with_what_tells_it(self, tmp_path: Path) -> None:
+        run = tmp_path / "photos" / "run"
+        with open_run(run, "detect", {"a": 1}):
+            made(run, "overlays/a.png")
+            assert [found for _, found in files_below(run.parent) if found != str(run)] == []
