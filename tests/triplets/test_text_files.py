@@ -506,7 +506,7 @@ class TestNames:
         assert main(["validate", str(tmp_path)]) == 1
         printed = " ".join(capsys.readouterr().out.split())
         assert "index.csv line 2: expected text in UTF-8" in printed
-        assert "2 triplets, 1 problems" in printed
+        assert "2 triplets, 1 problem." in printed
 
 
 class TestPrecomputed:
