@@ -293,7 +293,7 @@ class _Pools:
 def _pools(records: Iterable[TripletRecord], artifact_type: str, n: int | None) -> _Pools:
     """The examples of a set that can be asked for."""
     if artifact_type not in ARTIFACT_TYPES:
-        raise DataError(f"{unknown('artifact type', artifact_type, list(ARTIFACT_TYPES))}.")
+        raise DataError(unknown("artifact type", artifact_type, list(ARTIFACT_TYPES)))
     if n is not None and n < 1:
         raise DataError(f"expected a set of 1 or more positives, got {n}. Choose another n.")
     return _Pools(records, artifact_type)

@@ -24,7 +24,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -34,7 +33,7 @@ import torch
 from pydantic import SkipValidation
 
 from nacd_bench.detectors import Detector
-from nacd_bench.errors import DataError, Failure, UserError
+from nacd_bench.errors import Failure, UserError
 from nacd_bench.evaluation.thresholds import (
     Criterion,
     FalseAlarms,
@@ -62,11 +61,11 @@ from nacd_bench.runs.tables import write_csv, write_limits, write_tables
 from nacd_bench.settings import Name, Number, checked
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.files import write_whole
-from nacd_bench.triplets.grades import GRADES, Grade, GradedData, find_grades, write_grades
+from nacd_bench.triplets.grades import GRADES, GradedData, with_grades, write_grades
 from nacd_bench.triplets.images import content_hash
 from nacd_bench.triplets.loading import LoadedTriplet
 from nacd_bench.triplets.record import ROLES, TripletRecord, cluster_names, exchanged
-from nacd_bench.triplets.source import Source, find_triplets
+from nacd_bench.triplets.source import Source, Triplets
 
 EXCHANGED = "exchanged"
 """Clean triplets: those of the run with their sides exchanged."""
@@ -127,9 +126,7 @@ class Detected:
 
 @checked
 def detect(
-    source: Annotated[
-        Source | tuple[list[TripletRecord], list[Failure]] | GradedData, SkipValidation
-    ],
+    source: Annotated[Source | Triplets | GradedData, SkipValidation],
     detectors: Sequence[Detector],
     folder: Name,
     *,
@@ -147,7 +144,7 @@ def detect(
     """Run detectors over triplets; one bad image or detector does not lose the others.
 
     Args:
-        source: what :func:`~nacd_bench.triplets.source.find_triplets` takes, or what it returned.
+        source: see :func:`~nacd_bench.triplets.grades.with_grades`.
         detectors: one or more, with names of their own.
         folder: where results go; one that holds an unfinished run is continued.
         thresholds: confidence over which a box is a detection, by detector, where it is not said
@@ -170,7 +167,8 @@ def detect(
     """
     began = time.perf_counter()
     folder = Path(folder)
-    records, grades, problems = _found(source)
+    data = with_grades(source)
+    records, grades, problems = list(data.records), list(data.grades), list(data.failures)
     place = device_of(device)
     detectors = [detector.to(place) for detector in by_name(detectors).values()]
     types = {detector.name: detector.artifact_type for detector in detectors}
@@ -238,20 +236,6 @@ def detect(
         limits=chosen,
         clean=alarms,
     )
-
-
-def _found(source: Any) -> tuple[list[TripletRecord], list[Grade], list[Failure]]:
-    """The triplets of a source, which may have been looked for before, and grades beside them."""
-    if isinstance(source, GradedData):
-        return list(source.records), list(source.grades), list(source.failures)
-    if isinstance(source, tuple) and source and isinstance(source[0], list):
-        records, problems = source
-        return records, [], problems
-    records, problems = find_triplets(source)
-    grades: list[Grade] = []
-    with suppress(DataError):  # they are only shown; validate and agree say what is wrong
-        grades, _, _ = find_grades(source, records)
-    return records, grades, problems
 
 
 def _alarms(clean: Detected | None) -> dict[str, FalseAlarms]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -28,6 +29,9 @@ NOTICE = 40.0
 
 LOOK = 0.5
 """Seconds between two looks at what the cluster knows."""
+
+CONNECTING = 30.0
+"""Seconds that the head of a cluster has to answer; Ray itself would try for many minutes."""
 
 _chains: dict[str, Chain] = {}
 """The stages that this process of a cluster knows."""
@@ -194,8 +198,10 @@ def cluster(address: str | None, workers: int | None) -> Iterator[int]:
             "'nacd-bench[ray]', on every machine of the cluster."
         ) from error
     is_ours = not ray.is_initialized()
+    address = os.environ.get("RAY_ADDRESS", address) if address == "auto" else address
     try:
         if is_ours:
+            _connect(address)
             own: dict[str, Any] = {"include_dashboard": False, "num_cpus": workers or None}
             ray.init(
                 address=address or "local",
@@ -203,7 +209,7 @@ def cluster(address: str | None, workers: int | None) -> Iterator[int]:
                 logging_level=logging.ERROR,
                 **(own if address is None else {}),
             )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise DataError(
             f"expected a Ray cluster at {address or 'this machine'}, got {error}. Start one with "
             "ray start --head, or leave address out."
@@ -213,3 +219,10 @@ def cluster(address: str | None, workers: int | None) -> Iterator[int]:
     finally:
         if is_ours:
             ray.shutdown()
+
+
+def _connect(address: str | None) -> None:
+    """Raise :class:`OSError` where nobody listens at ``HOST:PORT`` or ``ray://HOST:PORT``."""
+    host, _, port = (address or "").rpartition("/")[2].rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), CONNECTING).close()

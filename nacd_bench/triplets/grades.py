@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ from nacd_bench.triplets.rows import (
     shortened,
     text,
 )
+from nacd_bench.triplets.source import Source, Triplets, find_triplets
 from nacd_bench.triplets.text_files import TABLE_SUFFIXES, table_entries
 
 GRADES = tuple(f"grades{suffix}" for suffix in (".jsonl", ".csv", ".parquet"))
@@ -114,8 +115,29 @@ class Ratings:
     boxes: NDArray[np.float64]
 
 
+def with_grades(source: Source | Triplets | GradedData) -> GradedData:
+    """The triplets of a source, or those that were looked for before, and the grades beside them.
+
+    Faults of grades are not among the failures: ``validate`` and ``agree`` tell them.
+
+    Raises:
+        DataError: no triplets.
+    """
+    if isinstance(source, GradedData):
+        return source
+    grades: list[Grade] = []
+    if isinstance(source, tuple) and source and isinstance(source[0], list):
+        records, problems = cast(Triplets, source)
+        return GradedData(records, grades, problems)
+    place = cast(Source, source)
+    records, problems = find_triplets(place)
+    with suppress(DataError):
+        grades, _, _ = find_grades(place, records)
+    return GradedData(records, grades, problems)
+
+
 def find_grades(
-    source: str | Path | Sequence[str | Path],
+    source: Source,
     records: Sequence[TripletRecord],
     raters: Sequence[str] | None = None,
 ) -> tuple[list[Grade], list[Failure], list[str]]:
@@ -182,6 +204,7 @@ def checked_grades(
     originals, which are read; of those that cannot be, whoever decodes them tells.
     """
     failures: list[Failure] = []
+    there = raters_of(grades)
     checks: Sequence[Check] = (
         partial(_of_unknown_triplets, records=records),
         partial(_of_unknown_raters, raters=raters),
@@ -197,7 +220,7 @@ def checked_grades(
             if phrase
         ]
     for name in sorted(set(raters or ()) - set(raters_of(grades))):
-        line = f"{path}: expected grades by {name}, got none. Correct the name in raters."
+        line = f"{path}: {unknown('rater in raters', name, there)}"
         failures.append(Failure(name, STEP, line))
     within, outside, notes = _inside(path, grades, records)
     return within, failures + outside, notes

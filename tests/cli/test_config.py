@@ -146,10 +146,9 @@ def test_triplets(tmp_path: Path) -> None:
     from triplet_folder import make_triplets
 
     source = make_triplets(tmp_path, ("rocket",))
-    records, problems = instantiate(
-        composed("detect", "data=triplets", f"data.source={source}")["data"]
-    )
-    assert len(records) == 1 and problems == []
+    node = composed("detect", "data=triplets", f"data.source={source}")["data"]
+    data = instantiate(node)
+    assert len(data.records) == 1 and (data.failures, data.grades) == ([], [])
 
 
 @pytest.mark.parametrize(

@@ -230,8 +230,20 @@ class TestMMOCR:
     ) -> None:
         finder = mmocr()
         (tmp_path / "weights.pth").write_text(weights)
-        with pytest.raises(TextFinderError, match=f"checkpoint of this configuration.*{lacking}"):
+        message = f"checkpoint of this configuration.*{lacking}.*Name the configuration that"
+        with pytest.raises(TextFinderError, match=message):
             finder.find(blue_box())
+
+    def test_many_long_names_leave_room_for_the_remedy(
+        self, mmocr: Callable[..., MMOCR], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        names = [f"backbone.layer{n}.0.conv2.conv_offset.weight" for n in range(100, 126)]
+        monkeypatch.setenv("FAKE_MMOCR_WEIGHTS", "".join(f"{name} 27 64 3 3\n" for name in names))
+        (tmp_path / "weights.pth").write_text("backbone.layer1.0.conv2.weight 64 64 3 3")
+        with pytest.raises(
+            TextFinderError, match=rf"lacks 26 .*{names[4]}, \.\.\.\. Name the conf"
+        ):
+            mmocr().find(blue_box())
 
     def test_a_worker_that_dies_is_started_again_once(self, mmocr: Callable[..., MMOCR]) -> None:
         finder = mmocr("dies once")

@@ -17,7 +17,7 @@ import torch
 from checks import csv_rows
 from pages import HOSTILE
 from PIL import Image
-from triplet_folder import jpeg, small_photo
+from triplet_folder import jpeg, make_triplets, small_photo
 
 from nacd_bench.baselines import Baseline
 from nacd_bench.baselines.metrics import PSNR
@@ -491,8 +491,9 @@ class TestBadInput:
         assert "expected grades of triplets, got none" in printed
         assert self.run(folder, tmp_path, capsys, "data.grades=x.txt")[0] == 1
 
-    def test_data_without_grades(self, folder: Path, tmp_path: Path, capsys: Any) -> None:
-        words = ["agree", "data=triplets", f"data.source={folder}", f"folder={tmp_path / 'run'}"]
+    def test_data_without_grades(self, tmp_path: Path, capsys: Any) -> None:
+        data = make_triplets(tmp_path / "data", ("rocket",))
+        words = ["agree", "data=triplets", f"data.source={data}", f"folder={tmp_path / 'run'}"]
         assert main([*words, "detector=[]", "baseline=psnr", "show_progress=false"]) == 1
         assert "expected graded triplets, got some without" in capsys.readouterr().err
 

@@ -7,12 +7,14 @@ import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
 import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,7 @@ from nacd_bench.errors import CodecError, DataError, ImageError, UserError
 from nacd_bench.evaluation.duplicates import found_by, with_duplicates
 from nacd_bench.jobs.mine.run import make_mining_plan, mine, parse_shard
 from nacd_bench.ops.boxes import region_holding
+from nacd_bench.pipeline.ray import cluster
 from nacd_bench.pipeline.stages import chains
 from nacd_bench.registry import CODECS
 from nacd_bench.runs.candidates import KEYS, TablesWriter, kept, read_mined
@@ -568,6 +571,21 @@ class TestEngines:
     def test_workers_change_nothing(self, photos: Path, mined: Path, tmp_path: Path) -> None:
         run(photos, tmp_path / "run", workers=2)
         assert same(tmp_path / "run", mined)
+
+    @pytest.mark.parametrize("scheme", ["", "ray://"])
+    def test_an_address_at_which_nobody_listens(
+        self, scheme: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Ray is not asked, which would try for minutes."""
+        silent = SimpleNamespace(is_initialized=lambda: False, init=lambda **_: 1 / 0)
+        monkeypatch.setitem(sys.modules, "ray", silent)
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            address = f"{scheme}127.0.0.1:{taken.getsockname()[1]}"
+            connected = cluster(address, 0)
+            fails(DataError, f"cluster at {address}, got .*ray start --head", connected.__enter__)
+            monkeypatch.setenv("RAY_ADDRESS", address)
+            fails(DataError, f"at {address}, got", cluster("auto", 0).__enter__)
 
     def test_ray_changes_nothing(
         self,

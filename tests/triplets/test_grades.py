@@ -167,7 +167,7 @@ class TestFaults:
         assert len(failures) == 2
         grades, failures = read(folder, ["P", "Q", "R", "p", "S"])
         assert len(failures) == 1
-        assert "expected grades by S, got none" in failures[0]
+        assert "unknown rater in raters 'S'" in failures[0]
 
     def test_triplets_without_grades(self, folder: Path) -> None:
         write(folder, [row for row in full() if row["triplet"] != "rocket"])

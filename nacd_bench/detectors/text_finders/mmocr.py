@@ -153,7 +153,7 @@ class MMOCR(TextFinder):
         if "error" in worker.hello:
             worker.close()
             raise TextFinderError(
-                f"expected MMOCR to start in {self.python}, got {worker.hello['error']!s:.300}. "
+                f"expected MMOCR to start in {self.python}, got {worker.hello['error']!s:.600}. "
                 + advice
             )
         return worker

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import MinLen
 from numpy.typing import NDArray
 from pydantic import SkipValidation
 
@@ -54,6 +55,7 @@ from nacd_bench.pipeline.progress import progress_bar
 from nacd_bench.pipeline.scores import DEFAULT as DEFAULT_ENGINE
 from nacd_bench.pipeline.scores import Scored, score_triplets
 from nacd_bench.pipeline.scoring import Engine
+from nacd_bench.registry import BASELINES, DETECTORS, unknown
 from nacd_bench.report.agreement import disagreements, write_agreement
 from nacd_bench.runs.folder import open_run
 from nacd_bench.runs.provenance import provenance
@@ -77,6 +79,8 @@ from nacd_bench.triplets.source import Source, find_triplets
 
 ALL = "all"
 """The group of all triplets, where the data have no column of groups."""
+BY_SET = "set"
+"""The column of groups that data need not have."""
 JPEG_AI: Mapping[str, Sequence[str]] = {"JPEG AI": ("fixed", "mixed", "low")}
 """The sets of graded truth whose neural side is one codec's."""
 RESAMPLES = Resampling(resamples=2000)
@@ -115,8 +119,8 @@ def agree(
     baselines: Sequence[Baseline],
     folder: Name,
     *,
-    group: str = "set",
-    pools: Mapping[str, Sequence[str]] | None = None,
+    group: str = BY_SET,
+    pools: Mapping[str, Annotated[Sequence[str], MinLen(1)]] | None = None,
     tests: Mapping[str, Sequence[str]] | None = None,
     development: Name | None = None,
     fit: Name | None = None,
@@ -152,20 +156,22 @@ def agree(
         configuration: YAML to keep beside the results as ``config.yaml``.
 
     Raises:
-        DataError: no grades, a folder in use, other settings than those the run began with.
+        DataError: no grades, a group or method that there is not, a folder in use, other settings
+            than those the run began with.
     """
     began = time.perf_counter()
     folder = Path(folder)
     every: list[Method] = [*detectors, *baselines]
     methods = by_name(every)
-    if not isinstance(source, GradedData):
+    if not (isinstance(source, GradedData) and source.grades):
         raise DataError(
             "expected graded triplets, got some without grades. Give a folder or manifest with "
             "grades.jsonl beside it (docs/truth.md), or leave the data out: the sample has grades."
         )
     records = list(source.records)
     clusters = cluster_names(records)
-    pools = pools if pools is not None else JPEG_AI if group == "set" else {}
+    _require_groups(records, group, pools or {})
+    pools = pools if pools is not None else JPEG_AI if group == BY_SET else {}
     groups = groups_of(records, group, pools)
     pairs, note = stated_tests(tests, development, methods, clusters)
     settings = {  # what decides the results and is the same for a continued run
@@ -236,7 +242,7 @@ def groups_of(
     Where no pool is in the data, those of one neural codec are a pool; where no codec is known,
     all are.
     """
-    names = np.array([str(record.extra.get(column) or ALL) for record in records])
+    names = np.array([_group_of(record, column) for record in records])
     pooled = [name for of in pools.values() for name in of]
     several = list(dict.fromkeys([name for name in pooled if name in names] + names.tolist()))
     together = {
@@ -252,6 +258,24 @@ def groups_of(
         for name, of in alone.items()
         if not any(np.array_equal(of, pool) for pool in together.values())
     }
+
+
+def _group_of(record: TripletRecord, column: str) -> str:
+    return str(record.extra.get(column) or ALL)
+
+
+def _require_groups(
+    records: Sequence[TripletRecord], column: str, pools: Mapping[str, Sequence[str]]
+) -> None:
+    """Raise :class:`DataError` for a column or groups of pools that the data have not."""
+    columns = list(dict.fromkeys(name for record in records for name in record.extra))
+    if column not in [BY_SET, *columns]:
+        raise DataError(unknown("column in group", column, columns))
+    groups = list(dict.fromkeys(_group_of(record, column) for record in records))
+    for pool, members in pools.items():
+        for name in members:
+            if name not in groups:
+                raise DataError(unknown(f"{column} in pools.{pool}", name, groups))
 
 
 def _ratings_by_type(data: GradedData) -> dict[tuple[str, str], Ratings]:
@@ -377,6 +401,9 @@ def stated_tests(
                 f"got {kind}: {json.dumps(list(pair))}. Correct it."
             )
         absent = [name for name in pair if name not in methods]
+        for name in absent:
+            if tests and name not in (registered := [*DETECTORS, *BASELINES]):
+                raise DataError(unknown(f"method in tests.{kind}", name, registered))
         if absent:
             notes.append(
                 f"{kind}: the pre-stated test ({' against '.join(pair)}) is not made: "

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
+
+from annotated_types import MinLen
 
 from nacd_bench.errors import DataError, Failure
 from nacd_bench.evaluation.balanced import SET_COLUMNS, BalancedSet, balanced_sets, set_of
@@ -25,7 +28,7 @@ class Drawing:
         seed: decides which.
     """
 
-    types: Sequence[str] = ARTIFACT_TYPES
+    types: Annotated[Sequence[str], MinLen(1)] = ARTIFACT_TYPES
     n: Number | None = 50
     seed: Count = 0
 

@@ -54,15 +54,14 @@ from nacd_bench.runs.folder import open_run
 from nacd_bench.runs.provenance import provenance
 from nacd_bench.settings import Name, checked
 from nacd_bench.triplets.files import json_sha256
-from nacd_bench.triplets.grades import GradedData
+from nacd_bench.triplets.grades import GradedData, with_grades
 from nacd_bench.triplets.record import ROLES, TripletRecord
-
-Labelled = tuple[list[TripletRecord], list[Failure]]
+from nacd_bench.triplets.source import Source, Triplets
 
 
 @checked
 def benchmark(
-    source: Annotated[Labelled, SkipValidation],
+    source: Annotated[Source | Triplets | GradedData, SkipValidation],
     detectors: Sequence[Detector],
     baselines: Sequence[Baseline],
     folder: Name,
@@ -81,7 +80,8 @@ def benchmark(
     """Compare detectors and baselines on balanced test sets.
 
     Args:
-        source: labelled triplets, or triplets that were drawn as sets before, and what is wrong.
+        source: labelled triplets, or triplets that were drawn as sets before, see
+            :func:`~nacd_bench.triplets.grades.with_grades`.
         detectors, baselines: with names of their own.
         folder: where results go; one that holds an unfinished run is continued.
         sets: how they are drawn.
@@ -107,9 +107,8 @@ def benchmark(
     if isinstance(reference, str | Path):
         reference = read_reference(reference)
     engine = replace(trainer, show_progress=trainer.show_progress and show_progress)
-    if isinstance(source, GradedData):
-        source = list(source.records), list(source.failures)
-    records, problems = source
+    data = with_grades(source)
+    records, problems = list(data.records), list(data.failures)
     test_sets, undrawn = labelled_sets(records, sets)
     ids = {name: [record.id for record in drawn.records] for name, drawn in test_sets.items()}
     settings = {  # what decides the results and is the same for a continued run

@@ -23,7 +23,7 @@ from nacd_bench.runs.dataset import (
     write_tables,
 )
 from nacd_bench.runs.folder import RunFolder, file_names, open_run, require_alike, require_own
-from nacd_bench.runs.schema import CODECS, FAILURES, IMAGES
+from nacd_bench.runs.schema import CANDIDATES, CODECS, FAILURES, IMAGES
 from nacd_bench.runs.unite import deduplicated, unite
 from nacd_bench.settings import Count, Name, Names, Processes, Share, checked
 from nacd_bench.triplets.files import json_sha256, sha256, write_whole
@@ -104,6 +104,12 @@ def build(
             f"expected inputs and another folder for the data set, got "
             f"{', '.join(map(str, places)) or 'none'} into {folder}. Name them all."
         )
+    for path in map(Path, mined):
+        if not (path / CANDIDATES).is_dir():
+            raise DataError(
+                f"expected the mined folders' places in mined, got {path}, which is none. Correct "
+                "it or leave it out."
+            )
     table = LicenseTable(licenses, given_license(license, source))
     sources = Sources(table, originals, [Path(place) for place in mined])
     for place in places:

@@ -127,7 +127,8 @@ def rank(
             x265. With ``runs`` its name, where they have several.
         curves: JSON files of CompressAI's evaluation, whose curves stand beside on RGB.
         detectors: those of severity judge.
-        thresholds, criterion: severity over which a place is an artifact, as ``detect`` takes them.
+        thresholds, criterion: severity over which a place is an artifact, as ``detect`` takes
+            them; ``runs`` keep theirs.
         tolerance: miss of the rate beyond which a codec's fine control is used.
         failure_limit: share of photographs on which a codec may fail and be ranked.
         bootstrap: how intervals are made.
@@ -153,6 +154,11 @@ def rank(
             f"{count(len(runs), 'run')}."
         )
     if images is None:
+        if thresholds or criterion:
+            raise DataError(
+                "expected thresholds and criterion with photographs, got them with finished runs, "
+                "which keep theirs. Run nacd-bench detect with others."
+            )
         if folder.resolve() in [Path(run).resolve() for run in runs]:
             raise DataError(
                 f"expected a folder of its own for the ranking, got that of a run ({folder}). Name "

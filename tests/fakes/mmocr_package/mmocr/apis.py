@@ -16,7 +16,8 @@ class TextDetInferencer:
         self.model = self
 
     def state_dict(self):
-        return read("backbone.conv.weight 4 3\nbackbone.bn.num_batches_tracked\nhead.bias 2")
+        usual = "backbone.conv.weight 4 3\nbackbone.bn.num_batches_tracked\nhead.bias 2"
+        return read(os.environ.get("FAKE_MMOCR_WEIGHTS", usual))
 
     def __call__(self, image, progress_bar=True):
         print("progress: 100 %")
