@@ -67,6 +67,7 @@ def _with_different_values(points: OperatingPoints) -> OperatingPoints:
 
 Words = str | Sequence[str | int | float]
 Side = Literal["input", "output"]
+_IMAGE_FORMATS = f"{', '.join(KINDS)} or {{input: ..., output: ...}}"
 Pattern = Annotated[re.Pattern[str], Field(description="a regular expression of Python's")]
 
 
@@ -150,7 +151,7 @@ class Row:
     name: Annotated[str, Field(pattern=r"\S", description="a name")] = "command"
     image_format: Annotated[
         str | Mapping[Side, str],
-        Field(description=f"{', '.join(KINDS)} or {{input: ..., output: ...}}"),
+        Field(description=_IMAGE_FORMATS),
     ] = "png"
     bit_depth: Annotated[
         int | Mapping[Side, int],

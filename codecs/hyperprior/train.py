@@ -115,6 +115,7 @@ class Training(L.LightningModule):
         return loss
 
     def configure_optimizers(self) -> Any:
+        """Adam; the linear transforms learn at a share of the rate."""
         linear = [self.model.transform, self.model.inverse_transform]
         others = [p for p in self.parameters() if all(p is not matrix for matrix in linear)]
         rate = self.config.learning_rate

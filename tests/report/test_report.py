@@ -339,6 +339,44 @@ class TestInChromium:
             assert places[0][side] == pytest.approx(places[1][side], abs=10), side
         other.close()
 
+    def test_closing_stays_in_the_page(self, browser: Any, graded_run: Path) -> None:
+        with new_page(browser) as page:
+            for opened, left in (("", "#/overview"), ("#/triplet/0", "#/gallery")):
+                page.goto("about:blank")
+                page.goto(address(graded_run, opened))
+                page.keyboard.press("Escape")
+                page.wait_for_function("left => location.hash === left", arg=left)
+                assert not page.locator("#triplet").is_visible()
+                page.keyboard.press("Escape")
+            page.evaluate("location.hash = '#/triplets'")
+            page.locator("#triplets a").first.click()
+            page.locator("#triplet [data-close]").click()
+            page.wait_for_function("location.hash === '#/triplets'")
+
+    def test_paper_has_what_is_out_of_sight(self, page: Any, graded_run: Path) -> None:
+        page.goto(address(graded_run, "#/gallery"))
+        drawn = """() => {
+            const list = make("div");
+            drawVisible(list, 1000, { step: 9 }, () => make("p"));
+            return [list.children.length, list.dataset.rest];
+        }"""
+        assert page.evaluate(drawn)[0] < 150
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert page.evaluate(drawn) == [200, "and 800 more"]
+        page.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert page.evaluate(drawn)[0] < 150 and page.evaluate(drawn)[1] is None
+
+    def test_tables_keep_words_whole_on_a_phone(self, browser: Any, graded_run: Path) -> None:
+        with new_page(browser, viewport={"width": 390, "height": 800}) as page:
+            page.goto(address(graded_run, "#/triplets"))
+            heights = "each => each.getClientRects()[0].height"
+            lines = [
+                page.locator(f"#triplets {cell}").first.evaluate(heights)
+                for cell in ("thead th:last-child", "td:last-child")
+            ]
+            assert max(lines) < 40, lines  # of one line
+            check_width(page)
+
     def test_keys_are_shown(self, browser: Any, graded_run: Path) -> None:
         with new_page(browser) as page:
             page.goto(address(graded_run, "#/gallery"))

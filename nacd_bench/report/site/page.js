@@ -81,13 +81,18 @@ $(".skip").addEventListener("click", (event) => {
   $("#main").focus();
 });
 
-// --- long lists: only the items in sight are in the page
+// --- long lists: only the items in sight are in the page, on paper the first ones
+
+const PRINTED = 200;
+let isPrinting = false;
 
 function drawVisible(list, count, { columns = 1, step, across = 0 }, item) {
   list.style.height = `${Math.ceil(count / columns) * step}px`;
   const top = -list.getBoundingClientRect().top;
-  const first = Math.max(0, Math.floor(top / step) - 2) * columns;
-  const last = Math.min(count, (Math.ceil((top + innerHeight) / step) + 2) * columns);
+  const first = isPrinting ? 0 : Math.max(0, Math.floor(top / step) - 2) * columns;
+  const last = Math.min(count, isPrinting ? PRINTED : (Math.ceil((top + innerHeight) / step) + 2) * columns);
+  if (isPrinting && last < count) list.dataset.rest = `and ${count - last} more`;
+  else delete list.dataset.rest;
   const layout = `${columns} ${step}`;
   const drawn = new Set();
   for (const node of [...list.children]) {
@@ -113,4 +118,8 @@ function onScroll(draw) {
     waiting = true;
     requestAnimationFrame(() => { waiting = false; draw(); });
   }, { passive: true });
+  for (const kind of ["beforeprint", "afterprint"]) addEventListener(kind, () => {
+    isPrinting = kind === "beforeprint";
+    draw();
+  });
 }

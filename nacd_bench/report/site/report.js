@@ -2,11 +2,14 @@
 const R = DATA;
 const ROLES = ["original", "neural", "traditional"];
 
+let before = "#/gallery"; // where closing a triplet leads: what was seen last, in this page only
+
 function show() {
   const { page, rest, query } = address();
   const known = ["overview", "gallery", "thresholds", "triplets", "triplet"].includes(page) ? page : "overview";
   // with nothing in the address, the strongest finding stands above the overview
   const first = !page && findings[0];
+  if (known !== "triplet") before = page ? location.hash : "#/overview";
   for (const section of $$(".page")) section.hidden = section.id !== known && !(first && section.id === "triplet");
   if (first) showTriplet(seeing(first), [first[0]], first);
   for (const link of $$("nav a")) {
@@ -131,7 +134,9 @@ function seeing([t, detector, , box]) {
   return new URLSearchParams({ boxes: detector, see });
 }
 
-const labelOf = (triplet) => (triplet.free ? "free" : triplet.labels.map((label) => label.type).join(", ") || "none");
+// what is known of a triplet, in runs where of any is
+const isLabelled = R.triplets.some((triplet) => triplet.free || triplet.labels.length);
+const labelOf = (triplet) => (triplet.free ? "free" : triplet.labels.map((label) => label.type).join(", ") || (isLabelled ? "none" : ""));
 const codecOf = (triplet) => [triplet.neural_codec, triplet.traditional_codec].map((name) => name || "?").join(" / ");
 
 function showGallery(query) {
@@ -144,6 +149,7 @@ function showGallery(query) {
     label: unique(R.triplets.map(labelOf)),
   };
   for (const [name, values] of Object.entries(choices)) fill(form.elements[name], withAll(values), query.get(name));
+  form.elements.label.parentElement.hidden = !isLabelled;
   form.elements.sort.value = query.get("sort") || "";
   if (document.activeElement !== form.elements.q) form.elements.q.value = query.get("q") || "";
   form.elements.over.checked = query.get("over") === "1";
@@ -216,10 +222,10 @@ function showTriplets() {
   const names = Object.keys(R.detectors);
   $("#triplets .count").textContent = counted(R.triplets.length, "triplet");
   const rows = R.triplets.map((triplet, i) => make("tr", {},
-    make("th", { scope: "row" }, make("a", { href: `#/triplet/${i}` }, triplet.id)), make("td", {}, labelOf(triplet)),
+    make("th", { scope: "row" }, make("a", { href: `#/triplet/${i}` }, triplet.id)), isLabelled && make("td", {}, labelOf(triplet)),
     names.map((name) => make("td", {}, number(triplet.scores[name])))));
   $("#triplets table").replaceChildren(
-    make("thead", {}, make("tr", {}, ["triplet", "label", ...names].map((name) => make("th", { scope: "col" }, name)))), make("tbody", {}, rows));
+    make("thead", {}, make("tr", {}, ["triplet", ...(isLabelled ? ["label"] : []), ...names].map((name) => make("th", { scope: "col" }, name)))), make("tbody", {}, rows));
 }
 
 // --- thresholds
@@ -389,7 +395,7 @@ function details(triplet) {
     ["traditional", [triplet.traditional_codec, triplet.traditional_point, triplet.traditional_bpp && `${number(triplet.traditional_bpp)} bpp`]],
     triplet.gap !== null && ["rate", [`traditional ${triplet.gap < 0 ? "" : "+"}${(100 * triplet.gap).toFixed(1)} % of what was asked for`, triplet.over_tolerance && "over the tolerance"]],
     ["size", [`${triplet.width} x ${triplet.height}`, triplet.reduced && "shown at reduced size, detections at full resolution"]],
-    ["known", [labelOf(triplet)]],
+    isLabelled && ["known", [labelOf(triplet)]],
     ...unique(triplet.grades.map((grade) => grade.type)).map((type) => [`${type} by raters`, ["neural", "traditional"].map((side) => {
       const of = triplet.grades.filter((grade) => grade.type === type && grade.side === side);
       return of.length && `${side} ${of.map((grade) => grade.severity).join(" ")}`;
@@ -440,7 +446,7 @@ function flip() {
 for (const button of $$("#triplet [data-mode]")) button.addEventListener("click", () => change({ mode: button.dataset.mode }));
 for (const button of $$("#triplet [data-finding]")) button.addEventListener("click", () => stepFinding(Number(button.dataset.finding)));
 for (const button of $$("#triplet [data-step]")) button.addEventListener("click", () => stepBy(Number(button.dataset.step)));
-$("#triplet [data-close]").addEventListener("click", () => history.length > 1 ? history.back() : to("gallery"));
+$("#triplet [data-close]").addEventListener("click", () => { location.hash = before; });
 $("#triplet .flip").addEventListener("click", flip);
 $("#triplet select[name=boxes]").addEventListener("change", (event) => change({ boxes: event.target.value }));
 $("#triplet select[name=heat]").addEventListener("change", (event) => change({ heat: event.target.value }));
