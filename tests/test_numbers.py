@@ -89,7 +89,9 @@ class TestPages:
     def run(self, node: str, data: object, expression: str) -> object:
         """What the pages' own script makes of data, as the pages get them."""
         script = (SITE / "page.js").read_text("utf-8")
-        code = f"{script}\nconst D = {safe_json(data)};\nconsole.log(JSON.stringify({expression}))"
+        document = "globalThis.document = { querySelector: () => new EventTarget() };"
+        result = f"const D = {safe_json(data)};\nconsole.log(JSON.stringify({expression}))"
+        code = f"{document}\n{script}\n{result}"
         done = subprocess.run([node, "-e", code], capture_output=True, check=True, timeout=600)
         return json.loads(done.stdout)
 

@@ -26,9 +26,11 @@ from nacd_bench.evaluation.bootstrap import (
     IntervalEstimate,
     Resampling,
     estimate,
+    exact_interval,
 )
 from nacd_bench.evaluation.paired_versions import DEFAULT, PairedTest, mean_of_sums
 from nacd_bench.evaluation.significance import holm_corrected, sign_flip_p
+from nacd_bench.triplets.grades import STRONGEST
 
 STEPS = 10_000
 """Of the largest difference, to which differences are rounded: the exact test needs whole numbers.
@@ -54,6 +56,23 @@ def share_of(values: ArrayLike, resampling: Resampling = DEFAULT) -> IntervalEst
     x = np.asarray(values, np.float64)
     clusters = Clusters(np.zeros(len(x)))
     return estimate(lambda w: w @ x / w.sum(axis=1), clusters, resampling, sources=len(x))
+
+
+def severity_of(values: ArrayLike, resampling: Resampling = DEFAULT) -> IntervalEstimate:
+    """Mean over ``(n,)`` photographs of severities in [0, 3].
+
+    Where they do not differ, as where all are 0, it has the interval of a share of 3.
+
+    >>> mean = severity_of(np.zeros(24))
+    >>> mean.low, round(mean.high, 2)
+    (0.0, 0.43)
+    """
+    x = np.asarray(values, np.float64)
+    mean = mean_of_sums(x, np.ones(len(x)), resampling)
+    if not math.isclose(mean.low, mean.high, rel_tol=1e-9):
+        return mean
+    low, high = exact_interval(mean.value / STRONGEST, len(x), resampling.level)
+    return replace(mean, low=STRONGEST * low, high=STRONGEST * high)
 
 
 def rate_of(

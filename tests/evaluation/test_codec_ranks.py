@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from nacd_bench.evaluation.bootstrap import Resampling
-from nacd_bench.evaluation.codec_ranks import codec_ranks, pair_tests, rate_of, share_of
+from nacd_bench.evaluation.codec_ranks import (
+    codec_ranks,
+    pair_tests,
+    rate_of,
+    severity_of,
+    share_of,
+)
 from nacd_bench.evaluation.paired_versions import mean_of_sums
 
 RNG = np.random.default_rng(3)
@@ -87,3 +93,12 @@ def test_counts_that_do_not_differ_have_the_exact_interval_of_poisson(count: int
 def test_counts_that_differ_have_that_of_a_mean() -> None:
     counts = RNG.integers(0, 3, 30)
     assert rate_of(counts, np.ones(30), FEW) == mean_of_sums(counts, np.ones(30), FEW)
+
+
+def test_severities_that_are_all_0_leave_open_how_many_are_not() -> None:
+    """At the upper end no photograph of 24 has the strongest with a chance of 2.5 %."""
+    mean = severity_of(np.zeros(24), FEW)
+    assert (mean.value, mean.low) == (0, 0)
+    assert (1 - mean.high / 3) ** 24 == pytest.approx(0.025)
+    values = RNG.random(24)
+    assert severity_of(values, FEW) == mean_of_sums(values, np.ones(24), FEW)

@@ -321,8 +321,8 @@ class TestFinishedRuns:
                 show_progress=False,
             )
         both = rank(None, tmp_path / "both", runs=runs, bootstrap=FEW, show_progress=False)
-        first, second = both.ranking.rows[0], row_of(both, f"clean 1 ({runs[1]})")
-        assert first["codec"] == f"clean 1 ({runs[0]})"
+        first, second = both.ranking.rows[0], row_of(both, f"clean ({runs[1]})")
+        assert first["codec"] == f"clean ({runs[0]})"
         assert first["severity"] == second["severity"] == row_of(done, "clean")["severity"]
         assert first["rank"] == second["rank"] == 1
         assert first["all_better_per_100"] == row_of(done, "clean")["all_better_per_100"]
@@ -403,6 +403,26 @@ class TestFinishedRuns:
         )
         fails(DataError, "anchor 1 in .*else 1 in", rank_runs, runs=[two[0], tmp_path / "other"])
         fails(DataError, "a folder of its own", rank, None, two[0], runs=two)
+        ranked_in(
+            tmp_path / "set", files[:8], [Noisy("c")], anchor=Noisy("anchor", 3), report=False
+        )
+        fails(
+            DataError,
+            "an anchor with the same settings.*noise=0, fails=False in .*noise=3",
+            rank_runs,
+            runs=[two[0], tmp_path / "set"],
+        )
+
+    def test_a_codec_that_failed_is_out_wherever_the_command_is_called(
+        self, photos, tmp_path, monkeypatch
+    ):
+        """Its photographs are known by the names that they had."""
+        monkeypatch.chdir(photos)
+        images = sorted(path.name for path in photos.iterdir())[:3]
+        ranked_in(tmp_path / "run", images, [Noisy("b", fails=True)], [1.0], report=False)
+        monkeypatch.chdir(tmp_path)
+        again = rank(None, tmp_path / "a", runs=["run"], bootstrap=FEW, show_progress=False)
+        assert "1 of 3 photographs" in row_of(again, "b")["out"]
 
     def test_what_is_needed_is_said(self, photos, tmp_path):
         fails(DataError, "got no photographs, 0 codecs and 0 runs", rank, None, tmp_path)

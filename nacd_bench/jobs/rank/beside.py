@@ -35,7 +35,8 @@ def rgb_curves(ranking: Ranking, others: Sequence[RgbCurve], show_progress: bool
     Raises:
         UserError: a picture of the runs is gone, or a rate is not known.
     """
-    runners = [entrant for entrant in ranking.entrants if not entrant.out]
+    coded = [entrant for entrant in ranking.entrants if entrant.rows]
+    runners = [entrant for entrant in coded if not entrant.out] or coded
     for entrant in runners:
         if not all(row["neural_bpp"] and row["traditional_bpp"] for row in entrant.rows):
             raise DataError(

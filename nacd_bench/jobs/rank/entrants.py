@@ -19,9 +19,9 @@ from nacd_bench.runs.compared_run import (
     read_compared,
     run_thresholds,
 )
-from nacd_bench.runs.folder import require_alike
+from nacd_bench.runs.folder import journal_schema, read_journal, require_alike
 from nacd_bench.runs.read import Run, read_run
-from nacd_bench.runs.schema import CLEAN, FACTS, SIDES
+from nacd_bench.runs.schema import CLEAN, FACTS, JOURNAL, SIDES
 from nacd_bench.triplets.images import content_hash, image_size
 from nacd_bench.triplets.record import TripletRecord, named_version
 
@@ -102,10 +102,10 @@ def read_entrants(
                 codings[folder, record.codec("neural")].append(record)
         for name in _failed_codecs(run):
             codings[folder, name] = []
-    labels = [  # versions tell apart what has one name, runs what has one version
-        ((of[0].neural_codec if of else codec) or "", codec, f"{codec} ({folder})".strip())
-        for (folder, codec), of in codings.items()
-    ]
+    labels = []  # versions tell apart what has one name, runs what has one version
+    for (folder, codec), of in codings.items():
+        name = (of[0].neural_codec if of else codec) or ""
+        labels.append((name, codec, f"{name} ({folder})".strip(), f"{codec} ({folder})".strip()))
     times = Counter(label for shown in labels for label in dict.fromkeys(shown) if label)
     findings = {folder: _findings(run, judged) for folder, run in runs.items()}
     entrants = [
@@ -150,7 +150,25 @@ def _anchor(runs: Mapping[str, Run], name: str | None) -> tuple[str, str]:
             f"expected {wanted} in all runs, in one version, since severity is relative to it, got "
             f"{told}. Name one that all have with anchor=..., or code with the same one."
         )
+    _require_same_settings(runs)
     return shared.pop()
+
+
+def _require_same_settings(runs: Mapping[str, Run]) -> None:
+    """The anchors of rank runs, which are known to be of one version, were set alike."""
+    told = {
+        folder: ", ".join(f"{name}={value}" for name, value in codec["parameters"].items())
+        for folder, run in runs.items()
+        if run.settings.get("job") == JOB
+        for codec in run.settings["codecs"].values()
+        if codec["follows"] is not None
+    }
+    if len(set(told.values())) > 1:
+        raise DataError(
+            "expected an anchor with the same settings in all runs, since severity is relative to "
+            f"it, got {'; '.join(f'{each} in {folder}' for folder, each in told.items())}. Code "
+            "with the same one."
+        )
 
 
 Findings = tuple[dict[tuple[str, str], int], dict[tuple[str, str], int] | None]
@@ -246,10 +264,16 @@ def _entrant(
 def _tried(run: Run) -> set[str]:
     """Photographs of a run: those of any of its codecs, and those on which one failed."""
     names = {record.extra["image_sha256"] or record.original for record in run.records}
-    for row in run.failures if run.settings.get("job") == JOB else ():
-        if row.get("step") != "read":
-            with suppress(UserError):
-                names.add(content_hash(row["item"]))
+    if run.settings.get("job") != JOB:
+        return names
+    journal = read_journal(run.folder / JOURNAL, journal_schema(JOB))
+    hashes = {record["name"]: record["sha256"] for _, record in journal}
+    steps = ("process", *(f"{name} " for name in run.settings["codecs"]))
+    for item in {row["item"] for row in run.failures if row["step"].startswith(steps)}:
+        try:
+            names.add(hashes[item] if item in hashes else content_hash(item))
+        except UserError:  # one that no codec coded and that is gone
+            names.add(item)
     return names
 
 

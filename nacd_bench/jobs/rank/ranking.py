@@ -15,9 +15,10 @@ from nacd_bench.evaluation.codec_ranks import (
     codec_ranks,
     pair_tests,
     rate_of,
+    severity_of,
     share_of,
 )
-from nacd_bench.evaluation.paired_versions import PairedTest, mean_of_sums
+from nacd_bench.evaluation.paired_versions import PairedTest
 from nacd_bench.evaluation.rate_distortion import QUALITIES, bd_rates
 from nacd_bench.evaluation.rgb_curves import RgbCurve
 from nacd_bench.jobs.rank.entrants import Entrant, Row
@@ -28,7 +29,9 @@ from nacd_bench.triplets.scenes import scenes
 
 EVERY = "all"
 """In place of a rate: the mean of all; in place of a type: the artifacts of all."""
-NOT_NEURAL = "not neural: severity was learnt on JPEG AI VM 3.3 networks against HM"
+LEARNT_ON = "severity was learnt on JPEG AI VM 3.3 networks against HM"
+KINDS = {False: "not neural", None: "not said to be neural"}
+"""Codecs whose severities are none that were learnt."""
 COMPARED = ("psnr", "msssim")
 """Qualities of which there are BD-rates."""
 SAME_RATE = 0.1
@@ -157,7 +160,7 @@ def _figures(entrant: Entrant, preset: str, ranking: Ranking, resampling: Resamp
 
     severity = by_scene(_column(rows, "severity"))
     ones = np.ones(len(severity))
-    figures |= _interval("severity", mean_of_sums(severity, ones, resampling), 1.0)
+    figures |= _interval("severity", severity_of(severity, resampling), 1.0)
     megapixels = by_scene(_column(rows, "megapixels"))
     kinds: dict[str, Sequence[str]] = {kind: [kind] for kind in ranking.judged}
     for name, several in {**kinds, EVERY: list(ranking.judged)}.items():
@@ -219,10 +222,9 @@ def _bd_rates(rows: Sequence[Row]) -> Row:
 
 
 def _of_anchor(ranking: Ranking) -> Row:
-    """The reference: the anchor at the rates of all codecs that are ranked."""
-    rows = [
-        row for each in ranking.entrants if not each.out for row in each.on(ranking.photographs)
-    ]
+    """The reference: the anchor at the rates of all codecs that are ranked, or of all."""
+    counting = [each for each in ranking.entrants if not each.out] or ranking.entrants
+    rows = [row for each in counting for row in each.on(ranking.photographs)]
     return {
         **{
             "codec": rows[0]["anchor"],
@@ -267,9 +269,10 @@ def _notes(ranking: Ranking, tried: int) -> Sequence[str]:
             "make fewer artifacts: compare the curves, or choose rates= that all codecs reach."
         )
     notes += bd_rate_notes(_unlike(ranking), ranking.rows[-1]["codec"])
-    others = [each.name for each in ranking.entrants if each.is_neural is False]
-    if others:
-        notes.append(f"{', '.join(others)}: {NOT_NEURAL}.")
+    for is_neural, what in KINDS.items():
+        others = [each.name for each in ranking.entrants if each.is_neural is is_neural]
+        if others:
+            notes.append(f"{', '.join(others)}: {what}: {LEARNT_ON}.")
     if len({tuple(each.presets) for each in runners}) > 1:
         notes.append("The codecs have different operating points; a row of a rate is of one codec.")
     return notes
