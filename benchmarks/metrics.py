@@ -4,9 +4,10 @@
     python benchmarks/metrics.py --runs 9 --sizes 0.26 2 --pyiqa other/bin/python
 
 Prints a table: medians of process CPU time on one thread, for both decodes of one triplet, and the
-ratio to decoding its three PNG files in the same run. Other libraries are called once for each
-decode, on tensors that are made before, in float32 as their users do (piq in float64 too); a dash
-stands where a library has no such metric. pyiqa is not for commercial use, and nothing here needs
+ratio to decoding its three PNG files in the same run. Tensors are made before, but for all seven
+together, which share them, and SSIM and MS-SSIM their finest scale. Other libraries are called once
+for each decode, in float32 as their users do (piq in float64 too); a dash stands where a library
+has no such metric. pyiqa is not for commercial use, and nothing here needs
 it: ``--pyiqa`` is the interpreter of an environment of its own that has it.
 
 Last, all seven in a script that knows nothing of what the command line does for its process before
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,11 +124,11 @@ def together(images: list[torch.Tensor]) -> None:
 def measured(files: list[bytes], runs: int) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
     """Seconds of ours by metric, and of each other library."""
     images = [tensor(pixels(file)) for file in files]
-    batch = TripletBatch(*images)
-    metrics = {name: BASELINES.get(name)() for name in PAPER}
+    metrics = [BASELINES.get(name)() for name in PAPER]
+    made = {metric.name: partial(metric.values, *metric.planes_of(*images)) for metric in metrics}
     steps: dict[tuple[str, str], Callable[[], object]] = {
         ("", "decoding"): lambda: [pixels(file) for file in files],
-        **{("", name): lambda metric=metric: metric(batch) for name, metric in metrics.items()},  # type: ignore[misc]
+        **{("", name): values for name, values in made.items()},
         ("", TOGETHER): lambda: together(images),
     }
     for dtype in (torch.float32, torch.float64):

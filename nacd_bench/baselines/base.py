@@ -101,11 +101,14 @@ class Baseline(nn.Module):
             return torch.cat([self._score(single) for single in batch.once(_singles)])
 
     def _score(self, single: TripletBatch) -> Tensor:
-        original, tests = self._planes(single)
-        of_neural, of_traditional = self.values(original, tests).double().split(1)
+        of_neural, of_traditional = self.values_of(single).double().split(1)
         if self.higher_is_better:
             return of_traditional - of_neural
         return of_neural - of_traditional
+
+    def values_of(self, single: TripletBatch) -> Tensor:
+        """:meth:`values` of both decodes of a batch of one."""
+        return self.values(*self._planes(single))
 
     def planes_of(self, original: Tensor, *decodes: Tensor) -> tuple[Any, Any]:
         """What :meth:`values` takes, of an image ``(1, 3, H, W)`` and decodes of it, which are of

@@ -25,8 +25,9 @@ from nacd_bench.ops.psnr import LEAST_ERROR
 from nacd_bench.ops.psnr_hvsm import visible_error
 from nacd_bench.ops.ssimulacra2 import SSIMULACRA2_SIDE, ssimulacra2
 from nacd_bench.ops.strips import Plane, strips
-from nacd_bench.ops.structure import GAUSSIAN, MSSSIM_SIDE, ms_ssim, ssim
+from nacd_bench.ops.structure import GAUSSIAN, MSSSIM_SIDE, mean_similarity, ms_ssim, ssim
 from nacd_bench.ops.vif import VIF_SIDE, vif
+from nacd_bench.triplets.batch import TripletBatch
 
 
 def _decibels(errors: Tensor) -> Tensor:
@@ -107,9 +108,24 @@ class CIEDE2000(
 class SSIM(InStrips, name="ssim", metric=ssim, min_side=GAUSSIAN):
     """Structural similarity (Wang et al. 2004): Gaussian 11 / 1.5, valid windows, full size."""
 
+    def values_of(self, single: TripletBatch) -> Tensor:
+        if min(single.height, single.width) < MSSSIM_SIDE:
+            return super().values_of(single)
+        return single.once(_finest_similarity)[:, 1]
+
 
 class MSSSIM(InStrips, name="ms_ssim", metric=ms_ssim, min_side=MSSSIM_SIDE):
     """Multi-scale SSIM (Wang, Simoncelli, Bovik 2003), five scales."""
+
+    def values_of(self, single: TripletBatch) -> Tensor:
+        if min(single.height, single.width) < MSSSIM_SIDE:
+            return super().values_of(single)
+        return ms_ssim(*self._planes(single), finest=single.once(_finest_similarity))
+
+
+def _finest_similarity(single: TripletBatch) -> Tensor:
+    """What SSIM and MS-SSIM share."""
+    return mean_similarity(*SSIM()._planes(single))
 
 
 class IWSSIM(InStrips, name="iw_ssim", metric=_iw_ssim, min_side=MSSSIM_SIDE):

@@ -48,7 +48,7 @@ def iw_ssim(original: Plane, test: Plane) -> Tensor:
     originals, tests = _pyramid(original), _pyramid(test)
     coarser = [*map(_enlarged, originals[1:-1], originals), None]
     means = [_weighted_mean(*bands) for bands in zip(originals, tests, coarser, strict=False)]
-    means.append(mean_similarity(originals[-1], tests[-1], with_luminance=True))
+    means.append(mean_similarity(originals[-1], tests[-1])[:, 1])
     weights = torch.tensor(SCALE_WEIGHTS, dtype=torch.float64)
     product = torch.ones_like(means[0])
     for mean, weight in zip(means, (weights / weights.sum()).tolist(), strict=True):

@@ -74,10 +74,10 @@ def msssim_maps(
     for scale, weight in enumerate(used.tolist()):
         if scale:
             original, tests = halve(original), [halve(test) for test in tests]
-        local = _mean_and_variance(original)
+        mean = _blur(original)
         for i, test in enumerate(tests):
-            factor = _similarity(original, test, local, with_luminance=scale == scales - 1)
-            power_(factor.clamp_(min=0), weight)
+            kinds = _similarity(original, test, mean, with_luminance=scale == scales - 1)
+            factor = power_(kinds[:, -1:].contiguous().clamp_(min=0), weight)
             if scale == 0:
                 maps.append(factor)
             else:
@@ -91,10 +91,10 @@ def ssim(original: Plane, test: Plane) -> Tensor:
 
     As in all metrics here, one original may go with many tests.
     """
-    return mean_similarity(original, test, with_luminance=True)
+    return mean_similarity(original, test)[:, 1]
 
 
-def ms_ssim(original: Plane, test: Plane) -> Tensor:
+def ms_ssim(original: Plane, test: Plane, finest: Tensor | None = None) -> Tensor:
     """MS-SSIM as published: the product over five scales of means over valid windows, ``(B,)``.
 
     Odd sides keep their last row and column between scales, as in the authors' code; piq drops and
@@ -103,21 +103,23 @@ def ms_ssim(original: Plane, test: Plane) -> Tensor:
 
     Args:
         original, test: ``(B, 1, H, W)`` on [0, 1], at least :data:`MSSSIM_SIDE` on each side.
+        finest: their :func:`mean_similarity` where it is known.
     """
     factors = []
     for scale, weight in enumerate(SCALE_WEIGHTS):
         if scale:
             original, test = (assembled(halve, plane, step=2) for plane in (original, test))
-        is_last = scale == len(SCALE_WEIGHTS) - 1
-        mean = mean_similarity(original, test, with_luminance=is_last)
-        factors.append(mean.clamp_(min=0).pow_(weight))
+        means = finest if scale == 0 else None
+        means = mean_similarity(original, test) if means is None else means
+        mean = means[:, int(scale == len(SCALE_WEIGHTS) - 1)]
+        factors.append(mean.clamp(min=0).pow_(weight))
     return torch.stack(factors).prod(dim=0)
 
 
-def mean_similarity(original: Plane, test: Plane, with_luminance: bool) -> Tensor:
-    """Mean of SSIM over valid windows, or of its contrast-structure term alone: ``(B,)``."""
+def mean_similarity(original: Plane, test: Plane) -> Tensor:
+    """Means over valid windows of SSIM's contrast-structure term, and of all of it: ``(B, 2)``."""
     sums = [
-        similarity_map(x, y, with_luminance).sum(dim=(1, 2, 3))
+        similarity_map(x, y, with_luminance=True).sum(dim=(2, 3))
         for _, (x, y) in strips(original, test, window=GAUSSIAN)
     ]
     height, width = (side - GAUSSIAN + 1 for side in test.shape[-2:])
@@ -125,9 +127,9 @@ def mean_similarity(original: Plane, test: Plane, with_luminance: bool) -> Tenso
 
 
 def similarity_map(original: Tensor, test: Tensor, with_luminance: bool) -> Tensor:
-    """SSIM, or its contrast-structure term alone, in valid windows: ``(B, 1, H - 10, W - 10)``."""
+    """:func:`_similarity` in valid windows: ``(B, 1 or 2, H - 10, W - 10)``."""
     half = GAUSSIAN // 2
-    similarity = _similarity(original, test, _mean_and_variance(original), with_luminance)
+    similarity = _similarity(original, test, _blur(original), with_luminance)
     return similarity[..., half:-half, half:-half]
 
 
@@ -154,31 +156,25 @@ def _blur(x: Tensor) -> Tensor:
     return gaussian_blur(x, GAUSSIAN, SIGMA)
 
 
-def _mean_and_variance(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Local mean of a plane and local variance but for rounding, each ``(B, 1, H, W)``."""
-    mean = _blur(x)
-    return mean, _blur(x * x).addcmul_(mean, mean, value=-1)
-
-
-def _similarity(
-    original: Tensor, test: Tensor, local: tuple[Tensor, Tensor], with_luminance: bool
-) -> Tensor:
-    """Contrast-structure term of SSIM, or all of it: ``(B, 1, H, W)``.
+def _similarity(original: Tensor, test: Tensor, mean: Tensor, with_luminance: bool) -> Tensor:
+    """Contrast-structure term of SSIM, and after it all of SSIM if asked: ``(B, 1 or 2, H, W)``.
 
     2 cov + C2 over var + var' + C2 is 1 minus the variance of the difference over the same. Written
     so, what is lost by subtracting squares of means is not in the small difference from 1, equal
     pictures have exactly 1, and nothing has more.
     """
 
-    def of_pixels(mx: Tensor, vx: Tensor, my: Tensor, yy: Tensor, dd: Tensor) -> Tensor:
+    def of_pixels(mx: Tensor, my: Tensor, squares: Tensor, errors: Tensor) -> Tensor:
         offset = mx - my
-        variances = torch.add(vx, yy).addcmul_(my, my, value=-1).clamp_(min=0).add_(C2)
-        value = torch.addcmul(dd, offset, offset, value=-1).clamp_(min=0).div_(variances)
+        energy = torch.addcmul(mx * mx, my, my)
+        variances = squares.sub(energy).clamp_(min=0).add_(C2)
+        value = torch.addcmul(errors, offset, offset, value=-1).clamp_(min=0).div_(variances)
         value = torch.rsub(value, 1)
-        if with_luminance:
-            energy = torch.addcmul(mx * mx, my, my)
-            value.mul_(offset.square_().div_(energy.add_(C1)).neg_().add_(1))
-        return value
+        if not with_luminance:
+            return value
+        luminance = offset.square_().div_(energy.add_(C1)).neg_().add_(1)
+        return torch.cat([value, luminance.mul_(value)], dim=1)
 
-    blurs = _blur(test), _blur(test * test), _blur((original - test).square_())
-    return blockwise(of_pixels, 1, *local, *blurs)
+    squares = _blur(torch.addcmul(original * original, test, test))
+    blurs = mean, _blur(test), squares, _blur((original - test).square_())
+    return blockwise(of_pixels, 1 + with_luminance, *blurs)

@@ -33,8 +33,10 @@ from nacd_bench.baselines import (
     VMAF,
     Baseline,
     base,
+    metrics,
 )
 from nacd_bench.errors import DataError, ImageError
+from nacd_bench.ops import structure
 from nacd_bench.planting.photographs import photo
 from nacd_bench.registry import BASELINES
 from nacd_bench.runs.provenance import score_key
@@ -102,6 +104,26 @@ class TestScores:
         images = (batch.original, batch.neural, batch.traditional)
         deep = TripletBatch(*(image.float() / 255 for image in images))
         assert torch.allclose(make(name)(deep), make(name)(batch), atol=1e-5)
+
+    def test_ssims_share_their_finest_scale(
+        self, batch: TripletBatch, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sizes: list[int] = []
+        counted = structure.mean_similarity
+
+        def similarity(original: Tensor, test: Tensor) -> Tensor:
+            sizes.append(original.shape[-1])
+            return counted(original, test)
+
+        for module in (structure, metrics):
+            monkeypatch.setattr(module, "mean_similarity", similarity)
+        single = batch[0]
+        scores = [make(name)(single) for name in ("ssim", "ms_ssim", "ssim")]
+        assert sizes.count(batch.width) == 1 and len(sizes) == len(structure.SCALE_WEIGHTS)
+        alone = [make(name) for name in ("ssim", "ms_ssim", "ssim")]
+        for score, metric in zip(scores, alone, strict=True):
+            neural, traditional = metric.values(*metric.planes_of(*batch[0].images))
+            assert score.item() == (traditional - neural).item()
 
     @pytest.mark.parametrize("name", ALL)
     def test_small_images(self, name: str) -> None:
