@@ -21,6 +21,7 @@ from skimage import data
 
 from nacd_bench.cli.main import main
 from nacd_bench.coding.codec import Codec, OperatingPoints
+from nacd_bench.detectors import Texture
 from nacd_bench.detectors.base import Detector
 from nacd_bench.errors import DataError, UserError
 from nacd_bench.evaluation.bootstrap import Resampling
@@ -424,9 +425,36 @@ class TestFinishedRuns:
         again = rank(None, tmp_path / "a", runs=["run"], bootstrap=FEW, show_progress=False)
         assert "1 of 3 photographs" in row_of(again, "b")["out"]
 
+    def test_the_first_fault_is_said_where_nothing_is_coded(self, photos, tmp_path):
+        (tmp_path / "notes.txt.png").write_text("no photograph")
+        red, codecs = str(min(photos.iterdir())), [Noisy("brittle", fails=True)]
+        for images, fault in (
+            (str(tmp_path / "notes.txt.png"), "text content"),
+            (red, "red pixel"),
+        ):
+            fails(
+                DataError,
+                f"can code, got none: .*{fault}.*failures.csv",
+                ranked_in,
+                tmp_path / fault,
+                images,
+                codecs,
+            )
+
     def test_what_is_needed_is_said(self, photos, tmp_path):
         fails(DataError, "got no photographs, 0 codecs and 0 runs", rank, None, tmp_path)
         fails(DataError, "got photographs, 0 codecs", rank, str(photos), tmp_path)
+        for given, told in (([], "none"), ([Texture()], "texture")):
+            fails(
+                DataError,
+                f"detectors of severity, got {told}",
+                ranked_in,
+                tmp_path / "run",
+                str(photos),
+                [Noisy()],
+                detectors=given,
+            )
+        assert not (tmp_path / "run").exists()
 
 
 class TestThePageInChromium:

@@ -57,6 +57,7 @@ from nacd_bench.pipeline.scoring import DEFAULT as DEFAULT_ENGINE
 from nacd_bench.pipeline.scoring import Engine
 from nacd_bench.pipeline.workers import cores
 from nacd_bench.registry import CODECS
+from nacd_bench.runs.compared_run import DETECT, judges
 from nacd_bench.runs.folder import Journal, journal_schema, open_run
 from nacd_bench.runs.schema import CLEAN, FAILURES, JOURNAL, TRIPLETS
 from nacd_bench.runs.tables import Table, write_limits, write_tables
@@ -170,6 +171,12 @@ def rank(
         coded: CodedImages | None = None
         folders = list(runs)
     else:
+        types = {one.name: one.artifact_type for one in detectors}
+        if not judges(types):
+            raise DataError(
+                f"expected detectors of severity, got {', '.join(types) or 'none'}. Name some that "
+                f"rank: {DETECT}."
+            )
         limits = limits_of(detectors, thresholds, criterion)
         coded = code_sides(
             images,
@@ -185,6 +192,11 @@ def rank(
             show_progress=show_progress,
         )
         settings, failures = coded.settings, list(coded.failures)
+        if not coded.rows:
+            raise DataError(
+                "expected photographs that a codec and the anchor can code, got none: "
+                f"{failures[0]} All that failed is in {folder / FAILURES}."
+            )
         name, folders = None, [folder]
     anew = coded is None or not coded.encodes
     with open_run(
@@ -284,10 +296,7 @@ def _score(
     failures = [replace(each, item=ids.get(each.item, each.item)) for each in scored.failures]
     failures = [*problems, *dict.fromkeys(failures)]
     if not any(scored.scores.values()):
-        first = (
-            failures[0] if failures else f"no codec could code anything, see {folder / FAILURES}"
-        )
-        raise DataError(f"expected severities to rank by, got none: {first}")
+        raise DataError(f"expected severities to rank by, got none: {failures[0]}")
     return failures
 
 
