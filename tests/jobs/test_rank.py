@@ -477,6 +477,7 @@ class TestThePageInChromium:
             path, _, place = target.partition("#")
             if place.startswith("/finding/"):
                 page.goto(address)
+                page.wait_for_selector(".pane")
                 assert page.locator(".pane").count() >= 4
             elif place:
                 assert page.locator(f"[id='{place}']").count() == 1
@@ -504,13 +505,14 @@ class TestThePageInChromium:
         assert "next finding" in page.inner_text("dialog[open]")
         page.keyboard.press("Escape")
         page.keyboard.press("j")
+        page.wait_for_selector(".pane")  # the address changes a moment later
         title = page.inner_text("#finding-title")
         page.keyboard.press("j")
         assert page.inner_text("#finding-title") != title
         page.keyboard.press("k")
         assert page.inner_text("#finding-title") == title
         page.keyboard.press("Escape")
-        assert page.evaluate("document.activeElement.dataset.finding") == "0"
+        page.wait_for_function("document.activeElement.dataset.finding === '0'")
 
     def test_a_link_opens_the_same_view(self, browser, done):
         """What was chosen in the list, and what is seen of one finding, is in the address."""
@@ -522,6 +524,7 @@ class TestThePageInChromium:
             listed = page.inner_text(".findings")
             overview = page.url
             page.locator(".finding a").nth(1).click()
+            page.wait_for_selector(".pane")
             page.keyboard.press("2")
             page.keyboard.press("f")
             page.keyboard.press("+")
@@ -529,6 +532,7 @@ class TestThePageInChromium:
             state = "$$('.pane, .pane img').map((each) => each.outerText || each.src)"
             seen, scale, finding = page.evaluate(state), page.evaluate("view.scale"), page.url
             page.locator("[data-close]").click()
+            page.wait_for_selector(".finding")
             assert page.inner_text(".findings") == listed
         for address in (overview, finding):
             with new_page(browser, viewport={"width": 1280, "height": 900}) as page:
