@@ -366,6 +366,27 @@ class TestInChromium:
         page.evaluate("dispatchEvent(new Event('afterprint'))")
         assert page.evaluate(drawn)[0] < 150 and page.evaluate(drawn)[1] is None
 
+    def test_paper_is_white(self, browser: Any, graded_run: Path) -> None:
+        with new_page(browser, color_scheme="dark") as page:
+            page.goto(address(graded_run))
+            ground = "getComputedStyle($('#overview .keys li')).backgroundColor"
+            assert page.evaluate(ground) != "rgb(255, 255, 255)"
+            page.emulate_media(media="print", color_scheme="dark")
+            assert page.evaluate(ground) == "rgb(255, 255, 255)"
+
+    def test_paper_shows_the_same_part(self, page: Any, graded_run: Path) -> None:
+        page.goto(address(graded_run))
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        page.emulate_media(media="print")
+        places = page.locator("#triplet .pane").all()
+        panes = [each.bounding_box() for each in places]
+        boxes = [each.locator(".box").first.bounding_box() for each in places]
+        for pane, box in zip(panes, boxes, strict=True):
+            assert pane["width"] == pane["height"] == 220
+            for start, size in (("x", "width"), ("y", "height")):
+                assert pane[start] < box[start] < box[start] + box[size] < pane[start] + pane[size]
+        assert sum(pane["width"] for pane in panes) < 700 and len({p["y"] for p in panes}) == 1
+
     def test_tables_keep_words_whole_on_a_phone(self, browser: Any, graded_run: Path) -> None:
         with new_page(browser, viewport={"width": 390, "height": 800}) as page:
             page.goto(address(graded_run, "#/triplets"))

@@ -126,3 +126,7 @@ onKeys({ "+": () => zoom(1.5), "=": () => zoom(1.5), "-": () => zoom(1 / 1.5), 0
 onKeys({ ArrowUp: () => pan(0, 60), ArrowDown: () => pan(0, -60), ArrowLeft: () => pan(60, 0), ArrowRight: () => pan(-60, 0) },
   (event) => isElsewhere(event) || isSliding(event) || !event.shiftKey);
 addEventListener("resize", () => { if (isViewing()) fit(); });
+for (const kind of ["beforeprint", "afterprint"]) addEventListener(kind, () => {
+  document.body.classList.toggle("printing", kind === "beforeprint");
+  if (isViewing()) fit();
+});
