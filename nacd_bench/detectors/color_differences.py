@@ -8,6 +8,8 @@ float64.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -29,32 +31,26 @@ def lab_differences(batch: TripletBatch) -> Tensor:
     [0, 1] of both: ``(B, 4, H, W)``."""
 
     def of_pixels(*images: Tensor) -> Tensor:
-        pair = _original_and_decode(images)
-        return _beside(torch.cat([ciede2000(*pair), _ab_residual(*pair)], dim=1))
+        original, *decodes = map(_lab, images)
+        differences = [ciede2000(original, decode) for decode in decodes]
+        return torch.cat([*differences, *_ab_residuals(original, decodes)], dim=1)
 
     return blockwise(of_pixels, 4, *batch.images)
 
 
 def ab_residuals(batch: TripletBatch) -> Tensor:
     """The last two of :func:`lab_differences`."""
-    return blockwise(
-        lambda *images: _beside(_ab_residual(*_original_and_decode(images))), 2, *batch.images
-    )
+
+    def of_pixels(*images: Tensor) -> Tensor:
+        original, *decodes = map(_lab, images)
+        return torch.cat(_ab_residuals(original, decodes), dim=1)
+
+    return blockwise(of_pixels, 2, *batch.images)
 
 
-def _original_and_decode(images: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-    """Lab of the original and of the decodes, neural ones first: each ``(2 B, 3, n)``."""
-    is_alike = len({image.dtype for image in images}) == 1
-    planes = lab(torch.cat(images)) if is_alike else torch.cat([lab(image) for image in images])
-    planes = planes.float() if on_cpu(planes) else planes
-    original, decodes = planes.split([len(planes) // 3, len(planes) // 3 * 2])
-    return original.expand(2, *original.shape).flatten(0, 1), decodes
-
-
-def _beside(planes: Tensor) -> Tensor:
-    """Of each kind that of the neural and of the traditional decode: ``(2 B, C, n)`` to
-    ``(B, 2 C, n)``."""
-    return torch.stack(planes.chunk(2), dim=2).flatten(1, 2)
+def _lab(image: Tensor) -> Tensor:
+    planes = lab(image)
+    return planes.float() if on_cpu(planes) else planes
 
 
 def decided(batch: TripletBatch, low: float, high: float) -> Tensor:
@@ -90,8 +86,8 @@ def rounded(exact: Tensor, low: float, high: float) -> Tensor:
     return torch.where((exact > high) & (values <= high), above, values)
 
 
-def _ab_residual(reference: Tensor, planes: Tensor) -> Tensor:
-    return residual(reference[:, 1:], planes[:, 1:]).div_(LAB_SCALE)
+def _ab_residuals(original: Tensor, decodes: Sequence[Tensor]) -> list[Tensor]:
+    return [residual(original[:, 1:], decode[:, 1:]).div_(LAB_SCALE) for decode in decodes]
 
 
 def residual(chroma: Tensor, other: Tensor) -> Tensor:

@@ -81,7 +81,8 @@ def _ciede2000(lab1: Tensor, lab2: Tensor, hue_shift: float, drop_gray: bool) ->
     s_c = (sum_c * (0.045 / 2)).add_(1)
     s_h = t.mul_(sum_c).mul_(0.015 / 2).add_(1)
     hue = torch.atan2(y.neg_(), x.neg_()).add_(math.radians(180 - 275))  # from blue, -275 to 85
-    theta = hue.square_().mul_(-1 / math.radians(25) ** 2).exp_()
+    # what is next to 0 is not made denormal, which is ten times as slow
+    theta = hue.square_().mul_(-1 / math.radians(25) ** 2).clamp_(min=-80).exp_()
     r_t = theta.mul_(math.radians(60)).sin_().mul_(_seventh(sum_c)).mul_(-2)
 
     # the distance (eq. 22)

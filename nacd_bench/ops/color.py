@@ -34,9 +34,6 @@ XYZ = (
 WHITE = (0.95047, 1.0, 1.08883)
 """X, Y, Z of the D65 white, 2 degree observer."""
 
-LAB = ((0, 116, 0), (500, -500, 0), (0, 200, -200))
-"""L + 16, a, b of the cube roots of X, Y, Z over those of white (CIE 15)."""
-
 LAB_KNEE = (6 / 29) ** 3
 LAB_SLOPE = (29 / 6) ** 2 / 3
 """Below ``LAB_KNEE`` the cube root of CIE Lab is continued by its tangent of this slope."""
@@ -110,9 +107,9 @@ def _lab(image: Tensor, knee: float, dark_is_zero: bool) -> Tensor:
     f = power_(light, 1 / 3).add_(below, alpha=LAB_SLOPE)
     if dark_is_zero:
         f.masked_fill_(below == -LAB_KNEE, 0)
-    planes = _mixed(f, LAB)
-    planes[0].sub_(16)
-    return planes.transpose(0, 1)
+    fx, fy, fz = f
+    a, b = (fx - fy).mul_(500), (fy - fz).mul_(200)
+    return torch.stack([fy.mul_(116).sub_(16), a, b], dim=1)
 
 
 def _mixed(planes: Tensor, weights: Sequence[Sequence[float]]) -> Tensor:

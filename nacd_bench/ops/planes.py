@@ -16,7 +16,7 @@ PlaneFunction = Callable[[NDArray, NDArray], object]
 READABLE = (torch.uint8, torch.float32, torch.float64)
 """What OpenCV reads; with half precision it may write over its memory's end."""
 
-BLOCK = 1 << 15
+BLOCK = 1 << 16
 """Pixels worked on at a time, so that intermediate values stay in the cache of a CPU."""
 
 
@@ -142,7 +142,7 @@ def rowwise(
         inputs: of one height and width.
     """
     height, width = inputs[0].shape[-2:]
-    rows = max(8 * reach, 8 * BLOCK // width // step * step)
+    rows = max(8 * reach, 4 * BLOCK // width // step * step)
     if not on_cpu(inputs[0]) or height <= rows:
         return function(*inputs)
     parts = []
