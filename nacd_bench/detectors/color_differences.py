@@ -8,8 +8,6 @@ float64.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -30,10 +28,13 @@ def lab_differences(batch: TripletBatch) -> Tensor:
     """CIEDE2000 of the neural and of the traditional decode, and :func:`residual` of a and b on
     [0, 1] of both: ``(B, 4, H, W)``."""
 
-    def of_pixels(*images: Tensor) -> Tensor:
-        original, *decodes = map(_lab, images)
-        differences = [ciede2000(original, decode) for decode in decodes]
-        return torch.cat([*differences, *_ab_residuals(original, decodes)], dim=1)
+    def of_pixels(original: Tensor, *decodes: Tensor) -> Tensor:
+        reference = _lab(original)
+        pairs = [
+            (ciede2000(reference, planes), _ab_residual(reference, planes))
+            for planes in map(_lab, decodes)  # one decode after the other: a GPU makes them whole
+        ]
+        return torch.cat([plane for of_kind in zip(*pairs, strict=True) for plane in of_kind], 1)
 
     return blockwise(of_pixels, 4, *batch.images)
 
@@ -41,9 +42,9 @@ def lab_differences(batch: TripletBatch) -> Tensor:
 def ab_residuals(batch: TripletBatch) -> Tensor:
     """The last two of :func:`lab_differences`."""
 
-    def of_pixels(*images: Tensor) -> Tensor:
-        original, *decodes = map(_lab, images)
-        return torch.cat(_ab_residuals(original, decodes), dim=1)
+    def of_pixels(original: Tensor, *decodes: Tensor) -> Tensor:
+        reference = _lab(original)
+        return torch.cat([_ab_residual(reference, planes) for planes in map(_lab, decodes)], 1)
 
     return blockwise(of_pixels, 2, *batch.images)
 
@@ -86,8 +87,8 @@ def rounded(exact: Tensor, low: float, high: float) -> Tensor:
     return torch.where((exact > high) & (values <= high), above, values)
 
 
-def _ab_residuals(original: Tensor, decodes: Sequence[Tensor]) -> list[Tensor]:
-    return [residual(original[:, 1:], decode[:, 1:]).div_(LAB_SCALE) for decode in decodes]
+def _ab_residual(reference: Tensor, planes: Tensor) -> Tensor:
+    return residual(reference[:, 1:], planes[:, 1:]).div_(LAB_SCALE)
 
 
 def residual(chroma: Tensor, other: Tensor) -> Tensor:
