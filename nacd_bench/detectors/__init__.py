@@ -1,8 +1,8 @@
 """The detectors: one file per method, each reads like its section of arXiv 2411.06810.
 
 >>> from nacd_bench.detectors import Texture
->>> Texture().paper_section
-'3.1'
+>>> Texture().artifact_type
+'texture'
 """
 
 from nacd_bench.detectors.base import Detector

@@ -26,8 +26,6 @@ class Detector(nn.Module, ABC):
     """The registered name."""
     artifact_type: ClassVar[str]
     """``texture``, ``color`` or ``text``: the label that this detector is tested against."""
-    paper_section: ClassVar[str] = ""
-    """Section of arXiv 2411.06810."""
     version: ClassVar[str] = "2"
     """Changes whenever the scores do; part of every cache key."""
     min_size: ClassVar[tuple[int, int]] = (1, 1)

@@ -65,7 +65,6 @@ class Boundary(WindowDetector):
 
     name = "boundary"
     artifact_type = "texture"
-    paper_section = "3.2"
     min_size = (3, 3)  # the 5 x 5 blur of Canny, reflected
     heat_map_range = (0.0, 0.1)
     presets = {

@@ -83,7 +83,6 @@ class LargeColor(WindowDetector):
 
     name = "large_color"
     artifact_type = "color"
-    paper_section = "3.3"
     heat_map_range = (0.0, 4.0)
     presets = {
         "released": {

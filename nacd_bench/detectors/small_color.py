@@ -93,7 +93,6 @@ class SmallColor(Detector):
 
     name = "small_color"
     artifact_type = "color"
-    paper_section = "3.4"
     min_size = (3, 3)  # a variance needs more than one pixel
     heat_map_range = (0.0, 0.003)
     presets = {"recommended": {"threshold": 0.0001}}

@@ -55,7 +55,6 @@ class Text(Detector):
 
     name = "text"
     artifact_type = "text"
-    paper_section = "3.5"
     heat_map_range = (0.0, 0.2)
     presets = {"recommended": {"enlarge": 2.0, "region": 64}}
 

@@ -54,7 +54,6 @@ class Texture(WindowDetector):
 
     name = "texture"
     artifact_type = "texture"
-    paper_section = "3.1"
     min_size = (11, 11)  # the window of SSIM
     heat_map_range = (0.0, 0.05)
     presets = {

@@ -34,21 +34,6 @@ number, and the share that raters at random would confirm
 (:func:`nacd_bench.evaluation.chance.confirmed_by_chance`)."""
 
 
-def krippendorff_alpha(units: Iterable[Sequence[str]]) -> float | None:
-    """Alpha of what raters said, one sequence per unit; None where it is not defined.
-
-    It is not where no unit has two answers, or where all answers are the same.
-
-    >>> round(krippendorff_alpha([["a", "a"], ["b", "b"], ["a", "b"]]), 6)
-    0.444444
-    """
-    shared = [answers for answers in units if len(answers) > 1]
-    if not shared:
-        return None
-    alpha = float(alpha_of_coincidences(coincidences(shared)[0].sum(axis=0)))
-    return None if math.isnan(alpha) else alpha
-
-
 def coincidences(units: Sequence[Sequence[str]]) -> tuple[Floats, Floats]:
     """How often two answers stand together in each unit.
 

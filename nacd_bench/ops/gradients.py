@@ -33,23 +33,16 @@ EIGHTH = math.tan(math.pi / 8)
 """Slope of the border between directions that are rounded to 0 and to 45 degrees."""
 
 
-def canny(y: Tensor, low: float, high: float) -> Tensor:
-    """Canny's edges of a luma plane ``(B, 1, H, W)`` on [0, 1], as a boolean map.
-
-    Gaussian 5 x 5 of sigma 1, Sobel (1 2 1, not normalised), maxima along the gradient rounded to
-    45 degrees, and hysteresis: what lies over ``low`` and hangs together (8 neighbours) with
-    something over ``high``. This is kornia's Canny in float64, thresholds on its scale; its
-    hysteresis by repeated dilation is replaced by one labelling of connected components. Both sides
-    of a step between two flat areas are equal maxima, and both are edges: kornia leaves them to the
-    rounding of its sums.
-    """
-    return hysteresis(ridges(y, low, high))
-
-
 def ridges(y: Tensor, low: float, high: float) -> Tensor:
-    """Canny's edges ``(B, 1, H, W)`` uint8 before hysteresis: 1 is over ``low``, 2 over ``high``.
+    """Canny's edges of luma on [0, 1] before hysteresis: 1 is over ``low``, 2 over ``high``.
 
-    :data:`RIDGE_REACH` rows around a pixel decide.
+    Gaussian 5 x 5 of sigma 1, Sobel (1 2 1, not normalised), and maxima along the gradient rounded
+    to 45 degrees, in float64: kornia's Canny, thresholds on its scale. Both sides of a step between
+    two flat areas are equal maxima, and both are edges: kornia leaves them to the rounding of its
+    sums. :data:`RIDGE_REACH` rows around a pixel decide.
+
+    Returns:
+        ``(B, 1, H, W)`` uint8.
     """
     gx, gy = sobel(gaussian_blur(y.double(), 5, 1.0))
     power = (gx * gx).addcmul_(gy, gy).add_(1e-6)
@@ -78,7 +71,10 @@ def ridges(y: Tensor, low: float, high: float) -> Tensor:
 
 
 def hysteresis(ridges: Tensor) -> Tensor:
-    """Of :func:`ridges`, those that hang together with a strong one, as a boolean map."""
+    """Of :func:`ridges` a boolean map of those that hang together (8 neighbours) with a strong one.
+
+    One labelling of connected components in place of kornia's repeated dilation.
+    """
     edges = np.stack([_hysteresis(plane) for plane in ridges[:, 0].cpu().numpy()])
     return torch.from_numpy(edges)[:, None].to(ridges.device)
 

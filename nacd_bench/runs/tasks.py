@@ -29,7 +29,7 @@ ANSWERS = ("A", "B", "same")
 SHOWN_SIDES = ANSWERS[:2]
 NOTHING = "nothing"
 """There is no text to compare; in place of grades: there is nothing to judge."""
-WORSE, GRADE = "worse", "grade"
+GRADE = "grade"
 Question = Literal["worse", "grade"]
 QUESTIONS = {
     "texture": "Which copy shows more distorted texture, compared with the original?",

@@ -113,11 +113,6 @@ class TableMapping:
         return "severity" in {**self.columns, **self.values}
 
 
-def import_records(path: str | Path, mapping: str | Path | Row) -> list[TripletRecord]:
-    """The labelled triplets of a foreign table, see :func:`import_graded`."""
-    return import_graded(path, mapping)[0]
-
-
 def import_graded(
     path: str | Path, mapping: str | Path | Row, raters: Sequence[str] | None = None
 ) -> tuple[list[TripletRecord], list[Grade], list[str]]:

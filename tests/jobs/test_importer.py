@@ -10,7 +10,7 @@ from PIL import Image
 
 from nacd_bench.cli.main import main
 from nacd_bench.errors import DataError
-from nacd_bench.triplets.foreign import import_records, read_mapping
+from nacd_bench.triplets.foreign import import_graded, read_mapping
 from nacd_bench.triplets.grades import find_grades
 from nacd_bench.triplets.manifest import read_manifest, write_manifest
 from nacd_bench.triplets.record import Label, TripletRecord
@@ -58,19 +58,19 @@ def boxes(folder: Path, cells: str, **mapping: object) -> list[Label]:
     """The labels of one row with a quoted cell for the box."""
     path = table(folder, f'o,n,t,kind,box\no.png,n.png,t.png,text,"{cells}"\n')
     columns = {**PATHS, "artifact_type": "kind", "box": "box"}
-    (record,) = import_records(path, {"columns": columns, **mapping})
+    (record,) = import_graded(path, {"columns": columns, **mapping})[0]
     return list(record.labels)
 
 
 def problems(path: Path, mapping: object = MAPPING) -> list[str]:
     with pytest.raises(DataError) as error:
-        import_records(path, mapping)  # type: ignore[arg-type]
+        import_graded(path, mapping)[0]  # type: ignore[arg-type]
     return str(error.value).splitlines()
 
 
 class TestCsv:
     def test_everything(self, tmp_path: Path) -> None:
-        first, second, free = import_records(table(tmp_path, HEADER + ROWS), MAPPING)
+        first, second, free = import_graded(table(tmp_path, HEADER + ROWS), MAPPING)[0]
         assert first == TripletRecord(
             id="kodim01@012",
             original=str(tmp_path / "refs/kodim01.png"),
@@ -98,11 +98,11 @@ class TestCsv:
     def test_the_mapping_is_a_file(self, tmp_path: Path) -> None:
         written = table(tmp_path, json.dumps(MAPPING), "mapping.yaml")  # JSON is YAML
         path = table(tmp_path, HEADER + ROWS)
-        assert import_records(path, written) == import_records(path, MAPPING)
+        assert import_graded(path, written)[0] == import_graded(path, MAPPING)[0]
 
     @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
     def test_becomes_a_manifest(self, tmp_path: Path, suffix: str) -> None:
-        records = import_records(table(tmp_path, HEADER + ROWS), MAPPING)
+        records = import_graded(table(tmp_path, HEADER + ROWS), MAPPING)[0]
         write_manifest(tmp_path / f"triplets{suffix}", records)
         read = read_manifest(tmp_path / f"triplets{suffix}")
         assert [each.labels for each in read] == [each.labels for each in records]
@@ -111,7 +111,7 @@ class TestCsv:
     def test_columns_of_a_manifest_can_be_named(self, tmp_path: Path) -> None:
         content = "o;n;t;name;rate;ok\na;b;c;one;0.25;yes\n"
         columns = {**PATHS, "id": "name", "neural_bpp": "rate", "artifact_free": "ok"}
-        (record,) = import_records(table(tmp_path, content), {"columns": columns, "root": "in"})
+        (record,) = import_graded(table(tmp_path, content), {"columns": columns, "root": "in"})[0]
         assert (record.id, record.neural_bpp, record.artifact_free) == ("one", 0.25, True)
         assert record.original == str(tmp_path / "in" / "a")
 
@@ -178,7 +178,7 @@ class TestJson:
     )
     def test_layouts(self, tmp_path: Path, content: object, rows: str | None) -> None:
         path = table(tmp_path, json.dumps(content), "labels.json")
-        (record,) = import_records(path, {**self.MAPPING, "rows": rows})
+        (record,) = import_graded(path, {**self.MAPPING, "rows": rows})[0]
         assert record.original == str(tmp_path / "o.png")
         assert record.labels == (Label("text", (1, 2, 4, 6)),)
 
@@ -191,7 +191,7 @@ class TestJson:
         item = {**self.ITEM, "b": {"w": 3, "h": 4, "y": 2, "x": 1}}
         path = table(tmp_path, json.dumps([item]), "labels.json")
         four = {**self.MAPPING["columns"], "box": ["b.x", "b.y", "b.w", "b.h"]}
-        (record,) = import_records(path, {"columns": four, "box": "xywh"})
+        (record,) = import_graded(path, {"columns": four, "box": "xywh"})[0]
         assert record.labels[0].box == (1, 2, 4, 6)
         line = problems(path, self.MAPPING)[1]
         assert "item 1: box: expected four numbers x, y, w, h, got {'w': 3" in line

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,12 @@ from scipy.optimize import minimize
 
 from nacd_bench.cli.main import main
 from nacd_bench.errors import DataError, UserError
-from nacd_bench.evaluation.agreement import is_confirmed, krippendorff_alpha, share_confirmed
+from nacd_bench.evaluation.agreement import (
+    alpha_of_coincidences,
+    coincidences,
+    is_confirmed,
+    share_confirmed,
+)
 from nacd_bench.evaluation.chance import agreement, beyond_chance, confirmed_by_chance
 from nacd_bench.evaluation.ranking import Preference, bradley_terry, ranking
 from nacd_bench.jobs.verify.results import Imported, concluded, import_votes
@@ -110,6 +115,13 @@ class TestRules:
         words = [{"n": "neural", "t": "traditional", "s": "same"}[letter] for letter in said]
         found = [is_confirmed(words, rule, 3) for rule in ("any", "majority", "unanimous")]
         assert found == [any_, majority, unanimous]
+
+
+def krippendorff_alpha(units: Sequence[Sequence[str]]) -> float | None:
+    """Of what raters said, one sequence per unit; None where it is not defined."""
+    shared = [answers for answers in units if len(answers) > 1]
+    alpha = float(alpha_of_coincidences(coincidences(shared)[0].sum(axis=0)))
+    return None if math.isnan(alpha) else alpha
 
 
 class TestAgreement:

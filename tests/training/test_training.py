@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import pickle
 import socket
+import sys
+import textwrap
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,9 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-import torch.multiprocessing as processes
 from checks import fails
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
+from processes import Starter
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
@@ -176,11 +178,18 @@ def share(rank: int, port: int, folder: str) -> None:
     torch.distributed.destroy_process_group()
 
 
-def test_two_processes_with_batches_of_other_sizes(severities: Tensor, tmp_path: Path) -> None:
+def test_two_processes_with_batches_of_other_sizes(
+    severities: Tensor, tmp_path: Path, starter: Starter
+) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    processes.spawn(share, (port, str(tmp_path)), nprocs=2)  # type: ignore[attr-defined]
+    code = f"""
+        import sys; sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}
+        import test_training; test_training.share(int(sys.argv[1]), {port}, {str(tmp_path)!r})
+    """
+    ranks = [starter.code(textwrap.dedent(code), str(rank)) for rank in (0, 1)]
+    assert [rank.wait() for rank in ranks] == [0, 0], [rank.output for rank in ranks]
     for rank in (0, 1):
         for values in torch.load(tmp_path / f"{rank}.pt", weights_only=True):
             assert values["ArtifactRate"] == (severities > 1.5).double().mean()

@@ -26,7 +26,7 @@ from nacd_bench.evaluation.thresholds import read_thresholds
 from nacd_bench.runs.tasks import CANDIDATE, Key, Task
 from nacd_bench.runs.votes import collect, is_later, read_votes
 from nacd_bench.triplets.files import as_on_disk, read_bytes, write_whole
-from nacd_bench.triplets.foreign import import_records, read_mapping
+from nacd_bench.triplets.foreign import import_graded, read_mapping
 from nacd_bench.triplets.licenses import LicenseTable
 from nacd_bench.triplets.loading import name_notes
 from nacd_bench.triplets.manifest import parse_manifest
@@ -63,11 +63,11 @@ READERS: dict[str, tuple[str, str, Callable[[Path], Any]]] = {
         '{"original": "ö", "neural": "n", "traditional": "t", "note": "é\u2028"}\n',
         parse_manifest,
     ),
-    "foreign csv": ("a.csv", "o,n,t\né,é,é\n", lambda p: import_records(p, {"columns": PATHS})),
+    "foreign csv": ("a.csv", "o,n,t\né,é,é\n", lambda p: import_graded(p, {"columns": PATHS})[0]),
     "foreign json": (
         "a.json",
         '[{"o": "é",\n "n": "n", "t": "t"}]',
-        lambda p: import_records(p, {"columns": PATHS}),
+        lambda p: import_graded(p, {"columns": PATHS})[0],
     ),
     "licences": ("a.csv", "image,license,author\ncafé.png,MIT,Zoë\n", _licenses),
     "list": ("a.txt", "é.png\nb.png\n", lambda p: list_images(p, files_only=True).paths),
@@ -224,7 +224,7 @@ class TestJson:
             lambda p: read_json(p, "x"),
             read_votes,
             PolygonFile,
-            lambda p: import_records(p, {"columns": PATHS}),
+            lambda p: import_graded(p, {"columns": PATHS})[0],
         ):
             fails(UserError, r"a\.json", read, path)
         path = tmp_path / "a.jsonl"
@@ -391,7 +391,7 @@ class TestForms:
         assert not problems and record.original == str(there) and record.id == nfc(name)
         manifest.write_text(f"f\n{listed(name)}\n", "utf-8")
         columns = dict.fromkeys(("original", "neural", "traditional"), "{f}/{f}.png")
-        (record,) = import_records(manifest, {"columns": columns})
+        (record,) = import_graded(manifest, {"columns": columns})[0]
         assert record.original == str(there) and record.id == nfc(name)
         manifest.write_text(f"original,point,decoded,bytes\n{path},1,{path},5\n", "utf-8")
         codec = Precomputed(manifest)

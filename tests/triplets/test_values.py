@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nacd_bench.errors import UserError
-from nacd_bench.triplets.foreign import import_records
+from nacd_bench.triplets.foreign import import_graded
 from nacd_bench.triplets.manifest import read_manifest, write_manifest
 from nacd_bench.triplets.rows import COLUMNS
 from nacd_bench.triplets.source import find_triplets
@@ -65,7 +65,7 @@ def test_boxes_of_foreign_tables(value: Any) -> None:
         row = {"o": "o.png", "n": "n.png", "t": "t.png", "k": "texture", "b": value}
         path.write_text(json.dumps([row]), "utf-8")
         try:
-            records = import_records(path, BOXES)
+            records = import_graded(path, BOXES)[0]
         except UserError as error:
             assert path.name in str(error)
             return
