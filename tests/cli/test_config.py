@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -147,8 +148,11 @@ def test_triplets(tmp_path: Path) -> None:
 
     source = make_triplets(tmp_path, ("rocket",))
     node = composed("detect", "data=triplets", f"data.source={source}")["data"]
+    assert instantiate(node).grades == []
+    grade = {"triplet": "rocket", "rater": "P", "type": "color", "side": "neural", "severity": 0}
+    (source / "grades.jsonl").write_text(json.dumps(grade))
     data = instantiate(node)
-    assert len(data.records) == 1 and (data.failures, data.grades) == ([], [])
+    assert len(data.records) == len(data.grades) == 1 and data.failures == []
 
 
 @pytest.mark.parametrize(

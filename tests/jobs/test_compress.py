@@ -235,7 +235,7 @@ class TestReproducible:
         """A process of its own, SIGKILL, again and again; then nothing is lost, double or half."""
         folder = tmp_path / "run"
         journal = folder / "journal.jsonl"
-        draw = random.Random(time.time())
+        draw = random.Random(1)
         killed = 0
         while killed < 6:
             before = lines_of(journal)
@@ -247,10 +247,12 @@ class TestReproducible:
             time.sleep(draw.uniform(0, 0.1))
             process.kill()
             process.join()
-            if process.exitcode == 0:
+            if process.exitcode == 0 and killed >= 2:
                 break
             killed += 1
-        assert killed >= 2
+            if process.exitcode == 0:  # it was faster than this process was given a look
+                shutil.rmtree(folder)
+                killed = 0
         last = run(photos, folder, workers=2)
         assert last.encodes < sum(
             row["neural_encodes"] + row["traditional_encodes"] for row in reference.rows
