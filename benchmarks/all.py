@@ -107,7 +107,8 @@ def large_pictures(megapixels: float = 24) -> list[Row]:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         triplets = large.made_triplet(Path(folder) / "triplets", megapixels)
-        for command in ("detect", "benchmark"):
+        works = {"detect": "one triplet", "benchmark": "two triplets", "mine": "one original"}
+        for command, what in works.items():
             job = [
                 *large.COMMANDS[command](triplets, None),
                 f"folder={folder}/{command}",
@@ -115,7 +116,6 @@ def large_pictures(megapixels: float = 24) -> list[Row]:
             ]
             took, memory, printed = large.measured(*job, cache=f"{folder}/cache")
             figure = f"{took:.0f} s, {memory:.2f} GB. {printed.splitlines()[-1]}"
-            what = {"detect": "one triplet", "benchmark": "two triplets"}[command]
             aim = f"{large.LIMITS_GB[24]} GB, report 10 s"
             rows.append(Row(f"nacd-bench {command}, {what} of {megapixels:g} MP", figure, aim=aim))
     return rows

@@ -13,6 +13,7 @@ the original's part of it is computed once.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from typing import Any, ClassVar, Literal
 
@@ -22,10 +23,11 @@ from torch import Tensor, nn
 
 from nacd_bench.errors import ImageError
 from nacd_bench.ops.color import luma
-from nacd_bench.ops.planes import one_thread
+from nacd_bench.ops.planes import on_cpu, one_thread
 from nacd_bench.ops.strips import Deferred, made
 from nacd_bench.settings import settings_of
 from nacd_bench.triplets.batch import WHOLE, Planes, TripletBatch
+from nacd_bench.triplets.memory import require_memory
 
 Small = Literal["error", "pad"]
 """What happens to images under the smallest size: an error, or replication of the last pixels."""
@@ -55,6 +57,8 @@ class Baseline(nn.Module):
     in_strips: ClassVar[bool] = False
     """Whether it takes planes of :class:`~nacd_bench.ops.strips.Deferred`, whose rows it asks for
     part by part, where pictures are large."""
+    memory: ClassVar[int] = 300
+    """Bytes per pixel that it takes where it works on large pictures as a whole."""
     version: ClassVar[str] = "3"
     """Changes whenever the scores do; part of every cache key."""
     package: ClassVar[str] = ""
@@ -119,6 +123,9 @@ class Baseline(nn.Module):
         return planes if self.in_strips and is_large else (made(planes[0]), made(planes[1]))
 
     def _planes(self, single: TripletBatch) -> tuple[Any, Any]:
+        if not self.in_strips and on_cpu(single.original):
+            place = f"{single.ids[0]}, {self.name}"
+            require_memory(place, single.width, single.height, self.memory)
         if not single.is_whole and min(single.height, single.width) >= self.min_side:
             return self.planes_of(*single.images)
         planes = single.once(_planes_of_color if self.in_color else _planes_of_luma)
@@ -155,10 +162,11 @@ def _deferred(of_image: Callable[[Tensor], Tensor], *images: Tensor) -> Deferred
     """The planes of images of one size, made when they are needed."""
     channels = of_image(images[0][..., :1, :1]).shape[1]
 
-    def rows_of(rows: slice) -> Tensor:
-        return torch.cat([of_image(image[..., rows, :]) for image in images])
+    def rows_of(image: Tensor, rows: slice) -> Tensor:
+        return of_image(image[..., rows, :])
 
-    return Deferred((len(images), channels, *images[0].shape[2:]), images[0].device, rows_of)
+    shape = len(images), channels, *images[0].shape[2:]
+    return Deferred(shape, images[0].device, *(partial(rows_of, image) for image in images))
 
 
 def _luma(image: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ class Learned(Baseline, in_color=True, higher_is_better=False, package="torchmet
     """A baseline whose settings name its weights by their content, wherever the file lies."""
 
     network: Any
+    memory = 3000
 
     def __init__(self, weights: str | Path | None, small: Small) -> None:
         super().__init__(small)

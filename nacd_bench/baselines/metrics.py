@@ -43,9 +43,12 @@ def _psnr_hvsm(reference: Tensor, test: Tensor) -> Tensor:
     return _decibels(visible_error(reference, test))
 
 
-def _ciede2000(reference: Tensor, test: Tensor) -> Tensor:
-    pair = torch.broadcast_tensors(lab(reference), lab(test))
-    return ciede2000(*pair).mean(dim=(1, 2, 3))
+def _ciede2000(reference: Plane, test: Plane) -> Tensor:
+    sums = []
+    for _, rows in strips(reference, test):
+        pair = torch.broadcast_tensors(*map(lab, rows))
+        sums.append(ciede2000(*pair).sum(dim=(1, 2, 3)))
+    return torch.stack(sums).sum(dim=0) / test.shape[2:].numel()
 
 
 def _iw_ssim(reference: Plane, test: Plane) -> Tensor:
@@ -94,13 +97,18 @@ class PSNRHVSM(Baseline, name="psnr_hvsm", metric=_psnr_hvsm, min_side=BLOCK):
 
 
 class SSIMULACRA2(
-    Baseline, name="ssimulacra2", metric=ssimulacra2, min_side=SSIMULACRA2_SIDE, in_color=True
+    Baseline,
+    name="ssimulacra2",
+    metric=ssimulacra2,
+    min_side=SSIMULACRA2_SIDE,
+    in_color=True,
+    memory=1000,
 ):
     """SSIMULACRA 2.1 (Sneyers 2023): lost structure, new and lost edges, at six scales."""
 
 
 class CIEDE2000(
-    Baseline, name="ciede2000", metric=_ciede2000, in_color=True, higher_is_better=False
+    InStrips, name="ciede2000", metric=_ciede2000, in_color=True, higher_is_better=False
 ):
     """Mean colour difference CIEDE2000 over the pixels: a distance."""
 

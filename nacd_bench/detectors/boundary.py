@@ -23,6 +23,7 @@ from torch import Tensor
 from nacd_bench.detectors.windows import WindowDetector
 from nacd_bench.ops.filters import gaussian_blur, sobel
 from nacd_bench.ops.gradients import RIDGE_REACH, Gradient, cosine, hysteresis, ridges
+from nacd_bench.ops.memory import give_back_memory
 from nacd_bench.ops.planes import on_cpu, rowwise
 from nacd_bench.settings import NotNegative, Number
 from nacd_bench.triplets.batch import TripletBatch
@@ -90,13 +91,17 @@ class Boundary(WindowDetector):
     truncated_luma: bool = False
 
     def heat_map(self, batch: TripletBatch) -> HeatMap:
-        worse, marks = [], []
+        worse = []
+        shape = len(batch), 1, batch.height, batch.width
+        marks = torch.empty(shape, dtype=torch.uint8, device=batch.device)
         for strip in batch.strips(RIDGE_REACH):  # gradients reach less far
             planes = strip.batch.planes(libpng_luma) if self.truncated_luma else strip.batch.y
             maps = rowwise(self._maps, RIDGE_REACH, *planes)
             worse.append(strip.rows(maps[0]))
-            marks.append(strip.rows(maps[1]))
-        edges = hysteresis(torch.cat(marks, dim=2)).split([part.shape[2] for part in worse], dim=2)
+            marks[:, :, strip.start : strip.stop] = strip.rows(maps[1])
+        edges = hysteresis(marks).split([part.shape[2] for part in worse], dim=2)
+        if not batch.is_whole:
+            give_back_memory()
         strips = (part.mul_(is_edge) for part, is_edge in zip(worse, edges, strict=True))  # eq. 10
         return self.means(strips, batch.height, batch.width)
 

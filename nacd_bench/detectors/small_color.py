@@ -128,7 +128,7 @@ class SmallColor(Detector):
         sigmas = [overall(torch.stack(of_space).sum(0)) for of_space in zip(*parts, strict=True)]
         shape = (2, len(batch), batch.height, batch.width)
         both, either = torch.empty(shape, device=batch.device)
-        for strip in batch.strips(self.window):
+        for strip in batch.strips(self.window, smaller=2):
             of_spaces = zip(strip.batch.once(spaces), sigmas, strict=True)
             uv, ab = (
                 strip.rows(artifact_map(*of_space, self.window))[:, 0] for of_space in of_spaces

@@ -30,7 +30,7 @@ from nacd_bench.ops.planes import one_thread
 from nacd_bench.settings import NotNegative, Number, Positive, Share, checked
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch, HeatMap
-from nacd_bench.triplets.images import to_8_bit
+from nacd_bench.triplets.images import seen_in_8_bit
 
 NO_TEXT = -1.0
 """Score of an image in which no text was found."""
@@ -92,19 +92,24 @@ class Text(Detector):
 
     def forward(self, batch: TripletBatch) -> DetectionBatch:
         self.require_size(batch)
-        results = [self._one(batch[index]) for index in range(len(batch))]
-        scores, boxes, confidences, maps = zip(*results, strict=True)
+        singles = [batch[index] for index in range(len(batch))]
+        crops = [self._text_boxes(single) for single in singles]  # before there are maps
+        dtype = torch.promote_types(batch.original.dtype, torch.float32)
+        shape = len(batch), batch.height, batch.width
+        maps = torch.zeros(shape, dtype=dtype, device=batch.device)
+        results = map(self._one, singles, crops, maps)
+        scores, boxes, confidences = zip(*results, strict=True)
         rows, columns = torch.arange(batch.height), torch.arange(batch.width)
-        heat_map = HeatMap(torch.stack(maps), rows, columns, (1, 1))
+        heat_map = HeatMap(maps, rows, columns, (1, 1))
         return DetectionBatch(torch.stack(scores), boxes, confidences, heat_map)
 
-    def _one(self, single: TripletBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Score, boxes, confidences and heat map of one triplet."""
-        crops = self._text_boxes(single)
-        dtype = torch.promote_types(single.original.dtype, torch.float32)
-        heat = torch.zeros(single.height, single.width, dtype=dtype, device=single.device)
+    def _one(
+        self, single: TripletBatch, crops: Tensor, heat: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Score, boxes and confidences of one triplet by the boxes of its text; its evidence goes
+        to a heat map of zeros."""
         if not len(crops):
-            return heat.new_tensor(NO_TEXT), crops, heat.new_empty(0), heat
+            return heat.new_tensor(NO_TEXT), crops, heat.new_empty(0)
         with one_thread():
             values = torch.cat([self._confidence(single, crop) for crop in crops.tolist()])
         values = values.to(heat)
@@ -116,11 +121,11 @@ class Text(Detector):
             regions, values.cpu(), self.merge_iou, crops.cpu(), self.largest
         )
         confidences = confidences.to(values)
-        return confidences[0], boxes, confidences, heat
+        return confidences[0], boxes, confidences
 
     def _text_boxes(self, single: TripletBatch) -> Tensor:
         """Bounding boxes ``(n, 4)`` of the text that counts, cut to the image."""
-        image = to_8_bit(single.original)
+        image = seen_in_8_bit(single.original)
         boxes = [
             bounding_box(polygon, single.width, single.height)
             for polygon in self.finder.find_enlarged(image, self.enlarge, single.ids[0])

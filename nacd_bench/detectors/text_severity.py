@@ -35,7 +35,7 @@ from nacd_bench.ops.color import luma
 from nacd_bench.triplets.batch import Strip, TripletBatch
 from nacd_bench.triplets.detection import DetectionBatch, HeatMap
 from nacd_bench.triplets.files import json_sha256
-from nacd_bench.triplets.images import pixels_sha256, to_8_bit
+from nacd_bench.triplets.images import pixels_sha256, seen_in_8_bit, to_8_bit
 
 LUMA_FAULTS = (0, 8, 16, 1, 9, 3, 11, 7)
 """Of :func:`~nacd_bench.detectors.severity.maps.luma_faults`: contrast-structure at three scales,
@@ -216,7 +216,7 @@ class TextSeverity(SeverityDetector):
     def _lines(self, single: TripletBatch) -> tuple[list[Line], list[Reading]]:
         """The lines of an original, and the readings of its first ones; of the last one it is
         known, for its other rates."""
-        original, name = to_8_bit(single.original), single.ids[0]
+        original, name = seen_in_8_bit(single.original), single.ids[0]
         key = json_sha256(
             [original.shape, pixels_sha256(original), "" if self.by_content else name]
         )

@@ -27,7 +27,7 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Gt, Lt
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import beta, norm
+from scipy.special import betainccinv, betaincinv, ndtr, ndtri
 
 from nacd_bench.settings import Count, Number, options
 
@@ -194,8 +194,8 @@ def exact_interval(value: float, sources: float, level: float) -> tuple[float, f
     """
     hits, misses = value * sources, (1 - value) * sources
     tail = (1 - level) / 2
-    low = float(beta.ppf(tail, hits, misses + 1)) if hits > 0 else 0.0
-    high = float(beta.isf(tail, hits + 1, misses)) if misses > 0 else 1.0
+    low = float(betaincinv(hits, misses + 1, tail)) if hits > 0 else 0.0
+    high = float(betainccinv(hits + 1, misses, tail)) if misses > 0 else 1.0
     return min(low, value), max(high, value)
 
 
@@ -207,9 +207,9 @@ def _bca(value: float, drawn: Floats, influence: Floats, level: float) -> tuple[
     # half of the ties count as below: statistics of ranks and shares take few values
     below = float(np.mean((drawn < value) & ~same) + np.mean(same) / 2)
     edge = 0.5 / len(drawn)
-    bias = norm.ppf(np.clip(below, edge, 1 - edge))
+    bias = ndtri(np.clip(below, edge, 1 - edge))
     spread = float(np.sum(influence**2)) ** 1.5
     acceleration = float(np.sum(influence**3)) / (6 * spread) if spread > 0 else 0.0
-    z = bias + norm.ppf([(1 - level) / 2, (1 + level) / 2])
-    low, high = np.quantile(drawn, norm.cdf(bias + z / (1 - acceleration * z)))
+    z = bias + ndtri([(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(drawn, ndtr(bias + z / (1 - acceleration * z)))
     return float(low), float(high)

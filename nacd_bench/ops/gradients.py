@@ -73,10 +73,13 @@ def ridges(y: Tensor, low: float, high: float) -> Tensor:
 def hysteresis(ridges: Tensor) -> Tensor:
     """Of :func:`ridges` a boolean map of those that hang together (8 neighbours) with a strong one.
 
-    One labelling of connected components in place of kornia's repeated dilation.
+    One labelling of connected components in place of kornia's repeated dilation. On a CPU the map
+    takes the place of the ridges.
     """
-    edges = np.stack([_hysteresis(plane) for plane in ridges[:, 0].cpu().numpy()])
-    return torch.from_numpy(edges)[:, None].to(ridges.device)
+    marks = ridges.cpu()
+    for plane in marks[:, 0].numpy():
+        _keep_edges(plane)
+    return marks.view(torch.bool).to(ridges.device)
 
 
 def cosine(a: Gradient, b: Gradient, epsilon: float = 0.0) -> Tensor:
@@ -97,10 +100,9 @@ def cosine(a: Gradient, b: Gradient, epsilon: float = 0.0) -> Tensor:
     return blockwise(of_pixels, 1, *flat).view(a[0].shape)
 
 
-def _hysteresis(ridges: np.ndarray) -> np.ndarray:
+def _keep_edges(ridges: np.ndarray) -> None:
     count, labels = cv2.connectedComponents(ridges, connectivity=8)
     keep, labels = np.zeros(count, dtype=bool), np.ravel(labels)
     keep[labels[np.flatnonzero(ridges > 1)]] = True
-    edges, places = np.zeros(ridges.shape, dtype=bool), np.flatnonzero(ridges)  # few pixels are
-    edges.reshape(-1)[places] = keep[labels[places]]
-    return edges
+    places = np.flatnonzero(ridges)  # few pixels are
+    ridges.reshape(-1)[places] = keep[labels[places]]

@@ -45,15 +45,19 @@ def iw_ssim(original: Plane, test: Plane) -> Tensor:
         original: float64 luma ``(1, 1, H, W)`` on [0, 1], at least ``MSSSIM_SIDE`` on each side.
         test: like it ``(B, 1, H, W)``.
     """
-    originals, tests = _pyramid(original), _pyramid(test)
-    coarser = [*map(_enlarged, originals[1:-1], originals), None]
-    means = [_weighted_mean(*bands) for bands in zip(originals, tests, coarser, strict=False)]
-    means.append(mean_similarity(originals[-1], tests[-1])[:, 1])
+    *bands, rest = _pyramid(original)
+    coarser = [*map(_enlarged, bands[1:], bands), None]
+    scales = [(own, more, *_structure(own, more)) for own, more in zip(bands, coarser, strict=True)]
     weights = torch.tensor(SCALE_WEIGHTS, dtype=torch.float64)
-    product = torch.ones_like(means[0])
-    for mean, weight in zip(means, (weights / weights.sum()).tolist(), strict=True):
-        product *= mean.abs() ** weight
-    return product.clamp(max=1)
+    weights /= weights.sum()
+    products = []
+    for some in test.split(1) if isinstance(test, Deferred) else [test]:
+        *others, last = _pyramid(some)
+        means = [_weighted_mean(*scale, other) for scale, other in zip(scales, others, strict=True)]
+        means.append(mean_similarity(rest, last)[:, 1])
+        powers = [mean.abs() ** w for mean, w in zip(means, weights.tolist(), strict=True)]
+        products.append(torch.stack(powers).prod(dim=0))
+    return torch.cat(products).clamp(max=1)
 
 
 def _pyramid(x: Plane) -> list[Plane]:
@@ -81,14 +85,16 @@ def _doubled(x: Tensor) -> Tensor:
     return x
 
 
-def _weighted_mean(x: Plane, y: Plane, coarse: Plane | None) -> Tensor:
+def _weighted_mean(
+    x: Plane, coarse: Plane | None, values: list[float], whitening: Tensor, y: Plane
+) -> Tensor:
     """Similarity of two bands, weighted by the information at each place: ``(B,)``.
 
     Args:
-        x, y: bands of the original and of tests.
-        coarse: the original's at the next scale, in this one's size.
+        x, coarse: band of the original, and that at the next scale, in this one's size.
+        values, whitening: their :func:`_structure`.
+        y: band of tests.
     """
-    values, whitening = _structure(x, coarse)
     sums = []
     for span, (own, other) in strips(x, y, window=GAUSSIAN):
         similarity = similarity_map(own, other, with_luminance=False)

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import EllipsisType
+from typing import Literal
 
 import torch
 from torch import Tensor
+
+from nacd_bench.ops.memory import give_back_memory
 
 STRIP = 1 << 20
 """Pixels of a strip of a larger plane, without its margins."""
 CPU_STRIP, GPU_STRIP = 1 << 18, 1 << 23
 """The same of a metric, on a CPU of what its cache holds; a GPU loses time with small ones."""
+
+MANY = 10
+"""Strips after which memory is given back: its pieces pile up where strips differ a little."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ class Deferred:
     Args:
         shape: of the plane.
         device: where its rows are made.
-        made: its rows from a slice of their numbers.
+        made: its rows from a slice of their numbers; of several images each or all.
 
     >>> zeros = Deferred((1, 1, 4, 2), "cpu", lambda rows: torch.zeros(1, 1, 4, 2)[..., rows, :])
     >>> zeros[..., 1:3, :].shape
@@ -72,7 +78,7 @@ class Deferred:
         self,
         shape: Sequence[int],
         device: torch.device | str,
-        made: Callable[[slice], Tensor],
+        *made: Callable[[slice], Tensor],
     ) -> None:
         self.shape = torch.Size(shape)
         self.device = torch.device(device)
@@ -81,7 +87,13 @@ class Deferred:
     def __getitem__(self, index: tuple[EllipsisType, slice, slice]) -> Tensor:
         _, rows, columns = index
         start, stop, _ = rows.indices(self.shape[-2])
-        return self._made(slice(start, stop))[..., columns]
+        images = [made(slice(start, stop))[..., columns] for made in self._made]
+        return images[0] if len(images) == 1 else torch.cat(images)
+
+    def split(self, size: Literal[1] = 1) -> list[Deferred]:
+        """Each image that has a function of its own."""
+        shape = size, *self.shape[1:]
+        return [Deferred(shape, self.device, made) for made in self._made]
 
 
 Plane = Tensor | Deferred
@@ -96,7 +108,7 @@ def made(plane: Plane) -> Tensor:
 def kept(plane: Deferred) -> Plane:
     """A plane of a few strips as a tensor, so that it is made once."""
     height, width = plane.shape[-2:]
-    return made(plane) if height * width <= 8 * _pixels(plane) else plane
+    return assembled(lambda rows: rows, plane) if height * width <= 8 * _pixels(plane) else plane
 
 
 def _pixels(plane: Plane) -> int:
@@ -115,8 +127,10 @@ def strips(
     """
     height, width = planes[0].shape[-2:]
     more = window - 1
-    for span in spans(height - more, width, margin, step, _pixels(planes[0])):
+    for number, span in enumerate(spans(height - more, width, margin, step, _pixels(planes[0])), 1):
         yield span, [plane[..., span.first : span.last + more, :] for plane in planes]
+        if number % MANY == 0:
+            give_back_memory()
 
 
 def assembled(

@@ -127,8 +127,6 @@ def scored(loaded: LoadedBatch, methods: Sequence[Method], device: torch.device)
     if len(triplets) > 1:
         planes = {role: torch.cat([getattr(t.batch, role) for t in triplets]) for role in ROLES}
         batch = TripletBatch(**planes, ids=[t.record.id for t in triplets])
-    if not batch.is_whole:
-        give_back_memory()  # what decoding leaves
     chosen = [method for method in methods if method.name in names]
     results = score_batch(chosen, batch.to(device))
     if not batch.is_whole:

@@ -38,6 +38,7 @@ from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.detection import Result
 from nacd_bench.triplets.files import json_sha256, sha256, write_whole
 from nacd_bench.triplets.images import decode_image, pixels_sha256, to_8_bit
+from nacd_bench.triplets.memory import MAPS, STRIPS, require_memory
 from nacd_bench.triplets.record import ROLES
 
 T = TypeVar("T")
@@ -383,10 +384,13 @@ class Detect:
             presets = [preset for preset, sides in work.decoded.items() if len(sides) == 2]
             for group in [presets] if self.on_device else [[preset] for preset in presets]:
                 if group and work.pixels is not None:
-                    with work.timed(self.name), one_thread():
+                    with work.noted(self.name), work.timed(self.name), one_thread():
                         self._detect(work, work.pixels, group)
 
     def _detect(self, work: Work, original: Image, presets: Sequence[str]) -> None:
+        if not self.on_device:
+            per_pixel = 9 * len(presets) + MAPS
+            require_memory(work.item.name, work.width, work.height, per_pixel, STRIPS)
         planes = {}
         for role in ROLES:  # a decode is let go as soon as its planes are there
             images = [work.decoded[preset].pop(role, original) for preset in presets]

@@ -111,7 +111,7 @@ class TripletBatch:
         """Whether the pictures are worked on as a whole."""
         return self.height * self.width <= WHOLE
 
-    def strips(self, margin: int = 0, step: int = 1) -> Iterator[Strip]:
+    def strips(self, margin: int = 0, step: int = 1, smaller: int = 1) -> Iterator[Strip]:
         """The rows of large pictures part by part, so that maps of the whole never have to be.
 
         Smaller pictures are one strip: this batch, whose planes all share.
@@ -119,16 +119,17 @@ class TripletBatch:
         Args:
             margin: rows above and below that decide about a row, a multiple of the step.
             step: what strips begin at multiples of.
+            smaller: how many times, for many maps of a part.
         """
         if self.is_whole:
             yield Strip(0, self.height, 0, self.height, self)
             return
-        for span in spans(self.height, len(self) * self.width, margin, step):
+        for span in spans(self.height, smaller * len(self) * self.width, margin, step):
             part = self.cut(slice(span.first, span.last))
             yield Strip(span.start, span.stop, span.first, span.last, part)
             for planes in ("y", "uv", "lab", "_computed"):  # whoever loops still holds the part
                 part.__dict__.pop(planes, None)
-        give_back_memory()
+            give_back_memory()
 
     @cached_property
     def y(self) -> Planes:

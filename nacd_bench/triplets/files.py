@@ -165,7 +165,7 @@ def json_bytes(value: Any) -> bytes:
     return f"{text}\n".encode()
 
 
-def sha256(content: bytes | str) -> str:
+def sha256(content: bytes | memoryview | str) -> str:
     """The hash that names a content in caches and results, as 64 hexadecimal digits."""
     data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
     return hashlib.sha256(data).hexdigest()

@@ -141,14 +141,19 @@ def read_8_bit(path: str | Path) -> tuple[NDArray[np.uint8], str]:
 
 def to_8_bit(pixels: Tensor) -> NDArray[np.uint8]:
     """``(3, H, W)``, or a batch of one, as ``(H, W, 3)`` uint8; deeper pixels are rounded."""
+    return np.ascontiguousarray(seen_in_8_bit(pixels))
+
+
+def seen_in_8_bit(pixels: Tensor) -> NDArray[np.uint8]:
+    """As :func:`to_8_bit`, of 8 bits a view: of large pictures a copy is much."""
     levels = pixels if pixels.dtype == torch.uint8 else (pixels * 255).round().byte()
     height, width = levels.shape[-2:]
-    return np.ascontiguousarray(levels.reshape(3, height, width).permute(1, 2, 0).cpu().numpy())
+    return levels.reshape(3, height, width).permute(1, 2, 0).cpu().numpy()
 
 
 def pixels_sha256(image: NDArray[np.uint8]) -> str:
     """What tells one decoded image ``(H, W, 3)`` from another."""
-    return sha256(np.ascontiguousarray(image).tobytes())
+    return sha256(np.ascontiguousarray(image).data)
 
 
 def content_hash(path: str | Path) -> str:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nacd_bench.errors import Failure, ImageError
+from nacd_bench.ops.memory import give_back_memory
 from nacd_bench.triplets.batch import TripletBatch
 from nacd_bench.triplets.files import composed
 from nacd_bench.triplets.images import Image, read_image
-from nacd_bench.triplets.memory import TRIPLET, require_memory
+from nacd_bench.triplets.memory import MAPS, STRIPS, require_memory
 from nacd_bench.triplets.record import ROLES, TripletRecord, boxes_outside
 from nacd_bench.triplets.rows import stem
 from nacd_bench.triplets.sides import sides_fault, sides_notes
@@ -52,7 +53,8 @@ def load_triplet(record: TripletRecord) -> LoadedTriplet:
         images[role] = read_image(getattr(record, role))
         if role == "original":
             size = images[role].width, images[role].height
-            require_memory(record.original, *size, TRIPLET)
+            per_pixel = 9 * images[role].pixels.element_size() + MAPS
+            require_memory(record.original, *size, per_pixel, STRIPS)
     fault = sides_fault(record, images)
     if fault:
         raise ImageError(fault)
@@ -63,9 +65,12 @@ def load_triplet(record: TripletRecord) -> LoadedTriplet:
         role: image.pixels.float() / 255 if is_deep and image.bit_depth == 8 else image.pixels
         for role, image in images.items()
     }
+    batch = TripletBatch(**{role: image[None] for role, image in pixels.items()}, ids=(record.id,))
+    if not batch.is_whole:
+        give_back_memory()  # what decoding leaves
     return LoadedTriplet(
         record,
-        TripletBatch(**{role: image[None] for role, image in pixels.items()}, ids=(record.id,)),
+        batch,
         {role: image.sha256 for role, image in images.items()},
         {path: lines for path, lines in notes.items() if lines},
     )

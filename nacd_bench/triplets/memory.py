@@ -10,9 +10,9 @@ from nacd_bench.triplets.batch import WHOLE
 
 PICTURE = 12
 """Bytes that decoding one picture takes per pixel: what the decoder holds, and the planes."""
-TRIPLET = 40
-"""Bytes that work on a large triplet takes per pixel, its pictures and their maps together: what
-``detect`` took by default for 24 megapixels, but for the program itself."""
+MAPS, STRIPS = 16, 600 * 10**6
+"""Bytes that work on a large triplet takes beside its pixels: per pixel, and for strips and tiles
+whatever its size. A little over what ``detect`` and ``benchmark`` take by default."""
 LIMITS = (
     ("memory.max", "memory.current"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
@@ -20,17 +20,20 @@ LIMITS = (
 """What a control group may take and what it has, by the files of version 2 and 1."""
 
 
-def require_memory(path: str | Path, width: int, height: int, per_pixel: int) -> None:
-    """:class:`ImageError` where a picture over 8 megapixels takes more memory than is free."""
+def require_memory(
+    path: str | Path, width: int, height: int, per_pixel: int, more: int = 0
+) -> None:
+    """:class:`ImageError` where a picture over 8 megapixels takes more memory than is free: bytes
+    per pixel, and ``more``."""
     pixels = width * height
     if pixels <= WHOLE:
         return
     give_back_memory()  # what pictures before this one left
-    free = free_memory()
-    if free is not None and pixels * per_pixel > free:
+    free, needed = free_memory(), pixels * per_pixel + more
+    if free is not None and needed > free:
         raise ImageError(
             f"{path}: expected a picture that fits into memory, got {width} x {height} pixels, "
-            f"which take {pixels * per_pixel / 1e9:.1f} GB where {free / 1e9:.1f} GB are free. "
+            f"which take {needed / 1e9:.1f} GB where {free / 1e9:.1f} GB are free. "
             "Cut the image into parts, end other programs or use a larger machine."
         )
 

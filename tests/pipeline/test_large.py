@@ -20,6 +20,7 @@ from nacd_bench.pipeline.methods import score_batch
 from nacd_bench.pipeline.scores import score_triplets
 from nacd_bench.pipeline.scoring import Engine, batches
 from nacd_bench.pipeline.workers import ahead
+from nacd_bench.registry import BASELINES
 from nacd_bench.triplets import batch as batch_module
 from nacd_bench.triplets import memory
 from nacd_bench.triplets.batch import TripletBatch
@@ -34,17 +35,43 @@ def test_a_picture_without_room_fails_its_triplet_alone(
 ) -> None:
     records, _ = find_triplets(make_triplets(tmp_path / "data", ("astronaut", "coffee")))
     monkeypatch.setattr(memory, "WHOLE", 1)
-    rooms = iter([10**9] * 4 + [0] + [10**9] * 4)
+    rooms = iter([10**9] * 2 + [6 * 10**8] + [10**9] * 9)
     monkeypatch.setattr(memory, "free_memory", lambda: next(rooms))
     first, second = batches([(record, ("texture",)) for record in records], 1, readers=0)
     refused = first if isinstance(first, Failure) else second
     assert isinstance(refused, Failure) and (first is refused) != (second is refused)
-    assert "128 x 96 pixels, which take 0.0 GB where 0.0 GB are free" in refused.message
+    assert "128 x 96 pixels, which take 0.6 GB where 0.6 GB are free" in refused.message
+
+
+def test_a_metric_without_room_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are not worked out in strips ask for their own."""
+    images = torch.randint(0, 256, (3, 1, 3, 120, 130), generator=torch.Generator().manual_seed(0))
+    batch = TripletBatch(*images.byte(), ids=["a"])
+    monkeypatch.setattr(memory, "free_memory", lambda: 299 * 120 * 130)
+    names = ("ssimulacra2", "gmsd", "psnr", "ssim")
+    metrics = [BASELINES.get(name)() for name in names]
+    (small,) = score_batch(metrics, batch)
+    monkeypatch.setattr(memory, "WHOLE", 1)
+    (large,) = score_batch(metrics, batch)
+    for name in names[:2]:
+        assert not small[name].fault
+        assert f"a, {name}: expected a picture that fits" in large[name].fault
+        assert "130 x 120 pixels" in large[name].fault
+    assert all(large[name] == small[name] for name in names[2:])
 
 
 def test_what_fits() -> None:
     memory.require_memory("a.png", 3000, 2000, 10**9)  # not large
-    fails(ImageError, "take 100000.0 GB", memory.require_memory, "a.png", 10**5, 10**5, 10**4)
+    fails(
+        ImageError,
+        "take 100000.6 GB",
+        memory.require_memory,
+        "a.png",
+        10**5,
+        10**5,
+        10**4,
+        6 * 10**8,
+    )
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,9 @@ def parts(own: Tensor, other: Tensor) -> Iterator[Tensor]:
     """:func:`places`, :data:`PART` rows at a time."""
     height = own.shape[2] + 2 * MARGIN
     for first in range(0, height, PART):
-        yield places(own, other, range(first, min(height, first + PART)))
+        part = places(own, other, range(first, min(height, first + PART)))
+        give_back_memory()
+        yield part
         give_back_memory()
 
 
@@ -83,7 +85,11 @@ def tiles(evidence: Iterable[Tensor], used: Sequence[int] | None = None) -> Iter
     is_tall = False
     for part in evidence:
         more = _blocks(part, used)
-        blocks = [torch.cat(both, 2) for both in zip(blocks, more, strict=True)] if blocks else more
+        if blocks:
+            blocks = [torch.cat(both, 2) for both in zip(blocks, more, strict=True)]
+            give_back_memory()  # several parts are of a large picture
+        else:
+            blocks = more
         if blocks[0].shape[2] >= BLOCKS:
             is_tall = True
             yield _of_tiles(blocks)

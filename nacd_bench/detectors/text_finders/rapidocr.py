@@ -33,6 +33,7 @@ import numpy as np
 
 from nacd_bench.detectors.text_finders.finder import TextFinder, TextPolygon, require_image
 from nacd_bench.detectors.text_finders.networks import network_file, open_network
+from nacd_bench.ops.memory import give_back_memory
 from nacd_bench.triplets.files import sha256
 
 MODEL = "PP-OCRv6_det_small.onnx"
@@ -136,11 +137,16 @@ class RapidOCR(TextFinder):
     def _probability(self, pixels: np.ndarray) -> np.ndarray:
         """That a pixel is text, ``(1, 1, H, W)``: where tiles overlap, the larger one's."""
         whole = np.zeros((1, 1, *pixels.shape[:2]), np.float32)
-        for tile in _tiles(*pixels.shape[:2]):
+        tiles = _tiles(*pixels.shape[:2])
+        if len(tiles) > 1:
+            give_back_memory()  # what making the pixels left
+        for tile in tiles:
             if _has_edges(pixels[tile]):
                 part = whole[(..., *tile)]
                 np.maximum(part, self._network(_normalized(pixels[tile]), False), out=part)
         self._network(np.zeros((1, 3, MULTIPLE, MULTIPLE), np.float32), True)
+        if len(tiles) > 1:
+            give_back_memory()
         return whole
 
     @cached_property
