@@ -17,6 +17,7 @@ from torch import Tensor
 from nacd_bench import numbers
 from nacd_bench.detectors import Detector
 from nacd_bench.errors import UserError
+from nacd_bench.ops.memory import give_back_memory
 from nacd_bench.report.heat_map import SHOWN, colored, picture_name, write_heat_picture
 from nacd_bench.report.page import WEBP, fitted, write_page, write_picture
 from nacd_bench.runs.compared_run import operating_point
@@ -303,7 +304,10 @@ def _pictures(
 
     def write(path: str, image: Tensor, **options: Any) -> str:
         if not (folder / path).is_file():
-            submit(folder / path, fitted(to_8_bit(image), MOST_SIDE), MOST_SIDE, **options)
+            picture = fitted(to_8_bit(image), MOST_SIDE)
+            if max(image.shape) > MOST_SIDE:
+                give_back_memory()  # copies of a large picture
+            submit(folder / path, picture, MOST_SIDE, **options)
         return path
 
     is_small = width * height <= LOSSLESS_PIXELS
