@@ -25,7 +25,7 @@ class JXL(LibraryCodec):
 
     name = "jxl"
     content = "a JPEG XL codestream"
-    points = OperatingPoints("distance", DISTANCES, slope=0.08, ripple=1.5)
+    points = OperatingPoints("distance", DISTANCES, slope=0.08, ripple=1.1)
 
     effort: int = 7
 

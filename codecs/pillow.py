@@ -11,6 +11,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,6 +26,10 @@ from nacd_bench.coding.expected import expected_rates
 from nacd_bench.errors import CodecError
 
 QUALITIES = tuple(range(101))
+QUANTISERS = [((100 - quality) * 63 + 50) // 100 for quality in QUALITIES]
+"""Of AV1 by libavif's quality: some qualities have the same."""
+FINENESS = [np.cbrt(q / 150 if q < 75 else q / 50 - 1) for q in QUALITIES]
+"""Of WebP's quantiser, as libwebp has it by quality: 0 is the coarsest, 1 the finest."""
 PLACE, FLOOR = 4.0, 0.04
 """Bits that JPEG takes to say where a coefficient is that is not 0, and for each pixel beside."""
 FAULTS = (OSError, ValueError, KeyError, RuntimeError, SyntaxError, EOFError)
@@ -117,7 +122,9 @@ class AVIF(PillowCodec):
     file_format = "AVIF"
     feature = "avif"
     content = "an AVIF file"
-    points = OperatingPoints("quality", QUALITIES, slope=0.07)
+    points = OperatingPoints(
+        "quality", QUALITIES, ripple=0.45, steps=[0.1 * (a - b) for a, b in pairwise(QUANTISERS)]
+    )
 
     speed: int = 6
     subsampling: str = "4:2:0"
@@ -151,7 +158,7 @@ class JPEG(PillowCodec):
     file_format = "JPEG"
     feature = "libjpeg_turbo"
     content = "a JPEG file"
-    points = OperatingPoints("quality", QUALITIES[1:], slope=0.05, ripple=0.85)
+    points = OperatingPoints("quality", QUALITIES[1:], slope=0.05, ripple=0.3)
 
     subsampling: str = "4:2:0"
     progressive: bool = False
@@ -187,7 +194,9 @@ class WebP(PillowCodec):
     file_format = "WEBP"
     feature = "webp"
     content = "a WebP file"
-    points = OperatingPoints("quality", QUALITIES, slope=0.04, ripple=1.2)
+    points = OperatingPoints(
+        "quality", QUALITIES, ripple=1.2, steps=[5.0 * (b - a) for a, b in pairwise(FINENESS)]
+    )
 
     method: int = 6
 
@@ -216,7 +225,7 @@ class JPEG2000(PillowCodec):
         "target_bpp",
         tuple(round(2 ** (k / 16), 6) for k in range(-96, 65)),
         slope=1 / 16,
-        ripple=1.2,
+        ripple=0.75,
     )
 
     levels: int = 5

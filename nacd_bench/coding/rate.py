@@ -1,11 +1,10 @@
 """Matching one codec's rate to another's: the nearest operating point in few encodes.
 
-What an image's rate and PSNR will be is read off its pixels (:mod:`~nacd_bench.coding.expected`),
-up to where the codec's operating points lie on that scale, which first images teach. The search is
-a secant on the difference to that curve, with bisection as guard. It ends when no point that was
-not encoded may be nearer to a target than the best one, as far as curves bend and sizes scatter:
-early where the curve is smooth, later where it is not (small images, whose sizes rise and fall by
-single bytes). Several targets of one image share every encode.
+What an image's rate and PSNR will be is read off its pixels (:mod:`~nacd_bench.coding.expected`).
+A codec departs from that smoothly, an image from its codec smoothly as well, and sizes scatter: a
+Gaussian process, which earlier images and every encode tell more of. The target is encoded next
+whose point is known best, and the search ends when it is unlikely that a point that was not encoded
+is nearer to a target than the best one. Several targets of one image share every encode.
 
 >>> from nacd_bench.registry import CODECS
 >>> gray = np.arange(96 * 96 * 3, dtype=np.uint32).astype(np.uint8).reshape(96, 96, 3)
@@ -27,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from nacd_bench.coding.codec import (
     Codec,
@@ -41,42 +41,46 @@ from nacd_bench.ops.strips import spans
 from nacd_bench.triplets.files import write_whole
 
 Floats = NDArray[np.float64]
+Numbers = NDArray[np.int64]
 Seen = Mapping[int, float]
-"""Fineness (:mod:`~nacd_bench.coding.expected`) by index of the operating point, of one image."""
+"""Of one image, by index of the operating point, how much finer its quantiser is than guessed."""
 
 UNITS = {"bpp": "bpp", "psnr": "dB"}
-LOWEST = {"bpp": 0.05, "psnr": 24.0}
-"""A usual value at a codec's first operating point."""
-LEAST = 1e-6
-"""Octaves between operating points that are expected to have the same rate."""
+COARSEST = -6.5
+"""Usual fineness of a codec's first operating point."""
 BEYOND = 8.0
 """Octaves for which an expected curve goes on at either end."""
+LEAST = 1e-6
+"""Bits between operating points that are expected to have the same rate."""
 DB_PER_BIT = 20 * math.log10(2)
 """Decibels that halve an error: PSNR is searched on the scale of bits of error."""
 MOST_DB = 100.0
 """Equal images lie far off any curve: a search has no use for more."""
-STIFFNESS = 1.0
-PRIOR = 0.1
-"""Weights of a codec's steps being like their neighbours, and like its first guess."""
-TILT = 0.08
-"""Spread of an image's slope around what is expected of it, as a share."""
-UNTAUGHT = 0.3
-"""The same before any image has taught the codec's slope."""
-BEND = 0.05
-"""Departure from a secant per squared octave of rate (24 Kodak images)."""
-RATE_RIPPLE = 0.75
-"""Scatter of log2(bpp) around it, times the square root of the size in bytes; see
-:class:`~nacd_bench.coding.codec.OperatingPoints`."""
-QUALITY_RIPPLE = 0.01
+CODECS_DIFFER = 1.0, 1.0, 4.0
+IMAGES_DIFFER = 0.03, 0.07, 2.0
+"""Departures in octaves of codecs from what is guessed of them, and of images from their codec:
+the spread of a level, that of what varies around it, and the octaves within which that is alike
+(HM, x265, AVIF and JPEG on Kodak images)."""
+RANGE = 6.0, 16.0
+"""Octaves between a codec's first and last operating point, where a guess says less or more."""
+TAUGHT = 0.01
+"""Scatter of what earlier images teach."""
+QUALITY_SCATTER = 0.01
 """Scatter of dB / 6.02 around a smooth curve, which comes from steps of the quantiser."""
-CERTAINTY = 3.0
-"""Spreads by which a point must miss being nearer before it is left out."""
+ALIKE = 0.02
+"""Octaves between operating points from which on their sizes scatter each on its own."""
+EXACT = 1e-5
+"""Spread of a point that was encoded, so that equations can be solved."""
+RISK = 0.02
+"""Probability at which a nearer operating point is left out."""
+CLEARLY = 0.99
+"""Share of the best miss below which another one is nearer."""
+SURE = 4.5
+"""Scatters below or above a target from which on all points further out lie there as well."""
 SURPRISE = 4.0
 """Spreads of a wrong prediction from which on all of them are widened in proportion."""
 BISECTION = 4
 """Of so many encodes for one target one halves what is left of the bracket."""
-FAR = 1e3
-"""Octaves to a neighbour that is not there."""
 FINE_STEPS = 5
 """Encodes with a fine control at one operating point."""
 FINEST_STEP = 0.004
@@ -184,24 +188,20 @@ class Encodings:
         """What the codec says of its operating points' rates."""
         return self.codec.expected_rates(self.image)
 
-    @property
-    def _scale(self) -> Floats:
-        """The operating points, as far apart as they usually are."""
-        return self.codec.points.slope * np.arange(len(self.points), dtype=np.float64)
-
     @cached_property
     def expected(self) -> dict[str, tuple[Floats, Floats]]:
         """By kind fineness, and the bits that the image is expected to have there."""
         curves = {kind: (FINENESS, bits) for kind, bits in expected_curves(self.image).items()}
         if self._known is not None:
-            curves["bpp"] = self._scale, self._known
+            curves["bpp"] = self._known, self._known
         return {kind: (_extended(scale), _extended(bits)) for kind, (scale, bits) in curves.items()}
 
     def guess(self, kind: str) -> Floats:
-        """The codec's curve ``(points,)`` before any image taught it."""
+        """Fineness of the operating points ``(points,)`` before any image was encoded."""
         if kind == "bpp" and self._known is not None:
-            return self._scale
-        return self._scale + self.fineness(kind, LOWEST[kind])
+            return self._known
+        scale = self.codec.points.scale
+        return scale * min(1.0, RANGE[1] / max(scale[-1], LEAST)) + COARSEST
 
     def fineness(self, kind: str, quantity: float) -> float:
         """Of the quantiser step at which the image is expected to have a rate or PSNR."""
@@ -210,7 +210,8 @@ class Encodings:
 
     def seen(self, kind: str) -> dict[int, float]:
         """What the encodes so far teach about the codec, see :data:`Seen`."""
-        return {i: self.fineness(kind, self.quantity(kind, i)) for i in self.indices}
+        guess = self.guess(kind)
+        return {i: self.fineness(kind, self.quantity(kind, i)) - guess[i] for i in self.indices}
 
 
 def _extended(line: Floats) -> Floats:
@@ -232,24 +233,39 @@ def luma_psnr(original: Image, decoded: Image) -> float:
     return psnr(error / decoded[..., 0].size / 255**2)
 
 
-def codec_curve(guess: Floats, images: Sequence[Seen]) -> Floats:
-    """A codec's mean curve ``(points,)``, before any image what is guessed.
+def taught(guess: Floats, images: Sequence[Seen]) -> tuple[Floats, Floats]:
+    """Departures from a guess ``(points,)`` that are expected of an image, and their covariance."""
+    index = np.array([i for seen in images for i in seen], dtype=np.int64)
+    image = np.repeat(np.arange(len(images)), [len(seen) for seen in images])
+    values = np.array([value for seen in images for value in seen.values()])
+    wide = max(1.0, RANGE[0] / max(np.ptp(guess), LEAST)) * guess
+    codec, own = _smooth(wide, *CODECS_DIFFER), _smooth(guess, *IMAGES_DIFFER)
+    place = np.ix_(index, index)
+    known = codec[place] + (image[:, None] == image) * own[place] + TAUGHT**2 * np.eye(len(index))
+    mean, covariance = given(codec, index, values, known)
+    return mean, covariance + own
 
-    Its steps fit best to what was seen and are much like their neighbours.
+
+def _smooth(scale: Floats, level: float, spread: float, reach: float) -> Floats:
+    """Covariance ``(points, points)`` of a level and what varies around it (Matern, 5/2)."""
+    distance = math.sqrt(5) / reach * np.abs(scale[:, None] - scale)
+    alike = (1 + distance + distance**2 / 3) * np.exp(-distance)
+    return np.asarray(level**2 + spread**2 * alike)
+
+
+def given(
+    covariance: Floats, index: Numbers, values: Floats, known: Floats
+) -> tuple[Floats, Floats]:
+    """Mean and covariance of normal variables once some were measured.
+
+    Args:
+        covariance: ``(n, n)``, before; their mean is 0.
+        index: ``(k,)``, those that were measured, some more than once.
+        values: ``(k,)``, what was measured.
+        known: ``(k, k)``, covariance of what was measured.
     """
-    if not images:
-        return guess
-    steps = len(guess) - 1
-    pairs = [(seen, a, b) for seen in images for a, b in pairwise(sorted(seen))]
-    index = np.arange(steps)
-    spans = np.array([(index >= a) & (index < b) for _, a, b in pairs]).reshape(len(pairs), steps)
-    alike, usual = STIFFNESS * np.eye(max(0, steps - 1), steps), PRIOR * np.eye(steps)
-    alike -= np.roll(alike, 1, axis=1)
-    rises = [seen[b] - seen[a] for seen, a, b in pairs]
-    known = np.concatenate([rises, np.zeros(len(alike)), PRIOR * np.diff(guess)])
-    rises = np.linalg.lstsq(np.concatenate([spans, alike, usual]), known, rcond=None)[0]
-    curve = np.concatenate([[0.0], np.cumsum(rises.clip(0))])
-    return curve + np.mean([np.mean([seen[i] - curve[i] for i in seen]) for seen in images])
+    weights = np.linalg.solve(known, covariance[index])
+    return values @ weights, covariance - covariance[:, index] @ weights
 
 
 def match_rates(
@@ -302,34 +318,31 @@ def _bits(kind: str, quantity: float) -> float:
 def _nearest(
     encodings: Encodings, targets: Sequence[float], kind: str, earlier: Sequence[Seen]
 ) -> list[Match]:
-    """Encodes until no operating point may be nearer to any target than those that it has."""
-    curve = codec_curve(encodings.guess(kind), earlier)
+    """Encodes until it is unlikely that another operating point is nearer to any target."""
     goals = [_bits(kind, target) for target in targets]
-    middle = float(np.median(goals))
+    forecast = Forecast(encodings, kind, earlier)
     encodes, surprise = [0] * len(targets), 1.0
     while True:
-        expected, spread = _expected(encodings, kind, curve, TILT if earlier else UNTAUGHT)
+        expected, spread, scatter = forecast.update()
         got = {index: encodings.quantity(kind, index) for index in sorted(encodings.indices)}
+        steps = np.gradient(expected) if len(expected) > 1 else np.ones(1)
         doubts = []
         for place, (target, goal) in enumerate(zip(targets, goals, strict=True)):
             miss = min((abs(value - target) for value in got.values()), default=math.inf)
-            low, high = _bits(kind, target - miss), _bits(kind, target + miss)
-            reach = surprise * CERTAINTY * spread
-            may_be = (expected + reach > low) & (expected - reach < high)
-            sure = 1.5 * CERTAINTY * spread
-            first = max((i for i in got if expected[i] + sure[i] < low), default=0)
-            last = min((i for i in got if expected[i] - sure[i] > high), default=len(curve))
-            rivals = [i for i in range(first, last) if may_be[i] and i not in got]
-            if not rivals:
+            low, high = (_bits(kind, target + side * CLEARLY * miss) for side in (-1, 1))
+            below, above = ((end - expected) / (surprise * spread) for end in (low, high))
+            first = max((i for i in got if expected[i] + SURE * scatter[i] < low), default=-1)
+            last = min((i for i in got if expected[i] - SURE * scatter[i] > high), default=None)
+            rivals = [i for i in range(len(expected))[first + 1 : last] if i not in got]
+            if np.sum((ndtr(above) - ndtr(below))[rivals]) < RISK:
                 continue
             index = min(rivals, key=lambda index: abs(expected[index] - goal))
             if encodes[place] % BISECTION == BISECTION - 1:
                 index = rivals[len(rivals) // 2]
-            off = min((abs(expected[i] - goal) for i in got), default=-abs(goal - middle))
-            doubts.append((off, place, index))
+            doubts.append((spread[index] / max(steps[index], LEAST), place, index))
         if not doubts:
             break
-        _, place, index = max(doubts)  # the middle target first, then what is farthest off
+        _, place, index = min(doubts)  # what is known best: it teaches the others
         encodes[place] += 1
         error = abs(_bits(kind, encodings.quantity(kind, index)) - expected[index])
         surprise = max(surprise, error / (SURPRISE * spread[index]))
@@ -341,24 +354,51 @@ def _nearest(
     return matches
 
 
-def _expected(encodings: Encodings, kind: str, curve: Floats, tilt: float) -> tuple[Floats, Floats]:
-    """Bits ``(points,)`` as the curve through what was seen has them, and their spread."""
-    seen, (fineness, bits) = encodings.seen(kind), encodings.expected[kind]
-    if not seen:
-        return np.interp(curve, fineness, bits), np.full_like(curve, FAR)
-    order, index = sorted(seen), np.arange(len(curve))
-    off = [seen[i] - curve[i] for i in order]
-    usual = np.interp(curve, fineness, bits) + LEAST * index
-    expected = np.interp(curve + np.interp(usual, usual[order], off), fineness, bits)
-    octaves = np.abs(expected[:, None] - expected[order])
-    below = np.where(index[:, None] >= order, octaves, FAR).min(1)
-    above = np.where(index[:, None] <= order, octaves, FAR).min(1)
-    bend = np.minimum(tilt * np.minimum(below, above), BEND * below * above)
-    pixels = encodings.image.shape[0] * encodings.image.shape[1]
-    scatter = QUALITY_RIPPLE * np.ones_like(expected)
-    if kind == "bpp":
-        scatter = RATE_RIPPLE / np.sqrt(np.maximum(np.exp2(expected) * pixels / 8, 16))
-    return expected, np.hypot(bend, encodings.codec.points.ripple * scatter)
+class Forecast:
+    """Rate or PSNR of an image at all operating points, as far as its encodes tell.
+
+    Args:
+        encodings: the image in its codec.
+        kind: ``"bpp"`` or ``"psnr"``.
+        earlier: what earlier images taught.
+    """
+
+    def __init__(self, encodings: Encodings, kind: str, earlier: Sequence[Seen]) -> None:
+        self.encodings = encodings
+        self.kind = kind
+        self.guess = encodings.guess(kind)
+        self.mean, self.covariance = taught(self.guess, earlier)
+        self.expected, self.slope = self._in_bits(self.mean)
+
+    def update(self) -> tuple[Floats, Floats, Floats]:
+        """Expected bits ``(points,)``, their spread, and how much of that is scatter."""
+        seen = self.encodings.seen(self.kind)
+        index = np.array(sorted(seen), dtype=np.int64)
+        scatter = self._scatter() / self.slope
+        apart = np.abs(self.guess[:, None] - self.guess) / ALIKE
+        covariance = self.covariance + np.outer(scatter, scatter) * np.exp(-apart)
+        off = np.array([seen[i] for i in index]) - self.mean[index]
+        known = covariance[np.ix_(index, index)] + EXACT**2 * np.eye(len(index))
+        change, left = given(covariance, index, off, known)
+        self.expected, self.slope = self._in_bits(self.mean + change)
+        spread = np.sqrt(np.diag(left).clip(EXACT**2)) * self.slope
+        return self.expected, spread, self._scatter()
+
+    def _in_bits(self, departures: Floats) -> tuple[Floats, Floats]:
+        """Bits ``(points,)`` at departures from the guess, and how they rise with fineness."""
+        fineness, bits = self.encodings.expected[self.kind]
+        slopes = np.diff(bits) / np.diff(fineness)
+        values = self.guess + departures
+        place = np.searchsorted(fineness, values).clip(1, len(slopes)) - 1
+        return np.interp(values, fineness, bits), slopes[place]
+
+    def _scatter(self) -> Floats:
+        """Of bits ``(points,)`` around a smooth curve."""
+        ripple = self.encodings.codec.points.ripple
+        if self.kind == "psnr":
+            return np.full_like(self.expected, ripple * QUALITY_SCATTER)
+        pixels = self.encodings.image.shape[0] * self.encodings.image.shape[1]
+        return ripple / np.sqrt(np.maximum(np.exp2(self.expected) * pixels / 8, 16))
 
 
 def _refine(encodings: Encodings, match: Match, tolerance: float) -> Match:

@@ -312,7 +312,7 @@ class _Coding:
             earlier: list[dict[int, float]] = []
             for work in pilots:
                 rows = work.coded.get(stage.name, {}).values()
-                seen = [point for row in rows for point in row.get("fineness", {}).items()]
+                seen = [point for row in rows for point in row.get("departures", {}).items()]
                 earlier.append({int(index): value for index, value in seen})
             self.stages[place] = replace(stage, earlier=earlier)
 

@@ -324,7 +324,7 @@ class Code:
                         self._keep(work, preset, match, decoded, time.perf_counter() - began)
         for preset, row in work.coded[self.name].items():
             if (self.name, preset, row["key"]) not in work.finished and self.kind != "point":
-                row["fineness"] = encodings.seen(self.kind)
+                row["departures"] = encodings.seen(self.kind)
 
     def _keep(
         self, work: Work, preset: str, match: Match, decoded: Image, decode_seconds: float

@@ -8,7 +8,7 @@ from checks import fails
 from skimage import data
 
 from nacd_bench.coding.codec import Codec, FineControl, OperatingPoints
-from nacd_bench.coding.rate import Encodings, luma_psnr, match_rates
+from nacd_bench.coding.rate import Encodings, given, luma_psnr, match_rates
 from nacd_bench.errors import CodecError
 from nacd_bench.planting.photographs import PLANTING_PHOTOS, photo
 from nacd_bench.registry import CODECS
@@ -49,7 +49,7 @@ def smooth_sizes(seed, points=52, pixels=512 * 768):
     """An image of an imagined HEVC: offset, tilt and bend of its own, and a little ripple."""
     draw = np.random.default_rng(seed)
     x = np.linspace(-1, 1, points)
-    log2_bpp = -1.5 + draw.normal(0, 0.8) + 4.2 * x * (1 + draw.normal(0, 0.1))
+    log2_bpp = -1.5 + draw.normal(0, 0.2) + 4.2 * x * (1 + draw.normal(0, 0.1))
     log2_bpp += draw.normal(0.3, 0.15) * np.cos(2 * x) + 0.1 * np.sin(3 * x + draw.uniform(0, 6))
     sizes = 2**log2_bpp * pixels / 8
     return sizes * 2 ** (draw.normal(0, 0.8, points) / np.sqrt(sizes))
@@ -156,6 +156,29 @@ def test_odd_ladders_and_wrong_first_guesses(sizes, slope):
         assert_nearest(match_rate(codec, BLANK, target, earlier), codec.bpp(BLANK))
 
 
+@pytest.mark.numeric
+def test_what_is_measured_at_once_and_one_by_one_tells_the_same():
+    """Against textbook conditioning on one variable at a time."""
+    draw = np.random.default_rng(2)
+    factor = draw.normal(0, 1, (7, 7))
+    covariance, noise = factor @ factor.T, 0.3
+    index, values = np.array([5, 1, 4]), np.array([0.7, -0.2, 1.1])
+    known = covariance[np.ix_(index, index)] + noise**2 * np.eye(3)
+    mean, left = np.zeros(7), covariance.copy()
+    for i, value in zip(index, values, strict=True):
+        gain = left[:, i] / (left[i, i] + noise**2)
+        mean, left = mean + gain * (value - mean[i]), left - np.outer(gain, left[i])
+    for got, wanted in zip(given(covariance, index, values, known), (mean, left), strict=True):
+        np.testing.assert_allclose(got, wanted, atol=1e-9)
+
+
+def test_qualities_of_avif_that_are_one_quantiser_are_one_step():
+    codec = CODECS.get("avif")()
+    scale = codec.points.scale
+    sizes = [len(codec.encode(CAT, quality)) for quality in range(40, 60)]
+    assert list(np.diff(sizes) == 0) == list(np.diff(scale[40:60]) == 0)
+
+
 def test_encodes_per_target_on_smooth_curves():
     """24 imagined images at five targets: the numbers that real ones have to reach."""
     single = one_go = wrong = 0
@@ -170,9 +193,9 @@ def test_encodes_per_target_on_smooth_curves():
                 matches = [match_rate(codec, PHOTO, t, earlier) for t in TARGETS]
                 single += sum(match.encodes for match in matches)
             for match in matches:
-                assert_nearest(match, codec.bpp(PHOTO))
+                wrong += abs(match.miss) > np.abs(codec.bpp(PHOTO) / match.target - 1).min() + 1e-9
     assert wrong <= 2  # of 240: near ties
-    assert single / 120 <= 3.0
+    assert single / 120 <= 2.2
     assert one_go / 120 <= 1.7
 
 
