@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 
@@ -49,22 +49,11 @@ def files_by_name(patterns: Mapping[str, str]) -> tuple[Files, list[Failure], li
     Raises:
         DataError: a pattern without a name, or that nothing fits.
     """
-    for role, pattern in patterns.items():
-        if pattern.count(NAME) != 1:
-            raise DataError(
-                f"{pattern}: expected a pattern with {NAME} once for the {role} images, as for "
-                f"the others, got it {pattern.count(NAME)} times. Correct it."
-            )
-    fits = {role: re.compile(_expression(pattern)) for role, pattern in patterns.items()}
+    fits = {role: re.compile(_expression(pattern, role)) for role, pattern in patterns.items()}
     letters = {role: len(_SPECIAL.sub("", pattern)) for role, pattern in patterns.items()}
     files: Files = {role: defaultdict(list) for role in patterns}
     problems, others = [], []
-    beside: dict[Path, tuple[Path, str]] = {}
-    for pattern in patterns.values():
-        for path, run in files_below(_base(pattern)):
-            if has_image_suffix(path) and (run or path.absolute() not in beside):
-                beside[path.absolute()] = path, run
-    for whole, (path, run) in sorted(beside.items()):
+    for whole, (path, run) in _images_searched(patterns.values()):
         text = composed(whole.as_posix())
         upto = len(composed(Path(run).absolute().as_posix())) if run else 0
         found = {
@@ -93,8 +82,23 @@ def files_by_name(patterns: Mapping[str, str]) -> tuple[Files, list[Failure], li
     return files, problems, others
 
 
-def _expression(pattern: str) -> str:
-    """The regular expression of a pattern, in Unicode's composed form."""
+def _images_searched(patterns: Iterable[str]) -> list[tuple[Path, tuple[Path, str]]]:
+    """Images where patterns look, sorted: from the root, as found, and the run that each is of."""
+    found: dict[Path, tuple[Path, str]] = {}
+    for pattern in patterns:
+        for path, run in files_below(_base(pattern)):
+            if has_image_suffix(path) and (run or path.absolute() not in found):
+                found[path.absolute()] = path, run
+    return sorted(found.items())
+
+
+def _expression(pattern: str, role: str) -> str:
+    """The regular expression of a role's pattern, in Unicode's composed form."""
+    if pattern.count(NAME) != 1:
+        raise DataError(
+            f"{pattern}: expected a pattern with {NAME} once for the {role} images, as for "
+            f"the others, got it {pattern.count(NAME)} times. Correct it."
+        )
     place = composed(
         _base(pattern).absolute().joinpath(*Path(pattern).parts[len(_fixed(pattern)) :]).as_posix()
     )

@@ -170,8 +170,7 @@ def agree(
         )
     records = list(source.records)
     clusters = cluster_names(records)
-    _require_groups(records, group, pools or {})
-    pools = pools if pools is not None else JPEG_AI if group == BY_SET else {}
+    pools = _pools(records, group, pools)
     groups = groups_of(records, group, pools)
     pairs, note = stated_tests(tests, development, methods, clusters)
     settings = {  # what decides the results and is the same for a continued run
@@ -264,18 +263,25 @@ def _group_of(record: TripletRecord, column: str) -> str:
     return str(record.extra.get(column) or ALL)
 
 
-def _require_groups(
-    records: Sequence[TripletRecord], column: str, pools: Mapping[str, Sequence[str]]
-) -> None:
-    """Raise :class:`DataError` for a column or groups of pools that the data have not."""
+def _pools(
+    records: Sequence[TripletRecord], column: str, pools: Mapping[str, Sequence[str]] | None
+) -> Mapping[str, Sequence[str]]:
+    """The pools that were asked for, or else the usual ones.
+
+    Raises:
+        DataError: a column or groups of pools that the data have not.
+    """
     columns = list(dict.fromkeys(name for record in records for name in record.extra))
     if column not in [BY_SET, *columns]:
         raise DataError(unknown("column in group", column, columns))
+    if pools is None:
+        return JPEG_AI if column == BY_SET else {}
     groups = list(dict.fromkeys(_group_of(record, column) for record in records))
     for pool, members in pools.items():
         for name in members:
             if name not in groups:
                 raise DataError(unknown(f"{column} in pools.{pool}", name, groups))
+    return pools
 
 
 def _ratings_by_type(data: GradedData) -> dict[tuple[str, str], Ratings]:

@@ -148,35 +148,15 @@ def rank(
     """
     folder = Path(folder)
     others = [read_rgb_curve(path) for path in curves]
-    if (images is None) != bool(runs) or (images is not None and not codecs):
-        raise DataError(
-            "expected photographs and codecs=[...], or finished runs as runs=[...], got "
-            f"{'photographs' if images else 'no photographs'}, {count(len(codecs), 'codec')} and "
-            f"{count(len(runs), 'run')}."
-        )
     if images is None:
-        if thresholds or criterion:
-            raise DataError(
-                "expected thresholds and criterion with photographs, got them with finished runs, "
-                "which keep theirs. Run nacd-bench detect with others."
-            )
-        if folder.resolve() in [Path(run).resolve() for run in runs]:
-            raise DataError(
-                f"expected a folder of its own for the ranking, got that of a run ({folder}). Name "
-                "another one: folder=runs/rank"
-            )
+        _require_runs(runs, codecs, folder, thresholds or criterion)
         name = anchor.name if isinstance(anchor, CodecSpec | Codec) else anchor
         settings: Mapping[str, Any] = {"runs": list(map(str, runs)), "anchor": name}
         failures: list[Failure] = []
         coded: CodedImages | None = None
         folders = list(runs)
     else:
-        types = {one.name: one.artifact_type for one in detectors}
-        if not judges(types):
-            raise DataError(
-                f"expected detectors of severity, got {', '.join(types) or 'none'}. Name some that "
-                f"rank: {DETECT}."
-            )
+        _require_codecs(images, runs, codecs, detectors)
         limits = limits_of(detectors, thresholds, criterion)
         coded = code_sides(
             images,
@@ -215,6 +195,47 @@ def rank(
                 opened.failures.append(Failure(", ".join(map(str, curves)), "curves", str(error)))
         page = write_results(folder, ranking, pictures if report else None, show_progress)
     return RankedCodecs(folder, ranking, opened.failures, coded, page)
+
+
+def _require_runs(
+    runs: Sequence[Name], codecs: Sequence[AnyCodec], folder: Path, limits: object
+) -> None:
+    """Raise :class:`DataError` if finished runs cannot be ranked in a folder."""
+    if not runs:
+        raise DataError(_expected(None, runs, codecs))
+    if limits:
+        raise DataError(
+            "expected thresholds and criterion with photographs, got them with finished runs, "
+            "which keep theirs. Run nacd-bench detect with others."
+        )
+    if folder.resolve() in [Path(run).resolve() for run in runs]:
+        raise DataError(
+            f"expected a folder of its own for the ranking, got that of a run ({folder}). Name "
+            "another one: folder=runs/rank"
+        )
+
+
+def _require_codecs(
+    images: Names, runs: Sequence[Name], codecs: Sequence[AnyCodec], detectors: Sequence[Detector]
+) -> None:
+    """Raise :class:`DataError` if photographs cannot be ranked with codecs and detectors."""
+    if runs or not codecs:
+        raise DataError(_expected(images, runs, codecs))
+    types = {one.name: one.artifact_type for one in detectors}
+    if not judges(types):
+        raise DataError(
+            f"expected detectors of severity, got {', '.join(types) or 'none'}. Name some that "
+            f"rank: {DETECT}."
+        )
+
+
+def _expected(images: Names | None, runs: Sequence[Name], codecs: Sequence[AnyCodec]) -> str:
+    """What rank takes, and what it got instead."""
+    return (
+        "expected photographs and codecs=[...], or finished runs as runs=[...], got "
+        f"{'photographs' if images else 'no photographs'}, {count(len(codecs), 'codec')} and "
+        f"{count(len(runs), 'run')}."
+    )
 
 
 def rank_sides(codecs: Sequence[AnyCodec], anchor: AnyCodec | None) -> tuple[Side, ...]:
