@@ -71,7 +71,7 @@ ALIKE = 0.02
 """Octaves between operating points from which on their sizes scatter each on its own."""
 EXACT = 1e-5
 """Spread of a point that was encoded, so that equations can be solved."""
-RISK = 0.02
+RISK = 0.005
 """Probability at which a nearer operating point is left out."""
 CLEARLY = 0.99
 """Share of the best miss below which another one is nearer."""
