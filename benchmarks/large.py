@@ -89,7 +89,7 @@ def _benchmark(triplets: Path, detectors: str | None) -> list[str]:
 
 
 def _mine(triplets: Path, detectors: str | None) -> list[str]:
-    codecs = ["codec@neural=webp", "codec@traditional=jpeg", "points=[50]", "workers=1"]
+    codecs = ["codec@neural=webp", "codec@traditional=jpeg", "points=[50]", "workers=0"]
     return ["mine", str(triplets / "orig"), *_chosen(detectors), *codecs]
 
 

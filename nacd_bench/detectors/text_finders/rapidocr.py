@@ -183,7 +183,10 @@ def _normalized(pixels: np.ndarray) -> np.ndarray:
     levels = np.arange(256, dtype=np.float32)[:, None] / 255
     table = ((levels - MEAN) / DEVIATION).T
     blue_green_red = pixels[..., ::-1].transpose(2, 0, 1)
-    return np.stack([row[plane] for row, plane in zip(table, blue_green_red, strict=True)])[None]
+    planes = np.empty((1, *blue_green_red.shape), np.float32)
+    for row, plane, place in zip(table, blue_green_red, planes[0], strict=True):
+        np.take(row, plane, out=place, mode="clip")  # without one copy more
+    return planes
 
 
 def _tiles(height: int, width: int) -> list[tuple[slice, slice]]:
