@@ -73,6 +73,8 @@ EXACT = 1e-5
 """Spread of a point that was encoded, so that equations can be solved."""
 RISK = 0.005
 """Probability at which a nearer operating point is left out."""
+UNKNOWN = 0.25
+"""Spread in bits of a point beside the nearest from which on it is encoded, however likely."""
 CLEARLY = 0.99
 """Share of the best miss below which another one is nearer."""
 SURE = 4.5
@@ -238,8 +240,9 @@ def taught(guess: Floats, images: Sequence[Seen]) -> tuple[Floats, Floats]:
     index = np.array([i for seen in images for i in seen], dtype=np.int64)
     image = np.repeat(np.arange(len(images)), [len(seen) for seen in images])
     values = np.array([value for seen in images for value in seen.values()])
-    wide = max(1.0, RANGE[0] / max(np.ptp(guess), LEAST)) * guess
-    codec, own = _smooth(wide, *CODECS_DIFFER), _smooth(guess, *IMAGES_DIFFER)
+    wider = max(1.0, RANGE[0] / max(np.ptp(guess), LEAST))
+    codec, own = _smooth(wider * guess, *CODECS_DIFFER), _smooth(guess, *IMAGES_DIFFER)
+    codec += _uneven((wider - 1) * np.diff(guess))  # few points may lie anywhere
     place = np.ix_(index, index)
     known = codec[place] + (image[:, None] == image) * own[place] + TAUGHT**2 * np.eye(len(index))
     mean, covariance = given(codec, index, values, known)
@@ -251,6 +254,12 @@ def _smooth(scale: Floats, level: float, spread: float, reach: float) -> Floats:
     distance = math.sqrt(5) / reach * np.abs(scale[:, None] - scale)
     alike = (1 + distance + distance**2 / 3) * np.exp(-distance)
     return np.asarray(level**2 + spread**2 * alike)
+
+
+def _uneven(steps: Floats) -> Floats:
+    """Covariance ``(points, points)`` where each step departs on its own, by its spread."""
+    variances = np.concatenate([[0.0], np.cumsum(steps**2)])
+    return np.asarray(np.minimum.outer(variances, variances))
 
 
 def given(
@@ -334,7 +343,10 @@ def _nearest(
             first = max((i for i in got if expected[i] + SURE * scatter[i] < low), default=-1)
             last = min((i for i in got if expected[i] - SURE * scatter[i] > high), default=None)
             rivals = [i for i in range(len(expected))[first + 1 : last] if i not in got]
-            if np.sum((ndtr(above) - ndtr(below))[rivals]) < RISK:
+            nearest = min(got, key=lambda index: abs(got[index] - target), default=0)
+            beside = nearest + (1 if got.get(nearest, 0.0) < target else -1)
+            unknown = beside in rivals and spread[beside] > UNKNOWN
+            if not unknown and np.sum((ndtr(above) - ndtr(below))[rivals]) < RISK:
                 continue
             index = min(rivals, key=lambda index: abs(expected[index] - goal))
             if encodes[place] % BISECTION == BISECTION - 1:

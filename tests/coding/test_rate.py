@@ -156,6 +156,20 @@ def test_odd_ladders_and_wrong_first_guesses(sizes, slope):
         assert_nearest(match_rate(codec, BLANK, target, earlier), codec.bpp(BLANK))
 
 
+def test_few_points_that_lie_unevenly():
+    """Three to eight qualities of JPEG, as anybody may have chosen them, of unknown rates."""
+    codec, draw, wrong = CODECS.get("jpeg")(), np.random.default_rng(5), 0
+    sizes = np.array([len(codec.encode(FACE, quality)) for quality in codec.points.values])
+    for _ in range(60):
+        some = draw.choice(len(sizes), draw.integers(3, 9), replace=False)
+        ladder = Ladder(np.sort(sizes[some]), slope=0.1)
+        rates = ladder.bpp(FACE)
+        for target in np.geomspace(0.9 * rates[0], 1.1 * rates[-1], 4) * draw.uniform(0.9, 1.1, 4):
+            match = match_rate(ladder, FACE, target)
+            wrong += abs(match.got - target) > np.abs(rates - target).min() * (1 + 1e-9)
+    assert wrong <= 2
+
+
 @pytest.mark.numeric
 def test_what_is_measured_at_once_and_one_by_one_tells_the_same():
     """Against textbook conditioning on one variable at a time."""
