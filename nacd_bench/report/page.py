@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -74,10 +75,10 @@ def write_picture(path: Path, pixels: NDArray[np.uint8], side: int, **options: A
 
 def fitted(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """``(H, W, 3)``, reduced to ``side`` pixels each way where it is larger."""
-    from PIL import Image
-
-    if max(pixels.shape) <= side:
+    height, width = pixels.shape[:2]
+    scale = side / max(height, width)
+    if scale >= 1:
         return pixels
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((side, side))
-    return np.asarray(picture)
+    size = max(1, round(scale * width)), max(1, round(scale * height))
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)  # Pillow would copy all of it
+    return np.asarray(small, np.uint8)
