@@ -98,7 +98,8 @@ def measure(few: int = 8, many: int = 32, processes: int = 2) -> list[Row]:
     walls, insides = [], []
     with tempfile.TemporaryDirectory() as name:
         for count in (few, many):
-            images = parts(map(photo_path, COLOR_PHOTOS), Path(name) / f"{count}", count, 720, 480)
+            photos = [photo_path(photo) for photo in COLOR_PHOTOS]
+            images = parts(photos, Path(name) / f"{count}", count, 720, 480)
             folder = Path(name) / f"{count}-run"
             walls.append(seconds(images, folder, f"workers={processes}", *REAL))
             stages = ("neural", "traditional", "detect")
