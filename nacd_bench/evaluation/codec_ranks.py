@@ -17,7 +17,7 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import chi2
+from scipy.special import gammainccinv, gammaincinv
 
 from nacd_bench.evaluation.bootstrap import (
     FEW,
@@ -92,8 +92,8 @@ def rate_of(
         return rate
     total, size = float(np.sum(counts)), float(np.sum(sizes))
     tail = (1 - resampling.level) / 2
-    low = float(chi2.ppf(tail, 2 * total)) / 2 if total else 0.0
-    return replace(rate, low=low / size, high=float(chi2.isf(tail, 2 * total + 2)) / 2 / size)
+    low = float(gammaincinv(total, tail)) if total else 0.0
+    return replace(rate, low=low / size, high=float(gammainccinv(total + 1, tail)) / size)
 
 
 def pair_tests(

@@ -64,7 +64,7 @@ def boxes(folder: Path, cells: str, **mapping: object) -> list[Label]:
 
 def problems(path: Path, mapping: object = MAPPING) -> list[str]:
     with pytest.raises(DataError) as error:
-        import_graded(path, mapping)[0]  # type: ignore[arg-type]
+        import_graded(path, mapping)  # type: ignore[arg-type]
     return str(error.value).splitlines()
 
 
