@@ -15,7 +15,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date
 from functools import partial
 from importlib.metadata import version
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--pyiqa", help="an interpreter that has it")
     options = parser.parse_args()
     chosen = parts(options.quick, options.pyiqa)
-    rows = list(measured({name: chosen[name] for name in options.only or chosen}))
+    rows, failed = measured({name: chosen[name] for name in options.only or chosen})
     said = (
         f"{cpu_name()}, {os.cpu_count()} cores; Python {sys.version.split()[0]}, "
         + ", ".join(f"{name} {version(name)}" for name in ("torch", "piq", "torchmetrics"))
@@ -63,6 +63,8 @@ def main() -> None:
     if not (options.quick or options.only):
         before, _, rest = PAGE.read_text().partition(BEGINNING)
         PAGE.write_text(f"{before}{BEGINNING}{page}\n{END}{rest.partition(END)[2]}")
+    if failed:
+        sys.exit(f"not measured: {', '.join(failed)}")
 
 
 def parts(quick: bool = False, pyiqa: str | None = None) -> dict[str, Part]:
@@ -91,15 +93,19 @@ def parts(quick: bool = False, pyiqa: str | None = None) -> dict[str, Part]:
     }
 
 
-def measured(parts: dict[str, Part]) -> Iterator[Row]:
-    """The rows of the parts, one after the other; a part that fails is one."""
+def measured(parts: dict[str, Part]) -> tuple[list[Row], list[str]]:
+    """The rows of the parts, one after the other; one that fails is a row, and named beside."""
+    rows: list[Row] = []
+    failed = []
     for name, part in parts.items():
         began = time.perf_counter()
         try:
-            yield from part()
+            rows += part()
         except Exception as error:  # the other parts are worth having
-            yield Row(name, f"not measured: {type(error).__name__}: {error}")
+            rows.append(Row(name, f"not measured: {type(error).__name__}: {error}"))
+            failed.append(name)
         print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+    return rows, failed
 
 
 def large_pictures(megapixels: float = 24) -> list[Row]:
